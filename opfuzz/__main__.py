@@ -1,0 +1,5 @@
+"""`python -m opfuzz`."""
+
+from opfuzz.cli import main
+
+main()

@@ -1,0 +1,118 @@
+"""What a backend is: one framework on this machine, seen through the few things that a case needs."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from numpy.typing import NDArray
+
+from opfuzz.errors import OpfuzzError, did_you_mean
+from opfuzz.expr import Program
+from opfuzz.layout import View, memory
+
+Array = NDArray[Any]
+Tensor = Any  # the framework's own array
+Functions = Mapping[str, Callable[..., Any]]
+
+COMPILE = "compile"
+
+
+class Backend(ABC):
+    """One framework on this machine. `dialect` is the key under `calls:` in a spec; `functions` is all a spec may call.
+
+    A backend of another name and with some functions replaced speaks the same dialect: `derive` makes it.
+    Constructing one imports no framework; `absent` and everything after it does.
+    """
+
+    dialect: ClassVar[str]
+    modules: ClassVar[tuple[str, ...]]  # what to import before workers fork
+    modes: ClassVar[tuple[str, ...]] = ("",)
+    recipe: ClassVar[str]  # for reproducers: imports under the names of specs, and load, view, bits, run, dtype_of
+
+    def __init__(self, name: str | None = None, replace: Functions = MappingProxyType({})) -> None:
+        self.name = name or self.dialect
+        self._replaced = dict(replace)
+        self._functions: Functions | None = None
+        if not replace or self.absent() is not None:
+            return
+        known = self.published()
+        for word in replace:
+            if word not in known:
+                raise OpfuzzError(f"{self.name}: {self.dialect} publishes no '{word}'{did_you_mean(word, known)}")
+
+    def functions(self) -> Functions:
+        """All that a spec may call, by the dotted name as specs write it. Raises ImportError if absent."""
+        if self._functions is None:
+            self._functions = MappingProxyType({**self.published(), **self._replaced})
+        return self._functions
+
+    @property
+    def replaced(self) -> frozenset[str]:
+        """Names of the functions that are not the framework's own."""
+        return frozenset(self._replaced)
+
+    def derived(self, name: str, replace: Functions) -> Backend:
+        """This backend under another name with more functions replaced. Raises OpfuzzError for an unknown function."""
+        return type(self)(name, {**self._replaced, **replace})
+
+    def put(self, array: Array, layout: str, device: str) -> Tensor:
+        """Tensor with the same bits as `array`, laid out in memory as `layout` says, sharing no memory with `array`."""
+        base, views = memory(array, layout)
+        return self.lay_out(self.load(base, device), views, device)
+
+    def constants(self, format: str) -> Mapping[str, object]:
+        """The names besides inputs, dims and parameters that a call may use; pi is the float64 nearest to it."""
+        return {"dtype": self.dtype(format), "pi": math.pi, "inf": math.inf}
+
+    def limit_threads(self, count: int) -> None:  # noqa: B027 - most frameworks have nothing to set
+        """Use at most so many threads in one operation, where the framework lets one choose."""
+
+    @abstractmethod
+    def absent(self) -> str | None:
+        """Why the framework cannot be used here and the remedy; None if it can."""
+
+    @abstractmethod
+    def version(self) -> str:
+        """Version as the framework itself gives it. Raises ImportError if absent."""
+
+    @abstractmethod
+    def devices(self) -> Mapping[str, str | None]:
+        """Every device the framework may have; None if it is usable here, else why it is not."""
+
+    @abstractmethod
+    def supports(self, format: str, device: str) -> bool:
+        """Whether tensors of this format can exist on the device."""
+
+    @abstractmethod
+    def dtype(self, format: str) -> object:
+        """The framework's own name of a format."""
+
+    @abstractmethod
+    def published(self) -> Functions:
+        """The functions before any is replaced: a positive list of resolved objects, none of which reads or writes
+        files, imports, draws random numbers or changes its arguments."""
+
+    @abstractmethod
+    def load(self, base: Array, device: str) -> Tensor:
+        """Copy of a C-contiguous array, of the same shape and bits, on the device."""
+
+    @abstractmethod
+    def lay_out(self, base: Tensor, views: tuple[View, ...], device: str) -> Tensor:
+        """`base` seen through the views, one after another, with no element moved."""
+
+    @abstractmethod
+    def get(self, tensor: Tensor) -> Array:
+        """The same bits as a C-contiguous NumPy array of its own. Raises TypeError if it is no such tensor."""
+
+    @abstractmethod
+    def run(
+        self, program: Program, tensors: Mapping[str, Tensor], names: Mapping[str, object], device: str, mode: str
+    ) -> Tensor:
+        """Value of a call, fully computed. `names` holds dims, parameters and constants.
+
+        Whatever the framework raises goes through: `perform` gives it a name.
+        """

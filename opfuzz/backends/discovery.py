@@ -1,0 +1,104 @@
+"""Which backends there are: those of opfuzz, those of installed packages, and those of plugin files."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+
+from opfuzz.backends.base import Backend, Functions
+from opfuzz.backends.mlx import Mlx
+from opfuzz.backends.numpy import Numpy
+from opfuzz.backends.torch import Torch
+from opfuzz.errors import OpfuzzError, did_you_mean
+
+BUILT_IN: tuple[type[Backend], ...] = (Torch, Mlx, Numpy)
+GROUP = "opfuzz.backends"
+
+
+def discover(plugins: Sequence[Path] = ()) -> Mapping[str, Backend]:
+    """Every backend by its name, present on this machine or not. Imports no framework unless a plugin does.
+
+    Raises OpfuzzError if a plugin is missing, fails, holds no list BACKENDS, or if two backends have one name.
+    """
+    found: dict[str, Backend] = {}
+    for kind in BUILT_IN:
+        _add(found, kind(), "opfuzz")
+    for entry in metadata.entry_points(group=GROUP):
+        offered = _entry(entry)
+        # Ours are listed there as well, so that other tools find them.
+        if type(offered) not in BUILT_IN:
+            _add(found, offered, f"entry point '{entry.name}'")
+    for path in plugins:
+        for backend in _backends_of(path):
+            _add(found, backend, str(path))
+    return MappingProxyType(found)
+
+
+def derive(parent: str | Backend, name: str, replace: Functions) -> Backend:
+    """Backend of the parent's dialect and devices in which some functions, by their dotted name, are replaced.
+
+    Raises OpfuzzError if there is no such parent, or the parent publishes no such function.
+    """
+    if isinstance(parent, str):
+        known = discover()
+        if parent not in known:
+            raise OpfuzzError(f"{name}: derived from unknown backend '{parent}'{did_you_mean(parent, known)}")
+        parent = known[parent]
+    return parent.derived(name, replace)
+
+
+def _add(found: dict[str, Backend], backend: Backend, origin: str) -> None:
+    if backend.name in found:
+        raise OpfuzzError(f"{origin}: the backend name '{backend.name}' is taken; give the new one another name")
+    found[backend.name] = backend
+
+
+def _entry(entry: metadata.EntryPoint) -> Backend:
+    try:
+        offered = entry.load()
+        backend = offered() if isinstance(offered, type) else offered
+    except Exception as error:  # code of another package
+        raise OpfuzzError(f"entry point '{entry.name} = {entry.value}': {type(error).__name__}: {error}") from error
+    if not isinstance(backend, Backend):
+        raise OpfuzzError(f"entry point '{entry.name} = {entry.value}' is a {type(backend).__name__}, not a Backend")
+    return backend
+
+
+def _backends_of(path: Path) -> Iterable[Backend]:
+    module = _load(path)
+    if not hasattr(module, "BACKENDS"):
+        raise OpfuzzError(f"{path}: plugin has no list BACKENDS; write BACKENDS = [derive('torch', name=..., ...)]")
+    listed = module.BACKENDS
+    if not isinstance(listed, list | tuple):
+        raise OpfuzzError(f"{path}: BACKENDS is a {type(listed).__name__}; it must be a list of Backend objects")
+    for item in listed:
+        if not isinstance(item, Backend):
+            words = f"the class {item.__name__}; call it" if isinstance(item, type) else f"a {type(item).__name__}"
+            raise OpfuzzError(f"{path}: BACKENDS holds {words}; it must hold Backend objects")
+    return listed
+
+
+def _load(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise OpfuzzError(f"{path}: no such plugin file")
+    spec = importlib.util.spec_from_file_location(f"opfuzz_plugin_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise OpfuzzError(f"{path}: a plugin is a Python file, with a name that ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickle look a class's module up there
+    try:
+        spec.loader.exec_module(module)
+    except OpfuzzError:
+        raise
+    except SyntaxError as error:
+        raise OpfuzzError(f"{path}:{error.lineno}: plugin is not valid Python: {error.msg}") from error
+    except (Exception, SystemExit) as error:
+        frames = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        line = f":{frames[-1]}" if frames else ""
+        raise OpfuzzError(f"{path}{line}: plugin raised {type(error).__name__}: {error}") from error
+    return module

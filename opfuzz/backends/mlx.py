@@ -1,0 +1,234 @@
+"""Apple's MLX, on the processor and on the GPU. Its functions compile kernels only when the mode says so."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from opfuzz.backends.base import COMPILE, Array, Backend, Functions, Tensor
+from opfuzz.expr import Program, evaluate
+from opfuzz.layout import View
+
+# MLX offers no list of pure functions, so it is written out. Left out on purpose: load, save and their kin,
+# import_function, export_function, compile, random, as_strided (reads anywhere), empty (uninitialised), metal_kernel.
+PUBLISHED = {
+    "mx": """
+        abs add addmm all any arange arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax argmin argsort
+        broadcast_to ceil clip concatenate conv1d conv2d conv3d conv_general conv_transpose1d conv_transpose2d
+        conv_transpose3d convolve cos cosh cummax cummin cumprod cumsum degrees diag diagonal diff divide einsum equal
+        erf erfinv exp expand_dims expm1 eye flatten flip floor floor_divide full full_like greater greater_equal
+        hadamard_transform inner isfinite isinf isnan kron less less_equal linspace log log10 log1p log2 logaddexp
+        logcumsumexp logical_and logical_not logical_or logical_xor logsumexp matmul max maximum mean median min
+        minimum moveaxis multiply nan_to_num negative not_equal ones ones_like outer pad permute_dims power prod
+        radians reciprocal remainder repeat reshape roll round rsqrt sigmoid sign sin sinh softmax sort sqrt square
+        squeeze stack std stop_gradient subtract sum swapaxes take take_along_axis tan tanh tensordot tile trace
+        transpose tri tril triu trunc unflatten var vecdot where zeros zeros_like
+    """,
+    "mx.fast": "layer_norm rms_norm rope scaled_dot_product_attention",
+    "mx.fft": "fft fft2 fftn fftshift ifft ifft2 ifftn ifftshift irfft irfft2 irfftn rfft rfft2 rfftn",
+    "mx.linalg": "cross inv norm pinv qr solve svd tri_inv",
+    "nn": """
+        celu elu gelu gelu_approx gelu_fast_approx glu hard_shrink hard_tanh hardswish leaky_relu log_sigmoid
+        log_softmax mish prelu relu relu2 relu6 selu sigmoid silu softmax softmin softplus softshrink softsign step tanh
+    """,
+}
+MODULES = {"mx": "mlx.core", "nn": "mlx.nn"}
+
+
+RECIPE = """
+import mlx.core as mx
+import mlx.nn as nn
+
+
+def dtype_of(name):
+    return getattr(mx, name)
+
+
+def load(tensor):
+    array, kind = tensor
+    mx.set_default_device(getattr(mx, DEVICE))
+    if kind == "bfloat16":
+        return mx.array(array).view(mx.bfloat16)
+    return mx.array(array, dtype=getattr(mx, "bool_" if kind == "bool" else kind))
+
+
+def view(tensor, steps):
+    for step, args in steps:
+        if step == "transpose":
+            tensor = mx.transpose(tensor, args)
+        elif step == "slice":
+            tensor = tensor[tuple(map(slice, *args))]
+        else:
+            tensor = mx.broadcast_to(tensor, args)
+        mx.eval(tensor)
+    return tensor
+
+
+def run(call):
+    mx.set_default_device(getattr(mx, DEVICE))
+    (mx.enable_compile if MODE == "compile" else mx.disable_compile)()
+    result = mx.compile(call)() if MODE == "compile" else call()
+    mx.eval(result)
+    return result
+
+
+def bits(tensor):
+    mx.set_default_device(mx.cpu)
+    unsigned = {1: mx.uint8, 2: mx.uint16, 4: mx.uint32, 8: mx.uint64}[tensor.dtype.size]
+    return np.array(mx.contiguous(tensor).view(unsigned) if tensor.ndim else tensor.reshape(1).view(unsigned)[0])
+"""
+
+
+def _mlx() -> Any:
+    return importlib.import_module("mlx.core")
+
+
+class Mlx(Backend):
+    """MLX. float64 exists on the processor only."""
+
+    dialect = "mlx"
+    modules = ("mlx.core", "mlx.nn")
+    modes = ("", COMPILE)
+    recipe = RECIPE
+
+    def absent(self) -> str | None:
+        """See Backend."""
+        try:
+            _mlx()
+        except ModuleNotFoundError:
+            return "mlx: not installed; needs macOS on Apple silicon or Linux: pip install 'opfuzz[mlx]'"
+        except (ImportError, OSError) as error:
+            return f"mlx: installed, but it fails to import: {error}; on Linux it needs: pip install 'mlx[cpu]'"
+        return None
+
+    def version(self) -> str:
+        """See Backend."""
+        return str(_mlx().__version__)
+
+    def devices(self) -> Mapping[str, str | None]:
+        """See Backend."""
+        mx = _mlx()
+        return {"cpu": None, "gpu": None if mx.is_available(mx.gpu) else "no GPU: needs Apple silicon, or mlx[cuda]"}
+
+    def supports(self, format: str, device: str) -> bool:
+        """See Backend."""
+        return not (format == "float64" and device == "gpu")
+
+    def dtype(self, format: str) -> object:
+        """See Backend."""
+        return getattr(_mlx(), format)
+
+    def published(self) -> Functions:
+        """See Backend. `group_norm`, `instance_norm`, `upsample` and the pools are channels last, as in MLX."""
+        nn = importlib.import_module("mlx.nn")
+        found: dict[str, Any] = {}
+        for prefix, names in PUBLISHED.items():
+            root, _, inner = prefix.partition(".")
+            module = importlib.import_module(MODULES[root])
+            module = getattr(module, inner) if inner else module
+            # An older MLX may lack a function; calling it is then an unknown name, reported when a spec is loaded.
+            found |= {f"{prefix}.{name}": getattr(module, name) for name in names.split() if hasattr(module, name)}
+        return found | {
+            "group_norm": partial(_group_norm, nn),
+            "instance_norm": partial(_instance_norm, nn),
+            "upsample_nearest": partial(_upsample, nn, "nearest"),
+            "upsample_linear": partial(_upsample, nn, "linear"),
+            "avg_pool1d": partial(_pool1d, nn.AvgPool1d),
+            "max_pool1d": partial(_pool1d, nn.MaxPool1d),
+        }
+
+    def load(self, base: Array, device: str) -> Tensor:
+        """See Backend. Without its dtype a float64 array would become float32; bfloat16 travels as uint16."""
+        mx = _mlx()
+        with mx.stream(getattr(mx, device)):
+            if base.dtype == ml_dtypes.bfloat16:
+                tensor = mx.array(base.view(np.uint16)).view(mx.bfloat16)
+            else:
+                tensor = mx.array(base, dtype=getattr(mx, "bool_" if base.dtype == np.bool_ else base.dtype.name))
+            mx.eval(tensor)
+        return tensor
+
+    def lay_out(self, base: Tensor, views: tuple[View, ...], device: str) -> Tensor:
+        """See Backend. Each view is evaluated by itself, or MLX could merge it into the call."""
+        mx = _mlx()
+        tensor = base
+        with mx.stream(getattr(mx, device)):
+            for view in views:
+                match view.op:
+                    case "transpose":
+                        tensor = mx.transpose(tensor, view.args)
+                    case "slice":
+                        tensor = tensor[tuple(map(slice, *view.args))]
+                    case _:
+                        tensor = mx.broadcast_to(tensor, view.args)
+                mx.eval(tensor)
+        return tensor
+
+    def get(self, tensor: Tensor) -> Array:
+        """See Backend."""
+        mx = _mlx()
+        if not isinstance(tensor, mx.array):
+            raise TypeError(f"returned a {type(tensor).__name__}, not an mlx.core.array")
+        with mx.stream(mx.cpu):
+            if tensor.dtype == mx.bfloat16:
+                return np.array(mx.contiguous(tensor).view(mx.uint16), copy=True).view(ml_dtypes.bfloat16)
+            return np.array(tensor, order="C", copy=True)
+
+    def run(
+        self, program: Program, tensors: Mapping[str, Tensor], names: Mapping[str, object], device: str, mode: str
+    ) -> Tensor:
+        """See Backend. Raises FileNotFoundError if the mode needs a compiler that is not there."""
+        mx = _mlx()
+        functions = self.functions()
+
+        def call(tensors: dict[str, Tensor]) -> Tensor:
+            return evaluate(program, {**names, **tensors}, functions)
+
+        if mode == COMPILE and device == "cpu" and shutil.which("g++") is None and shutil.which("clang++") is None:
+            raise NotImplementedError("mlx:cpu+compile is not supported without a C++ compiler (g++)")
+        with mx.stream(getattr(mx, device)), _compilation(mx, mode == COMPILE):
+            result = mx.compile(call)(dict(tensors)) if mode == COMPILE else call(dict(tensors))
+            mx.eval(result)
+            mx.synchronize()
+        return result
+
+
+@contextmanager
+def _compilation(mx: Any, is_wanted: bool) -> Iterator[None]:
+    # The activations of mlx.nn are compiled functions: on Linux each would call g++, 1 to 3 s, without changing a bit.
+    (mx.enable_compile if is_wanted else mx.disable_compile)()
+    try:
+        yield
+    finally:
+        if "MLX_DISABLE_COMPILE" in os.environ:
+            mx.disable_compile()
+        else:
+            mx.enable_compile()
+
+
+def _group_norm(nn: Any, x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    layer = nn.GroupNorm(groups, x.shape[-1], eps=eps, affine=True, pytorch_compatible=True)
+    layer.weight, layer.bias = weight, bias
+    return layer(x)
+
+
+def _instance_norm(nn: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    layer = nn.InstanceNorm(x.shape[-1], eps=eps, affine=True)
+    layer.weight, layer.bias = weight, bias
+    return layer(x)
+
+
+def _upsample(nn: Any, kind: str, x: Tensor, scale: float) -> Tensor:
+    return nn.Upsample(scale_factor=scale, mode=kind)(x)
+
+
+def _pool1d(pool: Any, x: Tensor, kernel: int, stride: int, padding: int = 0) -> Tensor:
+    return pool(kernel, stride=stride, padding=padding)(x)

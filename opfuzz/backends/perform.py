@@ -1,0 +1,87 @@
+"""One call of one subject: whatever happens becomes an Outcome."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+from opfuzz.backends.base import Array, Backend
+from opfuzz.backends.subject import Subject
+from opfuzz.expr import Program
+from opfuzz.floats import FORMATS
+from opfuzz.records import Outcome
+
+# Words of torch, MLX and NumPy for "there is no kernel for this", as opposed to "this went wrong".
+UNSUPPORTED = re.compile(
+    r"not implemented|not supported|unsupported|isn't supported|does(n't| not) support|only supports?\b", re.IGNORECASE
+)
+OUT_OF_MEMORY = re.compile(
+    r"out of memory|can't allocate|not enough memory|unable to allocate|attempting to allocate|bad_alloc", re.IGNORECASE
+)
+
+
+def perform(
+    backend: Backend,
+    subject: Subject,
+    program: Program,
+    arrays: Mapping[str, Array],
+    layouts: Mapping[str, str],
+    names: Mapping[str, object],
+    format: str,
+    shape: tuple[int, ...],
+    *,
+    repeat: bool,
+) -> Outcome:
+    """What the subject makes of the inputs `arrays`, each in its layout ('contiguous' if none is given).
+
+    `names` are dims and parameters; `shape` is what the spec says the output has, and its dtype is the format.
+    With `repeat` the call is made twice, each on tensors of its own, and `Outcome.repeated` says if the bits agree.
+    """
+    text = str(subject)
+    if not backend.supports(format, subject.device):
+        return Outcome(text, "unsupported", message=f"{subject.backend}:{subject.device} has no {format}")
+
+    def once() -> Array:
+        tensors = {
+            name: backend.put(array, layouts.get(name, "contiguous"), subject.device) for name, array in arrays.items()
+        }
+        result = backend.run(program, tensors, {**names, **backend.constants(format)}, subject.device, subject.mode)
+        return backend.get(result)
+
+    try:
+        output = once()
+        again = once() if repeat else None
+    except Exception as error:  # any failure of the subject is what is being looked for
+        return Outcome(text, _status(error), message=_message(error))
+    required = FORMATS[format].dtype
+    if output.dtype != required:
+        return Outcome(text, "crash", message=f"returned {output.dtype}, the spec says {required}")
+    if output.shape != shape:
+        return Outcome(text, "crash", message=f"returned shape {output.shape}, the spec says {shape}")
+    return Outcome(text, "ok", output, repeated=None if again is None else same_bits(output, again))
+
+
+def same_bits(a: Array, b: Array) -> bool:
+    """Whether shapes, dtypes and bits are equal; all NaN count as one."""
+    if a.dtype != b.dtype or a.shape != b.shape:
+        return False
+    integers = np.dtype(f"uint{8 * a.dtype.itemsize}")
+    agree = np.ascontiguousarray(a).view(integers) == np.ascontiguousarray(b).view(integers)
+    return bool(np.all(agree | (np.isnan(a) & np.isnan(b))))
+
+
+def _status(error: Exception) -> str:
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or OUT_OF_MEMORY.search(str(error)):
+        return "out-of-memory"
+    if isinstance(error, NotImplementedError) or UNSUPPORTED.search(str(error)):
+        return "unsupported"
+    return "crash"
+
+
+def _message(error: Exception) -> str:
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    if isinstance(error, TypeError) and first.startswith("returned "):
+        return first
+    return f"raised {type(error).__name__}: {first}" if first else f"raised {type(error).__name__}"

@@ -1,0 +1,181 @@
+"""PyTorch, on the processor, on Apple's GPU (MPS) and on CUDA, eager or compiled."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from opfuzz.backends.base import COMPILE, Array, Backend, Functions, Tensor
+from opfuzz.expr import Program, evaluate
+from opfuzz.layout import View
+
+NAMESPACES = ("torch", "torch.nn.functional", "torch.special", "torch.linalg", "torch.fft")
+FACTORIES = ("arange", "eye", "full", "linspace", "logspace", "ones", "tensor", "zeros")
+
+# Private, in-place, random, uninitialised, vendor-only, or unchecked as to memory: never for a spec.
+LEFT_OUT = re.compile(
+    r"_.*|.*_|.*dropout.*|bernoulli|binomial|multinomial|poisson|rrelu|lobpcg|gumbel_softmax|fractional_.*|empty_like"
+    r"|miopen_.*|fbgemm_.*|.*quantize.*|quantized_.*|fake_quantize_.*|fused_moving_avg_.*|as_strided.*|unsafe_.*"
+    r"|batch_norm_update_stats|choose_qparams_.*|.*_with_distance_loss"
+)
+
+
+RECIPE = """
+import torch
+
+
+def dtype_of(name):
+    return getattr(torch, name)
+
+
+def load(tensor):
+    array, kind = tensor
+    if kind == "bfloat16":
+        return torch.from_numpy(array.view("int16").copy()).view(torch.bfloat16).to(DEVICE)
+    return torch.from_numpy(array.copy()).to(DEVICE)
+
+
+def view(tensor, steps):
+    for step, args in steps:
+        if step == "transpose":
+            tensor = tensor.permute(args)
+        elif step == "slice":
+            tensor = tensor[tuple(map(slice, *args))]
+        else:
+            tensor = tensor.expand(args)
+    return tensor
+
+
+def run(call):
+    torch.set_num_threads(1)
+    with torch.inference_mode(), torch.device(DEVICE):
+        return torch.compile(call, dynamic=False)() if MODE == "compile" else call()
+
+
+def bits(tensor):
+    here = tensor.detach().cpu().contiguous()
+    signed = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[here.element_size()]
+    return here.view(signed).numpy().view(f"uint{8 * here.element_size()}")
+"""
+
+
+def _torch() -> Any:
+    return importlib.import_module("torch")
+
+
+class Torch(Backend):
+    """PyTorch. What a spec may call is torch's own list of functions on tensors, and a few factories."""
+
+    dialect = "torch"
+    modules = ("torch",)
+    modes = ("", COMPILE)
+    recipe = RECIPE
+
+    def absent(self) -> str | None:
+        """See Backend."""
+        try:
+            _torch()
+        except ModuleNotFoundError:
+            return "torch: not installed: pip install torch"
+        except (ImportError, OSError) as error:
+            return f"torch: installed, but it fails to import: {error}"
+        return None
+
+    def version(self) -> str:
+        """See Backend."""
+        return str(_torch().__version__)
+
+    def devices(self) -> Mapping[str, str | None]:
+        """See Backend."""
+        torch = _torch()
+        cuda = None if torch.cuda.is_available() else "no CUDA device, or a build of torch without CUDA"
+        mps = None if torch.backends.mps.is_available() else "needs macOS 14 or later on Apple silicon"
+        return {"cpu": None, "cuda": cuda, "mps": mps}
+
+    def supports(self, format: str, device: str) -> bool:
+        """See Backend. Apple's GPU has no float64."""
+        return not (format == "float64" and device == "mps")
+
+    def dtype(self, format: str) -> object:
+        """See Backend."""
+        return getattr(_torch(), format)
+
+    def limit_threads(self, count: int) -> None:
+        """See Backend."""
+        _torch().set_num_threads(count)
+
+    def published(self) -> Functions:
+        """See Backend. `torch.os` is a module: each name is kept by the object it resolves to, never by its prefix."""
+        torch = _torch()
+        overridable = torch.overrides.get_overridable_functions()
+        found = {f"torch.{name}": getattr(torch, name) for name in FACTORIES}
+        for namespace in NAMESPACES:
+            module = importlib.import_module(namespace)
+            allowed = {id(function) for function in overridable[module]}
+            for name in dir(module):
+                value = getattr(module, name)
+                if id(value) in allowed and not inspect.isclass(value) and not LEFT_OUT.fullmatch(name):
+                    found[f"{namespace}.{name}"] = value
+        return found
+
+    def load(self, base: Array, device: str) -> Tensor:
+        """See Backend. NumPy's bfloat16 is unknown to torch: its bits travel as int16."""
+        torch = _torch()
+        own = np.array(base, order="C", copy=True)
+        if own.dtype == ml_dtypes.bfloat16:
+            return torch.from_numpy(own.view(np.int16)).view(torch.bfloat16).to(device)
+        return torch.from_numpy(own).to(device)
+
+    def lay_out(self, base: Tensor, views: tuple[View, ...], device: str) -> Tensor:
+        """See Backend."""
+        tensor = base
+        for view in views:
+            match view.op:
+                case "transpose":
+                    tensor = tensor.permute(view.args)
+                case "slice":
+                    tensor = tensor[tuple(map(slice, *view.args))]
+                case _:
+                    tensor = tensor.expand(view.args)
+        return tensor
+
+    def get(self, tensor: Tensor) -> Array:
+        """See Backend."""
+        torch = _torch()
+        if not isinstance(tensor, torch.Tensor):
+            raise TypeError(f"returned a {type(tensor).__name__}, not a torch.Tensor")
+        here = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
+        if here.dtype == torch.bfloat16:
+            return np.array(here.view(torch.int16).numpy(), copy=True).view(ml_dtypes.bfloat16)
+        return np.array(here.numpy(), copy=True)
+
+    def run(
+        self, program: Program, tensors: Mapping[str, Tensor], names: Mapping[str, object], device: str, mode: str
+    ) -> Tensor:
+        """See Backend."""
+        torch = _torch()
+        functions = self.functions()
+
+        def call(tensors: Mapping[str, Tensor]) -> Tensor:
+            return evaluate(program, {**names, **tensors}, functions)
+
+        # Factories such as torch.linspace make their tensors where the inputs lie.
+        where: AbstractContextManager[Any] = nullcontext() if device == "cpu" else torch.device(device)
+        with torch.inference_mode(), where:
+            result = _compiled(torch, call, tensors) if mode == COMPILE else call(tensors)
+            if device != "cpu":
+                getattr(torch, device).synchronize()
+        return result
+
+
+def _compiled(torch: Any, call: Any, tensors: Mapping[str, Tensor]) -> Tensor:
+    # torch falls back to eager in silence after 8 compilations of the same code: forget the earlier cases first.
+    torch.compiler.reset()
+    return torch.compile(call, dynamic=False)(tensors)

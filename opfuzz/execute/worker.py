@@ -1,0 +1,63 @@
+"""The life of one isolated process: it runs batches, tells each result at once, and may die at any moment."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import traceback
+from collections.abc import Callable
+from enum import Enum, auto
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from opfuzz.execute.base import listen
+
+
+class Word(Enum):
+    """What a message to the parent is about; each is sent as (word, content)."""
+
+    READY = auto()  # nothing: initialised
+    BEGUN = auto()  # nothing: a batch has arrived whole
+    UNREADY = auto()  # the traceback
+    LABEL = auto()  # what the item noted
+    RESULT = auto()  # what the work returned
+    FAILED = auto()  # kind and message of a Casualty
+
+
+THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+OOM_SCORE = Path("/proc/self/oom_score_adj")
+
+
+def serve(
+    connection: Connection[Any, Any], work: Callable[[Any], object], initialise: Callable[[], None] | None, threads: int
+) -> None:
+    """Run batches from `connection` until it closes. A result is sent as soon as it is there, so none is lost later."""
+    os.environ.update(dict.fromkeys(THREAD_SETTINGS, str(threads)))
+    # A group of its own: Ctrl-C reaches the parent alone, and compilers that a framework starts end with the worker.
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        OOM_SCORE.write_text("1000")  # when memory runs out, Linux shall end the worker and nothing else
+    try:
+        if initialise is not None:
+            initialise()
+    except BaseException:
+        connection.send((Word.UNREADY, traceback.format_exc()))
+        return
+    listen(lambda label: connection.send((Word.LABEL, label)))
+    connection.send((Word.READY, None))
+    while True:
+        try:
+            batch = connection.recv()
+        except EOFError:
+            return
+        connection.send((Word.BEGUN, None))
+        for item in batch:
+            try:
+                connection.send((Word.RESULT, work(item)))
+            except MemoryError as error:
+                connection.send((Word.FAILED, ("out-of-memory", f"raised MemoryError: {error}")))
+            except Exception:
+                connection.send((Word.FAILED, ("internal", traceback.format_exc())))

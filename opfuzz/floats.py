@@ -1,0 +1,158 @@
+"""Binary float formats: spacing, rounding, bit patterns and the order of floats. The only place that defines an ulp."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+Bits = NDArray[np.unsignedinteger[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A binary float format: precision p counts the hidden bit, emax is the exponent of the largest number."""
+
+    name: str
+    bits: int
+    precision: int
+    emax: int
+
+    @property
+    def emin(self) -> int:
+        """Exponent of the smallest normal number."""
+        return 1 - self.emax
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """NumPy's dtype that stores the format."""
+        return np.dtype(ml_dtypes.bfloat16) if self.name == "bfloat16" else np.dtype(self.name)
+
+    @property
+    def bits_dtype(self) -> np.dtype[Any]:
+        """Unsigned integers of the same width."""
+        return np.dtype(f"uint{self.bits}")
+
+    @property
+    def unit_roundoff(self) -> float:
+        """u = 2^-p, the largest relative error of one rounding."""
+        return float(2.0**-self.precision)
+
+    @property
+    def largest(self) -> float:
+        """Largest finite number."""
+        return float((2.0 - 2.0 ** (1 - self.precision)) * 2.0**self.emax)
+
+    @property
+    def smallest_normal(self) -> float:
+        """2^emin."""
+        return float(2.0**self.emin)
+
+    @property
+    def smallest_subnormal(self) -> float:
+        """2^(emin - p + 1)."""
+        return float(np.ldexp(1.0, self.emin - self.precision + 1))
+
+
+FLOAT64 = Format("float64", 64, 53, 1023)
+FLOAT32 = Format("float32", 32, 24, 127)
+FLOAT16 = Format("float16", 16, 11, 15)
+BFLOAT16 = Format("bfloat16", 16, 8, 127)
+FORMATS: Mapping[str, Format] = MappingProxyType({f.name: f for f in (FLOAT64, FLOAT32, FLOAT16, BFLOAT16)})
+HALVES = (FLOAT16, BFLOAT16)
+
+
+def format_of(array: NDArray[Any]) -> Format:
+    """The format that an array is stored in. Raises ValueError if its dtype is no float format."""
+    if array.dtype.name not in FORMATS:
+        raise ValueError(f"{array.dtype} is no float format; known: {', '.join(FORMATS)}")
+    return FORMATS[array.dtype.name]
+
+
+# ulp(y) is the spacing of a format at y: 2^(max(floor(log2 |y|), emin) - p + 1).
+# It is taken at the exact y, not at the rounded one, so that a correctly rounded result is never off by more than 0.5.
+
+
+def ulp(exact: FloatArray, fmt: Format) -> FloatArray:
+    """Spacing of `fmt` at each exact value.
+
+    Shape of `exact`; float64, in the unit of `exact`. Zero has the spacing of the subnormals; beyond the largest
+    number the exponents go on.
+    Raises ValueError if any value is NaN or infinite. Goldberg's ulp, as in Muller et al., Handbook of
+    Floating-Point Arithmetic.
+    """
+    if not np.isfinite(exact).all():
+        undefined = np.count_nonzero(~np.isfinite(exact))
+        raise ValueError(f"ulp is undefined for {undefined} of {np.size(exact)} values: NaN or infinite")
+    exponent = np.where(exact == 0, fmt.emin, np.frexp(exact)[1] - 1)
+    return np.asarray(np.ldexp(1.0, np.maximum(exponent, fmt.emin) - fmt.precision + 1))
+
+
+def round_to(values: FloatArray, fmt: Format) -> NDArray[Any]:
+    """`values` rounded once to `fmt`, to nearest, ties to even; shape kept, dtype `fmt.dtype`.
+
+    NumPy converts float64 to float32 and float16 in one rounding; ml_dtypes goes to bfloat16 through float32,
+    which would round twice, so that conversion rounds to odd in float32 first (Boldo and Melquiond, 2008).
+    """
+    values = np.asarray(values, np.float64)
+    if fmt.name != "bfloat16":
+        with np.errstate(over="ignore", under="ignore"):
+            return values.astype(fmt.dtype)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        single = values.astype(np.float32)
+        inexact = np.isfinite(values) & (single.astype(np.float64) != values)
+        # Rounding to odd: cut towards zero, then set the last bit where something was cut.
+        away = inexact & (np.abs(single.astype(np.float64)) > np.abs(values))
+    bits = single.view(np.uint32) - away.astype(np.uint32)
+    return np.asarray((bits | inexact.astype(np.uint32)).view(np.float32).astype(fmt.dtype))
+
+
+def to_bits(array: NDArray[Any]) -> Bits:
+    """Bit patterns of a float array; shape kept, unsigned integers of the same width."""
+    return np.ascontiguousarray(array).view(format_of(array).bits_dtype).reshape(np.shape(array))
+
+
+def from_bits(bits: NDArray[Any], fmt: Format) -> NDArray[Any]:
+    """Floats with these bit patterns; shape kept."""
+    return np.ascontiguousarray(bits, dtype=fmt.bits_dtype).view(fmt.dtype).reshape(np.shape(bits))
+
+
+def ordinals(array: NDArray[Any]) -> NDArray[np.int64]:
+    """Position of each float in the order of its format; both zeros are 0, infinities come after the largest."""
+    fmt = format_of(array)
+    bits = to_bits(array).astype(np.uint64)
+    sign = np.uint64(1 << (fmt.bits - 1))
+    magnitude = (bits & (sign - np.uint64(1))).astype(np.int64)
+    return np.where((bits & sign) != 0, -magnitude, magnitude)
+
+
+def ulp_distance(a: NDArray[Any], b: NDArray[Any]) -> FloatArray:
+    """How many floats lie between `a` and `b`, element by element, as float64; 0 where both are NaN, inf where one is.
+
+    Raises ValueError if the formats differ.
+    """
+    if a.dtype != b.dtype:
+        raise ValueError(f"ulp distance between {a.dtype} and {b.dtype} is undefined")
+    with np.errstate(over="ignore", invalid="ignore"):  # a signalling NaN warns when it is converted
+        nan_a, nan_b = np.isnan(a.astype(np.float64)), np.isnan(b.astype(np.float64))
+        first, second = ordinals(a), ordinals(b)
+        same_sign = (first < 0) == (second < 0)
+        # Differences of opposite signs may exceed int64 (float64 only); they are summed as float64.
+        distance = np.where(
+            same_sign,
+            np.abs(first - second).astype(np.float64),
+            np.abs(first).astype(np.float64) + np.abs(second).astype(np.float64),
+        )
+    return np.where(nan_a & nan_b, 0.0, np.where(nan_a | nan_b, np.inf, distance))
+
+
+def hex_of(value: NDArray[Any]) -> str:
+    """Bit pattern of one float, `0x3f800000`; as many digits as its format has."""
+    fmt = format_of(value)
+    return f"0x{int(to_bits(np.asarray(value)).reshape(())):0{fmt.bits // 4}x}"

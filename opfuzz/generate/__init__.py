@@ -1,0 +1,13 @@
+"""What to try next: the sampler of cases, and the values of their inputs."""
+
+from opfuzz.generate.fill import inputs
+from opfuzz.generate.regimes import DEFAULT_REGIMES, REGIMES
+from opfuzz.generate.sample import draw
+from opfuzz.generate.sizes import ELEMENT_BUDGET, WORK_BUDGET
+
+__all__ = ["DEFAULT_REGIMES", "ELEMENT_BUDGET", "REGIMES", "WORK_BUDGET", "draw", "inputs", "regime_names"]
+
+
+def regime_names() -> tuple[str, ...]:
+    """All that a spec may list under `regimes:`."""
+    return tuple(REGIMES)

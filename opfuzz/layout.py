@@ -1,0 +1,137 @@
+"""Memory layouts: how the elements of an input lie in memory, as a buffer and the views that recover them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opfuzz.errors import OpfuzzError, did_you_mean
+
+Array = NDArray[Any]
+
+# Simplest first: shrinking and `Case.sort_key` prefer a layout to all that stand behind it.
+LAYOUTS = ("contiguous", "transposed", "permuted", "offset", "narrowed", "stepped", "broadcast")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One step from a buffer towards an array; no element moves.
+
+    `args`: the order of the axes (transpose); starts, stops and steps by axis (slice); the shape (broadcast).
+    """
+
+    op: Literal["transpose", "slice", "broadcast"]
+    args: tuple[Any, ...]
+
+
+def applicable(layout: str, shape: Sequence[int]) -> bool:
+    """Whether `layout` says anything about an array of this shape that `contiguous` and the others before it do not.
+
+    Empty arrays and scalars are only ever contiguous. Raises OpfuzzError for an unknown layout.
+    """
+    if layout not in LAYOUTS:
+        raise OpfuzzError(f"unknown layout '{layout}'{did_you_mean(layout, LAYOUTS)}")
+    if layout == "contiguous":
+        return True
+    if not shape or prod(shape) == 0:
+        return False
+    match layout:
+        case "transposed" | "narrowed":
+            return len(shape) >= 2
+        case "permuted":
+            return len(shape) >= 3
+        case "broadcast":
+            return shape[0] >= 2
+        case _:
+            return True
+
+
+def memory(array: Array, layout: str) -> tuple[Array, tuple[View, ...]]:
+    """Buffer and views: the views, applied to the buffer one after another, give exactly `array`, laid out so.
+
+    The buffer is C-contiguous and never shares memory with `array`. What it holds beside the elements is NaN
+    (largest integer, True), so that a kernel which reads a neighbour shows it.
+
+        transposed  the last two axes swapped
+        permuted    all axes reversed
+        offset      rows 1 to n of a buffer of n + 2 rows: contiguous, but not at the start
+        narrowed    columns 1 to n of a buffer of n + 2 columns: gaps between the rows, as in a part of a joint q, k, v
+        stepped     every second element of the last axis
+        broadcast   stride 0 along the first axis
+
+    A layout that is not applicable to the shape means contiguous.
+    Raises OpfuzzError for an unknown layout, and if an array to broadcast is not constant along its first axis.
+    """
+    shape = array.shape
+    if not applicable(layout, shape):
+        layout = "contiguous"
+    match layout:
+        case "transposed":
+            order = (*range(array.ndim - 2), array.ndim - 1, array.ndim - 2)
+            return _copy(array.transpose(order)), (View("transpose", order),)
+        case "permuted":
+            order = tuple(reversed(range(array.ndim)))
+            return _copy(array.transpose(order)), (View("transpose", order),)
+        case "offset":
+            return _inside(array, (shape[0] + 2, *shape[1:]), axis=0, start=1, step=1)
+        case "narrowed":
+            return _inside(array, (*shape[:-1], shape[-1] + 2), axis=array.ndim - 1, start=1, step=1)
+        case "stepped":
+            return _inside(array, (*shape[:-1], 2 * shape[-1]), axis=array.ndim - 1, start=0, step=2)
+        case "broadcast":
+            if not _same_bits(array, constant_along_broadcast(array, layout)):
+                raise OpfuzzError(f"layout 'broadcast' needs an input that is constant along axis 0, of shape {shape}")
+            return _copy(array[:1]), (View("broadcast", shape),)
+        case _:
+            return _copy(array), ()
+
+
+def apply(base: Array, views: Sequence[View]) -> Array:
+    """`base` seen through the views in NumPy; shares its memory. Raises ValueError for an unknown view."""
+    for view in views:
+        match view.op:
+            case "transpose":
+                base = base.transpose(view.args)
+            case "slice":
+                base = base[tuple(map(slice, *view.args))]
+            case "broadcast":
+                base = np.broadcast_to(base, view.args)
+            case _:
+                raise ValueError(f"unknown view {view.op}")
+    return base
+
+
+def constant_along_broadcast(array: Array, layout: str) -> Array:
+    """`array` with its first row everywhere along axis 0 if `layout` is an applicable 'broadcast'; else `array`."""
+    if layout != "broadcast" or not applicable(layout, array.shape):
+        return array
+    return np.repeat(array[:1], array.shape[0], axis=0)
+
+
+def _copy(array: Array) -> Array:
+    return np.array(array, order="C", copy=True)
+
+
+def _inside(array: Array, shape: tuple[int, ...], axis: int, start: int, step: int) -> tuple[Array, tuple[View, ...]]:
+    """A buffer of `shape` that holds `array` from `start` on along `axis`, every `step` elements."""
+    starts, stops, steps = [0] * len(shape), list(shape), [1] * len(shape)
+    starts[axis], stops[axis], steps[axis] = start, start + step * array.shape[axis], step
+    view = View("slice", (tuple(starts), tuple(stops), tuple(steps)))
+    buffer = np.full(shape, _garbage(array.dtype), array.dtype)
+    apply(buffer, (view,))[...] = array
+    return buffer, (view,)
+
+
+def _garbage(dtype: np.dtype[Any]) -> object:
+    if dtype.kind == "b":
+        return True
+    return np.iinfo(dtype).max if dtype.kind in "iu" else np.nan
+
+
+def _same_bits(first: Array, second: Array) -> bool:
+    return first.tobytes() == second.tobytes()

@@ -1,0 +1,44 @@
+"""ulp error: abs(computed - exact) / ulp(exact)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from opfuzz.floats import FloatArray
+
+
+def absolute_error(computed: FloatArray, hi: FloatArray, lo: FloatArray) -> FloatArray:
+    """abs(computed - (hi + lo)); NaN where either is NaN, and where both are the same infinity."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.abs((computed - hi) - lo)
+
+
+# Bins of log2(ulp error), eight to the octave from 2^-16 to 2^80, with the rest at both ends: a percentile read
+# from them is within 9 % of the true one, and histograms of many cases add up.
+
+_LOWEST, _PER_OCTAVE, _BINS = -16, 8, 96 * 8 + 2
+
+Histogram = Mapping[int, int]
+
+
+def histogram(errors: FloatArray) -> Histogram:
+    """How many errors fall in each bin; empty bins are left out."""
+    with np.errstate(divide="ignore"):
+        place = np.floor((np.log2(errors.ravel()) - _LOWEST) * _PER_OCTAVE) + 1
+    counts = np.bincount(np.clip(place, 0, _BINS - 1).astype(np.int64))
+    return {int(i): int(counts[i]) for i in np.flatnonzero(counts)}
+
+
+def percentile(counts: Histogram, share: float) -> float:
+    """The error that `share` of all errors do not exceed.
+
+    The upper edge of its bin; 0 for the lowest bin, and where there are no errors.
+    """
+    left = share * sum(counts.values())
+    for place in sorted(counts):
+        left -= counts[place]
+        if left <= 0:
+            return 0.0 if place == 0 else float(2.0 ** (_LOWEST + place / _PER_OCTAVE))
+    return 0.0

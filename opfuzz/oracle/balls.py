@@ -1,0 +1,138 @@
+"""Midpoint-radius balls over float64 arrays: truth, conditioning and allowance from one walk of the graph.
+
+A ball is one midpoint and one radius per model. Every operation propagates the radii of its arguments and adds what one
+rounding of it may do, with the unit roundoff as a setting of the model:
+
+    truth         2^-53, inputs exact: the midpoint is the exact value, the radius proves how exact
+    conditioning  no rounding, inputs off by u |x|: what one rounding of the inputs may do
+    allowance     the roundoff of a working format: what an honest, straightforward implementation may do
+
+A radius of 0 with a midpoint of NaN or infinity is an IEEE special value; an infinite radius is "not known here".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opfuzz.floats import FloatArray
+from opfuzz.oracle import elementwise, sums
+from opfuzz.oracle.dependencies import touched
+from opfuzz.oracle.graph import Node, topological
+from opfuzz.oracle.models import TINY, Model, Radius, RadiusOf, Rule
+
+_INFLATE = 1 + 2.0**-30  # radii are rounded themselves; sums of 2^16 of them lose up to 2^-37
+
+
+@dataclass(frozen=True, slots=True)
+class Ball:
+    """`mid` and, in the order of the models, `radii` of the same shape."""
+
+    mid: FloatArray
+    radii: tuple[Radius, ...]
+
+
+def evaluate(root: Node, models: Sequence[Model]) -> Ball:
+    """The ball of `root` under each model. Every radius is an array or None."""
+    balls: dict[int, Ball] = {}
+    with np.errstate(all="ignore"):
+        for node in topological(root):
+            balls[id(node)] = _step(node, [balls[id(arg)] for arg in node.args], models)
+    return balls[id(root)]
+
+
+def _step(node: Node, args: list[Ball], models: Sequence[Model]) -> Ball:
+    rule = _RULES.get(node.op) or elementwise.elementary
+    mid, radius_of, is_pole = rule(node, [a.mid for a in args])
+    radii: list[Radius] = []
+    for i, model in enumerate(models):
+        radius = radius_of([a.radii[i] for a in args], model)
+        if radius is not None and model.is_truth and node.op not in _CHOOSES:
+            # A radius of 0 at a midpoint of 0 is exact: every operation that can underflow adds its own 2^-1074.
+            radius = np.where((radius == 0) & (mid == 0), 0.0, radius * _INFLATE + TINY)
+        radii.append(radius)
+    return _settle_specials(node, args, Ball(mid, tuple(radii)), is_pole)
+
+
+def _settle_specials(node: Node, args: list[Ball], ball: Ball, is_pole: NDArray[np.bool_] | None) -> Ball:
+    """IEEE specials have radius 0; an overflow of float64 from finite arguments is not known here."""
+    finite = np.isfinite(ball.mid)
+    all_finite = bool(finite.all())
+    if all_finite and all(r is None or bool(np.isfinite(r).all()) for r in ball.radii):
+        return ball
+    if node.op in _CHOOSES or not args:  # radii were moved or given, not computed
+        return ball
+    radii: list[Radius] = []
+    inherited = np.zeros(ball.mid.shape, np.bool_)
+    if not all_finite:
+        inherited = ~finite & touched(node, [~np.isfinite(a.mid) for a in args])
+    for i, radius in enumerate(ball.radii):
+        unknown = touched(node, [_nonfinite_radius(a, i) for a in args])
+        special = inherited
+        if is_pole is not None:
+            r = args[-1].radii[i]
+            special = special | (is_pole & (True if r is None else r == 0))
+        settled = np.zeros(ball.mid.shape) if radius is None else radius
+        # NaN radii come from infinity * 0, where an argument is an exact infinity and the result is exact as well.
+        settled = np.where(np.isnan(settled) & ~unknown, 0.0, settled)
+        settled = np.where(special & ~unknown, 0.0, settled)
+        radii.append(np.where(unknown | (~finite & ~special), np.inf, settled))
+    return Ball(ball.mid, tuple(radii))
+
+
+def _nonfinite_radius(ball: Ball, i: int) -> NDArray[np.bool_]:
+    radius = ball.radii[i]
+    return np.zeros(ball.mid.shape, np.bool_) if radius is None else ~np.isfinite(radius)
+
+
+def _gather(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
+    def move(parts: Sequence[FloatArray]) -> FloatArray:
+        flat = parts[0].ravel() if len(parts) == 1 else np.concatenate([p.ravel() for p in parts])
+        return np.asarray(flat[node.detail])
+
+    def radius(radii: list[Radius], model: Model) -> Radius:
+        if all(r is None for r in radii):
+            return None
+        return move(
+            [np.zeros(x.shape) if r is None else np.broadcast_to(r, x.shape) for r, x in zip(radii, args, strict=True)]
+        )
+
+    return move(args), radius, None
+
+
+def _reshape(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
+    return (
+        args[0].reshape(node.shape),
+        lambda radii, m: None if radii[0] is None else radii[0].reshape(node.shape),
+        None,
+    )
+
+
+_CHOOSES = frozenset({"where", "gather", "reshape"})
+_RULES: dict[str, Rule] = {
+    "input": elementwise.constant,
+    "leaf": elementwise.constant,
+    "number": elementwise.constant,
+    "neg": elementwise.neg,
+    "abs": elementwise.absolute,
+    "add": elementwise.add,
+    "sub": elementwise.add,
+    "mul": elementwise.mul,
+    "square": elementwise.mul,
+    "div": elementwise.div,
+    "sqrt": elementwise.square_root,
+    "maximum": elementwise.pick,
+    "minimum": elementwise.pick,
+    "where": elementwise.where,
+    "sum": sums.sum_of,
+    "cumsum": sums.cumsum,
+    "softmax": sums.softmax,
+    "max": sums.extreme,
+    "min": sums.extreme,
+    "dot": sums.dot,
+    "gather": _gather,
+    "reshape": _reshape,
+}

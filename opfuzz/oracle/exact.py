@@ -1,0 +1,409 @@
+"""Arb: the exact value of chosen elements, with growing precision until it is certain enough.
+
+The graph is pulled from the result: only what the chosen elements depend on is evaluated. Sums of exact products of
+narrow inputs go through `math.fsum` first, which is correctly rounded and an order of magnitude faster.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import flint
+import numpy as np
+from flint import arb
+from numpy.typing import NDArray
+
+from opfuzz.floats import FloatArray
+from opfuzz.oracle.dependencies import dot_rows, reduced_rows
+from opfuzz.oracle.elementary import ELEMENTARY
+from opfuzz.oracle.graph import Node
+
+FSUM_PRECISION = 106  # at the first precision, exact dot products are kept as a correctly rounded float64
+PRECISIONS = (FSUM_PRECISION, 256, 640, 1280, 2560)
+
+Value = Any  # an arb, or a Python float where the value is NaN or infinite
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Exact values as hi + lo, off by at most `radius`; infinite radius: not settled. Flat float64 arrays."""
+
+    hi: FloatArray
+    lo: FloatArray
+    radius: FloatArray
+
+
+def settle(root: Node, places: NDArray[np.int64], tolerance: Callable[[FloatArray], FloatArray]) -> Settled:
+    """Exact values of `root` at flat `places`, each within `tolerance(value)` of the truth where that can be reached.
+
+    Precision grows through `PRECISIONS`; what is still wider then keeps its last radius.
+    """
+    hi, lo, radius = np.full((3, len(places)), np.nan)
+    radius[:] = np.inf
+    open_places = np.arange(len(places))
+    for precision in PRECISIONS:
+        with _precision(precision):
+            values = Puller(root, precision).values(root, places[open_places])
+            parts = np.array([_split(v) for v in values]).reshape(-1, 3)
+        hi[open_places], lo[open_places], radius[open_places] = parts.T
+        with np.errstate(invalid="ignore"):
+            certain = radius[open_places] <= tolerance(hi[open_places])
+        open_places = open_places[~(certain | _is_special(hi[open_places], radius[open_places]))]
+        if not len(open_places):
+            break
+    return Settled(hi, lo, radius)
+
+
+def _is_special(hi: FloatArray, radius: FloatArray) -> NDArray[np.bool_]:
+    return np.asarray(~np.isfinite(hi) & (radius == 0))
+
+
+@contextmanager
+def _precision(bits: int) -> Iterator[None]:
+    before = flint.ctx.prec
+    flint.ctx.prec = bits
+    try:
+        yield
+    finally:
+        flint.ctx.prec = before
+
+
+def _split(value: Value) -> tuple[float, float, float]:
+    """hi, lo, radius. A finite value beyond float64 becomes an infinity with radius 0, as rounding makes it one."""
+    if isinstance(value, float):
+        return value, 0.0, 0.0
+    if not value.is_finite():
+        return math.nan, 0.0, math.inf
+    mid = value.mid()
+    hi = float(mid)
+    spread = float(value.rad())
+    if math.isinf(hi):
+        return hi, 0.0, (0.0 if abs(value) > _BEYOND else math.inf)
+    lo = float(mid - hi)
+    # lo is rounded in turn: 2^-106 of hi, or the last place of the subnormals.
+    return hi, lo, spread * (1 + 2.0**-20) + abs(lo) * 2.0**-52 + (2.0**-1074 if value.rad() != 0 or lo else 0.0)
+
+
+_BEYOND = arb(2) ** 1024
+
+
+class Puller:
+    """Evaluates elements of a graph at one precision, remembering what it has evaluated."""
+
+    def __init__(self, root: Node, precision: int) -> None:
+        self.root, self.precision = root, precision
+        self.known: dict[int, dict[int, Value]] = {}
+
+    def values(self, node: Node, places: NDArray[np.int64]) -> list[Value]:
+        """The elements at flat `places`, in that order, with repetitions."""
+        wanted = places.tolist()
+        known = self.known.setdefault(id(node), {})
+        missing = np.array(sorted({p for p in wanted if p not in known}), np.int64)
+        if len(missing):
+            known.update(zip(missing.tolist(), self._compute(node, missing), strict=True))
+        return [known[p] for p in wanted]
+
+    def _compute(self, node: Node, places: NDArray[np.int64]) -> list[Value]:
+        op = node.op
+        if op in ("input", "leaf"):
+            return [arb(v) if math.isfinite(v) else v for v in node.detail.ravel()[places].tolist()]
+        if op == "number":
+            n = node.detail
+            value = arb.pi() if n is None else arb(n.numerator) / n.denominator
+            return [value] * len(places)
+        if op == "reshape":
+            return self.values(node.args[0], places)
+        if op == "gather":
+            return self._gather(node, places)
+        if op in ("sum", "max", "min"):
+            return self._reduce(node, places)
+        if op == "cumsum":
+            return self._cumsum(node, places)
+        if op == "dot":
+            return self._dot(node, places)
+        if op == "softmax":
+            return self.values(node.detail[1], places)
+        if op == "where" and node.detail is not None:
+            return self._masked(node, places)
+        return self._map(node, places)
+
+    def _broadcast(self, node: Node, arg: Node, places: NDArray[np.int64]) -> list[Value]:
+        index = np.broadcast_to(np.arange(arg.size).reshape(arg.shape), node.shape)
+        return self.values(arg, index.ravel()[places] if arg.shape != node.shape else places)
+
+    def _map(self, node: Node, places: NDArray[np.int64]) -> list[Value]:
+        function = _FUNCTIONS[node.op]
+        columns = [self._broadcast(node, arg, places) for arg in node.args]
+        return [function(*row) for row in zip(*columns, strict=True)]
+
+    def _masked(self, node: Node, places: NDArray[np.int64]) -> list[Value]:
+        chosen = np.broadcast_to(node.detail, node.shape).ravel()[places]
+        result: list[Value] = [None] * len(places)
+        for arg, pick in zip(node.args, (chosen, ~chosen), strict=True):
+            where = np.flatnonzero(pick)
+            for i, value in zip(where.tolist(), self._broadcast(node, arg, places[where]), strict=True):
+                result[i] = value
+        return result
+
+    def _gather(self, node: Node, places: NDArray[np.int64]) -> list[Value]:
+        sources = node.detail.ravel()[places]
+        result: list[Value] = [None] * len(places)
+        start = 0
+        for arg in node.args:
+            where = np.flatnonzero((sources >= start) & (sources < start + arg.size))
+            for i, value in zip(where.tolist(), self.values(arg, sources[where] - start), strict=True):
+                result[i] = value
+            start += arg.size
+        return result
+
+    def _fetch(self, node: Node, rows: NDArray[np.int64]) -> list[list[Value]]:
+        """Elements at rows of flat places, asked for at once: a question costs as much as 50 answers."""
+        count = rows.shape[1]
+        flat = self.values(node, rows.ravel())
+        return [flat[i * count : (i + 1) * count] for i in range(len(rows))]
+
+    def _reduce(self, node: Node, places: NDArray[np.int64]) -> list[Value]:
+        combine = {"sum": self._total, "max": _largest, "min": _smallest}[node.op]
+        arg = node.args[0]
+        return [combine(arg, row) for row in self._fetch(arg, reduced_rows(node)[places])]
+
+    def _total(self, arg: Node, terms: list[Value]) -> Value:
+        if _is_exact(arg) and self.precision == FSUM_PRECISION:
+            return _rounded_sum([float(t) for t in terms])
+        return _added(terms)
+
+    def _cumsum(self, node: Node, places: NDArray[np.int64]) -> list[Value]:
+        axis, length = node.detail, node.shape[node.detail]
+        index = np.moveaxis(np.arange(node.size).reshape(node.shape), axis, -1).reshape(-1, length)
+        row_of, place_of = np.empty((2, node.size), np.int64)
+        row_of[index] = np.arange(len(index))[:, None]
+        place_of[index] = np.arange(length)[None, :]
+        arg = node.args[0]
+        totals: dict[int, list[Value]] = {}  # by row, up to the furthest place asked for
+        for row in np.unique(row_of[places]).tolist():
+            count = place_of[places][row_of[places] == row].max() + 1
+            totals[row] = self._running_totals(arg, self.values(arg, index[row, :count]))
+        return [totals[row_of[p]][place_of[p]] for p in places.tolist()]
+
+    def _running_totals(self, arg: Node, terms: list[Value]) -> list[Value]:
+        if _is_exact(arg) and self.precision == FSUM_PRECISION:
+            return _rounded_sums([float(t) for t in terms])
+        return list(accumulate(terms, lambda a, b: _added([a, b])))
+
+    def _dot(self, node: Node, places: NDArray[np.int64]) -> list[Value]:
+        a, b = node.args
+        left, right = dot_rows(node, places)
+        if self.precision == FSUM_PRECISION and _has_exact_products(a) and _has_exact_products(b):
+            products = _leaf_values(a)[left] * _leaf_values(b)[right]
+            return [_rounded_sum(row.tolist()) for row in products]
+        return [_inner(x, y) for x, y in zip(self._fetch(a, left), self._fetch(b, right), strict=True)]
+
+
+def _is_exact(node: Node) -> bool:
+    return node.op in ("input", "leaf") or (node.op in ("gather", "reshape") and all(map(_is_exact_part, node.args)))
+
+
+def _is_exact_part(node: Node) -> bool:
+    return _is_exact(node) or (node.op == "number" and node.detail == 0)
+
+
+def _has_exact_products(node: Node) -> bool:
+    """Whether the values are inputs of at most 26 bits and moderate exponents, so that their products are exact."""
+    if not _is_exact(node):
+        return False
+    values = _leaf_values(node)
+    with np.errstate(invalid="ignore", over="ignore"):
+        cut = values.astype(np.float32).astype(np.float64)
+    return bool(np.all((cut == values) | np.isnan(values)))
+
+
+def _leaf_values(node: Node) -> FloatArray:
+    """Flat values of inputs that were only moved."""
+    if node.op == "number":
+        return np.zeros(1)
+    if node.op in ("input", "leaf"):
+        return np.asarray(node.detail.ravel())
+    flat = np.concatenate([_leaf_values(arg) for arg in node.args])
+    return flat if node.op == "reshape" else np.asarray(flat[node.detail.ravel()])
+
+
+def _rounded_sum(terms: list[float]) -> Value:
+    """The correctly rounded sum, as a ball; exact where it is zero."""
+    try:
+        total = math.fsum(terms)
+    except (OverflowError, ValueError):  # an intermediate beyond float64; infinities of both signs
+        return _added([arb(t) if math.isfinite(t) else t for t in terms])
+    if not math.isfinite(total):
+        return total
+    return arb(total, math.ulp(total) / 2) if total else arb(0)
+
+
+def _rounded_sums(terms: list[float]) -> list[Value]:
+    """What `_rounded_sum` gives for the first 1, 2, 3, ... terms, in one pass."""
+    if not np.isfinite(np.sum(np.abs(terms))):
+        return list(accumulate([arb(t) if math.isfinite(t) else t for t in terms], lambda a, b: _added([a, b])))
+    parts: list[float] = []  # floats that do not overlap, smallest first; their sum is exact (Shewchuk 1997)
+    sums: list[Value] = []
+    for term in terms:
+        carried, kept = term, 0
+        for part in parts:
+            large, small = (part, carried) if abs(carried) < abs(part) else (carried, part)
+            carried = large + small
+            lost = small - (carried - large)
+            if lost:
+                parts[kept] = lost
+                kept += 1
+        parts[kept:] = [carried]
+        sums.append(_rounded_sum(parts))
+    return sums
+
+
+def _added(terms: list[Value]) -> Value:
+    special = [t for t in terms if isinstance(t, float)]
+    if special:
+        return float(np.sum(special))
+    return sum(terms, arb(0))
+
+
+def _inner(a: list[Value], b: list[Value]) -> Value:
+    if any(isinstance(v, float) for v in (*a, *b)):
+        return _added([_FUNCTIONS["mul"](x, y) for x, y in zip(a, b, strict=True)])
+    if not a:
+        return arb(0)
+    return (flint.arb_mat(1, len(a), a) * flint.arb_mat(len(b), 1, b))[0, 0]
+
+
+def _largest(arg: Node, terms: list[Value]) -> Value:
+    result = terms[0]
+    for term in terms[1:]:
+        result = _maximum(result, term)
+    return result
+
+
+def _smallest(arg: Node, terms: list[Value]) -> Value:
+    return _negated(_largest(arg, [_negated(t) for t in terms]))
+
+
+def _negated(x: Value) -> Value:
+    return -x
+
+
+def _maximum(a: Value, b: Value) -> Value:
+    if isinstance(a, float) or isinstance(b, float):
+        if any(isinstance(v, float) and math.isnan(v) for v in (a, b)):
+            return math.nan
+        first, second = (v if isinstance(v, float) else 0.0 for v in (a, b))
+        return a if first > second or second == -math.inf else b
+    return a.max(b)
+
+
+def _where_less(smaller: Value, larger: Value, if_less: Value, if_not: Value) -> Value:
+    if isinstance(smaller, float) or isinstance(larger, float):
+        return if_less if float(smaller) < float(larger) else if_not
+    if smaller < larger:
+        return if_less
+    if smaller >= larger:
+        return if_not
+    if isinstance(if_less, float) or isinstance(if_not, float):
+        return arb.nan()
+    return if_less.union(if_not)
+
+
+def _special(name: str, function: Callable[..., Any]) -> Callable[..., Value]:
+    """`function` on balls; IEEE arithmetic of float64 where an argument is special or a pole."""
+
+    def wrapped(*args: Value) -> Value:
+        if any(isinstance(a, float) for a in args):
+            with np.errstate(all="ignore"):
+                result = float(
+                    _IEEE[name](*(np.float64(float(a) if isinstance(a, float) else _nonzero(a)) for a in args))
+                )
+            return arb(result) if math.isfinite(result) else result
+        return function(*args)
+
+    return wrapped
+
+
+def _nonzero(value: arb) -> float:
+    """float64 with the sign and the zeroness of a ball, for arithmetic with infinities."""
+    near = float(value.mid())
+    if near == 0.0 and value.mid() != 0:
+        return math.copysign(2.0**-1074, 1.0 if value.mid() > 0 else -1.0)
+    return min(max(near, -1.7e308), 1.7e308)
+
+
+def _divide(a: arb, b: arb) -> Value:
+    if b == 0:  # exactly
+        return math.nan if a == 0 else math.copysign(math.inf, float(a.mid()))
+    return a / b
+
+
+def _logarithm(shift: int) -> Callable[[arb], Value]:
+    def function(x: arb) -> Value:
+        place = x + shift
+        if place == 0:
+            return -math.inf
+        return math.nan if place < 0 else (x.log1p() if shift else x.log())
+
+    return function
+
+
+def _sqrt(x: arb) -> Value:
+    return math.nan if x < 0 else x.sqrt()
+
+
+def _softplus(x: arb) -> arb:
+    return x + (-x).exp().log1p() if x > 0 else x.exp().log1p()
+
+
+def _sigmoid(x: arb) -> arb:
+    if x > 0:
+        return 1 / (1 + (-x).exp())
+    raised = x.exp()
+    return raised / (1 + raised)
+
+
+_IEEE: dict[str, Callable[..., Any]] = {name: function.value for name, function in ELEMENTARY.items()} | {
+    "neg": np.negative, "abs": np.abs, "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide,
+    "square": np.square, "sqrt": np.sqrt,
+}  # fmt: skip
+_ON_BALLS: dict[str, Callable[..., Any]] = {
+    "neg": lambda a: -a,
+    "abs": lambda a: abs(a),
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": _divide,
+    "square": lambda a: a * a,
+    "sqrt": _sqrt,
+    "exp": lambda a: a.exp(),
+    "expm1": lambda a: a.expm1(),
+    "log": _logarithm(0),
+    "log1p": _logarithm(1),
+    "sin": lambda a: a.sin(),
+    "cos": lambda a: a.cos(),
+    "tanh": lambda a: a.tanh(),
+    "sigmoid": _sigmoid,
+    "softplus": _softplus,
+    "erf": lambda a: a.erf(),
+    "erfc": lambda a: a.erfc(),
+}
+_FUNCTIONS: dict[str, Callable[..., Value]] = {
+    name: _special(name, function) for name, function in _ON_BALLS.items()
+} | {
+    "maximum": _maximum,
+    "minimum": lambda a, b: _negated(_maximum(_negated(a), _negated(b))),
+    "where": _where_less,
+}
+
+
+def sign_at(root: Node, place: int, precision: int) -> float:
+    """1 or -1: the sign of an element, also where it is far below the range of float64; 0 where it is not certain."""
+    with _precision(precision):
+        value = Puller(root, precision).values(root, np.array([place]))[0]
+        return float(value > 0) - float(value < 0)

@@ -1,0 +1,212 @@
+"""The functions that a reference may call: arithmetic, reductions, products, and what is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opfuzz.oracle import graph, movement
+from opfuzz.oracle.elementary import ELEMENTARY
+from opfuzz.oracle.graph import Comparison, Node, as_node
+from opfuzz.oracle.movement import axes_of, moved_axis
+
+Axis = int | Sequence[int] | None
+
+
+def _elementwise(name: str) -> Callable[[object], Node]:
+    def function(x: object) -> Node:
+        return graph.unary(name, x)
+
+    function.__name__ = name
+    return function
+
+
+def maximum(a: object, b: object) -> Node:
+    """The larger of two, element by element."""
+    return graph.binary("maximum", a, b)
+
+
+def minimum(a: object, b: object) -> Node:
+    """The smaller of two, element by element."""
+    return graph.binary("minimum", a, b)
+
+
+def where(condition: object, if_true: object, if_false: object) -> Node:
+    """Chooses element by element, by a mask or by a comparison of two tensors."""
+    yes, no = as_node(if_true), as_node(if_false)
+    if isinstance(condition, Comparison):
+        less, other = (no, yes) if condition.inverted else (yes, no)
+        shape = graph.broadcast(condition.smaller.shape, condition.larger.shape, yes.shape, no.shape)
+        return Node("where", (condition.smaller, condition.larger, less, other), shape)
+    if isinstance(condition, np.ndarray) and condition.dtype == bool:
+        shape = graph.broadcast(condition.shape, yes.shape, no.shape)
+        return Node("where", (yes, no), shape, condition)
+    raise TypeError("where needs a mask or a comparison as its first argument")
+
+
+def _reduction(op: str) -> Callable[..., Node]:
+    def function(x: object, axis: Axis = None, keepdims: bool = True) -> Node:
+        node = as_node(x)
+        axes = axes_of(node.shape, axis)
+        kept = tuple(1 if i in axes else n for i, n in enumerate(node.shape))
+        if op != "sum" and any(node.shape[i] == 0 for i in axes):
+            raise ValueError(f"{op} over no elements")
+        reduced = Node(op, (node,), kept, axes)
+        return reduced if keepdims else movement.squeeze(reduced, axes)
+
+    function.__name__ = op
+    return function
+
+
+sum_, max_, min_ = _reduction("sum"), _reduction("max"), _reduction("min")
+
+
+def mean(x: object, axis: Axis = None, keepdims: bool = True) -> Node:
+    """Sum divided by the number of elements; NaN over none, as IEEE has 0/0."""
+    node = as_node(x)
+    count = 1
+    for i in axes_of(node.shape, axis):
+        count *= node.shape[i]
+    return sum_(node, axis, keepdims) / count
+
+
+def cumsum(x: object, axis: int = -1) -> Node:
+    """Sums of the first 1, 2, 3, ... elements along an axis."""
+    node = as_node(x)
+    return Node("cumsum", (node,), node.shape, moved_axis(node.shape, axis))
+
+
+def matmul(a: object, b: object) -> Node:
+    """Matrix product over the last two axes, broadcast over the others."""
+    return graph.dot(as_node(a), as_node(b))
+
+
+# softmax(x)_i = exp(x_i - max x) / sum_j exp(x_j - max x): the shift is exact mathematics and keeps float64 in range.
+
+
+def softmax(x: object, axis: int = -1) -> Node:
+    """exp(x) divided by its sum along an axis.
+
+    A node of its own: where it saturates, x and its maximum err alike, which balls of the parts cannot know.
+    """
+    node = as_node(x)
+    place = moved_axis(node.shape, axis)
+    if node.shape[place] == 0:
+        raise ValueError("softmax over no elements")
+    raised = graph.unary("exp", node - max_(node, axis))
+    return Node("softmax", (node,), node.shape, (place, raised / sum_(raised, axis)))
+
+
+def logsumexp(x: object, axis: Axis = -1, keepdims: bool = True) -> Node:
+    """Logarithm of the sum of exp(x) along an axis."""
+    node = as_node(x)
+    largest = max_(node, axis)
+    # A row of -inf has the sum 0 and the logarithm -inf; shifting it by its maximum would make NaN of it.
+    shift = where(np.isfinite(largest_of(node, axis)), largest, 0) if _has_infinity(node) else largest
+    result = graph.unary("log", sum_(graph.unary("exp", node - shift), axis)) + shift
+    return result if keepdims else movement.squeeze(result, axes_of(node.shape, axis))
+
+
+def log_softmax(x: object, axis: int = -1) -> Node:
+    """x minus logsumexp(x) along an axis."""
+    node = as_node(x)
+    shifted = node - max_(node, axis)
+    return shifted - graph.unary("log", sum_(graph.unary("exp", shifted), axis))
+
+
+def _has_infinity(node: Node) -> bool:
+    return node.op in ("input", "leaf") and not np.isfinite(node.detail).all()
+
+
+def largest_of(node: Node, axis: Axis) -> NDArray[Any]:
+    """Maximum of the values of an input along an axis, kept with size 1."""
+    values: NDArray[Any] = node.detail.max(axis=axes_of(node.shape, axis), keepdims=True)
+    return values
+
+
+def conv1d(x: object, weight: object, stride: int = 1, padding: int = 0, dilation: int = 1, groups: int = 1) -> Node:
+    """Cross-correlation: x (n, c_in, length), weight (c_out, c_in/groups, k) -> (n, c_out, positions).
+
+    `padding` zeros stand on both sides; a pair of numbers pads left and right differently.
+    """
+    node, kernel = as_node(x), as_node(weight)
+    _, c_in, length = node.shape
+    c_out, _, k = kernel.shape
+    left, right = movement.pair(padding)
+    positions = (length + left + right - dilation * (k - 1) - 1) // stride + 1
+    taps = np.arange(k)[:, None] * dilation + np.arange(positions)[None, :] * stride - left  # (k, positions)
+    return _windowed_product(node, kernel, taps, (taps >= 0) & (taps < length), groups, c_in, c_out // groups)
+
+
+def conv_transpose1d(
+    x: object,
+    weight: object,
+    stride: int = 1,
+    padding: int = 0,
+    output_padding: int = 0,
+    dilation: int = 1,
+    groups: int = 1,
+) -> Node:
+    """The adjoint of conv1d: x (n, c_in, length), weight (c_in, c_out/groups, k) -> (n, c_out, positions)."""
+    node, kernel = as_node(x), as_node(weight)
+    _, c_in, length = node.shape
+    _, per_group, k = kernel.shape
+    positions = (length - 1) * stride - 2 * padding + dilation * (k - 1) + output_padding + 1
+    if length < k:  # fewer places than taps
+        offsets = np.arange(positions)[None, :] + padding - np.arange(length)[:, None] * stride  # dilation * tap
+        taps = offsets // dilation
+        return _paired_product(node, kernel, taps, (offsets % dilation == 0) & (taps >= 0) & (taps < k), groups)
+    offsets = np.arange(positions)[None, :] + padding - np.arange(k)[:, None] * dilation  # stride * source
+    taps = offsets // stride
+    valid = (offsets % stride == 0) & (taps >= 0) & (taps < length)
+    # (c_in, c_out/g, k) -> (c_out, c_in/g, k), so that the product is the one of conv1d.
+    split = movement.reshape(kernel, (groups, c_in // groups, per_group, k))
+    turned = movement.reshape(movement.transpose(split, (0, 2, 1, 3)), (groups * per_group, c_in // groups, k))
+    return _windowed_product(node, turned, taps, valid, groups, c_in, per_group)
+
+
+def _windowed_product(
+    x: Node, kernel: Node, taps: NDArray[np.int64], valid: NDArray[np.bool_], groups: int, c_in: int, per_group: int
+) -> Node:
+    """sum over channels of a group and taps of kernel * x[taps]; where not `valid`, x counts as zero."""
+    n, _, length = x.shape
+    if c_in % groups or kernel.shape[1] != c_in // groups:
+        raise ValueError(f"{c_in} channels in {groups} groups do not fit a kernel of shape {list(kernel.shape)}")
+    k, positions = taps.shape
+    rows = np.arange(n * c_in)[:, None, None] * length
+    index = np.where(valid, rows + taps, x.size)  # the zero stands behind x
+    windows = graph.gather((x, graph.number(0)), index.reshape(n, groups, c_in // groups * k, positions))
+    weights = graph.reshape(kernel, (groups, per_group, c_in // groups * k))
+    return graph.reshape(graph.dot(weights, windows), (n, groups * per_group, positions))
+
+
+def _paired_product(x: Node, kernel: Node, taps: NDArray[np.int64], valid: NDArray[np.bool_], groups: int) -> Node:
+    """sum over channels of a group and places of x * kernel[taps]; where not `valid`, both count as zero."""
+    n, c_in, length = x.shape
+    _, per_group, k = kernel.shape
+    terms, positions = c_in // groups * length, taps.shape[1]
+    places = np.where(valid, np.arange(n * c_in * length).reshape(n * c_in, length, 1), x.size)  # the zero is behind x
+    rows = np.arange(c_in * per_group).reshape(groups, c_in // groups, per_group).transpose(0, 2, 1)
+    weights = np.where(valid, rows[..., None, None] * k + taps, kernel.size)
+    left = graph.gather((x, graph.number(0)), places.reshape(n, groups, 1, terms, positions))
+    right = graph.gather((kernel, graph.number(0)), weights.reshape(groups, per_group, terms, positions))
+    left, right = movement.swapaxes(left, -1, -2), movement.swapaxes(right, -1, -2)
+    product = graph.dot(movement.expand_dims(left, -2), movement.expand_dims(right, -1))
+    return graph.reshape(product, (n, groups * per_group, positions))
+
+
+REFERENCE_FUNCTIONS: MappingProxyType[str, Callable[..., object]] = MappingProxyType(
+    {name: _elementwise(name) for name in (*ELEMENTARY, "sqrt", "abs")}
+    | {function.__name__: function for function in (sum_, max_, min_)}
+    | {
+        function.__name__: function
+        for function in (
+            maximum, minimum, where, mean, cumsum, matmul, softmax, logsumexp, log_softmax, conv1d, conv_transpose1d,
+        )
+    }
+    | movement.FUNCTIONS
+)  # fmt: skip

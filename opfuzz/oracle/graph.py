@@ -1,0 +1,238 @@
+"""The reference as a graph of exact operations: what the evaluators walk.
+
+Four evaluators read the same graph: float64 balls (`balls`), Arb on chosen elements (`exact`), a working format
+(`working`), and limits at infinity (`limits`). A node says *what* is computed, exactly; how, and how well, is theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from math import prod
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Shape = tuple[int, ...]
+Scalar = int | float | Fraction
+
+
+class Node:
+    """One exact operation. `op` selects the rule in each evaluator, `detail` is what that rule needs beside `args`.
+
+    input, leaf   detail: float64 array of exact values (`input`: drawn for the case; `leaf`: a mask or counter)
+    number        detail: Fraction, or None for pi
+    where         detail: bool array, args: (if true, if false); or args: (smaller, larger, if less, if not)
+    sum, max, min detail: axes, kept with size 1          cumsum   detail: axis
+    softmax       detail: axis, and the same result written out
+    dot           args: (..., m, k) and (..., k, n)
+    gather        detail: index into the concatenation of the flattened args
+    reshape, neg, add, sub, mul, div, maximum, minimum, abs, square, sqrt, and every name in `elementary.ELEMENTARY`
+    """
+
+    __slots__ = ("args", "detail", "op", "shape")
+
+    def __init__(self, op: str, args: tuple[Node, ...], shape: Shape, detail: Any = None) -> None:
+        self.op, self.args, self.shape, self.detail = op, args, shape, detail
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return prod(self.shape)
+
+    def __repr__(self) -> str:
+        return f"{self.op}{list(self.shape)}"
+
+    def __neg__(self) -> Node:
+        return fold(lambda a: -a, self) or Node("neg", (self,), self.shape)
+
+    def __pos__(self) -> Self:
+        return self
+
+    def __add__(self, other: object) -> Node:
+        return binary("add", self, other)
+
+    def __radd__(self, other: object) -> Node:
+        return binary("add", other, self)
+
+    def __sub__(self, other: object) -> Node:
+        return binary("sub", self, other)
+
+    def __rsub__(self, other: object) -> Node:
+        return binary("sub", other, self)
+
+    def __mul__(self, other: object) -> Node:
+        return binary("mul", self, other)
+
+    def __rmul__(self, other: object) -> Node:
+        return binary("mul", other, self)
+
+    def __truediv__(self, other: object) -> Node:
+        return binary("div", self, other)
+
+    def __rtruediv__(self, other: object) -> Node:
+        return binary("div", other, self)
+
+    def __matmul__(self, other: object) -> Node:
+        return dot(self, as_node(other))
+
+    def __pow__(self, exponent: object) -> Node:
+        """Whole powers, by squaring. Raises ValueError for any other exponent."""
+        if isinstance(exponent, Node) and exponent.op == "number" and exponent.detail is not None:
+            exponent = exponent.detail
+        if not isinstance(exponent, int | Fraction) or exponent != int(exponent) or not 1 <= exponent <= 64:
+            raise ValueError("a power in a reference is a whole number from 1 to 64; write others with exp and log")
+        result, base, left = None, self, int(exponent)
+        while left:
+            if left & 1:
+                result = base if result is None else result * base
+            left >>= 1
+            if left:
+                base = fold(lambda a: a * a, base) or Node("square", (base,), base.shape)
+        assert result is not None
+        return result
+
+    def __lt__(self, other: object) -> Comparison:
+        return Comparison(self, as_node(other))
+
+    def __gt__(self, other: object) -> Comparison:
+        return Comparison(as_node(other), self)
+
+    def __le__(self, other: object) -> Comparison:
+        return Comparison(as_node(other), self, inverted=True)
+
+    def __ge__(self, other: object) -> Comparison:
+        return Comparison(self, as_node(other), inverted=True)
+
+
+class Comparison:
+    """`smaller < larger`, or its opposite; only `where` can use it."""
+
+    __slots__ = ("inverted", "larger", "smaller")
+
+    def __init__(self, smaller: Node, larger: Node, inverted: bool = False) -> None:
+        self.smaller, self.larger, self.inverted = smaller, larger, inverted
+
+
+def number(value: Scalar) -> Node:
+    """An exact constant. Infinity and NaN become leaves."""
+    if isinstance(value, float) and not np.isfinite(value):
+        return leaf(np.asarray(value))
+    return Node("number", (), (), Fraction(value))
+
+
+PI = Node("number", (), (), None)
+
+
+def leaf(values: NDArray[Any], op: str = "leaf") -> Node:
+    """Exact values; any shape, any float, integer or bool dtype that float64 holds exactly."""
+    return Node(op, (), values.shape, np.ascontiguousarray(values, np.float64).reshape(values.shape))
+
+
+def as_node(value: object) -> Node:
+    """Numbers and arrays become nodes. Raises TypeError for anything else."""
+    if isinstance(value, Node):
+        return value
+    if isinstance(value, bool | np.bool_):
+        raise TypeError("true and false have no place in arithmetic")
+    if isinstance(value, int | float | Fraction):
+        return number(value)
+    if isinstance(value, np.ndarray):
+        return leaf(value)
+    raise TypeError(f"{type(value).__name__} cannot be used as a tensor")
+
+
+def fold(function: Callable[..., Fraction], *args: Node) -> Node | None:
+    """The exact result where all args are rational numbers, else None."""
+    if all(a.op == "number" and a.detail is not None for a in args):
+        return number(function(*(a.detail for a in args)))
+    return None
+
+
+def broadcast(*shapes: Shape) -> Shape:
+    """NumPy's broadcast shape. Raises ValueError, with the shapes, where there is none."""
+    return np.broadcast_shapes(*shapes)
+
+
+_FRACTIONS: dict[str, Callable[[Fraction, Fraction], Fraction]] = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": lambda a, b: a / b,
+}
+
+
+def binary(op: str, first: object, second: object) -> Node:
+    """add, sub, mul, div, maximum or minimum, broadcast."""
+    a, b = as_node(first), as_node(second)
+    if op in _FRACTIONS and not (op == "div" and b.op == "number" and b.detail == 0):
+        folded = fold(_FRACTIONS[op], a, b)
+        if folded is not None:
+            return folded
+    return Node(op, (a, b), broadcast(a.shape, b.shape))
+
+
+def unary(op: str, x: object) -> Node:
+    """An elementwise function of one argument."""
+    node = as_node(x)
+    return Node(op, (node,), node.shape)
+
+
+def gather(args: Sequence[Node], index: NDArray[np.int64]) -> Node:
+    """Elements of the concatenated, flattened args; shape of `index`."""
+    return Node("gather", tuple(args), index.shape, index)
+
+
+def reshape(x: Node, shape: Shape) -> Node:
+    """The same elements, in order, in another shape. Raises ValueError if the sizes differ."""
+    if -1 in shape:
+        known = prod(n for n in shape if n != -1)
+        shape = tuple(x.size // max(known, 1) if n == -1 else n for n in shape)
+    if prod(shape) != x.size:
+        raise ValueError(f"cannot reshape {list(x.shape)} to {list(shape)}")
+    return Node("reshape", (x,), shape)
+
+
+def dot(a: Node, b: Node) -> Node:
+    """Matrix product over the last axis of `a` and the last but one of `b`, broadcast over the others.
+
+    Raises ValueError if the inner sizes differ or either has fewer than two axes.
+    """
+    if len(a.shape) < 2 or len(b.shape) < 2 or a.shape[-1] != b.shape[-2]:
+        raise ValueError(f"cannot multiply matrices of shapes {list(a.shape)} and {list(b.shape)}")
+    return Node("dot", (a, b), (*broadcast(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]))
+
+
+def topological(root: Node) -> list[Node]:
+    """Every node once, arguments first."""
+    order: list[Node] = []
+    seen: set[int] = set()
+    stack: list[tuple[Node, bool]] = [(root, False)]
+    while stack:
+        node, done = stack.pop()
+        if done:
+            order.append(node)
+        elif id(node) not in seen:
+            seen.add(id(node))
+            stack.append((node, True))
+            stack.extend((arg, False) for arg in reversed(node.args))
+    return order
+
+
+ELEMENTWISE = frozenset({"neg", "add", "sub", "mul", "div", "maximum", "minimum", "abs", "square", "sqrt", "where"})
+
+
+def is_elementwise(root: Node, elementary: frozenset[str] | set[str]) -> bool:
+    """Whether each element of the result depends on one element of one input, at the same place."""
+    nodes = topological(root)
+    tensors = [n for n in nodes if n.op == "input"]
+    return (
+        len(tensors) == 1
+        and tensors[0].shape == root.shape
+        and all(
+            n.op in ELEMENTWISE or n.op in elementary or n.op in ("input", "number") or (n.op == "leaf" and n.size == 1)
+            for n in nodes
+        )
+        and all(n.shape in ((), root.shape) for n in nodes)
+    )

@@ -1,0 +1,101 @@
+"""Models of arithmetic: how a result errs, as settings of one walk of the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opfuzz.floats import FloatArray, Format
+from opfuzz.oracle.graph import Node
+
+Radius = FloatArray | None  # None: exactly zero everywhere
+TINY = 2.0**-1074
+U64 = 2.0**-53
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """How one arithmetic errs. Roundoffs are relative; `underflow` is the absolute error of a result near zero."""
+
+    name: str
+    roundoff: float = 0.0  # of + - * / sqrt and of constants
+    elementary: float | None = None  # of exp, erf ...; None: the tested bounds of float64
+    inputs: float = 0.0  # of every input, before anything is computed
+    factors: float = 0.0  # of both factors of a matrix product or convolution
+    underflow: float = 0.0
+    independent: bool = False  # roundings behave as independent: sums grow as sqrt(n) + 2
+    quadrature: bool = False  # and so do the radii of what is added up
+    flush: float = 0.0  # inputs smaller than this may be taken for zero
+
+    @property
+    def is_truth(self) -> bool:
+        """Whether the radius must be a proof."""
+        return self.name == "truth"
+
+
+TRUTH = Model("truth", roundoff=U64, underflow=TINY)
+
+
+def conditioning(fmt: Format) -> Model:
+    """Each input rounded once to `fmt`, exact operations."""
+    return Model("conditioning", inputs=fmt.unit_roundoff)
+
+
+def working(name: str, fmt: Format, factors: float = 0.0) -> Model:
+    """An honest implementation that computes in `fmt`, elementary functions within 2 ulp (4 u).
+
+    `factors`: the factors of products are rounded to fewer bits first, as TF32 (2^-11) and bfloat16 (2^-8) units do.
+    """
+    u = fmt.unit_roundoff
+    # Sums grow as sqrt(n) + 2, not n: n would hide TF32 inputs at K = 4096 (excess 0.09 instead of 5.5).
+    return Model(
+        name, u, 4 * u, factors=factors, underflow=fmt.smallest_subnormal / 2, independent=True, quadrature=True
+    )
+
+
+def flushing(fmt: Format) -> Model:
+    """An honest implementation in `fmt` that takes subnormal inputs and intermediates for zero.
+
+    Flushing errs towards zero every time, so its radii add up linearly.
+    """
+    smallest = fmt.smallest_normal
+    return replace(working("flushing", fmt), underflow=smallest, flush=smallest, quadrature=False)
+
+
+# A rule takes the midpoints and returns: the midpoint, a function from the radii of the arguments and a model to the
+# radius, and where the result is an IEEE pole.
+
+RadiusOf = Callable[[list[Radius], Model], Radius]
+Rule = Callable[[Node, list[FloatArray]], tuple[FloatArray, RadiusOf, NDArray[np.bool_] | None]]
+
+
+def added(*parts: Radius) -> Radius:
+    present = [p for p in parts if p is not None]
+    if not present:
+        return None
+    total = present[0]
+    for part in present[1:]:
+        total = total + part
+    return total
+
+
+def times(factor: FloatArray, radius: Radius) -> Radius:
+    return None if radius is None else np.abs(factor) * radius
+
+
+def rounding_of(mid: FloatArray, model: Model, relative: float | None = None, underflows: bool = True) -> Radius:
+    roundoff = model.roundoff if relative is None else relative
+    if roundoff == 0.0:
+        return None
+    size = np.abs(mid)
+    underflow: FloatArray | float = model.underflow if underflows else 0.0
+    if model.flush:  # only what is near the subnormals is flushed
+        underflow = np.where(size < 2 * model.flush, underflow, 0.0)
+    return np.asarray(size * roundoff + underflow)
+
+
+def full(radius: Radius, mid: FloatArray) -> Radius:
+    return None if radius is None else np.broadcast_to(radius, mid.shape)

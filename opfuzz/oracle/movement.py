@@ -1,0 +1,151 @@
+"""Functions of the reference that move elements and compute nothing: each is one index array."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opfuzz.oracle import graph
+from opfuzz.oracle.graph import Node, Shape, as_node
+
+
+def moved_axis(shape: Shape, axis: int) -> int:
+    """The axis counted from the front. Raises ValueError where there is none such."""
+    if not -len(shape) <= axis < len(shape):
+        raise ValueError(f"there is no axis {axis} in the shape {list(shape)}")
+    return axis % len(shape)
+
+
+def axes_of(shape: Shape, axis: int | Sequence[int] | None) -> tuple[int, ...]:
+    """The axes counted from the front, all of them for None."""
+    if axis is None:
+        return tuple(range(len(shape)))
+    chosen = [axis] if isinstance(axis, int) else list(axis)
+    return tuple(sorted({moved_axis(shape, a) for a in chosen}))
+
+
+def pair(padding: int | Sequence[int]) -> tuple[int, int]:
+    """The same number twice, or the two numbers given."""
+    if isinstance(padding, int):
+        return padding, padding
+    left, right = padding
+    return left, right
+
+
+def _moved(x: object, move: Callable[[NDArray[np.int64]], NDArray[np.int64]]) -> Node:
+    node = as_node(x)
+    return graph.gather((node,), move(np.arange(node.size).reshape(node.shape)))
+
+
+def swapaxes(x: object, first: int, second: int) -> Node:
+    """Two axes exchanged."""
+    return _moved(x, lambda index: np.swapaxes(index, first, second))
+
+
+def transpose(x: object, axes: Sequence[int]) -> Node:
+    """All axes in another order."""
+    return _moved(x, lambda index: np.transpose(index, tuple(axes)))
+
+
+def flip(x: object, axis: int) -> Node:
+    """Reversed along an axis."""
+    return _moved(x, lambda index: np.flip(index, axis))
+
+
+def broadcast_to(x: object, shape: Sequence[int]) -> Node:
+    """Repeated to a larger shape by NumPy's rules."""
+    return _moved(x, lambda index: np.broadcast_to(index, tuple(shape)))
+
+
+def repeat(x: object, times: int, axis: int) -> Node:
+    """Each element repeated along an axis."""
+    return _moved(x, lambda index: np.repeat(index, times, axis))
+
+
+def narrow(x: object, axis: int, start: int, length: int) -> Node:
+    """`length` elements along an axis, from `start` on."""
+    node = as_node(x)
+    where = moved_axis(node.shape, axis)
+    if start < 0 or length < 0 or start + length > node.shape[where]:
+        raise ValueError(f"axis {axis} of the shape {list(node.shape)} has no {length} elements from {start} on")
+    return _moved(node, lambda index: np.take(index, np.arange(start, start + length), where))
+
+
+def take(x: object, indices: object, axis: int = 0) -> Node:
+    """Slices of `x` along an axis, chosen by an index input."""
+    if not isinstance(indices, np.ndarray):
+        raise TypeError("take needs an index input as its second argument")
+    return _moved(x, lambda index: np.take(index, indices, axis))
+
+
+def reshape(x: object, shape: Sequence[int]) -> Node:
+    """The same elements in another shape; one size may be -1."""
+    return graph.reshape(as_node(x), tuple(shape))
+
+
+def expand_dims(x: object, axis: int) -> Node:
+    """A new axis of size 1."""
+    node = as_node(x)
+    return graph.reshape(node, np.expand_dims(np.empty(node.shape, np.bool_), axis).shape)
+
+
+def squeeze(x: object, axis: int | Sequence[int]) -> Node:
+    """Axes of size 1 removed."""
+    node = as_node(x)
+    gone = axes_of(node.shape, axis)
+    return graph.reshape(node, tuple(n for i, n in enumerate(node.shape) if i not in gone))
+
+
+def concatenate(parts: Sequence[object], axis: int = 0) -> Node:
+    """Tensors joined along an axis."""
+    nodes = [as_node(part) for part in parts]
+    starts = np.cumsum([0] + [node.size for node in nodes])
+    pieces = [np.arange(n.size).reshape(n.shape) + start for n, start in zip(nodes, starts, strict=False)]
+    return graph.gather(nodes, np.concatenate(pieces, axis))
+
+
+def pad(x: object, before: int, after: int, axis: int, value: float | Node = 0) -> Node:
+    """Copies of one value put before and after along an axis."""
+    node = as_node(x)
+    widths = [(0, 0)] * len(node.shape)
+    widths[moved_axis(node.shape, axis)] = (before, after)
+    index = np.pad(np.arange(node.size).reshape(node.shape), widths, constant_values=node.size)
+    return graph.gather((node, as_node(value)), index)
+
+
+def arange(count: int) -> Node:
+    """0, 1, ..., count - 1."""
+    return graph.leaf(np.arange(count))
+
+
+def linspace(start: object, stop: object, count: int) -> Node:
+    """`count` equally spaced values, both ends included."""
+    first, last = as_node(start), as_node(stop)
+    if count == 1:
+        return reshape(first, (1,))
+    return first + (last - first) * (arange(count) / max(count - 1, 1))
+
+
+def zeros(shape: Sequence[int]) -> Node:
+    """All 0."""
+    return graph.leaf(np.zeros(tuple(shape)))
+
+
+def ones(shape: Sequence[int]) -> Node:
+    """All 1."""
+    return graph.leaf(np.ones(tuple(shape)))
+
+
+FUNCTIONS: MappingProxyType[str, Callable[..., Any]] = MappingProxyType(
+    {
+        function.__name__: function
+        for function in (
+            swapaxes, transpose, flip, broadcast_to, repeat, narrow, take, reshape, expand_dims, squeeze,
+            concatenate, pad, arange, linspace, zeros, ones,
+        )
+    }
+)  # fmt: skip

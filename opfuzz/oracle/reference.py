@@ -1,0 +1,277 @@
+"""The exact result of one case, and what may be asked of it: truth, conditioning, allowances, variants, the appeal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opfuzz.errors import OpfuzzError
+from opfuzz.expr import ExpressionError, Program, evaluate
+from opfuzz.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FloatArray, Format, ulp
+from opfuzz.oracle import balls, exact, graph, limits, models, working
+from opfuzz.oracle.dependencies import dependencies
+from opfuzz.oracle.elementary import ELEMENTARY
+from opfuzz.oracle.functions import REFERENCE_FUNCTIONS
+from opfuzz.oracle.graph import PI, Node
+from opfuzz.spec import OpSpec, Value
+
+TIGHT = 0.01  # ulp: an exact value is certain enough when its radius is at most this
+FINEST = 2.0**-1074  # what hi + lo can still hold, so float64's own subnormals are known to one ulp only
+
+Names = Mapping[str, object]
+FAILURES = (ValueError, TypeError, ZeroDivisionError, ExpressionError)  # of a reference that does not fit its inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """Exact values hi + lo within `radius`; NaN or infinity with radius 0 is the right answer itself."""
+
+    hi: FloatArray
+    lo: FloatArray
+    radius: FloatArray
+
+    @property
+    def is_special(self) -> NDArray[np.bool_]:
+        """Where the right answer is NaN or an infinity by the rules for special values."""
+        return np.asarray(~np.isfinite(self.hi) & (self.radius == 0))
+
+
+def wide_format(fmt: Format) -> Format:
+    """What an honest implementation computes in: float32 for the half formats, the format itself otherwise."""
+    return FLOAT32 if fmt.bits == 16 else fmt
+
+
+class Reference:
+    """The reference of `spec` on the given inputs. Everything but the first truth is computed when asked for.
+
+    `arrays` holds the inputs in their storage dtype; `dims` and `params` the case's numbers.
+    Raises OpfuzzError if the reference does not have the output's shape.
+    """
+
+    def __init__(
+        self,
+        spec: OpSpec,
+        fmt: Format,
+        dims: Mapping[str, int],
+        params: Mapping[str, Value],
+        arrays: Mapping[str, NDArray[Any]],
+    ) -> None:
+        self.spec, self.fmt, self.dims, self.params, self.arrays = spec, fmt, dims, params, arrays
+        self._tensors = {item.name: _operand(arrays[item.name], item.kind) for item in spec.inputs}
+        try:
+            self.root = self._graph(spec.reference, params)
+            self.natural = self.root if spec.natural is None else self._graph(spec.natural, params)
+        except FAILURES as error:
+            raise OpfuzzError(
+                f"{spec.path}: the reference of '{spec.op}' fails at {_settings(dims, params)}: {error}"
+            ) from error
+        expected = spec.output_shape(dims, params)
+        if self.root.shape != expected:
+            raise OpfuzzError(
+                f"{spec.path}: the reference of '{spec.op}' has the shape {list(self.root.shape)}, "
+                f"the output says {list(expected)} at {_settings(dims, params)}"
+            )
+        self.is_unary = len(spec.inputs) == 1 and graph.is_elementwise(self.root, set(ELEMENTARY))
+        asked = [models.TRUTH, models.conditioning(fmt)]
+        if self.natural is self.root:
+            asked.append(models.working("wide", wide_format(fmt)))
+        ball = balls.evaluate(self.root, asked)
+        self._ball = ball
+        hi, radius = np.array(ball.mid), np.array(_filled(ball.radii[0], ball.mid))
+        hi[(radius != 0) & ~np.isfinite(hi)] = np.nan
+        self.truth = Truth(hi, np.zeros(hi.shape), radius)
+        self._refined = np.zeros(hi.size, np.bool_)
+        if self.is_unary:
+            self._set_limits()
+
+    @cached_property
+    def has_special_inputs(self) -> bool:
+        """Whether any drawn input holds NaN or an infinity."""
+        drawn = (self.arrays[item.name] for item in self.spec.inputs if item.kind == "float")
+        return any(not np.isfinite(array.astype(np.float64)).all() for array in drawn)
+
+    @cached_property
+    def has_sums(self) -> bool:
+        """Whether the usual formula adds up more than two terms somewhere."""
+        return any(node.op in ("sum", "dot", "cumsum") for node in graph.topological(self.natural))
+
+    @property
+    def variants(self) -> dict[str, str]:
+        """Names and notes of the other meanings."""
+        return {name: variant.note for name, variant in self.spec.variants.items()}
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the output."""
+        return self.root.shape
+
+    @cached_property
+    def conditioning(self) -> FloatArray:
+        """What one rounding of the inputs may do to each element."""
+        return _filled(self._ball.radii[1], self._ball.mid)
+
+    @cached_property
+    def wide(self) -> FloatArray:
+        """The allowance of an honest implementation, on the usual formula."""
+        if self.natural is self.root:
+            return _filled(self._ball.radii[2], self._ball.mid)
+        return self.allowance(models.working("wide", wide_format(self.fmt)))
+
+    @cached_property
+    def flushing(self) -> FloatArray:
+        """The allowance of an honest implementation that flushes subnormal numbers to zero."""
+        fmt = wide_format(self.fmt)
+        return self.allowance(models.flushing(fmt)) + fmt.smallest_normal
+
+    def allowance(self, model: models.Model) -> FloatArray:
+        """The radius of the usual formula under a model of arithmetic."""
+        ball = balls.evaluate(self.natural, [model])
+        return _filled(ball.radii[0], ball.mid)
+
+    @cached_property
+    def natural_values(self) -> FloatArray:
+        """What IEEE arithmetic makes of the usual formula, in float64: the other right answer for special values."""
+        return balls.evaluate(self.natural, []).mid
+
+    @cached_property
+    def has_certain_zeros(self) -> NDArray[np.bool_]:
+        """Where the sign of a zero result is part of the answer: elementwise references, not max(-0, 0)."""
+        if not self.is_unary:
+            return np.zeros(self.shape, np.bool_)
+        chooses = any(node.op in ("maximum", "minimum", "where") for node in graph.topological(self.root))
+        x = self.arrays[self.spec.inputs[0].name]
+        return np.asarray((x != 0) | (not chooses))
+
+    def lower_precisions(self) -> list[models.Model]:
+        """Models of less than wide arithmetic, nearest first: what a subject may behave like."""
+        found: list[models.Model] = []
+        has_products = any(node.op == "dot" for node in graph.topological(self.natural))
+        wide = wide_format(self.fmt)
+        if self.fmt.bits == 16:
+            # With the exponents of float32 also its subnormals, which a subject may take for zero.
+            flushes = self.fmt.emin == wide.emin
+            narrow = models.flushing(self.fmt) if flushes else models.working("narrow", self.fmt)
+            found.append(replace(narrow, name="narrow"))
+        if self.fmt is FLOAT64:
+            # float64 that a float32 function computes also loses what that function flushes to zero.
+            found.append(replace(models.flushing(FLOAT32), name="float32 inside"))
+        if has_products:
+            found += [
+                models.working(f"factors of {bits} bits", wide, factors=2.0**-bits)
+                for bits in (11, 8)
+                if bits < self.fmt.precision
+            ]
+        if self.fmt.bits > 16:
+            found += [models.working("float16 inside", FLOAT16), models.working("bfloat16 inside", BFLOAT16)]
+        return found
+
+    def variant(self, name: str) -> tuple[FloatArray, FloatArray] | None:
+        """Values and wide allowance of another meaning of the op; None where it gives another shape or no value."""
+        variant = self.spec.variants[name]
+        program = variant.reference or self.spec.natural or self.spec.reference
+        try:
+            root = self._graph(program, {**self.params, **variant.params})
+        except FAILURES:
+            return None  # the variant has no meaning for this case, such as an unbiased variance of one element
+        if root.shape != self.shape:
+            return None
+        ball = balls.evaluate(root, [models.working("wide", wide_format(self.fmt))])
+        return ball.mid, _filled(ball.radii[0], ball.mid)
+
+    def emulated(self, lanes: int, narrow: bool = False) -> working.Emulated:
+        """The usual formula run in the wide format, or with every intermediate in the format itself."""
+        return working.emulate(self.natural, self.fmt if narrow else wide_format(self.fmt), lanes)
+
+    def sources(self, index: tuple[int, ...]) -> dict[str, NDArray[np.int64]]:
+        """Flat places of each input that one element of the output depends on."""
+        place = int(np.ravel_multi_index(index, self.shape)) if index else 0
+        found = dependencies(self.root, place)
+        return {name: found[id(node)] for name, node in self._tensors.items() if id(node) in found}
+
+    def refine(self, places: NDArray[np.int64]) -> None:
+        """Replace the truth at flat `places` by Arb's, as exact as the format needs; once for each place."""
+        places = places[~self._refined[places]]
+        if not len(places):
+            return
+        self._refined[places] = True
+        settled = exact.settle(self.root, places, self.tolerance)
+        hi, lo, radius = (np.array(part).ravel() for part in (self.truth.hi, self.truth.lo, self.truth.radius))
+        # Arb has one zero; the sign of an exact zero is what IEEE arithmetic made of it.
+        hi[places] = np.where((settled.hi == 0) & (hi[places] == 0), hi[places], settled.hi)
+        lo[places], radius[places] = settled.lo, settled.radius
+        self.truth = Truth(*(part.reshape(self.shape) for part in (hi, lo, radius)))
+
+    def tolerance(self, values: FloatArray) -> FloatArray:
+        """Largest radius with which an exact value near each of `values` is certain enough for any error."""
+        finite = np.where(np.isfinite(values), values, 0.0)
+        bounded = np.clip(finite, -self.fmt.largest, self.fmt.largest)
+        # Far beyond the format only that matters: any such value rounds to infinity.
+        beyond = np.where(np.abs(finite) / 4 > self.fmt.largest, np.abs(finite) / 2, 0.0)
+        return np.maximum(np.maximum(TIGHT * ulp(bounded, self.fmt), FINEST), beyond)
+
+    def _graph(self, program: Program, params: Names) -> Node:
+        names = self._numbers(self.dims, params)
+        names |= self._tensors
+        return graph.as_node(evaluate(program, names, REFERENCE_FUNCTIONS, literal=_literal, divide=_divide))
+
+    @staticmethod
+    def _numbers(dims: Mapping[str, int], params: Names) -> dict[str, object]:
+        exact = {name: _literal(value) if isinstance(value, float) else value for name, value in params.items()}
+        return {"pi": PI, "inf": np.inf, **dims, **exact}
+
+    def _rebuild(self, values: FloatArray) -> Node:
+        """The graph of an elementwise reference on other values."""
+        dims = dict.fromkeys(self.dims, 1)
+        names = self._numbers(dims, self.params)
+        names[self.spec.inputs[0].name] = graph.leaf(values, "input")
+        return graph.as_node(
+            evaluate(self.spec.reference, names, REFERENCE_FUNCTIONS, literal=_literal, divide=_divide)
+        )
+
+    def _set_limits(self) -> None:
+        """Unary ops: the mathematical limit at the infinities, instead of IEEE arithmetic such as -inf * 0."""
+        x = self.arrays[self.spec.inputs[0].name].astype(np.float64)
+        for sign in (1.0, -1.0):
+            at = x == sign * np.inf
+            if at.any():
+                self.truth.hi[at] = _limit(self, sign)
+                self.truth.radius[at] = 0.0
+
+
+_LIMITS: dict[tuple[str, str, float], float] = {}
+
+
+def _limit(reference: Reference, sign: float) -> float:
+    """The limit at infinity, remembered by the meaning of the spec and its parameters."""
+    key = (reference.spec.digest, repr(sorted(reference.params.items())), sign)
+    if key not in _LIMITS:
+        _LIMITS[key] = limits.limit(reference._rebuild, sign)
+    return _LIMITS[key]
+
+
+def _filled(radius: FloatArray | None, mid: FloatArray) -> FloatArray:
+    return np.zeros(mid.shape) if radius is None else np.broadcast_to(radius, mid.shape)
+
+
+def _operand(array: NDArray[Any], kind: str) -> object:
+    if kind in ("index", "mask"):
+        return array
+    return graph.leaf(array.astype(np.float64), "input" if kind == "float" else "leaf")
+
+
+def _settings(dims: Mapping[str, int], params: Names) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in {**dims, **params}.items()) or "any size"
+
+
+def _literal(value: float) -> object:
+    return Fraction(value) if np.isfinite(value) else value
+
+
+def _divide(a: object, b: object) -> object:
+    return graph.binary("div", a, b)

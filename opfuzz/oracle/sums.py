@@ -1,0 +1,149 @@
+"""Rules of balls for what adds up or compares many elements."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import numpy as np
+
+from opfuzz.floats import FloatArray
+from opfuzz.oracle.elementary import ELEMENTARY
+from opfuzz.oracle.graph import Node
+from opfuzz.oracle.models import U64, Model, Radius, RadiusOf, added
+
+DOT_BLOCK = 256  # a longer product is cut, so that the bound grows with the block and not with k
+
+
+def tree_sum(x: FloatArray) -> tuple[FloatArray, int]:
+    """Sum over the last axis by halves, and the depth of the tree: the error is below depth * u * sum(abs(x))."""
+    depth = 0
+    while x.shape[-1] > 1:
+        half = x.shape[-1] // 2
+        folded = x[..., :half] + x[..., half : 2 * half]
+        depth += 1
+        if x.shape[-1] % 2:
+            folded[..., 0] += x[..., -1]
+            depth += 1
+        x = folded
+    return (x[..., 0] if x.shape[-1] else np.zeros(x.shape[:-1])), depth
+
+
+def _last(x: FloatArray, axes: tuple[int, ...]) -> FloatArray:
+    """The axes moved behind the others and joined to one."""
+    kept = [i for i in range(x.ndim) if i not in axes]
+    count = int(np.prod([x.shape[i] for i in axes], dtype=np.int64))
+    return np.transpose(x, (*kept, *axes)).reshape([x.shape[i] for i in kept] + [count])
+
+
+def sum_of(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
+    x = _last(args[0], node.detail)
+    count = x.shape[-1]
+    total, depth = tree_sum(x)
+    mid = total.reshape(node.shape)
+    magnitude = tree_sum(np.abs(x))[0].reshape(node.shape)
+
+    def radius(radii: list[Radius], model: Model) -> Radius:
+        growth = (sqrt(count) + 2 if model.independent else depth) if count > 1 else 0
+        rounding = None if growth * model.roundoff == 0 else growth * model.roundoff * magnitude
+        if radii[0] is None:
+            return rounding
+        r = _last(np.broadcast_to(radii[0], args[0].shape), node.detail)
+        joined = np.sqrt(tree_sum(r * r)[0]) if model.quadrature else tree_sum(r)[0]
+        return added(joined.reshape(node.shape), rounding)
+
+    return mid, radius, None
+
+
+def cumsum(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
+    axis = node.detail
+    mid = np.cumsum(args[0], axis)
+    magnitude = np.cumsum(np.abs(args[0]), axis)
+    places = np.arange(node.shape[axis]).reshape([-1 if i == axis else 1 for i in range(len(node.shape))])
+
+    def radius(radii: list[Radius], model: Model) -> Radius:
+        growth = np.where(places == 0, 0.0, np.sqrt(places + 1) + 2) if model.independent else places
+        rounding = None if model.roundoff == 0 else growth * model.roundoff * magnitude
+        if radii[0] is None:
+            return rounding
+        r = np.broadcast_to(radii[0], mid.shape)
+        return added(np.sqrt(np.cumsum(r * r, axis)) if model.quadrature else np.cumsum(r, axis), rounding)
+
+    return mid, radius, None
+
+
+def extreme(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
+    reduce = np.maximum.reduce if node.op == "max" else np.minimum.reduce
+    mid = reduce(args[0], axis=node.detail, keepdims=True)
+
+    def radius(radii: list[Radius], model: Model) -> Radius:
+        r = radii[0]
+        return None if r is None else np.maximum.reduce(r, axis=node.detail, keepdims=True)
+
+    return mid, radius, None
+
+
+# p_i = 1 / (1 + o), o the sum of exp(x_j - x_i) over the other j. If every difference moves by at most d, o moves by
+# a factor of at most e^d, and p_i by at most p_i (1 - p_i) (e^d - 1): next to nothing where the softmax saturates.
+
+
+def softmax(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
+    axis = node.detail[0]
+    below = args[0] - args[0].max(axis=axis, keepdims=True)
+    raised = np.exp(below)
+    total, depth = tree_sum(np.moveaxis(raised, axis, -1))
+    total = np.expand_dims(total, axis)
+    mid = raised / total
+    rest = (total - raised) / total + U64 * (depth + 2)
+    count = node.shape[axis]
+
+    def radius(radii: list[Radius], model: Model) -> Radius:
+        parts: list[Radius] = []
+        if model.roundoff:
+            elementary = 2 * U64 * ELEMENTARY["exp"].tested if model.is_truth else model.elementary or 0.0
+            relative = elementary + model.roundoff * np.where(np.isfinite(below), np.abs(below), 0.0)
+            growth = (sqrt(count) + 2 if model.independent else depth) + 1
+            shared = (mid * relative).sum(axis=axis, keepdims=True) + growth * model.roundoff
+            parts.append(mid * (relative + shared) + 2 * model.underflow)
+        r = radii[0]
+        if r is not None:
+            moved = r + r.max(axis=axis, keepdims=True)
+            parts.append(np.minimum(mid * rest * np.expm1(moved), np.maximum(mid, rest)))
+        return added(*parts)
+
+    return mid, radius, None
+
+
+def _blocked_product(a: FloatArray, b: FloatArray) -> tuple[FloatArray, int]:
+    """a @ b in blocks of the inner axis, and n: the error is below n * u * (abs(a) @ abs(b))."""
+    k = a.shape[-1]
+    if k <= DOT_BLOCK:
+        return np.matmul(a, b), k
+    cuts = range(0, k, DOT_BLOCK)
+    blocks = [np.matmul(a[..., i : i + DOT_BLOCK], b[..., i : i + DOT_BLOCK, :]) for i in cuts]
+    total, depth = tree_sum(np.stack(blocks, -1))
+    return total, DOT_BLOCK + depth
+
+
+def dot(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
+    a, b = args
+    mid, depth = _blocked_product(a, b)
+    magnitude = np.matmul(np.abs(a), np.abs(b))
+    k = a.shape[-1]
+
+    def radius(radii: list[Radius], model: Model) -> Radius:
+        ra, rb = radii
+        growth = (sqrt(k) + 2 if model.independent else depth) if k else 0
+        parts: list[Radius] = [growth * (model.roundoff * magnitude + model.underflow) if model.roundoff else None]
+        if model.quadrature:
+            spread = [np.matmul(a * a, rb * rb)] if rb is not None else []
+            spread += [np.matmul(ra * ra, b * b)] if ra is not None else []
+            if model.factors:
+                spread.append(2 * model.factors**2 * np.matmul(a * a, b * b))
+            parts.append(np.sqrt(sum(spread[1:], spread[0])) if spread else None)
+        else:
+            parts.append(None if rb is None else np.matmul(np.abs(a), rb))
+            parts.append(None if ra is None else np.matmul(ra, np.abs(b)))
+        parts.append(np.matmul(ra, rb) if ra is not None and rb is not None else None)
+        return added(*parts)
+
+    return mid, radius, None

@@ -1,0 +1,142 @@
+"""The appeal: the usual formula run in a working format, with sums in the orders that honest libraries use.
+
+The allowance takes roundings for independent and knows no overflow. Constant inputs, sequential sums and squares
+beyond the largest number break that, so an accusation is tried once more against what this arithmetic really does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opfuzz.floats import Format, round_to
+from opfuzz.oracle.dependencies import touched
+from opfuzz.oracle.elementary import ELEMENTARY
+from opfuzz.oracle.graph import Node, topological
+
+LANES = (1, 8, 32)  # strictly sequential; one SIMD register; four registers
+
+
+@dataclass(frozen=True, slots=True)
+class Emulated:
+    """Values in the working format, and where an intermediate overflowed from finite arguments."""
+
+    values: NDArray[Any]
+    overflowed: NDArray[np.bool_]
+
+
+def emulate(root: Node, fmt: Format, lanes: int) -> Emulated:
+    """The graph evaluated in `fmt`, every operation rounded, sums running in `lanes` parallel sequences.
+
+    With 0 lanes sums run in float64 and are rounded once, as an implementation does that widens only its sums.
+    """
+    done: dict[int, Emulated] = {}
+    with np.errstate(all="ignore"):
+        for node in topological(root):
+            args = [done[id(a)] for a in node.args]
+            values = np.asarray(_value(node, [a.values for a in args], fmt, lanes))
+            overflowed = touched(node, [a.overflowed for a in args]) if args else np.zeros(values.shape, np.bool_)
+            if args and not np.isfinite(values).all():
+                inherited = touched(node, [~np.isfinite(a.values) for a in args])
+                overflowed = overflowed | (~np.isfinite(values) & ~inherited)
+            if node.op in _MAGNITUDES:
+                overflowed = overflowed | (_magnitude(node, args) > fmt.largest)
+            done[id(node)] = Emulated(values, overflowed)
+    return done[id(root)]
+
+
+# Terms that add up to more than the largest number overflow in some order of summation, and any order is honest.
+_MAGNITUDES: dict[str, Callable[..., Any]] = {
+    "sum": lambda node, a: np.sum(a, axis=node.detail, keepdims=True),
+    "cumsum": lambda node, a: np.cumsum(a, axis=node.detail),
+    "dot": lambda node, a, b: np.matmul(a, b),
+}
+
+
+def _magnitude(node: Node, args: list[Emulated]) -> NDArray[Any]:
+    """The sum of the absolute values of the finite terms, in float64."""
+    finite = [np.where(np.isfinite(a.values), np.abs(a.values), 0).astype(np.float64) for a in args]
+    return np.asarray(_MAGNITUDES[node.op](node, *finite))
+
+
+def _value(node: Node, args: list[NDArray[Any]], fmt: Format, lanes: int) -> NDArray[Any]:
+    if node.op in ("input", "leaf"):
+        return round_to(node.detail, fmt)
+    if node.op == "number":
+        return round_to(np.asarray(np.pi if node.detail is None else float(node.detail)), fmt)
+    if node.op == "sum":
+        return _sum(args[0], node.detail, lanes).reshape(node.shape)
+    if node.op == "dot":
+        return _dot(args[0], args[1], lanes)
+    if node.op == "softmax":
+        axis = node.detail[0]
+        below = args[0] - args[0].max(axis=axis, keepdims=True)
+        raised = round_to(np.exp(below.astype(np.float64)), fmt)
+        return np.asarray(raised / np.expand_dims(_sum(raised, (axis,), lanes), axis))
+    if node.op == "where" and node.detail is not None:
+        return np.where(node.detail, *args)
+    if node.op == "gather":
+        return np.asarray(np.concatenate([a.ravel() for a in args])[node.detail])
+    if node.op in ELEMENTARY:
+        return round_to(ELEMENTARY[node.op].value(args[0].astype(np.float64)), fmt)
+    return np.asarray(_PLAIN[node.op](node, *args))
+
+
+_PLAIN: dict[str, Callable[..., Any]] = {
+    "neg": lambda node, a: -a,
+    "abs": lambda node, a: np.abs(a),
+    "add": lambda node, a, b: a + b,
+    "sub": lambda node, a, b: a - b,
+    "mul": lambda node, a, b: a * b,
+    "square": lambda node, a: a * a,
+    "div": lambda node, a, b: a / b,
+    "sqrt": lambda node, a: np.sqrt(a),
+    "maximum": lambda node, a, b: np.maximum(a, b),
+    "minimum": lambda node, a, b: np.minimum(a, b),
+    "max": lambda node, a: np.max(a, axis=node.detail, keepdims=True),
+    "min": lambda node, a: np.min(a, axis=node.detail, keepdims=True),
+    "where": lambda node, a, b, yes, no: np.where(a < b, yes, no),
+    "cumsum": lambda node, a: np.add.accumulate(a, axis=node.detail, dtype=a.dtype),
+    "reshape": lambda node, a: a.reshape(node.shape),
+}
+
+
+def _sum(x: NDArray[Any], axes: tuple[int, ...], lanes: int) -> NDArray[Any]:
+    kept = [i for i in range(x.ndim) if i not in axes]
+    rows = np.transpose(x, (*kept, *axes)).reshape(*(x.shape[i] for i in kept), -1)
+    return _in_lanes(rows, lanes)
+
+
+def _in_lanes(rows: NDArray[Any], lanes: int) -> NDArray[Any]:
+    """Sum over the last axis: every lane sequentially, then the lanes sequentially; see `emulate` for 0 lanes."""
+    count = rows.shape[-1]
+    if lanes == 0:
+        return np.asarray(rows.astype(np.float64).sum(-1).astype(rows.dtype))
+    if lanes == 1 or count <= lanes:
+        return _sequential(rows)
+    padding = np.zeros((*rows.shape[:-1], -count % lanes), rows.dtype)
+    padded = np.concatenate([rows, padding], -1).reshape(*rows.shape[:-1], -1, lanes)
+    return _sequential(_sequential(np.swapaxes(padded, -1, -2)))
+
+
+def _sequential(rows: NDArray[Any]) -> NDArray[Any]:
+    if rows.shape[-1] == 0:
+        return np.zeros(rows.shape[:-1], rows.dtype)
+    # `accumulate` adds one element after the other, each sum rounded to its dtype; `sum` would go by pairs.
+    return np.asarray(np.add.accumulate(rows, axis=-1, dtype=rows.dtype)[..., -1])
+
+
+def _dot(a: NDArray[Any], b: NDArray[Any], lanes: int) -> NDArray[Any]:
+    """Sums of products over the inner axis, in lanes, with no fused multiply-add; see `emulate` for 0 lanes."""
+    if lanes == 0:
+        return np.asarray(np.matmul(a.astype(np.float64), b.astype(np.float64)).astype(a.dtype))
+    k = a.shape[-1]
+    shape = (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
+    partial = np.zeros((min(lanes, max(k, 1)), *shape), a.dtype)
+    for i in range(k):
+        partial[i % lanes] += a[..., :, i, None] * b[..., None, i, :]
+    return _sequential(np.moveaxis(partial, 0, -1))

@@ -1,0 +1,110 @@
+"""Frozen results that the stages hand to each other, and the verdicts in the order in which they are tried."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+
+Index = tuple[int, ...]
+
+FAULT, NOTE, CLEAN = "fault", "note", "clean"
+
+# Worst first: a row of the ranking has the first verdict that any of its cases has.
+SEVERITY: Mapping[str, str] = {
+    "crash": FAULT,
+    "timeout": FAULT,
+    "out-of-memory": FAULT,
+    "unstable": FAULT,
+    "special": FAULT,
+    "wrong": FAULT,
+    "imprecise": FAULT,
+    "narrow": NOTE,
+    "normwise": NOTE,
+    "unresolved": NOTE,
+    "ill-conditioned": NOTE,
+    "unsupported": NOTE,
+    "stable": CLEAN,
+    "faithful": CLEAN,
+    "exact": CLEAN,
+}
+VERDICTS = tuple(SEVERITY)
+SEVERITIES = (FAULT, NOTE, CLEAN)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one subject did on one case."""
+
+    subject: str
+    status: str  # ok, unsupported, crash, timeout, out-of-memory
+    output: NDArray[Any] | None = None
+    message: str = ""
+    repeated: bool | None = None  # the same bits when called again; None: not tried
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One element of one output, and how wrong it is."""
+
+    index: Index
+    computed: float
+    computed_hex: str
+    exact: float  # the float64 nearest to the exact value
+    ulp: float  # NaN where the error has no size, as between a number and NaN
+    bound: float  # the largest error that would not be worth a word
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How far one subject is from the exact result on one case; largest over the elements that can be judged."""
+
+    verdict: str
+    reason: str  # in words: what explains it, or what is wrong
+    ulp: float = 0.0  # over normal exact results
+    conditioned: float = 0.0  # 1 means: what one rounding of the inputs would do
+    excess: float = 0.0  # under wide; the limit is EXCESS_LIMIT
+    largest: Mark | None = None  # the element with the largest ulp error
+    deciding: Mark | None = None  # the element that decided the verdict
+    histogram: Mapping[int, int] = field(default_factory=dict)  # of ulp errors, see metrics.ulp
+    ulp_total: float = 0.0  # their sum
+    elements: int = 0
+    normal: int = 0  # elements with a normal exact result
+    unjudged: int = 0  # elements whose wide allowance exceeds their value
+    unresolved: int = 0  # elements whose exact value is not certain enough
+    flushed: int = 0  # subnormal results returned as zero
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """One element that shows an error: everything needed to look at it."""
+
+    case: str
+    mark: Mark
+    inputs_hex: Mapping[str, tuple[str, ...]]  # what the element depends on, at most WITNESS_VALUES of each input
+    inputs: Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One case as one subject did it."""
+
+    subject: str
+    score: Score
+    largest: Witness | None  # of its ulp errors
+    deciding: Witness | None  # of its verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One case on every subject: what a worker sends back."""
+
+    op: str
+    format: str
+    number: int  # of the case in its op and format
+    case: str
+    sort_key: tuple[Any, ...]
+    judged: tuple[Judged, ...]
+    distances: Mapping[tuple[str, str], float]  # largest ulp distance between two subjects

@@ -1,0 +1,68 @@
+"""The report as Markdown."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+from tabulate import tabulate
+
+from opfuzz.report.text import FINDING_HEADERS, HEADERS, cells, finding_cells, headline, plain, policies
+from opfuzz.store import Run
+
+HOW_TO_READ = """\
+**ulp**: abs(computed - exact) / ulp(exact), the largest over elements whose exact result is a normal number; \
+0.5 is correctly rounded. \
+**conditioned**: the error in units of what one rounding of the inputs would do. \
+**excess**: the error in units of what an honest, straightforward implementation may do; the limit is 3. \
+**bits**: effective bits, p - log2(conditioned). Faults stand before notes before clean rows.\
+"""
+
+
+def render(run: Run) -> str:
+    """The whole report: headline, ranking, findings, distances, environment."""
+    parts = [
+        f"# opfuzz run {run.run}",
+        inert(headline(run)) + ".",
+        "## Ranking",
+        HOW_TO_READ,
+        _table([cells(row) for row in run.ranking], HEADERS),
+        "## Findings",
+        _findings(run),
+    ]
+    if run.distances:
+        rows = [[d["op"], d["format"], d["a"], d["b"], f"{d['max_ulp_distance']:.4g}"] for d in run.distances]
+        parts += [
+            "## Subjects against each other",
+            "Largest ulp distance between two subjects, whoever is right.",
+            _table(rows, ("op", "format", "a", "b", "ulp distance")),
+        ]
+    parts += ["## Environment", _environment(run)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _findings(run: Run) -> str:
+    if not run.findings:
+        return "None."
+    return "Each by its simplest case; `findings/<id>/repro.py` shows it without opfuzz.\n\n" + _table(
+        [finding_cells(finding) for finding in run.findings], FINDING_HEADERS
+    )
+
+
+def _environment(run: Run) -> str:
+    lines = [f"- {name}: {value}" for name, value in {**run.machine, **run.versions}.items()]
+    lines += [f"- absent: {name}: {reason}" for name, reason in run.absent.items()]
+    lines += [f"- policy: {text}" for text in policies(run.ranking)]
+    lines += [f"- started {run.started}, seed {run.seed}: {shlex.join(run.command)}"]
+    return "\n".join(inert(line) for line in lines)
+
+
+def _table(rows: list[list[str]], headers: tuple[str, ...]) -> str:
+    safe = [[inert(cell) for cell in row] for row in rows]
+    return tabulate(safe, headers, tablefmt="github", disable_numparse=True)
+
+
+def inert(text: str) -> str:
+    """Text that Markdown and HTML show as it is written."""
+    escaped = plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_{}\[\]#|~!])", r"\\\1", escaped)

@@ -1,0 +1,90 @@
+"""Progress on standard error: a bar on a terminal, plain lines in a pipe."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from opfuzz.rank import Ranking
+from opfuzz.report.terminal import progress_line
+
+LINE_SECONDS = 10.0  # between two plain lines
+LOOK_SECONDS = 0.5  # between two looks at the ranking, which cost milliseconds
+
+
+class Budget(Protocol):
+    """How long a campaign goes on."""
+
+    @property
+    def cases(self) -> int | None: ...
+    @property
+    def seconds(self) -> float | None: ...
+    def pairs(self) -> list[tuple[str, str]]: ...
+
+
+class State(Protocol):
+    """What a campaign knows while it runs."""
+
+    ranking: Ranking
+    cases: int
+
+    @property
+    def seconds(self) -> float: ...
+
+
+class Watcher:
+    """Shows cases, findings and the worst so far; a context manager."""
+
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
+        self.bar: Progress | None = None
+        if sys.stderr.isatty():
+            console = Console(stderr=True)
+            columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+            self.bar = Progress(*columns, console=console, transient=True)
+            self.task = self.bar.add_task("starting", total=1.0)
+        self.looked = self.spoken = time.monotonic()
+        self.batches = 0
+
+    def __enter__(self) -> Self:
+        if self.bar is not None:
+            self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def say(self, text: str) -> None:
+        """One line."""
+        if self.bar is not None:
+            self.bar.console.print(text, markup=False, highlight=False)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def watch(self, state: State) -> None:
+        """Called after every batch."""
+        now = time.monotonic()
+        if now - self.looked < LOOK_SECONDS:
+            return
+        self.looked = now
+        rows = state.ranking.rows()
+        line = progress_line(state.cases, state.ranking.faults, rows[0] if rows else None, state.seconds)
+        if self.bar is not None:
+            self.bar.update(self.task, description=line, completed=self._share(state))
+        elif now - self.spoken >= LINE_SECONDS:
+            self.spoken = now
+            self.say(line)
+
+    def _share(self, state: State) -> float:
+        if self.budget.seconds is not None:
+            return min(1.0, state.seconds / self.budget.seconds)
+        total = (self.budget.cases or 1) * len(state.ranking.tallies)
+        return min(1.0, state.cases / max(total, 1))

@@ -1,0 +1,102 @@
+"""Numbers and words of a report, the same in every format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from opfuzz.rank import Finding, Row
+from opfuzz.records import FAULT, NOTE, Witness
+from opfuzz.store import Run
+
+HEADERS = ("op", "subject", "format", "max ulp", "p99 ulp", "conditioned", "excess", "bits", "verdict", "witness")
+
+
+def plain(text: str) -> str:
+    """Text without control characters, whatever a framework put into its messages."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def quantity(value: float) -> str:
+    """Four significant digits, without an exponent where that is readable."""
+    if value != value or abs(value) == float("inf"):
+        return str(value)
+    if value == 0 or 0.01 <= abs(value) < 1e5:
+        return f"{value:.4g}"
+    return f"{value:.3g}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-")
+
+
+def shown(witness: Witness | None) -> str:
+    """`x = 1e-10 (0x2edbe6ff) gives 0, exact 1.128379e-10`; only the first values where there are many inputs."""
+    if witness is None:
+        return ""
+    parts = []
+    for name, values in witness.inputs.items():
+        bits = witness.inputs_hex.get(name, ())
+        if len(values) == 1:
+            parts.append(f"{name} = {values[0]:.9g}" + (f" ({bits[0]})" if bits else ""))
+    mark = witness.mark
+    at = ", ".join(parts[:2]) if parts and len(parts) == len(witness.inputs) else f"[{', '.join(map(str, mark.index))}]"
+    return f"{at}: {mark.computed:.9g}, exact {mark.exact:.9g}"
+
+
+def cells(row: Row) -> list[str]:
+    """One row of the ranking, under HEADERS."""
+    if not row.elements:  # nothing was measured
+        return [row.op, row.subject, row.format, *[""] * 5, row.verdict, plain(row.reason)]
+    return [
+        row.op,
+        row.subject,
+        row.format,
+        quantity(row.max_ulp),
+        quantity(row.p99_ulp),
+        quantity(row.conditioned),
+        quantity(row.excess),
+        f"{row.effective_bits:.1f}",
+        row.verdict,
+        shown(row.witness),
+    ]
+
+
+def headline(run: Run) -> str:
+    """What came out, in one sentence."""
+    faults = [f for f in run.findings if f.severity == FAULT]
+    notes = [f for f in run.findings if f.severity == NOTE]
+    ops = len({row.op for row in run.ranking})
+    tried = (
+        "every case is unsupported" if all(r.verdict == "unsupported" for r in run.ranking) else f"{run.cases} cases"
+    )
+    cut = "interrupted, " if run.interrupted else ""
+    counted = f"{_counted(len(faults), 'fault')} and {_counted(len(notes), 'note')} in {_counted(ops, 'op')}"
+    return (
+        f"{cut}{counted} on {', '.join(run.subjects)}: "
+        f"{tried}, {run.elements} elements, {run.seconds:.0f} s, seed {run.seed}"
+    )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun if count == 1 else noun + 's'}"
+
+
+def finding_cells(finding: Finding) -> list[str]:
+    """Op, subject, format, verdict, what is wrong, the element that shows it, and the id."""
+    return [
+        finding.op,
+        finding.subject,
+        finding.format,
+        finding.verdict,
+        plain(finding.reason),
+        shown(finding.witness),
+        finding.id,
+    ]
+
+
+FINDING_HEADERS = ("op", "subject", "format", "verdict", "what", "witness", "finding")
+
+
+def policies(rows: Sequence[Row]) -> list[str]:
+    """Subjects that flush subnormal results to zero: a policy, said once."""
+    flushed: dict[str, int] = {}
+    for row in rows:
+        if row.flushed:
+            flushed[row.subject] = flushed.get(row.subject, 0) + row.flushed
+    return [f"{subject} returned zero for {count} subnormal results" for subject, count in sorted(flushed.items())]

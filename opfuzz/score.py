@@ -1,0 +1,224 @@
+"""Scores and verdicts: how far one subject is from the exact result on one case, and what that means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opfuzz.explain import EXCESS_LIMIT, Exact, Mask, Verdict, explain, place_of
+from opfuzz.floats import FloatArray, hex_of, ulp
+from opfuzz.metrics.conditioned import relative_to
+from opfuzz.metrics.ulp import absolute_error, histogram
+from opfuzz.records import Index, Mark, Outcome, Score
+
+# A result that is as good as inputs rounded a few times. Beyond it relative accuracy is lost somewhere: normwise.
+CONDITIONED_LIMIT = 16.0
+LOOSE_SHARE = 2.0**-10  # an exact value may be as uncertain as this share of the error that is measured with it
+
+
+def score(outcome: Outcome, exact: Exact) -> Score:
+    """Errors and verdict of one outcome. `exact` is refined where this outcome needs it."""
+    if outcome.status != "ok" or outcome.output is None:
+        return Score(outcome.status, outcome.message)
+    judge = Judge(outcome.output, exact)
+    verdict, reason, place = judge.verdict()
+    if outcome.repeated is False:
+        verdict, reason = "unstable", "the same call twice gave different bits"
+    return judge.score(verdict, reason, place)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """One output against the exact result. Arrays have the shape of the output."""
+
+    output: NDArray[Any]
+    exact: Exact
+
+    def __post_init__(self) -> None:
+        self._tighten()
+
+    @cached_property
+    def computed(self) -> FloatArray:
+        return self.output.astype(np.float64)
+
+    @cached_property
+    def threshold(self) -> float:
+        """The largest number plus half its ulp: from here on infinity is the right answer."""
+        fmt = self.exact.fmt
+        return fmt.largest + float(np.ldexp(1.0, fmt.emax - fmt.precision)) if fmt.emax < 1023 else np.inf
+
+    # Elements that have no error in ulp, only a right or a wrong class.
+
+    @cached_property
+    def is_special_wrong(self) -> Mask:
+        """Where NaN, an infinity, or the sign of a unary zero differs from the exact result."""
+        c, truth = self.computed, self.exact.truth
+        known = np.isfinite(truth.radius)
+        may_be_finite, may_be_infinite = self._classes()
+        right = np.where(
+            truth.is_special,
+            (np.isnan(c) & np.isnan(truth.hi)) | (c == truth.hi),
+            (np.isfinite(c) & may_be_finite) | (np.isinf(c) & (np.sign(c) == np.sign(truth.hi)) & may_be_infinite),
+        )
+        if self.exact.has_special_inputs and not self.exact.is_unary and not right.all():
+            # IEEE arithmetic of the usual formula is right as well, and so is its underflow: 0 * inf is NaN.
+            emulated = [self.exact.emulated(1), self.exact.emulated(1, narrow=True)]
+            for natural in (self.exact.natural_values, *(e.values.astype(np.float64) for e in emulated)):
+                right |= (np.isnan(c) & np.isnan(natural)) | (np.isfinite(c) & np.isfinite(natural)) | (c == natural)
+        zeros = (truth.hi == 0) & (truth.radius == 0) & (c == 0) & self.exact.has_certain_zeros
+        right &= ~(zeros & (np.signbit(c) != np.signbit(truth.hi)))
+        return np.asarray(~right & known)
+
+    def _classes(self) -> tuple[Mask, Mask]:
+        truth = self.exact.truth
+        with np.errstate(invalid="ignore"):
+            slack = truth.radius + np.where(np.isfinite(self.exact.wide), self.exact.wide, np.inf)
+            size = np.abs(truth.hi)
+            return size - slack < self.threshold, size + slack >= self.threshold
+
+    @cached_property
+    def is_flushed(self) -> Mask:
+        """Subnormal results returned as zero: a policy, not an error."""
+        size = np.abs(self.exact.truth.hi)
+        return np.asarray((self.computed == 0) & (size > 0) & (size < self.exact.fmt.smallest_normal))
+
+    @cached_property
+    def is_finite(self) -> Mask:
+        """Where an error can be measured, if the exact value is certain enough."""
+        hi = self.exact.truth.hi
+        return np.asarray(np.isfinite(self.computed) & np.isfinite(hi) & ~self.is_flushed)
+
+    @cached_property
+    def spacing(self) -> FloatArray:
+        hi = self.exact.truth.hi
+        bounded = np.where(np.isfinite(hi), np.clip(hi, -self.exact.fmt.largest, self.exact.fmt.largest), 0.0)
+        return ulp(bounded, self.exact.fmt)
+
+    @cached_property
+    def error(self) -> FloatArray:
+        truth = self.exact.truth
+        return absolute_error(self.computed, truth.hi, truth.lo)
+
+    @cached_property
+    def is_loose(self) -> Mask:
+        """Where the radius of the exact value is too wide for this error."""
+        straddles = self._straddles(0.5) | self._straddles(1.0)
+        return self.is_unresolved | (straddles & self.is_finite)
+
+    @cached_property
+    def is_unresolved(self) -> Mask:
+        """Where the exact value is not certain enough for this error; what is surely beyond the format is certain."""
+        truth = self.exact.truth
+        with np.errstate(invalid="ignore"):
+            # Nothing in float64 is closer to a value near zero than its smallest number.
+            close = self.exact.tolerance(truth.hi)
+            tight = (truth.radius <= close) | (truth.radius <= LOOSE_SHARE * self.error)
+            beyond = np.abs(truth.hi) - truth.radius >= self.threshold
+        return np.asarray(~truth.is_special & ~tight & ~beyond)
+
+    def _straddles(self, limit: float) -> Mask:
+        bound = limit * self.spacing
+        inside = np.abs(self.error - bound) <= self.exact.truth.radius
+        return np.asarray(inside & (self.exact.truth.radius > 0))
+
+    def _tighten(self) -> None:
+        places = np.flatnonzero(self.is_loose)
+        if len(places):
+            self.exact.refine(places)
+            stale = ("is_special_wrong", "is_flushed", "is_finite", "spacing", "error", "is_loose", "is_unresolved")
+            for name in stale:
+                self.__dict__.pop(name, None)
+
+    @cached_property
+    def is_judged(self) -> Mask:
+        return self.is_finite & ~self.is_unresolved
+
+    @cached_property
+    def is_normal(self) -> Mask:
+        """Judged elements whose exact result is a normal number."""
+        size = np.abs(self.exact.truth.hi)
+        with np.errstate(invalid="ignore"):
+            is_normal = (size >= self.exact.fmt.smallest_normal) & (size <= self.exact.fmt.largest)
+        return np.asarray(self.is_judged & is_normal)
+
+    def excess(self, allowance: FloatArray) -> FloatArray:
+        """error / (ulp/2 + allowance), 0 where nothing is judged."""
+        return np.where(self.is_judged, relative_to(self.error, self.spacing, allowance), 0.0)
+
+    # The verdict, in the order of the table: the first that holds.
+
+    def verdict(self) -> Verdict:
+        """Verdict, reason in words, and the element that decided it."""
+        wrong = self.is_special_wrong
+        excused = np.zeros(wrong.shape, np.bool_)
+        if wrong.any():
+            excused = self.exact.emulated(1).overflowed
+            if (wrong & ~excused).any():
+                return "special", *self._describe_special(wrong & ~excused)
+        errors = np.where(self.is_judged & ~excused, self.error / self.spacing, 0.0)
+        worst = float(errors.max(initial=0.0))
+        if worst <= 1.0 and not wrong.any():
+            return ("exact" if worst <= 0.5 else "faithful"), "", place_of(errors)
+        excess = np.where(excused, 0.0, self.excess(self.exact.wide))
+        if excess.max(initial=0.0) <= EXCESS_LIMIT:
+            if wrong.any():
+                return "normwise", "an intermediate overflows in the usual formula", place_of(wrong)
+            return self._by_conditioning()
+        return explain(self, excess, excused)
+
+    def _describe_special(self, wrong: Mask) -> tuple[str, Index | None]:
+        place = place_of(wrong)
+        assert place is not None
+        return f"returned {self.computed[place]:g} where {self.exact.truth.hi[place]:.9g} is right", place
+
+    def _by_conditioning(self) -> Verdict:
+        conditioned = self.conditioned
+        if conditioned.max(initial=0.0) <= CONDITIONED_LIMIT:
+            return "stable", "", place_of(self.excess(self.exact.wide))
+        return "normwise", "relative accuracy is lost where the result is small", place_of(conditioned)
+
+    @cached_property
+    def conditioned(self) -> FloatArray:
+        return self.excess(self.exact.conditioning)
+
+    def score(self, verdict: str, reason: str, place: Index | None) -> Score:
+        """The record of this case."""
+        normal = self.is_normal
+        errors = np.where(normal, self.error / self.spacing, 0.0)
+        blind = self.is_judged & (self.exact.wide > np.maximum(np.abs(self.exact.truth.hi), self.spacing / 2))
+        return Score(
+            verdict=verdict,
+            reason=reason,
+            ulp=float(errors.max(initial=0.0)),
+            conditioned=float(self.conditioned.max(initial=0.0)),
+            excess=float(self.excess(self.exact.wide).max(initial=0.0)),
+            largest=self._mark(place_of(errors)),
+            deciding=self._mark(place),
+            histogram=histogram(errors[normal]),
+            ulp_total=float(errors[normal].sum()),
+            elements=self.output.size,
+            normal=int(np.count_nonzero(normal)),
+            unjudged=int(np.count_nonzero(blind)),
+            unresolved=int(np.count_nonzero(self.is_unresolved)),
+            flushed=int(np.count_nonzero(self.is_flushed)),
+        )
+
+    def _mark(self, place: Index | None) -> Mark | None:
+        if place is None:
+            return None
+        half = self.spacing[place] / 2
+        bound = EXCESS_LIMIT * (half + self.exact.wide[place])
+        if self.error[place] <= bound:
+            bound = min(bound, CONDITIONED_LIMIT * (half + self.exact.conditioning[place]))
+        return Mark(
+            index=place,
+            computed=float(self.computed[place]),
+            computed_hex=hex_of(self.output[place]),
+            exact=float(self.exact.truth.hi[place]),
+            ulp=float(self.error[place] / self.spacing[place]),
+            bound=float(bound),
+        )

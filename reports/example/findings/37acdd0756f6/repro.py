@@ -1,0 +1,120 @@
+"""matmul on torch:cpu in float32: normwise, an intermediate overflows in the usual formula
+
+Needs NumPy and the framework only. Exits with 1 while the result is wrong, with 0 when it is right.
+"""
+
+import json
+import math
+import pathlib
+import sys
+
+import numpy as np
+import torch
+
+
+def dtype_of(name):
+    return getattr(torch, name)
+
+
+def load(tensor):
+    array, kind = tensor
+    if kind == "bfloat16":
+        return torch.from_numpy(array.view("int16").copy()).view(torch.bfloat16).to(DEVICE)
+    return torch.from_numpy(array.copy()).to(DEVICE)
+
+
+def view(tensor, steps):
+    for step, args in steps:
+        if step == "transpose":
+            tensor = tensor.permute(args)
+        elif step == "slice":
+            tensor = tensor[tuple(map(slice, *args))]
+        else:
+            tensor = tensor.expand(args)
+    return tensor
+
+
+def run(call):
+    torch.set_num_threads(1)
+    with torch.inference_mode(), torch.device(DEVICE):
+        return torch.compile(call, dynamic=False)() if MODE == "compile" else call()
+
+
+def bits(tensor):
+    here = tensor.detach().cpu().contiguous()
+    signed = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[here.element_size()]
+    return here.view(signed).numpy().view(f"uint{8 * here.element_size()}")
+
+
+DEVICE, MODE, FORMAT = "cpu", "", "float32"
+WIDTHS = {"float64": (64, 53, 1023), "float32": (32, 24, 127), "float16": (16, 11, 15), "bfloat16": (16, 8, 127)}
+KINDS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "BOOL": "bool"}
+
+
+def read(path):
+    """Arrays of a safetensors file with the names of their formats; bfloat16 as its bits."""
+    raw = path.read_bytes()
+    start = 8 + int.from_bytes(raw[:8], "little")
+    tensors = {}
+    for name, entry in json.loads(raw[8:start]).items():
+        if name != "__metadata__":
+            kind = KINDS[entry["dtype"]]
+            first, last = entry["data_offsets"]
+            stored = np.frombuffer(raw[start + first : start + last], "uint16" if kind == "bfloat16" else kind)
+            tensors[name] = stored.reshape(entry["shape"]), kind
+    return tensors
+
+
+def value_of(bits):
+    """The float64 with the value of a bit pattern of FORMAT."""
+    if FORMAT == "bfloat16":
+        return float(np.array([int(bits) << 16], np.uint32).view(np.float32)[0])
+    return float(np.array([bits]).view(FORMAT)[0])
+
+
+def ulp_of(exact):
+    """Spacing of FORMAT at a finite value."""
+    _, precision, emax = WIDTHS[FORMAT]
+    exponent = math.frexp(exact)[1] - 1 if exact else 1 - emax
+    return math.ldexp(1.0, min(max(exponent, 1 - emax), emax) - precision + 1)
+
+
+# every function is the framework's own
+
+TENSORS = read(pathlib.Path(__file__).with_name("inputs.safetensors"))
+pi, inf, dtype = math.pi, math.inf, dtype_of(FORMAT)
+batch = 16
+m = 2
+k = 2
+n = 2
+a = view(load(TENSORS["a"]), [("slice", ((0, 0, 1), (16, 2, 3), (1, 1, 1)))])
+b = view(load(TENSORS["b"]), [])
+
+
+def call():
+    return torch.matmul(a, b)
+
+
+SHAPE, INDEX, EXACT, BOUND, REPEATED = (16, 2, 2), (2, 0, 0), -1.9075224896429648e56, 1.954395300348879e50, False
+first = bits(run(call))
+if first.shape != SHAPE or first.dtype != np.dtype(f"uint{WIDTHS[FORMAT][0]}"):
+    print(f"returned shape {first.shape} in {first.dtype.itemsize * 8} bits, right is {SHAPE} in {FORMAT}")
+    sys.exit(1)
+if REPEATED:
+    second = bits(run(call))
+    print(f"{np.count_nonzero(first != second)} of {first.size} elements have other bits in a second call")
+    sys.exit(int((first != second).any()))
+if INDEX is None:
+    print("the call returned what it should")
+    sys.exit(0)
+computed = value_of(first[INDEX])
+print(f"computed {computed!r} (0x{int(first[INDEX]):0{WIDTHS[FORMAT][0] // 4}x})")
+print(f"exact    {EXACT!r}")
+if math.isfinite(computed) and math.isfinite(EXACT):
+    error = abs(computed - EXACT)
+    size, limit = error / ulp_of(EXACT), BOUND / ulp_of(EXACT)
+    print(f"error    {size:.6g} ulp of {FORMAT}; honest arithmetic stays below {limit:.6g}")
+    wrong = error > BOUND or (EXACT == computed == 0 and math.copysign(1, EXACT) != math.copysign(1, computed))
+else:
+    wrong = computed != EXACT and not (math.isnan(computed) and math.isnan(EXACT))
+sys.exit(int(wrong))

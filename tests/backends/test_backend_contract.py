@@ -1,0 +1,196 @@
+"""What every backend owes: real layouts, untouched bits, a positive list, and an Outcome for whatever happens."""
+
+from __future__ import annotations
+
+import inspect
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from opfuzz.backends import Subject, discover, perform
+from opfuzz.expr import parse
+from opfuzz.floats import FORMATS, from_bits, to_bits
+from opfuzz.layout import LAYOUTS, constant_along_broadcast
+
+BACKENDS = [pytest.param(b, id=name) for name, b in discover().items() if b.absent() is None]
+PLACES = [
+    pytest.param(backend, device, id=f"{name}:{device}")
+    for name, backend in discover().items()
+    if backend.absent() is None
+    for device, reason in backend.devices().items()
+    if reason is None
+]
+
+# fmt: off
+HOSTILE = {
+    "torch.load", "torch.save", "torch.os", "torch.os.system", "torch.sys", "torch.hub", "torch.hub.load",
+    "torch.from_file", "torch.compile", "torch.nn.functional.torch", "torch.set_default_dtype", "torch.ops",
+    "torch.relu_", "torch.as_strided", "torch.rand", "torch.randn", "torch.nn.functional.dropout",
+    "torch.classes.load_library", "torch.autocast", "torch.empty", "torch.bernoulli", "mx.load", "mx.save",
+    "mx.savez", "mx.save_safetensors", "mx.save_gguf", "mx.import_function", "mx.export_function",
+    "mx.compile", "mx.random", "mx.random.normal", "mx.as_strided", "mx.empty", "mx.fast.metal_kernel",
+    "mx.set_default_device", "nn.Module", "nn.Linear", "nn.utils", "np.load", "np.save", "np.savez",
+    "np.savetxt", "np.loadtxt", "np.fromfile", "np.genfromtxt", "np.memmap", "np.lib", "np.random",
+    "np.empty", "np.os", "np.frompyfunc", "np.vectorize", "np.put", "np.copyto", "np.fromfunction",
+    "scipy.io", "eval", "exec", "open", "getattr", "__import__",
+}
+# fmt: on
+
+
+def every_bit_pattern(format: str) -> np.ndarray:
+    """Zeros, subnormals, normals, infinities and NaN with payloads, of both signs."""
+    fmt = FORMATS[format]
+    bits = np.arange(0, 2**fmt.bits, max(1, 2**fmt.bits // 4096), dtype=np.uint64)
+    edges = np.array([1, 2 ** (fmt.bits - 1) - 1, 2 ** (fmt.bits - 1) + 1], np.uint64)
+    return from_bits(np.concatenate([bits, edges]), fmt)
+
+
+@pytest.mark.parametrize(("backend", "device"), PLACES)
+@pytest.mark.parametrize("format", FORMATS)
+def test_bits_survive(backend, device, format):
+    if not backend.supports(format, device):
+        pytest.skip(f"no {format}")
+    values = every_bit_pattern(format)
+    back = backend.get(backend.put(values, "contiguous", device))
+    assert back.dtype == values.dtype
+    assert np.array_equal(to_bits(back), to_bits(values))
+
+
+@pytest.mark.parametrize(("backend", "device"), PLACES)
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "int64", "bool"])
+@pytest.mark.parametrize("shape", [(), (1,), (7,), (0, 3), (3, 4), (2, 3, 5), (2, 1, 3, 2)])
+def test_every_layout_holds_the_same_values(backend, device, layout, dtype, shape):
+    numbers = np.arange(int(np.prod(shape))).reshape(shape)
+    if dtype in FORMATS:
+        array = numbers.astype(FORMATS[dtype].dtype)
+    else:
+        array = numbers % 2 == 0 if dtype == "bool" else numbers.astype(np.int64)
+    array = constant_along_broadcast(array, layout)
+    back = backend.get(backend.put(array, layout, device))
+    assert back.dtype == array.dtype
+    assert back.shape == shape
+    assert np.array_equal(back, array)
+    assert back.flags.c_contiguous
+
+
+@pytest.mark.parametrize(("backend", "device"), PLACES)
+def test_put_and_get_share_no_memory(backend, device):
+    array = np.ones((2, 3), np.float32)
+    tensor = backend.put(array, "contiguous", device)
+    array[...] = 7
+    taken = backend.get(tensor)
+    assert (taken == 1).all()
+    taken[...] = 9
+    assert (backend.get(tensor) == 1).all()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_functions_are_functions(backend):
+    functions = backend.functions()
+    assert len(functions) > 50
+    for name, function in functions.items():
+        assert callable(function), name
+        assert not isinstance(function, ModuleType), name
+        assert not inspect.isclass(function), name
+        assert not name.endswith("_"), name
+        assert not any(part.startswith("_") for part in name.split(".")), name
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_hostile_names_are_not_published(backend):
+    assert not HOSTILE & set(backend.functions())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_no_function_touches_files(backend):
+    """Names of file operations do not occur in any published name's last part."""
+    words = ("load", "save", "file", "import", "export", "compile", "system", "pickle", "memmap")
+    assert not [n for n in backend.functions() if any(word in n.rpartition(".")[2].lower() for word in words)]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_says_what_it_is(backend):
+    assert backend.name == backend.dialect
+    assert backend.version()[0].isdigit()
+    assert backend.devices()["cpu"] is None
+    assert "" in backend.modes
+
+
+CALLS = {"torch": "torch.add(x, y)", "mlx": "mx.add(x, y)", "numpy": "np.add(x, y)"}
+WRONG = {"torch": "torch.reshape(x, (7, 7))", "mlx": "mx.reshape(x, (7, 7))", "numpy": "np.reshape(x, (7, 7))"}
+
+
+def call(backend, device, text, *, shape=(2, 3), format="float32", repeat=False, layouts=None, fill=1.0, names=None):
+    program = parse(text, names=None, functions=backend.functions())
+    dtype = FORMATS[format].dtype
+    arrays = {"x": np.full((2, 3), fill, dtype), "y": np.full((2, 3), 2.0, dtype)}
+    arrays = {name: array for name, array in arrays.items() if name in program.names}
+    subject = Subject(backend.name, device)
+    return perform(backend, subject, program, arrays, layouts or {}, names or {}, format, shape, repeat=repeat)
+
+
+@pytest.mark.parametrize(("backend", "device"), PLACES)
+def test_a_call_gives_its_value(backend, device):
+    outcome = call(backend, device, CALLS[backend.dialect], repeat=True, layouts={"x": "transposed"})
+    assert (outcome.status, outcome.message, outcome.repeated) == ("ok", "", True)
+    assert (outcome.output == 3).all()
+    assert outcome.subject == f"{backend.name}:{device}"
+
+
+@pytest.mark.parametrize(("backend", "device"), PLACES)
+@pytest.mark.parametrize("format", FORMATS)
+def test_constants_and_numbers_keep_the_format(backend, device, format):
+    outcome = call(backend, device, "x * pi + k / 4 - 1", format=format, names={"k": 3})
+    if backend.supports(format, device):
+        assert outcome.status == "ok", outcome.message
+        assert outcome.output[0, 0].astype(np.float64) == pytest.approx(np.pi - 0.25, rel=2**-6)
+    else:
+        assert outcome.status == "unsupported"
+        assert format in outcome.message
+
+
+@pytest.mark.parametrize(("backend", "device"), PLACES)
+def test_repeats_agree_on_nan(backend, device):
+    outcome = call(backend, device, "x * inf", fill=0.0, repeat=True)
+    assert outcome.repeated is True
+    assert np.isnan(outcome.output).all()
+
+
+@pytest.mark.parametrize(("backend", "device"), PLACES)
+def test_an_exception_is_a_crash_in_one_line(backend, device):
+    outcome = call(backend, device, WRONG[backend.dialect])
+    assert outcome.status == "crash"
+    assert outcome.message.startswith("raised ")
+    assert "\n" not in outcome.message
+
+
+@pytest.mark.parametrize(("backend", "device"), PLACES)
+def test_a_wrong_shape_is_a_crash(backend, device):
+    outcome = call(backend, device, CALLS[backend.dialect], shape=(3, 2))
+    assert (outcome.status, outcome.message) == ("crash", "returned shape (2, 3), the spec says (3, 2)")
+
+
+@pytest.mark.parametrize(("backend", "device"), PLACES)
+def test_a_wrong_dtype_is_a_crash(backend, device):
+    outcome = call(backend, device, "x > y")
+    assert (outcome.status, outcome.message) == ("crash", "returned bool, the spec says float32")
+
+
+@pytest.mark.parametrize(("backend", "device"), PLACES)
+def test_no_tensor_is_a_crash(backend, device):
+    outcome = call(backend, device, "(x, y)")
+    assert outcome.status == "crash"
+    assert "returned a tuple, not a" in outcome.message
+
+
+FACTORIES = {"torch": "torch.zeros((n,), dtype=dtype)", "mlx": "mx.zeros((n,), dtype=dtype)"}
+
+
+@pytest.mark.parametrize(("backend", "device"), PLACES)
+@pytest.mark.parametrize("format", ["float32", "float16"])
+def test_factories_take_the_dtype(backend, device, format):
+    text = FACTORIES.get(backend.dialect, "np.zeros((n,), dtype=dtype)")
+    outcome = call(backend, device, text, format=format, shape=(4,), names={"n": 4})
+    assert outcome.status == "ok", outcome.message

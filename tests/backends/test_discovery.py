@@ -1,0 +1,111 @@
+"""Backends from plugin files, derived ones, and the messages for files that are wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import metadata
+
+import numpy as np
+import pytest
+
+from opfuzz.backends import Backend, derive, discover
+from opfuzz.errors import OpfuzzError
+
+GOOD = """
+from opfuzz.backends import derive
+
+def doubled(x):
+    return x + x
+
+BACKENDS = [derive("numpy", name="bad", replace={"np.abs": doubled})]
+"""
+
+
+def test_built_in():
+    assert list(discover()) == ["torch", "mlx", "numpy"]
+    assert {name: backend.dialect for name, backend in discover().items()} == {n: n for n in discover()}
+
+
+def test_importing_imports_no_framework():
+    program = (
+        "import sys, opfuzz.backends as b; b.discover(); b.Subject.parse('torch:cpu');"
+        "import opfuzz.execute.pool, opfuzz.execute.inline;"
+        "print([m for m in ('torch', 'mlx', 'mlx.core') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_plugin(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(GOOD)
+    backend = discover([path])["bad"]
+    assert backend.dialect == "numpy"
+    assert backend.functions()["np.abs"](3) == 6
+    assert backend.functions()["np.exp"] is np.exp
+    assert discover()["numpy"].functions()["np.abs"] is np.abs
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\n", ": plugin has no list BACKENDS; write BACKENDS = [derive('torch', name=..., ...)]"),
+        ("BACKENDS = 3\n", ": BACKENDS is a int; it must be a list of Backend objects"),
+        ("BACKENDS = ['x']\n", ": BACKENDS holds a str; it must hold Backend objects"),
+        (
+            "from opfuzz.backends.numpy import Numpy\nBACKENDS = [Numpy]\n",
+            ": BACKENDS holds the class Numpy; call it; it must hold Backend objects",
+        ),
+        ("x = 1\n1 / 0\n", ":2: plugin raised ZeroDivisionError: division by zero"),
+        ("import sys\n\nsys.exit(4)\n", ":3: plugin raised SystemExit: 4"),
+        ("x = (\n", ":1: plugin is not valid Python: '(' was never closed"),
+        (GOOD.replace('"bad"', '"torch"'), ": the backend name 'torch' is taken; give the new one another name"),
+    ],
+)
+def test_wrong_plugins(tmp_path, text, message):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    with pytest.raises(OpfuzzError) as caught:
+        discover([path])
+    assert str(caught.value) == f"{path}{message}"
+
+
+def test_missing_plugin(tmp_path):
+    with pytest.raises(OpfuzzError, match=r"nothing\.py: no such plugin file"):
+        discover([tmp_path / "nothing.py"])
+
+
+def test_derive_refuses_unknown_words():
+    with pytest.raises(OpfuzzError, match=r"^bad: numpy publishes no 'np\.exq'; did you mean 'np\.exp'\?$"):
+        derive("numpy", name="bad", replace={"np.exq": abs})
+    with pytest.raises(OpfuzzError, match=r"^bad: derived from unknown backend 'nunpy'; did you mean 'numpy'\?$"):
+        derive("nunpy", name="bad", replace={})
+
+
+def test_derive_again_keeps_what_was_replaced():
+    first = derive("numpy", name="first", replace={"np.abs": abs})
+    second = derive(first, name="second", replace={"np.exp": max})
+    assert (second.name, second.functions()["np.abs"], second.functions()["np.exp"]) == ("second", abs, max)
+
+
+def test_entry_points(monkeypatch):
+    entries = [
+        metadata.EntryPoint("numpy", "opfuzz.backends.numpy:Numpy", "opfuzz.backends"),
+        metadata.EntryPoint("wrong", "os:getcwd", "opfuzz.backends"),
+    ]
+    monkeypatch.setattr(metadata, "entry_points", lambda group: entries[:1])
+    assert list(discover()) == ["torch", "mlx", "numpy"]
+    monkeypatch.setattr(metadata, "entry_points", lambda group: entries)
+    with pytest.raises(OpfuzzError, match="entry point 'wrong = os:getcwd' is a builtin_function_or_method"):
+        discover()
+
+
+def test_absent_frameworks_say_what_to_do(monkeypatch):
+    for name in ("torch", "mlx.core"):
+        monkeypatch.setitem(sys.modules, name, None)
+    absent = {name: backend.absent() for name, backend in discover().items()}
+    assert absent["numpy"] is None
+    assert absent["torch"] == "torch: not installed: pip install torch"
+    assert absent["mlx"] == "mlx: not installed; needs macOS on Apple silicon or Linux: pip install 'opfuzz[mlx]'"
+    assert isinstance(derive("torch", name="bad", replace={"torch.no_such": abs}), Backend)

@@ -1,0 +1,117 @@
+"""What is particular to MLX."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from opfuzz.backends import Subject, discover, perform
+from opfuzz.expr import parse
+
+mx = pytest.importorskip("mlx.core")
+MLX = discover()["mlx"]
+
+
+@pytest.mark.parametrize(
+    ("layout", "strides"),
+    [
+        ("contiguous", (12, 4, 1)),
+        ("transposed", (12, 1, 3)),
+        ("permuted", (1, 2, 6)),
+        ("offset", (12, 4, 1)),
+        ("narrowed", (18, 6, 1)),
+        ("stepped", (24, 8, 2)),
+        ("broadcast", (0, 4, 1)),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_layouts_are_real(layout, strides, dtype):
+    array = np.broadcast_to(np.arange(12).reshape(1, 3, 4), (2, 3, 4)).astype(dtype)
+    tensor = MLX.put(array, layout, "cpu")
+    seen = np.array(tensor, copy=False)  # NumPy's view of MLX's own buffer
+    assert tuple(stride // seen.itemsize for stride in seen.strides) == strides
+    assert seen.dtype == dtype
+    assert np.array_equal(MLX.get(tensor), array)
+
+
+def perform_mlx(text, arrays, shape, format="float32", **names):
+    program = parse(text, names=None, functions=MLX.functions())
+    return perform(MLX, Subject("mlx", "cpu"), program, arrays, {}, names, format, shape, repeat=False)
+
+
+def test_the_gpu_has_no_float64():
+    assert not MLX.supports("float64", "gpu")
+    assert MLX.supports("float64", "cpu")
+
+
+def test_what_has_no_kernel_is_unsupported():
+    arrays = {"x": np.ones((1, 4, 2)), "w": np.ones((3, 3, 2))}
+    outcome = perform_mlx("mx.conv_transpose1d(x, w, stride=2)", arrays, (1, 9, 3), "float64")
+    assert outcome.status == "unsupported"
+
+
+def test_group_norm_is_pytorchs():
+    """Against the definition: channels in consecutive groups, each normalised together with all positions."""
+    rng = np.random.Generator(np.random.Philox(7))
+    x, weight, bias = rng.random((2, 5, 6)), rng.random(6), rng.random(6)
+    grouped = x.reshape(2, 5, 3, 2)
+    centred = grouped - grouped.mean(axis=(1, 3), keepdims=True)
+    normal = centred / np.sqrt((centred**2).mean(axis=(1, 3), keepdims=True) + 1e-5)
+    arrays = {name: a.astype(np.float32) for name, a in {"x": x, "w": weight, "b": bias}.items()}
+    outcome = perform_mlx("group_norm(x, 3, w, b, 1e-5)", arrays, (2, 5, 6))
+    assert outcome.output == pytest.approx(normal.reshape(2, 5, 6) * weight + bias, abs=1e-5)
+
+
+def test_plain_functions():
+    x = {"x": np.arange(8, dtype=np.float32).reshape(1, 4, 2)}
+    assert perform_mlx("upsample_nearest(x, 2)", x, (1, 8, 2)).output[0, :, 0].tolist() == [0, 0, 2, 2, 4, 4, 6, 6]
+    assert perform_mlx("avg_pool1d(x, 2, 2)", x, (1, 2, 2)).output[0, :, 0].tolist() == [1, 5]
+    assert perform_mlx("max_pool1d(x, 2, 2)", x, (1, 2, 2)).output[0, :, 1].tolist() == [3, 7]
+    normed = perform_mlx("instance_norm(x, w, w, 1e-5)", x | {"w": np.ones(2, np.float32)}, (1, 4, 2))
+    assert normed.output[0].mean(axis=0) == pytest.approx([1, 1], abs=1e-6)
+
+
+GELU = """
+import numpy as np
+from opfuzz.backends import Subject, discover, perform
+from opfuzz.expr import parse
+backend = discover()["mlx"]
+program = parse("nn.gelu(x)", names=None, functions=backend.functions())
+arrays = {"x": np.linspace(-3, 3, 17, dtype=np.float32)}
+subject = Subject.parse(SUBJECT)
+outcome = perform(backend, subject, program, arrays, {}, {}, "float32", (17,), repeat=False)
+print(outcome.status)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there does MLX call a C++ compiler")
+@pytest.mark.parametrize(("subject", "is_called"), [("mlx:cpu", False), ("mlx:cpu+compile", True)])
+def test_calls_a_compiler_only_when_asked(tmp_path, subject, is_called):
+    """A `g++` that only leaves a mark stands first in PATH, and MLX's cache of compiled kernels is empty."""
+    compiler = tmp_path / "g++"
+    compiler.write_text(f"#!/bin/sh\ntouch {tmp_path}/called\nexit 1\n")
+    compiler.chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "TMPDIR": str(tmp_path)}
+    program = GELU.replace("SUBJECT", repr(subject))
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False)
+    assert (tmp_path / "called").exists() == is_called, done.stderr
+    if not is_called:
+        assert done.stdout == "ok\n", done.stderr
+
+
+def test_other_users_of_mlx_keep_their_compilation():
+    calls = []
+
+    def function(x):
+        calls.append(1)
+        return x.reshape(-1)
+
+    perform_mlx("mx.abs(x)", {"x": np.ones(2, np.float32)}, (2,))
+    compiled = mx.compile(function)
+    for _ in range(3):
+        mx.eval(compiled(mx.ones((2, 2))))
+    assert len(calls) == 1  # traced once; a disabled compiler would call it every time

@@ -1,0 +1,78 @@
+"""What is particular to torch."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from opfuzz.backends import Subject, derive, discover, perform
+from opfuzz.expr import parse
+
+torch = pytest.importorskip("torch")
+TORCH = discover()["torch"]
+
+
+@pytest.mark.parametrize(
+    ("layout", "stride", "offset"),
+    [
+        ("contiguous", (12, 4, 1), 0),
+        ("transposed", (12, 1, 3), 0),
+        ("permuted", (1, 2, 6), 0),
+        ("offset", (12, 4, 1), 12),
+        ("narrowed", (18, 6, 1), 1),
+        ("stepped", (24, 8, 2), 0),
+        ("broadcast", (0, 4, 1), 0),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.int64])
+def test_layouts_are_real(layout, stride, offset, dtype):
+    array = np.broadcast_to(np.arange(12).reshape(1, 3, 4), (2, 3, 4)).astype(dtype)
+    tensor = TORCH.put(array, layout, "cpu")
+    assert (tensor.stride(), tensor.storage_offset()) == (stride, offset)
+    assert np.array_equal(TORCH.get(tensor), array)
+
+
+def test_published_names_resolve_to_torchs_own_objects():
+    functions = TORCH.functions()
+    assert functions["torch.nn.functional.layer_norm"] is torch.nn.functional.layer_norm
+    assert functions["torch.linspace"] is torch.linspace
+    assert {"torch.matmul", "torch.special.expit", "torch.nn.functional.conv1d", "torch.where"} <= set(functions)
+
+
+def test_what_has_no_kernel_is_unsupported():
+    program = parse("torch.special.airy_ai(x)", names=None, functions=TORCH.functions())
+    arrays = {"x": np.ones((2,), np.float16)}
+    outcome = perform(TORCH, Subject("torch", "cpu"), program, arrays, {}, {}, "float16", (2,), repeat=False)
+    assert outcome.status == "unsupported"
+    assert "not implemented for 'Half'" in outcome.message
+
+
+def test_too_much_memory():
+    program = parse("torch.zeros((n, n), dtype=dtype)", names=None, functions=TORCH.functions())
+    outcome = perform(
+        TORCH, Subject("torch", "cpu"), program, {}, {}, {"n": 2**30}, "float32", (2**30, 2**30), repeat=False
+    )
+    assert outcome.status == "out-of-memory"
+
+
+def test_a_compiled_call_is_one_graph(monkeypatch):
+    """Compiled without generating code, which takes seconds and a C++ compiler; a break in the graph would raise."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager", fullgraph=True))
+    backend = derive("torch", name="bad", replace={"torch.relu": lambda x: x * 3})
+    program = parse("y = torch.relu(x)\ny + k", names=None, functions=backend.functions())
+    arrays, names = {"x": np.ones((2, 3), np.float32)}, {"k": 1}
+    subject = Subject.parse("bad:cpu+compile")
+    outcome = perform(backend, subject, program, arrays, {}, names, "float32", (2, 3), repeat=False)
+    assert outcome.status == "ok", outcome.message
+    assert (outcome.output == 4).all()
+
+
+def test_threads():
+    before = torch.get_num_threads()
+    try:
+        TORCH.limit_threads(1)
+        assert torch.get_num_threads() == 1
+    finally:
+        TORCH.limit_threads(before)

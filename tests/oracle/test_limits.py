@@ -1,0 +1,32 @@
+"""Limits at infinity of the activations, as mathematics has them."""
+
+import math
+
+import pytest
+
+from opfuzz.oracle import graph
+from opfuzz.oracle.functions import REFERENCE_FUNCTIONS as F
+from opfuzz.oracle.limits import limit
+
+CASES = {
+    "gelu": (lambda x: x / 2 * F["erfc"](-x / F["sqrt"](2)), -0.0, math.inf),
+    "silu": (lambda x: x * F["sigmoid"](x), -0.0, math.inf),
+    "mish": (lambda x: x * F["tanh"](F["softplus"](x)), -0.0, math.inf),
+    "softplus": (lambda x: F["softplus"](x), 0.0, math.inf),
+    "tanh": (lambda x: F["tanh"](x), -1.0, 1.0),
+    "exp": (lambda x: F["exp"](x), 0.0, math.inf),
+    "sigmoid": (lambda x: F["sigmoid"](x), 0.0, 1.0),
+    "erf": (lambda x: F["erf"](x), -1.0, 1.0),
+    "sin": (lambda x: F["sin"](x), math.nan, math.nan),
+    "relu": (lambda x: F["maximum"](x, 0), 0.0, math.inf),
+    "reciprocal": (lambda x: 1 / x, -0.0, 0.0),
+    "square": (lambda x: x * x, math.inf, math.inf),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_limit(name):
+    function, below, above = CASES[name]
+    for sign, right in ((-1.0, below), (1.0, above)):
+        found = limit(lambda values: function(graph.leaf(values, "input")), sign)
+        assert repr(found) == repr(right), (name, sign)

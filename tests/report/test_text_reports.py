@@ -1,0 +1,149 @@
+"""Reports show what was found, and nothing that a framework says can steer the reader's screen."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+from results import result, witness
+
+from opfuzz.rank import Ranking
+from opfuzz.report import markdown, terminal
+from opfuzz.report.markdown import inert
+from opfuzz.report.text import headline, plain, quantity, shown
+from opfuzz.store import Run
+
+HOSTILE = "\x1b[31mred\x07\r\nnew | line `code` <script>alert(1)</script> ![x](http://y) \u202e # *bold* \x9b1m"
+
+
+def run_of(*results, **fields) -> Run:
+    ranking = Ranking()
+    for item in results:
+        ranking.add(item)
+    run = Run(
+        run="20260131-142530-s0",
+        started="2026-01-31T14:25:30+01:00",
+        command=("opfuzz", "run", "--op", HOSTILE),
+        seed=0,
+        subjects=("torch:cpu",),
+        absent={"mlx:gpu": HOSTILE},
+        versions={"torch": HOSTILE},
+        machine={"processor": HOSTILE},
+        cases=len(results),
+        elements=200,
+        seconds=1.5,
+        interrupted=False,
+        ranking=tuple(ranking.rows()),
+        findings=tuple(ranking.findings()),
+        distances=(),
+    )
+    return dataclasses.replace(run, **fields)
+
+
+HARMED = run_of(
+    result(0, "crash", reason=HOSTILE),
+    result(0, "unsupported", op="relu", reason=HOSTILE, elements=0),
+    result(0, "exact", op="tanh"),
+)
+
+
+def test_nothing_hostile_reaches_the_terminal():
+    text = terminal.render(HARMED, Path("reports/r"), colour=False)
+    assert all(c.isprintable() or c == "\n" for c in text)
+    assert "\x1b" in terminal.render(HARMED, Path("reports/r"), colour=True)
+
+
+def test_colour_adds_nothing_but_colour():
+    coloured = terminal.render(HARMED, Path("r"), colour=True)
+    assert re.sub(r"\x1b\[\d+m", "", coloured) == terminal.render(HARMED, Path("r"), colour=False)
+    assert set(re.findall(r"\x1b\[\d+m", coloured)) == {"\x1b[31m", "\x1b[33m", "\x1b[0m"}
+
+
+def test_nothing_hostile_reaches_markdown():
+    text = markdown.render(HARMED)
+    assert all(c.isprintable() or c == "\n" for c in text)
+    assert "<script" not in text
+    assert "![x]" not in text
+    assert not re.search(r"(?<!\\)`", text.split("## Environment")[1])
+    tables = [line for line in text.split("\n") if line.startswith("|")]
+    widths = {len(re.findall(r"(?<!\\)\|", line)) for line in tables}
+    assert widths == {11, 8}, "ten columns of the ranking, seven of the findings"
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ("a|b", r"a\|b"),
+        ("<b>&amp;", "&lt;b&gt;&amp;amp;"),
+        ("*x* _y_ `z` #1 ~q~", r"\*x\* \_y\_ \`z\` \#1 \~q\~"),
+        ("[t](u)", r"\[t\](u)"),
+        ("back\\|slash", r"back\\\|slash"),
+        ("line\nbreak\x1b[2J", "line\N{REPLACEMENT CHARACTER}break\N{REPLACEMENT CHARACTER}\\[2J"),
+    ],
+)
+def test_inert(text, safe):
+    assert inert(text) == safe
+
+
+def test_plain_keeps_letters_of_every_script():
+    assert plain("größe λ 値") == "größe λ 値"
+    assert plain("\x00\x7f\x9b\u200b\u202e\ud800") == "\N{REPLACEMENT CHARACTER}" * 6
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (0.5, "0.5"),
+        (12345.6, "1.235e+04"),
+        (1.67e7, "1.67e7"),
+        (1e-9, "1e-9"),
+        (6.2e40, "6.2e40"),
+        (float("inf"), "inf"),
+        (float("nan"), "nan"),
+    ],
+)
+def test_quantity(value, text):
+    assert quantity(value) == text
+
+
+def test_a_witness_in_words():
+    assert shown(None) == ""
+    assert shown(witness()) == "x = 1 (0x3f800000): 1.5, exact 1.25"
+    many = witness(inputs={"x": (1.0, 2.0), "w": (3.0,)}, inputs_hex={"x": ("0x1", "0x2"), "w": ("0x3",)})
+    assert shown(many) == "[0, 2]: 1.5, exact 1.25"
+
+
+def test_headline_counts_and_says_what_is_odd():
+    run = run_of(result(0, "wrong"), result(1, "normwise"), result(0, "exact", op="tanh"))
+    assert headline(run) == "1 fault and 1 note in 2 ops on torch:cpu: 3 cases, 200 elements, 2 s, seed 0"
+    assert headline(dataclasses.replace(run, interrupted=True)).startswith("interrupted, ")
+    nothing = run_of(result(0, "unsupported", elements=0))
+    assert headline(nothing).startswith("0 faults and 0 notes in 1 op on torch:cpu: every case is unsupported")
+
+
+def test_the_terminal_says_what_is_absent_and_where_the_rest_lies():
+    run = run_of(result(0, "exact"), absent={"mlx:gpu": "no GPU"})
+    lines = terminal.render(run, Path("reports/r"), colour=False).rstrip("\n").split("\n")
+    assert lines[-1] == "reports/r/report.md"
+    assert "absent: mlx:gpu: no GPU" in lines
+    assert "Findings" not in "\n".join(lines)
+
+
+def test_lines_fit_a_narrow_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    text = terminal.render(HARMED, Path("r"), colour=False)
+    table = text.split("\n\n")[0].split("\n")
+    assert max(map(len, table)) == 60
+    assert all(line.endswith("…") for line in table if len(line) == 60)
+
+
+def test_flushing_is_said_once_a_subject():
+    run = run_of(result(0, "exact", flushed=2), result(0, "exact", op="tanh", flushed=3))
+    assert "torch:cpu returned zero for 5 subnormal results" in markdown.render(run)
+
+
+def test_the_same_run_gives_the_same_text():
+    assert markdown.render(HARMED) == markdown.render(HARMED)

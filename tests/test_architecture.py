@@ -1,0 +1,167 @@
+"""The shape of the tree: floors, stages that do not know each other, and frameworks behind one door each."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "opfuzz"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+FLOORS = (
+    {"errors", "floats", "expr", "expr_arguments", "expr_compiler", "expr_grammar", "expr_limits"},
+    {
+        "case",
+        "layout",
+        "records",
+        "spec",
+        "spec_digest",
+        "spec_keys",
+        "spec_nodes",
+        "spec_reader",
+        "spec_records",
+        "spec_sizes",
+        "yaml_source",
+        "yaml_values",
+    },
+    {
+        "backends",
+        "execute",
+        "explain",
+        "generate",
+        "metrics",
+        "oracle",
+        "rank",
+        "report",
+        "reproducer",
+        "score",
+        "store",
+        "strategies",
+    },
+    {"campaign", "conclude"},
+    {"cli", "__main__"},
+)
+
+# Stages that know another one: a score is made of metrics and of what explains it, a report shows a stored ranking.
+KNOWN = {
+    ("explain", "metrics"),
+    ("rank", "metrics"),
+    ("report", "rank"),
+    ("report", "store"),
+    ("score", "explain"),
+    ("score", "metrics"),
+    ("store", "rank"),
+    ("strategies", "generate"),
+}
+
+# Where the one door to a library is; None: nothing may import it.
+DOORS = {
+    "torch": "backends/torch.py",
+    "mlx": "backends/mlx.py",
+    "flint": "oracle/exact.py",
+    "hypothesis": "strategies.py",
+    "dask": None,
+    "distributed": None,
+}
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names of the modules that a file imports, by statement or by `import_module` with a literal."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "opfuzz":
+            found |= {f"opfuzz.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative import"
+            found.add(node.module)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("importlib.import_module", "import_module"):
+            found |= {arg.value for arg in node.args if isinstance(arg, ast.Constant)}
+    return found
+
+
+def part_of(path: Path) -> str:
+    """The stage or foundation that a file belongs to."""
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def floor_of(part: str) -> int:
+    return next(number for number, parts in enumerate(FLOORS) if part in parts)
+
+
+DEPENDENCIES = sorted(
+    {
+        (part_of(path), name.split(".")[1])
+        for path in FILES
+        for name in imports(path)
+        if name.startswith("opfuzz.") and part_of(path) not in ("__init__", name.split(".")[1])
+    }
+)
+
+
+def test_every_file_stands_on_a_floor():
+    assert {part_of(path) for path in FILES} - {"__init__"} == set().union(*FLOORS)
+
+
+@pytest.mark.parametrize(("part", "other"), DEPENDENCIES)
+def test_a_floor_imports_only_lower_floors(part, other):
+    if floor_of(part) in (0, 1, 4):  # foundations may know each other, `__main__` knows the command line
+        assert floor_of(other) <= floor_of(part)
+    elif (part, other) not in KNOWN | {("conclude", "campaign")}:
+        assert floor_of(other) < floor_of(part)
+
+
+def test_every_exception_is_needed():
+    assert set(DEPENDENCIES) >= KNOWN
+
+
+def test_the_public_names_are_foundations():
+    parts = {name.split(".")[1] for name in imports(PACKAGE / "__init__.py") if name.startswith("opfuzz.")}
+    assert all(floor_of(part) <= 1 for part in parts)
+
+
+@pytest.mark.parametrize("library", DOORS)
+def test_one_door_to_each_library(library):
+    users = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in FILES
+        if any(name.split(".")[0] == library for name in imports(path))
+    }
+    assert users == ({DOORS[library]} if DOORS[library] else set())
+
+
+def loaded_by(statement: str) -> list[str]:
+    program = f"import sys; {statement}; print(*(n for n in {[*DOORS]!r} if n in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_importing_opfuzz_imports_no_framework():
+    assert loaded_by("import opfuzz") == []
+
+
+def test_the_command_line_imports_no_framework():
+    assert set(loaded_by("import opfuzz.cli")) <= {"flint"}
+
+
+@pytest.mark.parametrize("path", [*FILES, *sorted((ROOT / "tests").rglob("*.py"))], ids=lambda p: p.stem)
+def test_files_are_short_and_well_named(path):
+    assert len(path.read_text().splitlines()) <= 420
+    assert path.stem not in {"utils", "util", "helpers", "helper", "common", "misc", "stuff", "tools"}
+
+
+def test_files_are_short_as_a_rule():
+    assert median(len(path.read_text().splitlines()) for path in FILES if path.stat().st_size) < 160
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.stat().st_size], ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_every_module_says_what_it_is(path):
+    assert ast.get_docstring(ast.parse(path.read_text()))

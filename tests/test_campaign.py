@@ -1,0 +1,167 @@
+"""Campaigns: the same seed gives the same findings, whatever dies on the way, and a budget is kept."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from small_campaigns import SPECS, plugin
+
+from opfuzz import campaign
+from opfuzz.backends import discover
+from opfuzz.campaign import Item, Plan, load_specs, run
+from opfuzz.conclude import conclude
+from opfuzz.errors import OpfuzzError
+from opfuzz.execute import Casualty
+from opfuzz.store import new_folder, to_json
+
+
+def plan_of(subjects, *, ops=(), plugins=(), **fields) -> Plan:
+    specs = load_specs([SPECS], discover(plugins), ops)
+    return Plan(specs=specs, subjects=tuple(subjects), plugins=tuple(plugins), **{"seed": 0, "jobs": 2} | fields)
+
+
+def rows_of(progress) -> dict[tuple[str, str, str], object]:
+    return {(row.op, row.subject, row.format): row for row in progress.ranking.rows()}
+
+
+def test_number_of_jobs_changes_nothing():
+    plan = plan_of(["numpy:cpu"], cases=20, seed=3)
+    seen = []
+    for jobs in (1, 2):
+        progress = run(Plan(plan.specs, plan.subjects, 3, jobs, cases=20))
+        ranking = progress.ranking
+        seen.append((progress.cases, ranking.rows(), ranking.findings(), ranking.distances))
+    assert seen[0] == seen[1]
+    assert multiprocessing.active_children() == []
+    cases, rows, findings, distances = seen[0]
+    assert cases == 20 * (2 + 2 * 2), "two formats of one subject, and two of two implementations"
+    assert ("doubled" in findings[0].reason, findings[0].subject) == (True, "numpy:cpu/doubled")
+    assert distances["mean", "float32", "numpy:cpu/plain", "numpy:cpu/doubled"] > 2**20
+    assert {row.verdict for row in rows if row.format == "bfloat16"} == {"unsupported"}
+
+
+def test_another_seed_is_another_run():
+    rows = [run(plan_of(["numpy:cpu"], ops=["square"], cases=2, seed=seed)).ranking.rows() for seed in (0, 1)]
+    assert rows[0] != rows[1]
+
+
+def test_an_abort_costs_one_case(tmp_path):
+    path = plugin(tmp_path)
+    plan = plan_of(["aborting:cpu", "numpy:cpu"], ops=["square"], formats=("float32",), plugins=[path], cases=24)
+    progress = run(plan)
+    rows = rows_of(progress)
+    harmed = rows["square", "aborting:cpu", "float32"]
+    assert (harmed.verdict, harmed.reason) == ("crash", "killed by SIGABRT")
+    assert harmed.cases == 24, "every other case was tried"
+    assert harmed.verdicts["crash"] > 1
+    assert harmed.verdicts["exact"] > 5
+    assert run(replace(plan, jobs=1)).ranking.rows() == progress.ranking.rows()
+    honest = rows["square", "numpy:cpu", "float32"]
+    assert honest.severity == "clean"
+    # The case that killed the worker is the simplest that does, and can be looked at.
+    folder = new_folder(tmp_path / "reports", datetime.now(UTC), 0)
+    result = conclude(plan, progress, discover([path]), folder, datetime.now(UTC), (), "ulp")
+    (finding,) = result.findings
+    case = json.loads((folder / "findings" / finding.id / "case.json").read_text())
+    assert case["id"] == finding.case
+    assert case["dims"]["n"] > 30
+    assert "aborting" in (folder / "findings" / finding.id / "repro.py").read_text()
+
+
+def test_a_hang_costs_one_case(tmp_path, monkeypatch):
+    monkeypatch.setattr(campaign, "CASE_SECONDS", 0.5)
+    plan = plan_of(["hanging:cpu"], ops=["square"], formats=("float32",), plugins=[plugin(tmp_path)], cases=16)
+    started = time.monotonic()
+    (row,) = run(plan).ranking.rows()
+    assert time.monotonic() - started < 6, "after two, the subject is spared"
+    assert (row.verdict, row.reason) == ("timeout", "no result after 0.5 s")
+    assert row.verdicts["exact"] > 1
+
+
+def test_what_a_subject_raises_is_a_crash(tmp_path):
+    plan = plan_of(["raising:cpu"], ops=["square"], formats=("float32",), plugins=[plugin(tmp_path)], cases=3)
+    (row,) = run(plan).ranking.rows()
+    assert (row.verdict, row.verdicts) == ("crash", {"crash": 3})
+
+
+def test_other_bits_in_a_second_call(tmp_path):
+    plan = plan_of(["undecided:cpu"], ops=["square"], formats=("float32",), plugins=[plugin(tmp_path)], cases=1)
+    (row,) = run(plan).ranking.rows()
+    assert (row.verdict, row.severity) == ("unstable", "fault")
+
+
+def test_an_end_outside_of_every_subject_is_nobodys_fault():
+    plan = plan_of(["numpy:cpu"], ops=["mean"], cases=1)
+    lost = campaign._lost(Item("mean", "float32", 0), Casualty("timeout", "no result after 10 s"), plan, discover())
+    assert [judged.subject for judged in lost.judged] == ["numpy:cpu/plain", "numpy:cpu/doubled"]
+    assert {judged.score.verdict for judged in lost.judged} == {"unresolved"}
+    assert lost.case != ""
+
+
+def test_an_error_of_opfuzz_is_not_a_finding():
+    casualty = Casualty("internal", "Traceback ...")
+    with pytest.raises(RuntimeError, match="case 3 of mean in float32: Traceback"):
+        campaign._lost(Item("mean", "float32", 3), casualty, plan_of(["numpy:cpu"], cases=1), discover())
+
+
+def test_a_time_budget_is_kept_and_every_op_is_tried(tmp_path):
+    plan = plan_of(["slow:cpu"], plugins=[plugin(tmp_path)], seconds=2.0)
+    started = time.monotonic()
+    progress = run(plan)
+    assert time.monotonic() - started < 8
+    assert {(op, format) for op, _, format in rows_of(progress)} == set(plan.pairs())
+    assert progress.interrupted is False
+
+
+def test_a_run_shorter_than_a_case_tries_each_once(tmp_path):
+    progress = run(plan_of(["numpy:cpu"], seconds=1e-9))
+    assert {row.cases for row in progress.ranking.rows()} == {1}
+
+
+@pytest.mark.parametrize("cases", [1, 15, 16, 40])
+def test_batches_cover_every_case_once(cases):
+    plan = plan_of(["numpy:cpu"], cases=cases)
+    progress = campaign.Progress(campaign.Ranking(), time.monotonic())
+    items = [item for batch in campaign._batches(plan, progress) for item in batch]
+    wanted = [(op, format, n) for op, format in plan.pairs() for n in range(cases)]
+    assert sorted((item.op, item.format, item.number) for item in items) == sorted(wanted)
+
+
+def test_ctrl_c_keeps_what_was_found():
+    def stop(progress):
+        if progress.cases > 10:
+            raise KeyboardInterrupt
+
+    progress = run(plan_of(["numpy:cpu"], seconds=60.0), stop)
+    assert progress.interrupted
+    assert progress.cases > 10
+    assert multiprocessing.active_children() == []
+
+
+def test_a_reference_that_fails_names_the_spec_and_the_sizes(tmp_path):
+    path = tmp_path / "odd.yaml"
+    path.write_text((SPECS / "square.yaml").read_text().replace("x * x", "reshape(x, (n + n,))"))
+    with pytest.raises(OpfuzzError) as caught:
+        load_specs([path], discover())
+    assert str(caught.value).startswith(f"{path}: the reference of 'square' fails at n = ")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_op_is_suggested_or_the_known_are_listed():
+    with pytest.raises(OpfuzzError, match="unknown op 'meen'; did you mean 'mean'"):
+        load_specs([SPECS], discover(), ["meen"])
+    with pytest.raises(OpfuzzError, match="unknown op 'xyz'; known: mean, square"):
+        load_specs([SPECS], discover(), ["xyz"])
+
+
+def test_rows_are_strict_json(tmp_path):
+    plan = plan_of(["off:cpu"], ops=["square"], plugins=[plugin(tmp_path)], cases=3)
+    rows = run(plan).ranking.rows()
+    assert rows[0].verdict in ("imprecise", "wrong")
+    text = json.dumps(to_json(rows), allow_nan=False)
+    assert json.loads(text)[0]["witness"]["inputs_hex"]["x"][0].startswith("0x")

@@ -1,0 +1,172 @@
+"""Ranking and findings: from results in any order the same rows, worst first."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from results import result
+
+from opfuzz.floats import FLOAT32
+from opfuzz.metrics.ulp import histogram
+from opfuzz.rank import Ranking
+from opfuzz.records import SEVERITIES, SEVERITY, VERDICTS
+
+
+def ranked(results):
+    ranking = Ranking()
+    for item in results:
+        ranking.add(item)
+    return ranking
+
+
+results = st.builds(
+    result,
+    number=st.integers(0, 50),
+    verdict=st.sampled_from(VERDICTS),
+    ulp=st.floats(0, 2.0**60),
+    op=st.sampled_from(("gelu", "erf")),
+    subject=st.sampled_from(("torch:cpu", "mlx:cpu/fast")),
+    conditioned=st.floats(0, 1e6),
+    ulp_total=st.floats(0, 1e30),
+    histogram=st.dictionaries(st.integers(0, 700), st.integers(1, 9), max_size=4),
+    unjudged=st.integers(0, 100),
+    unresolved=st.integers(0, 100),
+)
+
+
+@given(st.lists(results, max_size=30, unique_by=lambda r: (r.op, r.judged[0].subject, r.number)), st.randoms())
+def test_any_order_gives_equal_rows_and_findings(items, chance: random.Random):
+    shuffled = list(items)
+    chance.shuffle(shuffled)
+    first, second = ranked(items), ranked(shuffled)
+    assert first.rows() == second.rows()
+    assert first.findings() == second.findings()
+    assert first.faults == sum(finding.severity == "fault" for finding in first.findings())
+
+
+def test_every_verdict_has_a_severity_and_faults_come_first():
+    levels = [SEVERITIES.index(SEVERITY[verdict]) for verdict in VERDICTS]
+    assert levels == sorted(levels)
+
+
+def test_fault_before_note_before_clean_before_the_size_of_the_error():
+    ranking = ranked(
+        [
+            result(0, "stable", 1e9, op="a"),
+            result(0, "normwise", 1e6, op="b"),
+            result(0, "unsupported", op="c", elements=0),
+            result(0, "wrong", 4.0, op="d"),
+            result(0, "crash", op="e", elements=0),
+            result(0, "exact", 0.5, op="f"),
+        ]
+    )
+    assert [row.op for row in ranking.rows()] == ["d", "e", "b", "c", "a", "f"]
+
+
+@pytest.mark.parametrize(("sort", "order"), [("ulp", "abc"), ("excess", "bca"), ("conditioned", "cab")])
+def test_sort_keys(sort, order):
+    ranking = ranked(
+        [
+            result(0, "wrong", 30.0, op="a", excess=10.0, conditioned=20.0),
+            result(0, "wrong", 20.0, op="b", excess=30.0, conditioned=10.0),
+            result(0, "wrong", 10.0, op="c", excess=20.0, conditioned=30.0),
+        ]
+    )
+    assert "".join(row.op for row in ranking.rows(sort)) == order
+
+
+def test_equal_errors_stand_in_the_order_of_their_names():
+    items = [result(0, "exact", op=op, subject=subject) for op in "ba" for subject in ("torch:cpu", "mlx:cpu")]
+    names = [("a", "mlx:cpu"), ("a", "torch:cpu"), ("b", "mlx:cpu"), ("b", "torch:cpu")]
+    assert [(row.op, row.subject) for row in ranked(items).rows()] == names
+
+
+def test_a_finding_keeps_the_simplest_case_and_counts_all():
+    ranking = ranked(
+        [
+            result(0, "wrong", 900.0, sort_key=(50, "x")),
+            result(1, "wrong", 3.0, sort_key=(2, "y")),
+            result(2, "wrong", 4.0, sort_key=(3, "z")),
+            result(3, "exact", 0.1, sort_key=(1, "w")),
+        ]
+    )
+    (finding,) = ranking.findings()
+    assert (finding.case, finding.number, finding.cases, finding.reason) == ("c1", 1, 3, "reason 1")
+    assert finding.witness is not None
+    assert finding.witness.case == "c1"
+    (row,) = ranking.rows()
+    assert (row.verdict, row.finding, row.cases, row.verdicts) == ("wrong", finding.id, 4, {"wrong": 3, "exact": 1})
+    assert row.witness is not None
+    assert (row.max_ulp, row.witness.case) == (900.0, "c0"), "the row shows the largest error"
+
+
+def test_verdicts_of_one_row_are_findings_of_their_own():
+    items = [result(0, "wrong"), result(1, "special"), result(2, "normwise"), result(3, "unsupported", elements=0)]
+    ranking = ranked(items)
+    assert [finding.verdict for finding in ranking.findings()] == ["special", "wrong", "normwise"]
+    assert len({finding.id for finding in ranking.findings()}) == 3
+    assert ranking.faults == 2
+    assert ranking.rows()[0].verdict == "special"
+
+
+def test_ids_depend_on_the_signature_only():
+    small = ranked([result(0, "wrong", 3.0)]).findings()[0]
+    large = ranked([result(7, "wrong", 1e9), result(9, "wrong", 1e3)]).findings()[0]
+    other = ranked([result(0, "wrong", 3.0, format="float16")]).findings()[0]
+    assert small.id == large.id == "d84f5e298052"
+    assert small.signature == ("gelu", "torch:cpu", "float32", "wrong", "reference")
+    assert other.id != small.id
+
+
+def test_a_row_of_which_nothing_ran_is_unsupported_and_no_finding():
+    ranking = ranked([result(1, "unsupported", elements=0), result(0, "unsupported", elements=0)])
+    (row,) = ranking.rows()
+    assert (row.verdict, row.severity, row.reason, row.finding) == ("unsupported", "note", "reason 0", None)
+    assert ranking.findings() == []
+
+
+@pytest.mark.parametrize(
+    ("counts", "verdict"),
+    [
+        ({"unresolved": 1}, "unresolved"),
+        ({"unjudged": 96}, "ill-conditioned"),
+        ({"unjudged": 95}, "stable"),
+        ({}, "stable"),
+    ],
+)
+def test_shares_of_elements_decide_over_clean_cases(counts, verdict):
+    (row,) = ranked([result(0, "stable", **counts)]).rows()
+    assert row.verdict == verdict
+
+
+def test_shares_of_elements_do_not_hide_a_fault():
+    assert ranked([result(0, "wrong", unresolved=100)]).rows()[0].verdict == "wrong"
+
+
+def test_percentile_of_many_cases_is_that_of_all_elements():
+    source = np.random.default_rng(5)
+    parts = [np.exp(source.normal(size=500) * 3) for _ in range(8)]
+    items = [
+        result(n, "stable", float(part.max()), elements=500, histogram=histogram(part), ulp_total=float(part.sum()))
+        for n, part in enumerate(parts)
+    ]
+    (row,) = ranked(items).rows()
+    whole = np.concatenate(parts)
+    right = np.percentile(whole, 99, method="inverted_cdf")
+    assert right <= row.p99_ulp <= 1.0906 * right
+    assert row.mean_ulp == pytest.approx(whole.mean(), rel=1e-12)
+
+
+def test_the_percentile_is_never_beyond_the_largest():
+    errors = np.array([0.4, 0.41])
+    (row,) = ranked([result(0, "exact", 0.41, histogram=histogram(errors))]).rows()
+    assert row.p99_ulp == row.max_ulp == 0.41
+
+
+def test_effective_bits():
+    (row,) = ranked([result(0, "imprecise", 8192.0, conditioned=2.0**13)]).rows()
+    assert row.effective_bits == FLOAT32.precision - 13

@@ -1,0 +1,147 @@
+"""Runs on disk: strict JSON, whole files, folders of their own, one line for a disk that refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import datetime
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+from results import result, witness
+from safetensors.numpy import load_file
+
+from opfuzz.case import Case
+from opfuzz.errors import OpfuzzError
+from opfuzz.rank import Ranking
+from opfuzz.records import Mark
+from opfuzz.store import Run, new_folder, summary, to_json, write_finding, write_run, write_text
+
+NOW = datetime(2026, 1, 31, 14, 25, 30)
+CASE = Case("gelu", "d" * 16, "float32", {"n": 3}, {"eps": 1e-5}, {"x": "normal"}, {"x": "contiguous"}, 7)
+INF, NAN = float("inf"), float("nan")
+
+
+def strict(text: str):
+    def refuse(word):
+        raise AssertionError(f"{word} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def run_of(*results) -> Run:
+    ranking = Ranking()
+    for item in results:
+        ranking.add(item)
+    return Run(
+        run="20260131-142530-s0",
+        started="2026-01-31T14:25:30+01:00",
+        command=("opfuzz", "run"),
+        seed=0,
+        subjects=("torch:cpu",),
+        absent={},
+        versions={"numpy": "2"},
+        machine={"cores": "2"},
+        cases=len(results),
+        elements=100,
+        seconds=1.5,
+        interrupted=False,
+        ranking=tuple(ranking.rows()),
+        findings=tuple(ranking.findings()),
+        distances=({"op": "gelu", "format": "float32", "a": "a", "b": "b", "max_ulp_distance": INF},),
+    )
+
+
+@pytest.fixture
+def odd_run() -> Run:
+    """A fault with numbers that JSON has no words for."""
+    return run_of(result(0, "special", INF, excess=NAN, conditioned=INF), result(1, "exact", 0.5))
+
+
+def test_run_json_is_strict_and_whole(odd_run, tmp_path):
+    write_run(odd_run, tmp_path)
+    document = strict((tmp_path / "run.json").read_text())
+    assert os.listdir(tmp_path) == ["run.json"]
+    assert document["schema"] == 1
+    assert (document["run"], document["seed"], document["command"]) == (odd_run.run, 0, ["opfuzz", "run"])
+    (row,) = document["ranking"]
+    assert (row["max_ulp"], row["conditioned"], row["verdict"]) == ("inf", "inf", "special")
+    assert document["distances"][0]["max_ulp_distance"] == "inf"
+
+
+def test_numbers_come_back_with_every_bit():
+    values = (0.1, -0.0, 5e-324, 1.7976931348623157e308, INF, -INF, NAN)
+    shown = strict(json.dumps(to_json(values), allow_nan=False))
+    assert shown[4:] == ["inf", "-inf", "nan"]
+    assert [float(v).hex() for v in shown] == [v.hex() for v in values]
+
+
+def test_a_witness_lies_flat():
+    odd = witness(mark=Mark((3,), NAN, "0x7fc00000", -INF, NAN, 0.0), inputs={"x": (INF,), "i": (4.0,)})
+    document = strict(json.dumps(to_json(odd), allow_nan=False))
+    assert {"case", "index", "inputs_hex", "inputs", "computed", "exact"} <= document.keys()
+    assert (document["index"], document["computed"], document["exact"]) == ([3], "nan", "-inf")
+    assert document["inputs"] == {"x": ["inf"], "i": [4.0]}
+
+
+def test_summary_names_the_folders_of_findings(odd_run, tmp_path):
+    document = strict(json.dumps(summary(odd_run, tmp_path / "r"), allow_nan=False))
+    (finding,) = document["findings"]
+    assert finding["path"] == str(tmp_path / "r" / "findings" / finding["id"])
+    assert finding["signature"] == ["gelu", "torch:cpu", "float32", "special", "reference"]
+
+
+def test_every_run_has_a_folder_of_its_own(tmp_path):
+    reports = tmp_path / "new" / "reports"
+    names = [new_folder(reports, NOW, 5).name for _ in range(3)]
+    assert names == ["20260131-142530-s5", "20260131-142530-s5-2", "20260131-142530-s5-3"]
+    assert sorted(os.listdir(reports)) == names
+
+
+@pytest.mark.parametrize("reports", ["file", "file/below", "/proc/none"])
+def test_a_folder_that_cannot_be_made_is_one_line(reports, tmp_path):
+    (tmp_path / "file").write_text("")
+    path = tmp_path / reports if not reports.startswith("/") else Path(reports)
+    with pytest.raises(OpfuzzError) as caught:
+        new_folder(path, NOW, 0)
+    assert str(caught.value).startswith(f"{path}: cannot write reports here: ")
+    assert str(caught.value).endswith("; choose a folder with --out")
+    assert "\n" not in str(caught.value)
+
+
+def test_text_that_cannot_be_written_is_one_line(tmp_path):
+    with pytest.raises(OpfuzzError, match=r"gone/run\.json: cannot be written: No such file or directory"):
+        write_text(tmp_path / "gone" / "run.json", "text")
+
+
+def test_a_finding_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "findings").write_text("in the way")
+    (finding,) = run_of(result(0, "wrong")).findings
+    with pytest.raises(OpfuzzError, match="cannot be written"):
+        write_finding(finding, CASE, {}, None, tmp_path)
+
+
+def test_inputs_keep_their_bits_whatever_their_layout(tmp_path):
+    (finding,) = run_of(result(0, "wrong")).findings
+    square = np.arange(12, dtype=np.float32).reshape(3, 4)
+    buffers = {
+        "transposed": square.T,
+        "stepped": square[:, ::2],
+        "repeated": np.broadcast_to(square[0], (5, 4)),
+        "half": np.array([1.5, -np.inf, np.nan], ml_dtypes.bfloat16)[::-1],
+        "index": np.array([[7]], np.int64),
+        "mask": np.array([True, False]),
+        "empty": np.zeros((0, 3), np.float16),
+    }
+    write_finding(finding, CASE, buffers, "print()", tmp_path)
+    place = tmp_path / "findings" / finding.id
+    stored = load_file(place / "inputs.safetensors")
+    assert stored.keys() == buffers.keys()
+    for name, buffer in buffers.items():
+        assert (stored[name].dtype, stored[name].shape) == (buffer.dtype, buffer.shape), name
+        assert stored[name].tobytes() == buffer.tobytes(), name
+    assert Case.from_json(strict((place / "case.json").read_text())) == CASE
+    assert strict((place / "finding.json").read_text())["id"] == finding.id
+    assert (place / "repro.py").read_text() == "print()"
