@@ -173,9 +173,10 @@ def _narrow(judged: Judged, model: Any, excess: FloatArray, excused: Mask, place
     widened = exact.emulated(0, narrow=True)
     if 2 * _own_excess(judged, widened, excused) >= excess.max():
         return "narrow", words, place
-    if (loss := _emulates_narrow(judged, excess, excused)) is not None:
-        return "imprecise", loss, place
-    return ("ill-conditioned", f"{words}, which could make any value of this", place) if is_covered else None
+    if is_covered:
+        return "ill-conditioned", f"{words}, which could make any value of this", place
+    loss = _emulates_narrow(judged, excess, excused)
+    return None if loss is None else ("imprecise", loss, place)
 
 
 def _emulates_narrow(judged: Judged, excess: FloatArray, excused: Mask) -> str | None:

@@ -42,6 +42,11 @@ def empty_row(words: Words, shape: Shape) -> Mask:
     return mask
 
 
+def some_left(words: Words, shape: Shape) -> Mask:
+    """A random mask in which at least one element takes part in every row."""
+    return one_left(words, shape) | random_mask(words, shape)
+
+
 def one_left(words: Words, shape: Shape) -> Mask:
     """One element takes part in every row."""
     if not shape or not prod(shape):

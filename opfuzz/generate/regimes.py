@@ -49,9 +49,10 @@ _INDICES: tuple[tuple[IndexRegime, int], ...] = (
 _MASKS: tuple[tuple[MaskRegime, int], ...] = (
     (masks.full_mask, 15),
     (masks.causal_mask, 25),
-    (masks.random_mask, 40),
+    (masks.random_mask, 30),
     (masks.empty_row, 10),
     (masks.one_left, 10),
+    (masks.some_left, 10),
 )
 
 FLOAT_REGIMES: Mapping[str, FloatRegime] = MappingProxyType({f.__name__: f for f, _ in _FLOATS})

@@ -48,7 +48,7 @@ PINNED = {
     "float32": "0edbae2158acb3d1",
     "float16": "9b4bd6b2463d754c",
     "bfloat16": "f967d730ee9f7eaa",
-    "indices and masks": "5b26b1d2ddefbcba",
+    "indices and masks": "8077bf4004a17903",
 }
 
 

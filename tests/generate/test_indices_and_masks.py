@@ -55,6 +55,9 @@ def test_masks_are_as_their_names_say() -> None:
     assert drawn("full_mask").all()
     assert (drawn("causal_mask") == (np.arange(10) <= np.arange(8)[:, None])).all()
     assert (drawn("one_left").sum(axis=-1) == 1).all()
+    left = drawn("some_left").sum(axis=-1)
+    assert (left >= 1).all()
+    assert (left >= 2).any()
     shares = [drawn("random_mask", seed).mean() for seed in range(40)]
     assert min(shares) < 0.2
     assert max(shares) > 0.7
