@@ -56,7 +56,7 @@ def _softplus(x: FloatArray) -> FloatArray:
 
 ELEMENTARY: dict[str, Elementary] = {
     "exp": Elementary(np.exp, lambda m, y, r: np.abs(y) * np.expm1(r), 4.0),
-    "expm1": Elementary(np.expm1, lambda m, y, r: (y + 1) * np.expm1(r), 8.0),
+    "expm1": Elementary(np.expm1, lambda m, y, r: np.exp(m) * np.expm1(r), 8.0),
     "log": Elementary(np.log, lambda m, y, r: _log_spread(m, r), 4.0, (0.0,)),
     "log1p": Elementary(np.log1p, lambda m, y, r: _log_spread(1 + m, r), 8.0, (-1.0,)),
     "sin": Elementary(np.sin, lambda m, y, r: np.minimum((np.abs(np.cos(m)) + 2.0**-50) * r + r * r / 2, 2.0), 16.0),
