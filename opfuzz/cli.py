@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ from opfuzz.conclude import absences, conclude
 from opfuzz.errors import OpfuzzError, did_you_mean
 from opfuzz.floats import FORMATS
 from opfuzz.rank import SORT_KEYS
-from opfuzz.records import FAULT, VERDICTS
+from opfuzz.records import CLEAN, FAULT, SEVERITY
 from opfuzz.report import terminal
 from opfuzz.report.progress import Watcher
 from opfuzz.report.text import plain
@@ -30,6 +31,7 @@ from opfuzz.spec import json_schema
 from opfuzz.store import new_folder, summary
 
 FINDINGS, USAGE, INTERNAL, INTERRUPTED = 1, 2, 3, 130
+FAILING = tuple(v for v, severity in SEVERITY.items() if severity != CLEAN and v != "unsupported")  # of findings
 DEFAULT_SECONDS = 60.0
 DEFAULT_BACKENDS = ("torch", "mlx")
 
@@ -150,7 +152,7 @@ def cli() -> None:
 @click.option("--sort", type=click.Choice(SORT_KEYS), default="ulp", help="Order inside a severity.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 @click.option(
-    "--fail-on", type=words(*VERDICTS), metavar="LIST", help="Exit 1 for these verdicts only; default: every fault."
+    "--fail-on", type=words(*FAILING), metavar="LIST", help="Exit 1 for these verdicts only; default: every fault."
 )
 @click.option("--out", type=click.Path(path_type=Path), default=Path("reports"), help="Folder for runs.")
 @plugin_option
@@ -205,13 +207,20 @@ def run_command(
         click.echo(json.dumps(summary(result, folder), allow_nan=False))
     else:
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        click.echo(terminal.render(result, folder, colour), nl=False)
+        click.echo(terminal.render(result, folder, colour, _width()), nl=False)
     if result.interrupted:
         return INTERRUPTED
     if all(row.verdict == "unsupported" for row in result.ranking):
         raise OpfuzzError(f"nothing was compared: {', '.join(chosen)} can do none of these ops in these formats")
     failing = [f for f in result.findings if (f.verdict in fail_on if fail_on else f.severity == FAULT)]
     return FINDINGS if failing else 0
+
+
+def _width() -> int | None:
+    """Columns of the terminal, or as COLUMNS says; None where the output goes to a pipe or a file."""
+    if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal():
+        return shutil.get_terminal_size((160, 24)).columns
+    return None
 
 
 def _default_subjects(backends: Mapping[str, Backend]) -> tuple[str, ...]:

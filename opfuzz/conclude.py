@@ -103,6 +103,7 @@ def _reproducer(
         views=views,
         mark=finding.witness.mark if finding.witness else None,
         repeated=finding.verdict == "unstable",
+        hangs=finding.verdict == "timeout",
     )
 
 

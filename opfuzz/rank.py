@@ -12,10 +12,12 @@ from typing import Any
 from opfuzz.floats import FORMATS
 from opfuzz.metrics.conditioned import effective_bits
 from opfuzz.metrics.ulp import percentile
-from opfuzz.records import CLEAN, FAULT, SEVERITIES, SEVERITY, VERDICTS, Judged, Result, Witness
+from opfuzz.records import CLEAN, FAULT, SEVERITIES, SEVERITY, UNEXPLAINED, VERDICTS, Judged, Result, Witness
 
 UNRESOLVED_SHARE = 0.001
 ILL_CONDITIONED_SHARE = 0.95
+EXPLAINED = frozenset({"wrong", "imprecise", "narrow", "normwise"})  # verdicts whose reason names a cause
+NAMED_SHARE = 0.25  # of the cases of a verdict: a named cause this common is told rather than that others have none
 SORT_KEYS = ("ulp", "excess", "conditioned")
 
 
@@ -68,6 +70,23 @@ class Row:
     finding: str | None
 
 
+Shown = tuple[tuple[Any, ...], int, str, str, Witness | None]  # sort key, number, case, reason, witness
+
+
+@dataclass
+class Explained:
+    """The cases of one verdict that have one explanation: how many, and the simplest."""
+
+    count: int = 0
+    simplest: Shown = ((), 0, "", "", None)
+
+    def add(self, candidate: Shown) -> None:
+        """Take in one case."""
+        if not self.count or candidate[:2] < self.simplest[:2]:
+            self.simplest = candidate
+        self.count += 1
+
+
 @dataclass
 class Tally:
     """Running totals of one row. Adding results in any order gives the same row."""
@@ -86,7 +105,7 @@ class Tally:
     verdicts: Counter[str] = field(default_factory=Counter)
     histogram: Counter[int] = field(default_factory=Counter)
     worst: tuple[float, int, Witness | None] = (0.0, 0, None)  # ulp, minus the case's number
-    simplest: dict[str, tuple[tuple[Any, ...], int, str, str, Witness | None]] = field(default_factory=dict)
+    explanations: dict[str, dict[str, Explained]] = field(default_factory=dict)  # by verdict, then by what explains it
 
     def add(self, result: Result, judged: Judged) -> None:
         """Take in one case."""
@@ -104,10 +123,22 @@ class Tally:
         if judged.largest is not None and (score.ulp, -result.number) > self.worst[:2]:
             self.worst = (score.ulp, -result.number, judged.largest)
         if SEVERITY[score.verdict] != CLEAN:
-            candidate = (result.sort_key, result.number, result.case, score.reason, judged.deciding)
-            known = self.simplest.get(score.verdict)
-            if known is None or candidate[:2] < known[:2]:
-                self.simplest[score.verdict] = candidate
+            place = score.reason if score.verdict in EXPLAINED else ""
+            explained = self.explanations.setdefault(score.verdict, {}).setdefault(place, Explained())
+            explained.add((result.sort_key, result.number, result.case, score.reason, judged.deciding))
+
+    def leading(self, verdict: str) -> tuple[Explained, str] | None:
+        """The explanation of most cases of a verdict, and its words; None if no case has the verdict."""
+        known = self.explanations.get(verdict)
+        if not known:
+            return None
+        # What names a cause is worth more than what does not, unless it is rare.
+        named = {words: e for words, e in known.items() if words != UNEXPLAINED}
+        total = sum(e.count for e in known.values())
+        common = {words: e for words, e in named.items() if e.count >= NAMED_SHARE * total} or known
+        leader = min(common.values(), key=lambda e: (-e.count, e.simplest[:2]))
+        words = leader.simplest[3]
+        return leader, f"{words} ({leader.count} of {total} cases)" if len(known) > 1 else words
 
     def verdict(self) -> str:
         """The first verdict of the table that any case has; shares of elements decide the two about them all."""
@@ -125,7 +156,7 @@ class Tally:
         """The totals as a row of the ranking."""
         verdict = self.verdict()
         fmt = FORMATS[self.format]
-        known = self.simplest.get(verdict)
+        known = self.leading(verdict)
         return Row(
             op=self.op,
             subject=self.subject,
@@ -140,7 +171,7 @@ class Tally:
             effective_bits=effective_bits(self.conditioned, fmt),
             verdict=verdict,
             severity=SEVERITY[verdict],
-            reason=known[3] if known else "",
+            reason=known[1] if known else "",
             verdicts={v: self.verdicts[v] for v in VERDICTS if self.verdicts[v]},
             unjudged=self.unjudged / max(self.elements, 1),
             unresolved=self.unresolved / max(self.elements, 1),
@@ -160,14 +191,14 @@ class Tally:
                 verdict=verdict,
                 severity=SEVERITY[verdict],
                 relation=_relation(verdict),
-                reason=reason,
+                reason=found[1],
                 cases=self.verdicts[verdict],
-                number=number,
-                case=case,
-                witness=witness,
+                number=found[0].simplest[1],
+                case=found[0].simplest[2],
+                witness=found[0].simplest[4],
             )
-            for verdict, (_, number, case, reason, witness) in self.simplest.items()
-            if verdict != "unsupported"
+            for verdict in self.explanations
+            if verdict != "unsupported" and (found := self.leading(verdict)) is not None
         ]
 
     def _finding_id(self, verdict: str) -> str:
@@ -207,7 +238,7 @@ class Ranking:
     @property
     def faults(self) -> int:
         """Findings with the severity of a fault, so far."""
-        return sum(SEVERITY[verdict] == FAULT for tally in self.tallies.values() for verdict in tally.simplest)
+        return sum(SEVERITY[verdict] == FAULT for tally in self.tallies.values() for verdict in tally.explanations)
 
 
 def sort_rows(rows: Iterable[Row], sort: str) -> list[Row]:

@@ -31,6 +31,7 @@ SEVERITY: Mapping[str, str] = {
     "exact": CLEAN,
 }
 VERDICTS = tuple(SEVERITY)
+UNEXPLAINED = "no variant and no lower precision explains it"
 SEVERITIES = (FAULT, NOTE, CLEAN)
 
 

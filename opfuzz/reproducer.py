@@ -21,6 +21,8 @@ from opfuzz.records import Mark
 
 Call = Callable[..., Any]
 
+HANG_SECONDS = 30.0  # how long a reproducer of a hang waits for one call
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -44,10 +46,12 @@ def reproducer(
     views: Mapping[str, tuple[View, ...]],
     mark: Mark | None,
     repeated: bool,
+    hangs: bool = False,
 ) -> str:
     """Text of `repro.py`. It reads `inputs.safetensors` beside it, where an input of another layout lies as its buffer.
 
     It exits with 1 while the element at `mark` (or, without one, the call itself) is wrong, and with 0 when right.
+    With `hangs` it calls many times, as a hang may be intermittent, and exits with 1 when one call does not return.
     """
     own = [name for name in subject.functions if "." not in name or name in subject.replaced]
     text, names = call, {}
@@ -76,6 +80,8 @@ def reproducer(
         exact="None" if mark is None else _number(mark.exact),
         bound="None" if mark is None else _number(mark.bound),
         repeated=repeated,
+        hangs=hangs,
+        seconds=HANG_SECONDS,
     )
 
 
@@ -234,10 +240,12 @@ _NAMES = [
     "DEVICE",
     "EXACT",
     "FORMAT",
+    "HANGS",
     "INDEX",
     "KINDS",
     "MODE",
     "REPEATED",
+    "SECONDS",
     "SHAPE",
     "TENSORS",
     "WIDTHS",
@@ -259,6 +267,7 @@ _TEMPLATE = '''"""{title}
 Needs NumPy and the framework only. Exits with 1 while the result is wrong, with 0 when it is right.
 """
 
+import faulthandler
 import json
 import math
 import pathlib
@@ -314,7 +323,15 @@ def call():
 
 
 SHAPE, INDEX, EXACT, BOUND, REPEATED = {shape!r}, {index!r}, {exact}, {bound}, {repeated!r}
+HANGS, SECONDS = {hangs!r}, {seconds!r}
 try:
+    if HANGS:
+        for _ in range(1000):  # a hang may be intermittent
+            faulthandler.dump_traceback_later(SECONDS, exit=True)  # exits with 1 if this call does not return
+            bits(run(call))
+        faulthandler.cancel_dump_traceback_later()
+        print("1000 calls returned")
+        sys.exit(0)
     first = bits(run(call))
 except Exception as error:  # whatever the framework raises is what is shown
     print(f"raised {{type(error).__name__}}: {{error}}")

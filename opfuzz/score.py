@@ -17,6 +17,7 @@ from opfuzz.records import Index, Mark, Outcome, Score
 
 # A result that is as good as inputs rounded a few times. Beyond it relative accuracy is lost somewhere: normwise.
 CONDITIONED_LIMIT = 16.0
+NATURAL_ROUNDOFFS = 64  # how close a finite result must be to IEEE arithmetic's where mathematics has NaN
 LOOSE_SHARE = 2.0**-10  # an exact value may be as uncertain as this share of the error that is measured with it
 
 
@@ -64,14 +65,31 @@ class Judge:
             (np.isnan(c) & np.isnan(truth.hi)) | (c == truth.hi),
             (np.isfinite(c) & may_be_finite) | (np.isinf(c) & (np.sign(c) == np.sign(truth.hi)) & may_be_infinite),
         )
+        if not right.all() and self.exact.fmt.bits == 16:
+            right |= self._is_near_the_end()
         if self.exact.has_special_inputs and not self.exact.is_unary and not right.all():
-            # IEEE arithmetic of the usual formula is right as well, and so is its underflow: 0 * inf is NaN.
-            emulated = [self.exact.emulated(1), self.exact.emulated(1, narrow=True)]
-            for natural in (self.exact.natural_values, *(e.values.astype(np.float64) for e in emulated)):
-                right |= (np.isnan(c) & np.isnan(natural)) | (np.isfinite(c) & np.isfinite(natural)) | (c == natural)
+            right |= self.exact.depends_on_special & self._equals_natural()
         zeros = (truth.hi == 0) & (truth.radius == 0) & (c == 0) & self.exact.has_certain_zeros
         right &= ~(zeros & (np.signbit(c) != np.signbit(truth.hi)))
         return np.asarray(~right & known)
+
+    def _equals_natural(self) -> Mask:
+        """Where IEEE arithmetic of the usual formula gives the same; its underflow counts, so 0 * inf may be NaN."""
+        c = self.computed
+        emulated = [self.exact.emulated(1), self.exact.emulated(1, narrow=True)]
+        same = np.zeros(c.shape, np.bool_)
+        for natural in (self.exact.natural_values, *(e.values.astype(np.float64) for e in emulated)):
+            close = np.abs(c - natural) <= NATURAL_ROUNDOFFS * self.exact.fmt.unit_roundoff * np.abs(natural)
+            same |= (np.isnan(c) & np.isnan(natural)) | (np.isfinite(c) & close) | (c == natural)
+        return same
+
+    def _is_near_the_end(self) -> Mask:
+        """Half formats: infinite or finite alike where rounding intermediates to the format may decide which."""
+        c, truth = self.computed, self.exact.truth
+        narrow = self.exact.allowance(self.exact.lower_precisions()[0])
+        size, slack = np.abs(truth.hi), truth.radius + np.where(np.isfinite(narrow), narrow, 0.0)
+        near = (size - slack < self.threshold) & (size + slack >= self.threshold)
+        return np.asarray(near & ~np.isnan(c) & (np.sign(c) == np.sign(truth.hi)))
 
     def _classes(self) -> tuple[Mask, Mask]:
         truth = self.exact.truth
@@ -173,7 +191,10 @@ class Judge:
     def _describe_special(self, wrong: Mask) -> tuple[str, Index | None]:
         place = place_of(wrong)
         assert place is not None
-        return f"returned {self.computed[place]:g} where {self.exact.truth.hi[place]:.9g} is right", place
+        words = f"returned {self.computed[place]:g} where {self.exact.truth.hi[place]:.9g} is right"
+        if self.exact.fmt.bits == 16 and self.exact.emulated(1, narrow=True).overflowed[place]:
+            words += f": an intermediate overflows {self.exact.fmt.name}"
+        return words, place
 
     def _by_conditioning(self) -> Verdict:
         conditioned = self.conditioned
@@ -188,7 +209,8 @@ class Judge:
     def score(self, verdict: str, reason: str, place: Index | None) -> Score:
         """The record of this case."""
         normal = self.is_normal
-        errors = np.where(normal, self.error / self.spacing, 0.0)
+        # Against a tiny exact value the quotient may pass float64's range.
+        errors = np.where(normal, np.minimum(self.error / self.spacing, np.finfo(np.float64).max), 0.0)
         blind = self.is_judged & (self.exact.wide > np.maximum(np.abs(self.exact.truth.hi), self.spacing / 2))
         return Score(
             verdict=verdict,

@@ -77,10 +77,15 @@ def test_a_hang_costs_one_case(tmp_path, monkeypatch):
     monkeypatch.setattr(campaign, "CASE_SECONDS", 0.5)
     plan = plan_of(["hanging:cpu"], ops=["square"], formats=("float32",), plugins=[plugin(tmp_path)], cases=16)
     started = time.monotonic()
-    (row,) = run(plan).ranking.rows()
+    progress = run(plan)
+    (row,) = progress.ranking.rows()
     assert time.monotonic() - started < 6, "after two, the subject is spared"
     assert (row.verdict, row.reason) == ("timeout", "no result after 0.5 s")
     assert row.verdicts["exact"] > 1
+    folder = new_folder(tmp_path, datetime.now(UTC), 0)
+    conclude(plan, progress, discover(plan.plugins), folder, datetime.now(UTC), (), "ulp")
+    (script,) = folder.glob("findings/*/repro.py")
+    assert "HANGS, SECONDS = True, " in script.read_text()
 
 
 def test_what_a_subject_raises_is_a_crash(tmp_path):
@@ -150,6 +155,21 @@ def test_a_reference_that_fails_names_the_spec_and_the_sizes(tmp_path):
         load_specs([path], discover())
     assert str(caught.value).startswith(f"{path}: the reference of 'square' fails at n = ")
     assert "\n" not in str(caught.value)
+
+
+def test_a_natural_formula_of_another_shape_is_refused(tmp_path):
+    path = tmp_path / "odd.yaml"
+    path.write_text((SPECS / "square.yaml").read_text() + "natural: reshape(x * x, (1, n))\n")
+    with pytest.raises(OpfuzzError) as caught:
+        load_specs([path], discover())
+    assert str(caught.value).startswith(f"{path}: the natural formula of 'square' has the shape [1, ")
+
+
+def test_a_reference_of_too_many_elements_is_refused(tmp_path):
+    path = tmp_path / "large.yaml"
+    path.write_text((SPECS / "square.yaml").read_text().replace("x * x", "broadcast_to(x, (1000000000, n))"))
+    with pytest.raises(OpfuzzError, match=r"fails at n = \d+: \d+ elements are more than a reference may have$"):
+        load_specs([path], discover())
 
 
 def test_an_unknown_op_is_suggested_or_the_known_are_listed():

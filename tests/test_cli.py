@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from small_campaigns import SPECS, plugin
 
-from opfuzz.records import VERDICTS
+from opfuzz.records import SEVERITY
 
 ROOT = Path(__file__).parents[1]
 ROW_KEYS = {
@@ -312,6 +312,19 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path):
     assert (done.stdout, done.stderr) == ("{\n", "")
 
 
-def test_verdicts_of_fail_on_are_those_of_the_table(tmp_path, capsys, monkeypatch):
+def test_verdicts_of_fail_on_are_those_of_findings(tmp_path, capsys, monkeypatch):
     _, _, err = call(["run", SPECS, "--fail-on", "zzzzzzzz"], tmp_path, capsys, monkeypatch)
-    assert ", ".join(VERDICTS) in err
+    assert "; known: crash, timeout, " in err
+    assert set(err.split("known: ")[1].split(";")[0].split(", ")) == {
+        verdict for verdict, severity in SEVERITY.items() if severity in ("fault", "note") and verdict != "unsupported"
+    }
+
+
+@pytest.mark.parametrize(("columns", "cut"), [(None, False), ("", False), ("40", True)])
+def test_only_a_terminal_or_columns_cuts_lines(columns, cut, tmp_path, capsys, monkeypatch):
+    if columns is None:
+        monkeypatch.delenv("COLUMNS", raising=False)
+    else:
+        monkeypatch.setenv("COLUMNS", columns)
+    words = ["run", SPECS, "--op", "mean", "--format", "float32", "--subjects", "numpy:cpu", "--cases", "1"]
+    assert ("…" in call(words, tmp_path, capsys, monkeypatch)[1]) == cut

@@ -13,7 +13,7 @@ from results import result
 from opfuzz.floats import FLOAT32
 from opfuzz.metrics.ulp import histogram
 from opfuzz.rank import Ranking
-from opfuzz.records import SEVERITIES, SEVERITY, VERDICTS
+from opfuzz.records import SEVERITIES, SEVERITY, UNEXPLAINED, VERDICTS
 
 
 def ranked(results):
@@ -88,20 +88,34 @@ def test_equal_errors_stand_in_the_order_of_their_names():
 def test_a_finding_keeps_the_simplest_case_and_counts_all():
     ranking = ranked(
         [
-            result(0, "wrong", 900.0, sort_key=(50, "x")),
-            result(1, "wrong", 3.0, sort_key=(2, "y")),
-            result(2, "wrong", 4.0, sort_key=(3, "z")),
+            result(0, "wrong", 900.0, sort_key=(50, "x"), reason="eps"),
+            result(1, "wrong", 3.0, sort_key=(2, "y"), reason="eps"),
+            result(2, "wrong", 4.0, sort_key=(3, "z"), reason="eps"),
             result(3, "exact", 0.1, sort_key=(1, "w")),
         ]
     )
     (finding,) = ranking.findings()
-    assert (finding.case, finding.number, finding.cases, finding.reason) == ("c1", 1, 3, "reason 1")
+    assert (finding.case, finding.number, finding.cases, finding.reason) == ("c1", 1, 3, "eps")
     assert finding.witness is not None
     assert finding.witness.case == "c1"
     (row,) = ranking.rows()
     assert (row.verdict, row.finding, row.cases, row.verdicts) == ("wrong", finding.id, 4, {"wrong": 3, "exact": 1})
     assert row.witness is not None
     assert (row.max_ulp, row.witness.case) == (900.0, "c0"), "the row shows the largest error"
+
+
+def test_a_finding_tells_the_commonest_cause_and_shows_its_simplest_case():
+    unexplained = [result(n, "wrong", sort_key=(n, ""), reason=UNEXPLAINED) for n in range(2)]
+    named = [result(n, "wrong", sort_key=(n, ""), reason="causal") for n in range(2, 5)]
+    rare = [result(5, "wrong", sort_key=(0, ""), reason="flipped")]
+    (finding,) = ranked([*unexplained, *named, *rare]).findings()
+    assert (finding.reason, finding.case, finding.cases) == ("causal (3 of 6 cases)", "c2", 6)
+
+
+def test_a_rare_name_does_not_speak_for_what_nothing_explains():
+    unexplained = [result(n, "wrong", sort_key=(n, ""), reason=UNEXPLAINED) for n in range(9)]
+    (finding,) = ranked([*unexplained, result(9, "wrong", sort_key=(0, ""), reason="flipped")]).findings()
+    assert finding.reason == f"{UNEXPLAINED} (9 of 10 cases)"
 
 
 def test_verdicts_of_one_row_are_findings_of_their_own():

@@ -1,5 +1,6 @@
 """What the README prints works as printed."""
 
+import os
 import re
 import subprocess
 import sys
@@ -36,7 +37,8 @@ def test_an_implementation_of_ones_own_is_found_out(tmp_path):
     plugin.write_text(block("python", "derive("), encoding="utf-8")
     words = ["run", str(ROOT / "specs"), "--plugin", str(plugin), "--subjects", "mine:cpu", "--op", "layer_norm"]
     call = [sys.executable, "-m", "opfuzz", *words, "--format", "float32", "--cases", "60", "--jobs", "1"]
-    done = subprocess.run([*call, "--out", str(tmp_path / "runs")], cwd=ROOT, capture_output=True, text=True)
+    wide = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    done = subprocess.run([*call, "--out", str(tmp_path / "runs")], cwd=ROOT, env=wide, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
     assert "one-pass" in done.stdout
 

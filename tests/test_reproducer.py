@@ -8,6 +8,7 @@ import math
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,8 @@ from opfuzz.floats import FORMATS, hex_of
 from opfuzz.generate import draw, inputs
 from opfuzz.layout import LAYOUTS, memory
 from opfuzz.records import Mark
+from opfuzz.reproducer import HANG_SECONDS, reproducer
 from opfuzz.reproducer import Subject as Reproduced
-from opfuzz.reproducer import reproducer
 from opfuzz.spec import load
 
 BACKENDS = discover()
@@ -89,7 +90,9 @@ def spec_of(text: str, folder: Path):
     return load(path, WORDS)
 
 
-def write(folder: Path, spec, case: Case, backend, implementation: str = "", *, exact=None, repeated=False):
+def write(
+    folder: Path, spec, case: Case, backend, implementation: str = "", *, exact=None, repeated=False, hangs=False
+):
     """`repro.py` for the last element of a case, and what the backend made of that element; None if it made nothing."""
     arrays = inputs(spec, case)
     subject = Subject(backend.name, "cpu", "", implementation)
@@ -118,6 +121,7 @@ def write(folder: Path, spec, case: Case, backend, implementation: str = "", *, 
         {name: views for name, (_, views) in laid.items()},
         mark,
         repeated,
+        hangs,
     )
     (folder / "repro.py").write_text(text)
     return mark
@@ -303,6 +307,24 @@ def test_a_second_call_with_other_bits(tmp_path, monkeypatch):
     calls: list[int] = []
     monkeypatch.setattr(np, "square", lambda x: calls.append(1) or x + np.float32(len(calls)))
     assert run_here(tmp_path / "repro.py", monkeypatch) == ("4 of 4 elements have other bits in a second call", 1)
+
+
+def slow(x):
+    time.sleep(0.4)
+    return np.square(x)
+
+
+def test_a_call_that_does_not_return(tmp_path):
+    """The last of 1000 calls may be the one that hangs; each has its own time."""
+    spec = spec_of(SQUARE, tmp_path)
+    write(tmp_path / "fast", spec, case_of(spec), BACKENDS["numpy"], hangs=True)
+    assert run(tmp_path / "fast" / "repro.py") == [("1000 calls returned\n", 0)]
+    write(tmp_path / "slow", spec, case_of(spec), derive("numpy", "slow", {"np.square": slow}), hangs=True)
+    path = tmp_path / "slow" / "repro.py"
+    path.write_text(path.read_text().replace(f"HANGS, SECONDS = True, {HANG_SECONDS}", "HANGS, SECONDS = True, 0.1"))
+    done = subprocess.run([sys.executable, "-I", str(path)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "in slow" in done.stderr
 
 
 def test_formats_of_the_file_are_those_of_opfuzz(tmp_path):

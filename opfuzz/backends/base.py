@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -34,7 +35,12 @@ class Backend(ABC):
     recipe: ClassVar[str]  # for reproducers: imports under the names of specs, and load, view, bits, run, dtype_of
 
     def __init__(self, name: str | None = None, replace: Functions = MappingProxyType({})) -> None:
-        self.name = name or self.dialect
+        self.name = self.dialect if name is None else name
+        if not re.fullmatch(r"[\w.-]+", self.name):
+            raise OpfuzzError(f"{self.name!r} is no backend name; write letters, digits, '_', '.' and '-' only")
+        for word, function in replace.items():
+            if not callable(function):
+                raise OpfuzzError(f"{self.name}: '{word}' is replaced by a {type(function).__name__}, not a function")
         self._replaced = dict(replace)
         self._functions: Functions | None = None
         if not replace or self.absent() is not None:

@@ -9,7 +9,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from opfuzz.errors import OpfuzzError
-from opfuzz.expr import Program, evaluate
+from opfuzz.expr import ExpressionError, Program, evaluate
 from opfuzz.generate.choices import Choices
 from opfuzz.generate.repair import mend, nearest_allowed
 
@@ -78,8 +78,9 @@ def work(dims: Mapping[str, int]) -> int:
 def draw_sizes(choices: Choices, spec: OpSpec, budget: Budget) -> tuple[dict[str, int], dict[str, Value]]:
     """Dims and params that the spec allows, within the budget unless the smallest that it allows are beyond it.
 
-    Raises OpfuzzError if nothing small meets `require`.
+    Raises OpfuzzError if nothing small meets `require`, or the smallest sizes are too large for any case.
     """
+    _refuse_large(spec)
     for _ in range(_ATTEMPTS):
         params: dict[str, Value] = {param.name: _param(choices, param) for param in spec.params}
         dims, focus = _dims(choices, spec, budget)
@@ -107,6 +108,23 @@ def _settle(
         elif not _trim(spec, dims, params, focus, budget):
             return dims, params
     return None
+
+
+def _refuse_large(spec: OpSpec) -> None:
+    """Raises OpfuzzError where the low limits of the dims alone are beyond every budget."""
+    lows = {dim.name: dim.low for dim in spec.dims}
+    if work(lows) <= ELEMENT_BUDGET:
+        return
+    try:
+        count = elements(spec, lows, {param.name: param.default for param in spec.params})
+    except (ZeroDivisionError, ExpressionError):  # the op is undefined there
+        return
+    if count > ELEMENT_BUDGET:
+        name = max(lows, key=lambda name: lows[name])
+        raise OpfuzzError(
+            f"{spec.path}: dim '{name}' of '{spec.op}' is at least {lows[name]}: "
+            f"the smallest case has {count} elements, more than the {ELEMENT_BUDGET} that a case may have"
+        )
 
 
 def is_callable(spec: OpSpec, dims: Mapping[str, int], params: Mapping[str, Value]) -> bool:

@@ -66,9 +66,8 @@ def _settle_specials(node: Node, args: list[Ball], ball: Ball, is_pole: NDArray[
     if node.op in _CHOOSES or not args:  # radii were moved or given, not computed
         return ball
     radii: list[Radius] = []
-    inherited = np.zeros(ball.mid.shape, np.bool_)
-    if not all_finite:
-        inherited = ~finite & touched(node, [~np.isfinite(a.mid) for a in args])
+    from_special = touched(node, [~np.isfinite(a.mid) for a in args])
+    inherited = ~finite & from_special
     for i, radius in enumerate(ball.radii):
         unknown = touched(node, [_nonfinite_radius(a, i) for a in args])
         special = inherited
@@ -76,8 +75,8 @@ def _settle_specials(node: Node, args: list[Ball], ball: Ball, is_pole: NDArray[
             r = args[-1].radii[i]
             special = special | (is_pole & (True if r is None else r == 0))
         settled = np.zeros(ball.mid.shape) if radius is None else radius
-        # NaN radii come from infinity * 0, where an argument is an exact infinity and the result is exact as well.
-        settled = np.where(np.isnan(settled) & ~unknown, 0.0, settled)
+        # infinity * 0 makes NaN radii: where an argument is an exact infinity the result is exact too, else nothing is known.
+        settled = np.where(np.isnan(settled), np.where(from_special & ~unknown, 0.0, np.inf), settled)
         settled = np.where(special & ~unknown, 0.0, settled)
         radii.append(np.where(unknown | (~finite & ~special), np.inf, settled))
     return Ball(ball.mid, tuple(radii))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from collections.abc import Callable
 from math import prod
 
 import numpy as np
@@ -69,6 +70,14 @@ def dot_rows(node: Node, places: Places) -> tuple[Places, Places]:
     columns = np.broadcast_to(turned, (*batch, n, k)).reshape(count * n, k)
     matrix, inside = np.divmod(places, m * n)
     return rows[matrix * m + inside // n], columns[matrix * n + inside % n]
+
+
+def spread_from(root: Node, is_flagged: Callable[[Node], NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    """Elements of `root` that depend on an element of a node without arguments for which `is_flagged` is true."""
+    flags: dict[int, NDArray[np.bool_]] = {}
+    for node in topological(root):
+        flags[id(node)] = touched(node, [flags[id(arg)] for arg in node.args]) if node.args else is_flagged(node)
+    return flags[id(root)]
 
 
 def touched(node: Node, flags: list[NDArray[np.bool_]]) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opfuzz.floats import FloatArray
-from opfuzz.oracle.elementary import ELEMENTARY
+from opfuzz.oracle.elementary import ELEMENTARY, FLOOR
 from opfuzz.oracle.graph import Node
 from opfuzz.oracle.models import U64, Model, Radius, RadiusOf, added, full, rounding_of, times
 
@@ -155,6 +155,8 @@ def elementary(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf
         relative = 2 * U64 * function.tested if model.is_truth else model.elementary or 0.0
         rounding = rounding_of(mid, model, relative)
         if rounding is not None:
+            if model.is_truth:
+                rounding = rounding + np.where((np.abs(mid) < 2 * FLOOR) & (m != 0), FLOOR, 0.0)
             rounding = np.where(np.isfinite(m), rounding, 0.0)  # exp(-inf) is 0, and nothing else
         return added(None if r is None else function.spread(m, mid, r), rounding)
 

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 Shape = tuple[int, ...]
 Scalar = int | float | Fraction
 
+MOST_ELEMENTS = 2**25  # far more than any case has; what is beyond was not meant
+
 
 class Node:
     """One exact operation. `op` selects the rule in each evaluator, `detail` is what that rule needs beside `args`.
@@ -180,7 +182,9 @@ def unary(op: str, x: object) -> Node:
 
 
 def gather(args: Sequence[Node], index: NDArray[np.int64]) -> Node:
-    """Elements of the concatenated, flattened args; shape of `index`."""
+    """Elements of the concatenated, flattened args; shape of `index`. Raises ValueError for too many."""
+    if index.size > MOST_ELEMENTS:
+        raise ValueError(f"{index.size} elements are more than a reference may have")
     return Node("gather", tuple(args), index.shape, index)
 
 

@@ -15,7 +15,7 @@ from opfuzz.errors import OpfuzzError
 from opfuzz.expr import ExpressionError, Program, evaluate
 from opfuzz.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FloatArray, Format, ulp
 from opfuzz.oracle import balls, exact, graph, limits, models, working
-from opfuzz.oracle.dependencies import dependencies
+from opfuzz.oracle.dependencies import dependencies, spread_from
 from opfuzz.oracle.elementary import ELEMENTARY
 from opfuzz.oracle.functions import REFERENCE_FUNCTIONS
 from opfuzz.oracle.graph import PI, Node
@@ -25,7 +25,8 @@ TIGHT = 0.01  # ulp: an exact value is certain enough when its radius is at most
 FINEST = 2.0**-1074  # what hi + lo can still hold, so float64's own subnormals are known to one ulp only
 
 Names = Mapping[str, object]
-FAILURES = (ValueError, TypeError, ZeroDivisionError, ExpressionError)  # of a reference that does not fit its inputs
+# Of a reference that does not fit its inputs.
+FAILURES = (ValueError, TypeError, ZeroDivisionError, MemoryError, ExpressionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +73,12 @@ class Reference:
                 f"{spec.path}: the reference of '{spec.op}' fails at {_settings(dims, params)}: {error}"
             ) from error
         expected = spec.output_shape(dims, params)
-        if self.root.shape != expected:
-            raise OpfuzzError(
-                f"{spec.path}: the reference of '{spec.op}' has the shape {list(self.root.shape)}, "
-                f"the output says {list(expected)} at {_settings(dims, params)}"
-            )
+        for what, node in (("reference", self.root), ("natural formula", self.natural)):
+            if node.shape != expected:
+                raise OpfuzzError(
+                    f"{spec.path}: the {what} of '{spec.op}' has the shape {list(node.shape)}, "
+                    f"the output says {list(expected)} at {_settings(dims, params)}"
+                )
         self.is_unary = len(spec.inputs) == 1 and graph.is_elementwise(self.root, set(ELEMENTARY))
         asked = [models.TRUTH, models.conditioning(fmt)]
         if self.natural is self.root:
@@ -87,6 +89,7 @@ class Reference:
         hi[(radius != 0) & ~np.isfinite(hi)] = np.nan
         self.truth = Truth(hi, np.zeros(hi.shape), radius)
         self._refined = np.zeros(hi.size, np.bool_)
+        self._emulated: dict[tuple[int, bool], working.Emulated] = {}
         if self.is_unary:
             self._set_limits()
 
@@ -95,6 +98,16 @@ class Reference:
         """Whether any drawn input holds NaN or an infinity."""
         drawn = (self.arrays[item.name] for item in self.spec.inputs if item.kind == "float")
         return any(not np.isfinite(array.astype(np.float64)).all() for array in drawn)
+
+    @cached_property
+    def depends_on_special(self) -> NDArray[np.bool_]:
+        """Elements that a NaN or infinity among the drawn inputs can reach."""
+
+        def is_special(node: Node) -> NDArray[np.bool_]:
+            drawn = node.op == "input"
+            return np.asarray(~np.isfinite(node.detail)) if drawn else np.zeros(node.shape, np.bool_)
+
+        return spread_from(self.root, is_special)
 
     @cached_property
     def has_sums(self) -> bool:
@@ -186,7 +199,16 @@ class Reference:
 
     def emulated(self, lanes: int, narrow: bool = False) -> working.Emulated:
         """The usual formula run in the wide format, or with every intermediate in the format itself."""
-        return working.emulate(self.natural, self.fmt if narrow else wide_format(self.fmt), lanes)
+        key = (lanes, narrow and self.fmt.bits == 16)
+        if key not in self._emulated:
+            self._emulated[key] = working.emulate(self.natural, self.fmt if narrow else wide_format(self.fmt), lanes)
+        return self._emulated[key]
+
+    def variant_emulated(self, name: str) -> working.Emulated:
+        """A variant that has a graph here, run in the wide format with sums one by one."""
+        variant = self.spec.variants[name]
+        program = variant.reference or self.spec.natural or self.spec.reference
+        return working.emulate(self._graph(program, {**self.params, **variant.params}), wide_format(self.fmt), 1)
 
     def sources(self, index: tuple[int, ...]) -> dict[str, NDArray[np.int64]]:
         """Flat places of each input that one element of the output depends on."""

@@ -7,7 +7,7 @@ from math import sqrt
 import numpy as np
 
 from opfuzz.floats import FloatArray
-from opfuzz.oracle.elementary import ELEMENTARY
+from opfuzz.oracle.elementary import ELEMENTARY, FLOOR
 from opfuzz.oracle.graph import Node
 from opfuzz.oracle.models import U64, Model, Radius, RadiusOf, added
 
@@ -103,11 +103,15 @@ def softmax(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, N
             relative = elementary + model.roundoff * np.where(np.isfinite(below), np.abs(below), 0.0)
             growth = (sqrt(count) + 2 if model.independent else depth) + 1
             shared = (mid * relative).sum(axis=axis, keepdims=True) + growth * model.roundoff
-            parts.append(mid * (relative + shared) + 2 * model.underflow)
+            floor = np.where((below < -600) & np.isfinite(below), FLOOR, 0.0) if model.is_truth else 0.0
+            parts.append(mid * (relative + shared) + 2 * model.underflow + floor)
         r = radii[0]
         if r is not None:
             moved = r + r.max(axis=axis, keepdims=True)
-            parts.append(np.minimum(mid * rest * np.expm1(moved), np.maximum(mid, rest)))
+            # Far away, or where p underflows: p stays below e^(difference + d), and between 0 and 1.
+            far = np.minimum(np.exp(below + moved), 1.0)
+            near = mid * rest * np.expm1(np.minimum(moved, 600.0))
+            parts.append(np.where((moved < 600) & (below > -600), np.minimum(near, np.maximum(mid, rest)), far))
         return added(*parts)
 
     return mid, radius, None

@@ -18,8 +18,6 @@ from opfuzz.oracle.dependencies import touched
 from opfuzz.oracle.elementary import ELEMENTARY
 from opfuzz.oracle.graph import Node, topological
 
-LANES = (1, 8, 32)  # strictly sequential; one SIMD register; four registers
-
 
 @dataclass(frozen=True, slots=True)
 class Emulated:

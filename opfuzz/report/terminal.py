@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from tabulate import tabulate
@@ -14,14 +13,16 @@ from opfuzz.store import Run
 
 COLOURS = {FAULT: "\x1b[31m", NOTE: "\x1b[33m"}
 RESET = "\x1b[0m"
+NARROW = 110  # columns of a terminal; with fewer, a row without these says more
+LEFT_OUT = ("p99 ulp", "conditioned", "bits")
 
 
-def render(run: Run, folder: Path, colour: bool) -> str:
-    """Ranking, faults, what is absent, and where the rest lies."""
-    width = shutil.get_terminal_size((160, 24)).columns
-    sections = [
-        _table([cells(row) for row in run.ranking], HEADERS, [row.severity for row in run.ranking], colour, width)
-    ]
+def render(run: Run, folder: Path, colour: bool, width: int | None = None) -> str:
+    """Ranking, faults, what is absent, and where the rest lies. Tables fit into `width` columns; None: all is shown."""
+    kept = [i for i, name in enumerate(HEADERS) if width is None or width >= NARROW or name not in LEFT_OUT]
+    ranked = [[row[i] for i in kept] for row in map(cells, run.ranking)]
+    severities = [row.severity for row in run.ranking]
+    sections = [_table(ranked, tuple(HEADERS[i] for i in kept), severities, colour, width)]
     faults = [finding for finding in run.findings if finding.severity == FAULT]
     if faults:
         rows = [finding_cells(finding) for finding in faults]
@@ -33,9 +34,12 @@ def render(run: Run, folder: Path, colour: bool) -> str:
     return "\n\n".join([*sections, "\n".join(lines)]) + "\n"
 
 
-def _table(rows: list[list[str]], headers: tuple[str, ...], severities: list[str], colour: bool, width: int) -> str:
+def _table(
+    rows: list[list[str]], headers: tuple[str, ...], severities: list[str], colour: bool, width: int | None
+) -> str:
     lines = tabulate(rows, headers, tablefmt="simple", disable_numparse=True).split("\n")
-    lines = [line if len(line) <= width else line[: width - 1] + "…" for line in lines]
+    if width is not None:
+        lines = [line if len(line) <= width else line[: width - 1] + "…" for line in lines]
     if colour:
         lines[2:] = [
             COLOURS.get(s, "") + line + (RESET if s in COLOURS else "")

@@ -8,7 +8,8 @@ from opfuzz.rank import Finding, Row
 from opfuzz.records import FAULT, NOTE, Witness
 from opfuzz.store import Run
 
-HEADERS = ("op", "subject", "format", "max ulp", "p99 ulp", "conditioned", "excess", "bits", "verdict", "witness")
+HEADERS = ("op", "subject", "format", "verdict", "max ulp", "p99 ulp", "conditioned", "excess", "bits", "witness")
+FINDING_HEADERS = ("finding", "op", "subject", "format", "verdict", "what", "witness")
 
 
 def plain(text: str) -> str:
@@ -42,17 +43,17 @@ def shown(witness: Witness | None) -> str:
 def cells(row: Row) -> list[str]:
     """One row of the ranking, under HEADERS."""
     if not row.elements:  # nothing was measured
-        return [row.op, row.subject, row.format, *[""] * 5, row.verdict, plain(row.reason)]
+        return [row.op, row.subject, row.format, row.verdict, *[""] * 5, plain(row.reason)]
     return [
         row.op,
         row.subject,
         row.format,
+        row.verdict,
         quantity(row.max_ulp),
         quantity(row.p99_ulp),
         quantity(row.conditioned),
         quantity(row.excess),
         f"{row.effective_bits:.1f}",
-        row.verdict,
         shown(row.witness),
     ]
 
@@ -78,19 +79,16 @@ def _counted(count: int, noun: str) -> str:
 
 
 def finding_cells(finding: Finding) -> list[str]:
-    """Op, subject, format, verdict, what is wrong, the element that shows it, and the id."""
+    """One row of the findings, under FINDING_HEADERS."""
     return [
+        finding.id,
         finding.op,
         finding.subject,
         finding.format,
         finding.verdict,
         plain(finding.reason),
         shown(finding.witness),
-        finding.id,
     ]
-
-
-FINDING_HEADERS = ("op", "subject", "format", "verdict", "what", "witness", "finding")
 
 
 def policies(rows: Sequence[Row]) -> list[str]:

@@ -83,6 +83,18 @@ def test_derive_refuses_unknown_words():
         derive("nunpy", name="bad", replace={})
 
 
+@pytest.mark.parametrize("name", ["", "a b", "a:b", "a/b", "a\n"])
+def test_derive_refuses_names_that_no_subject_can_have(name):
+    with pytest.raises(OpfuzzError, match=r"is no backend name; write letters, digits, '_', '\.' and '-' only$"):
+        derive("numpy", name=name, replace={})
+    assert derive("numpy", name="my-numpy_2.1", replace={}).name == "my-numpy_2.1"
+
+
+def test_derive_refuses_what_is_no_function():
+    with pytest.raises(OpfuzzError, match=r"^bad: 'np\.abs' is replaced by a float, not a function$"):
+        derive("numpy", name="bad", replace={"np.abs": 1.5})
+
+
 def test_derive_again_keeps_what_was_replaced():
     first = derive("numpy", name="first", replace={"np.abs": abs})
     second = derive(first, name="second", replace={"np.exp": max})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -151,6 +152,18 @@ def test_mending_meets_several_rules(number: int) -> None:
     assert mended is not None
     assert CONVOLUTION.allows(*mended)
     assert mended[0]["k"] == 129
+
+
+@pytest.mark.parametrize("low", [ELEMENT_BUDGET + 1, 10**14])
+def test_low_limits_beyond_every_budget_are_refused(low: int) -> None:
+    (dim,) = UNARY.dims
+    spec = replace(UNARY, dims=(replace(dim, low=low, high=None, choices=None),))
+    with pytest.raises(OpfuzzError) as caught:
+        draw(spec, "float32", 0, 0)
+    assert str(caught.value) == (
+        f"{UNARY.path}: dim 'n' of 'unary' is at least {low}: the smallest case has {2 * low} elements, "
+        f"more than the {ELEMENT_BUDGET} that a case may have"
+    )
 
 
 def test_mending_gives_up() -> None:

@@ -139,3 +139,9 @@ def test_ball_of_sums_holds_numpys_fsum(x):
 def test_says_what_does_not_fit(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+def test_too_many_elements_are_refused():
+    index = np.broadcast_to(np.int64(0), (2**25 + 1,))
+    with pytest.raises(ValueError, match=r"^33554433 elements are more than a reference may have$"):
+        graph.gather((x_of([1.0]),), index)

@@ -132,9 +132,33 @@ def test_the_terminal_says_what_is_absent_and_where_the_rest_lies():
     assert "Findings" not in "\n".join(lines)
 
 
-def test_lines_fit_a_narrow_terminal(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "60")
+def test_without_a_width_nothing_is_cut():
     text = terminal.render(HARMED, Path("r"), colour=False)
+    assert "…" not in text
+    assert "# *bold* \N{REPLACEMENT CHARACTER}1m" in text
+
+
+def test_columns_of_the_ranking_and_of_the_findings():
+    ranking, findings = terminal.render(HARMED, Path("r"), colour=False).split("\n\n")[:2]
+    names = ["op", "subject", "format", "verdict", "max ulp", "p99 ulp", "conditioned", "excess", "bits", "witness"]
+    assert re.split(r" {2,}", ranking.split("\n")[0].strip()) == names
+    words = ["finding", "op", "subject", "format", "verdict", "what", "witness"]
+    assert re.split(r" {2,}", findings.split("\n")[1].strip()) == words
+    assert findings.split("\n")[3].split()[0] == HARMED.findings[0].id
+    for line, row in zip(ranking.split("\n")[2:], HARMED.ranking, strict=True):
+        assert line.split()[:4] == [row.op, row.subject, row.format, row.verdict]
+
+
+@pytest.mark.parametrize(("width", "kept"), [(None, True), (110, True), (109, False)])
+def test_a_narrow_terminal_has_fewer_columns(width, kept):
+    header = terminal.render(run_of(result(0, "exact")), Path("r"), colour=False, width=width).split("\n")[0]
+    assert [name in header for name in ("p99 ulp", "conditioned", "bits")] == [kept] * 3
+    assert "max ulp" in header
+    assert "excess" in header
+
+
+def test_lines_fit_a_narrow_terminal():
+    text = terminal.render(HARMED, Path("r"), colour=False, width=60)
     table = text.split("\n\n")[0].split("\n")
     assert max(map(len, table)) == 60
     assert all(line.endswith("…") for line in table if len(line) == 60)

@@ -3,13 +3,16 @@
 Needs NumPy and the framework only. Exits with 1 while the result is wrong, with 0 when it is right.
 """
 
+import faulthandler
 import json
 import math
 import pathlib
 import sys
 
-import mlx.core as mx
 import numpy as np
+
+import mlx.core as mx
+import mlx.nn as nn
 
 
 def dtype_of(name):
@@ -49,8 +52,7 @@ def bits(tensor):
     unsigned = {1: mx.uint8, 2: mx.uint16, 4: mx.uint32, 8: mx.uint64}[tensor.dtype.size]
     return np.array(mx.contiguous(tensor).view(unsigned) if tensor.ndim else tensor.reshape(1).view(unsigned)[0])
 
-
-DEVICE, MODE, FORMAT = "cpu", "", "float32"
+DEVICE, MODE, FORMAT = 'cpu', '', 'float32'
 WIDTHS = {"float64": (64, 53, 1023), "float32": (32, 24, 127), "float16": (16, 11, 15), "bfloat16": (16, 8, 127)}
 KINDS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "BOOL": "bool"}
 
@@ -91,16 +93,30 @@ batch = 16
 m = 2
 k = 2
 n = 2
-a = view(load(TENSORS["a"]), [("slice", ((0, 0, 1), (16, 2, 3), (1, 1, 1)))])
-b = view(load(TENSORS["b"]), [])
+a = view(load(TENSORS['a']), [('slice', ((0, 0, 1), (16, 2, 3), (1, 1, 1)))])
+b = view(load(TENSORS['b']), [])
 
 
 def call():
-    return mx.matmul(a, b)
+    return (
+        mx.matmul(a, b)
+    )
 
 
-SHAPE, INDEX, EXACT, BOUND, REPEATED = (16, 2, 2), (2, 0, 0), -1.9075224896429648e56, 1.954395300348879e50, False
-first = bits(run(call))
+SHAPE, INDEX, EXACT, BOUND, REPEATED = (16, 2, 2), (2, 0, 0), -1.9075224896429648e+56, 1.954395300348879e+50, False
+HANGS, SECONDS = False, 30.0
+try:
+    if HANGS:
+        for _ in range(1000):  # a hang may be intermittent
+            faulthandler.dump_traceback_later(SECONDS, exit=True)  # exits with 1 if this call does not return
+            bits(run(call))
+        faulthandler.cancel_dump_traceback_later()
+        print("1000 calls returned")
+        sys.exit(0)
+    first = bits(run(call))
+except Exception as error:  # whatever the framework raises is what is shown
+    print(f"raised {type(error).__name__}: {error}")
+    sys.exit(1)
 if first.shape != SHAPE or first.dtype != np.dtype(f"uint{WIDTHS[FORMAT][0]}"):
     print(f"returned shape {first.shape} in {first.dtype.itemsize * 8} bits, right is {SHAPE} in {FORMAT}")
     sys.exit(1)

@@ -3,14 +3,16 @@
 Needs NumPy and the framework only. Exits with 1 while the result is wrong, with 0 when it is right.
 """
 
+import faulthandler
 import json
 import math
 import pathlib
 import sys
 
+import numpy as np
+
 import mlx.core as mx
 import mlx.nn as nn
-import numpy as np
 
 
 def dtype_of(name):
@@ -50,8 +52,7 @@ def bits(tensor):
     unsigned = {1: mx.uint8, 2: mx.uint16, 4: mx.uint32, 8: mx.uint64}[tensor.dtype.size]
     return np.array(mx.contiguous(tensor).view(unsigned) if tensor.ndim else tensor.reshape(1).view(unsigned)[0])
 
-
-DEVICE, MODE, FORMAT = "cpu", "", "float32"
+DEVICE, MODE, FORMAT = 'cpu', '', 'float32'
 WIDTHS = {"float64": (64, 53, 1023), "float32": (32, 24, 127), "float16": (16, 11, 15), "bfloat16": (16, 8, 127)}
 KINDS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "BOOL": "bool"}
 
@@ -90,15 +91,29 @@ TENSORS = read(pathlib.Path(__file__).with_name("inputs.safetensors"))
 pi, inf, dtype = math.pi, math.inf, dtype_of(FORMAT)
 batch = 2
 n = 255
-x = view(load(TENSORS["x"]), [("slice", ((0, 1), (2, 256), (1, 1)))])
+x = view(load(TENSORS['x']), [('slice', ((0, 1), (2, 256), (1, 1)))])
 
 
 def call():
-    return nn.gelu(x)
+    return (
+        nn.gelu(x)
+    )
 
 
 SHAPE, INDEX, EXACT, BOUND, REPEATED = (2, 255), (0, 32), -0.0, 2.1019476964872256e-45, False
-first = bits(run(call))
+HANGS, SECONDS = False, 30.0
+try:
+    if HANGS:
+        for _ in range(1000):  # a hang may be intermittent
+            faulthandler.dump_traceback_later(SECONDS, exit=True)  # exits with 1 if this call does not return
+            bits(run(call))
+        faulthandler.cancel_dump_traceback_later()
+        print("1000 calls returned")
+        sys.exit(0)
+    first = bits(run(call))
+except Exception as error:  # whatever the framework raises is what is shown
+    print(f"raised {type(error).__name__}: {error}")
+    sys.exit(1)
 if first.shape != SHAPE or first.dtype != np.dtype(f"uint{WIDTHS[FORMAT][0]}"):
     print(f"returned shape {first.shape} in {first.dtype.itemsize * 8} bits, right is {SHAPE} in {FORMAT}")
     sys.exit(1)
