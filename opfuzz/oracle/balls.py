@@ -75,7 +75,7 @@ def _settle_specials(node: Node, args: list[Ball], ball: Ball, is_pole: NDArray[
             r = args[-1].radii[i]
             special = special | (is_pole & (True if r is None else r == 0))
         settled = np.zeros(ball.mid.shape) if radius is None else radius
-        # infinity * 0 makes NaN radii: where an argument is an exact infinity the result is exact too, else nothing is known.
+        # NaN radii come from infinity * 0: exact where an argument is an exact infinity, else nothing is known.
         settled = np.where(np.isnan(settled), np.where(from_special & ~unknown, 0.0, np.inf), settled)
         settled = np.where(special & ~unknown, 0.0, settled)
         radii.append(np.where(unknown | (~finite & ~special), np.inf, settled))

@@ -15,7 +15,6 @@ import scipy.special
 
 from opfuzz.floats import FloatArray
 
-
 FLOOR = 2.0**-1021  # absolute error granted to every elementary function
 
 
