@@ -123,7 +123,7 @@ class Tally:
         if judged.largest is not None and (score.ulp, -result.number) > self.worst[:2]:
             self.worst = (score.ulp, -result.number, judged.largest)
         if SEVERITY[score.verdict] != CLEAN:
-            place = score.reason if score.verdict in EXPLAINED else ""
+            place = _cause(score.verdict, score.reason)
             explained = self.explanations.setdefault(score.verdict, {}).setdefault(place, Explained())
             explained.add((result.sort_key, result.number, result.case, score.reason, judged.deciding))
 
@@ -204,6 +204,13 @@ class Tally:
     def _finding_id(self, verdict: str) -> str:
         text = "\0".join((self.op, self.subject, self.format, verdict, _relation(verdict)))
         return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def _cause(verdict: str, reason: str) -> str:
+    """What cases of one verdict have in common: the named cause, or which special value was returned."""
+    if verdict == "special":
+        return " ".join(reason.split()[:2])
+    return reason if verdict in EXPLAINED else ""
 
 
 def _relation(verdict: str) -> str:

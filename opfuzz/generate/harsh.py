@@ -114,7 +114,8 @@ def specials(words: Words, shape: Shape, fmt: Format) -> NDArray[Any]:
 
     Zeros, infinities, NaN, subnormals and the largest numbers: each kind alone in some cases, since NaN hides the rest.
     """
-    kinds = words.pick(("zeros", "infinities", "nan", "subnormals", "largest", "any"))
+    # Infinities twice: of the special values, they have the most public bugs, and few elements are drawn.
+    kinds = words.pick(("zeros", "infinities", "infinities", "nan", "subnormals", "largest", "any", "any"))
     chosen = np.array(_special_values(kinds, fmt))
     one_row, share, anywhere = words.chance(1, 4), words.pick((2, 4, 8)), words.below(1 << 32)
     values = numbers.normal(words, shape)

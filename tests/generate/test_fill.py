@@ -44,10 +44,10 @@ def unary(regime: str, format: str, n: int = 301, seed: int = 2024) -> Case:
 # The values of every regime in every format, and of masks and indices. A change here changes the inputs of all stored
 # cases: only with a reason that the change log tells.
 PINNED = {
-    "float64": "266c4dbf2d616e03",
-    "float32": "0edbae2158acb3d1",
-    "float16": "9b4bd6b2463d754c",
-    "bfloat16": "f967d730ee9f7eaa",
+    "float64": "0507d43ed3f9a73b",
+    "float32": "81cffeea5b88a8a0",
+    "float16": "45ffa81e3db5f65b",
+    "bfloat16": "080cf862b7ca617e",
     "indices and masks": "8077bf4004a17903",
 }
 
