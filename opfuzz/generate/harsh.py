@@ -127,8 +127,9 @@ def specials(words: Words, shape: Shape, fmt: Format) -> NDArray[Any]:
         values.reshape(-1, shape[-1])[row] = chosen[anywhere % len(chosen)]
     else:
         hit = numbers.integers(words, shape, 0, (1 << share) - 1) == 0
-        hit.reshape(-1)[anywhere % values.size] = True
         values = np.where(hit, chosen[which], values)
+        for place, value in enumerate(chosen[: min(4, values.size)]):  # both zeros, both infinities, whatever was hit
+            values.reshape(-1)[(anywhere + place) % values.size] = value
     return round_to(values, fmt)
 
 

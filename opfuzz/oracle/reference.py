@@ -140,7 +140,7 @@ class Reference:
     def flushing(self) -> FloatArray:
         """The allowance of an honest implementation that flushes subnormal numbers to zero."""
         fmt = wide_format(self.fmt)
-        # A flushed factor may stand before a sum, which hides it from the last operation; its size is known all the same.
+        # A flushed factor may stand before a sum, which hides it from the last operation; its size is known.
         is_small = np.abs(self._ball.mid) < 4 * fmt.smallest_normal
         return self.allowance(models.flushing(fmt)) + np.where(is_small, fmt.smallest_normal, 0.0)
 

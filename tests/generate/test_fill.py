@@ -44,10 +44,10 @@ def unary(regime: str, format: str, n: int = 301, seed: int = 2024) -> Case:
 # The values of every regime in every format, and of masks and indices. A change here changes the inputs of all stored
 # cases: only with a reason that the change log tells.
 PINNED = {
-    "float64": "0507d43ed3f9a73b",
-    "float32": "81cffeea5b88a8a0",
-    "float16": "45ffa81e3db5f65b",
-    "bfloat16": "080cf862b7ca617e",
+    "float64": "2a919436455d4c78",
+    "float32": "599738eec96022a0",
+    "float16": "f5b8d2883f8f9fd1",
+    "bfloat16": "9526d8859b708072",
     "indices and masks": "8077bf4004a17903",
 }
 
