@@ -1,4 +1,4 @@
-"""layer_norm on mlx:cpu in float32: normwise, an intermediate overflows in the usual formula (11 of 12 cases)
+"""layer_norm on mlx:cpu in float32: normwise, an intermediate overflows in the usual formula (14 of 15 cases)
 
 Needs NumPy and the framework only. Exits with 1 while the result is wrong, with 0 when it is right.
 """
