@@ -181,10 +181,15 @@ def unary(op: str, x: object) -> Node:
     return Node(op, (node,), node.shape)
 
 
+def refuse_more_than_most(count: int) -> None:
+    """Raises ValueError for more elements than a reference may have."""
+    if count > MOST_ELEMENTS:
+        raise ValueError(f"{count} elements are more than a reference may have")
+
+
 def gather(args: Sequence[Node], index: NDArray[np.int64]) -> Node:
     """Elements of the concatenated, flattened args; shape of `index`. Raises ValueError for too many."""
-    if index.size > MOST_ELEMENTS:
-        raise ValueError(f"{index.size} elements are more than a reference may have")
+    refuse_more_than_most(index.size)
     return Node("gather", tuple(args), index.shape, index)
 
 

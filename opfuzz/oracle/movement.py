@@ -63,8 +63,7 @@ def broadcast_to(x: object, shape: Sequence[int]) -> Node:
 
 def repeat(x: object, times: int, axis: int) -> Node:
     """Each element repeated along an axis."""
-    if as_node(x).size * times > graph.MOST_ELEMENTS:
-        raise ValueError(f"{as_node(x).size * times} elements are more than a reference may have")
+    graph.refuse_more_than_most(as_node(x).size * times)  # before the index is built
     return _moved(x, lambda index: np.repeat(index, times, axis))
 
 

@@ -188,10 +188,8 @@ class Reference:
 
     def variant(self, name: str) -> tuple[FloatArray, FloatArray] | None:
         """Values and wide allowance of another meaning of the op; None where it gives another shape or no value."""
-        variant = self.spec.variants[name]
-        program = variant.reference or self.spec.natural or self.spec.reference
         try:
-            root = self._graph(program, {**self.params, **variant.params})
+            root = self._variant_graph(name)
         except FAILURES:
             return None  # the variant has no meaning for this case, such as an unbiased variance of one element
         if root.shape != self.shape:
@@ -208,9 +206,7 @@ class Reference:
 
     def variant_emulated(self, name: str) -> working.Emulated:
         """A variant that has a graph here, run in the wide format with sums one by one."""
-        variant = self.spec.variants[name]
-        program = variant.reference or self.spec.natural or self.spec.reference
-        return working.emulate(self._graph(program, {**self.params, **variant.params}), wide_format(self.fmt), 1)
+        return working.emulate(self._variant_graph(name), wide_format(self.fmt), 1)
 
     def sources(self, index: tuple[int, ...]) -> dict[str, NDArray[np.int64]]:
         """Flat places of each input that one element of the output depends on."""
@@ -238,6 +234,11 @@ class Reference:
         # Far beyond the format only that matters: any such value rounds to infinity.
         beyond = np.where(np.abs(finite) / 4 > self.fmt.largest, np.abs(finite) / 2, 0.0)
         return np.maximum(np.maximum(TIGHT * ulp(bounded, self.fmt), FINEST), beyond)
+
+    def _variant_graph(self, name: str) -> Node:
+        variant = self.spec.variants[name]
+        program = variant.reference or self.spec.natural or self.spec.reference
+        return self._graph(program, {**self.params, **variant.params})
 
     def _graph(self, program: Program, params: Names) -> Node:
         names = self._numbers(self.dims, params)
