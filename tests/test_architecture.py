@@ -35,6 +35,7 @@ FLOORS = (
         "execute",
         "explain",
         "generate",
+        "localize",
         "metrics",
         "oracle",
         "rank",

@@ -189,12 +189,10 @@ def test_what_is_wrong_in_specs_is_a_line_a_problem(tmp_path, capsys, monkeypatc
 
 
 def test_an_error_of_opfuzz_is_a_traceback_and_3(tmp_path, capsys, monkeypatch):
-    from opfuzz import cli
-
     def broken(*_):
         raise RuntimeError("broken on purpose")
 
-    monkeypatch.setattr(cli, "run", broken)
+    monkeypatch.setattr("opfuzz.cli.run.run", broken)
     status, _, err = call(["run", SPECS, *HONEST], tmp_path, capsys, monkeypatch)
     assert status == 3
     assert err.startswith("Traceback")

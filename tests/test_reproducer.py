@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 from opfuzz.backends import Subject, derive, discover, perform
 from opfuzz.campaign import load_specs, vocabulary
 from opfuzz.case import Case
-from opfuzz.cli import bundled_specs
+from opfuzz.cli.group import bundled_specs
 from opfuzz.floats import FORMATS, hex_of
 from opfuzz.generate import draw, inputs
 from opfuzz.layout import LAYOUTS, memory

@@ -1,0 +1,51 @@
+"""The command line: a file a command, in the order in which `opfuzz --help` lists them."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from opfuzz.cli import backends, check, run
+from opfuzz.cli.group import INTERNAL, INTERRUPTED, USAGE, cli
+from opfuzz.errors import OpfuzzError
+from opfuzz.report.text import plain
+
+COMMANDS = (run.run_command, check.check, check.schema, backends.backends_command)
+for command in COMMANDS:
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one line and exit 2, an error of opfuzz is a traceback and exit 3."""
+    try:
+        code = cli.main(prog_name="opfuzz", standalone_mode=False)
+    except click.exceptions.Abort:
+        code = INTERRUPTED
+    except click.ClickException as error:
+        click.echo(_usage(error), err=True)
+        code = USAGE
+    except OpfuzzError as error:
+        click.echo("\n".join(plain(line) for line in str(error).splitlines()), err=True)
+        code = USAGE
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe has gone; nothing more can be said to it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+        code = INTERNAL
+    sys.exit(code or 0)
+
+
+def _usage(error: click.ClickException) -> str:
+    """What is wrong with a command, in one line; the help where there is no command."""
+    words = error.format_message()
+    if words.startswith("Usage:"):
+        return words
+    command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "opfuzz"
+    return f"{command}: {plain(words.rstrip('.'))}; see '{command} --help'"

@@ -1,0 +1,35 @@
+"""`opfuzz check` and `opfuzz schema`: spec files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from opfuzz.backends import Backend
+from opfuzz.campaign import load_specs
+from opfuzz.cli.group import Paths, bundled_specs, plugin_option
+from opfuzz.report.text import plain
+from opfuzz.spec import json_schema
+
+
+@click.command(short_help="Check spec files.")
+@click.argument("specs", nargs=-1, type=click.Path(path_type=Path))
+@plugin_option
+def check(specs: Paths, plugins: Paths, backends: Mapping[str, Backend]) -> int:
+    """Check SPECS: files and folders; without any, the specs that come with opfuzz."""
+    found = load_specs(specs or (bundled_specs(),), backends)
+    for backend in backends.values():
+        if reason := backend.absent():
+            click.echo(f"calls of {backend.dialect} are checked for their form only: {plain(reason)}", err=True)
+    click.echo(f"{len(found)} {'spec is' if len(found) == 1 else 'specs are'} valid")
+    return 0
+
+
+@click.command(short_help="Print a JSON Schema of a spec.")
+def schema() -> int:
+    """Print a JSON Schema of a spec, from which editors complete."""
+    click.echo(json.dumps(json_schema(), indent=2))
+    return 0

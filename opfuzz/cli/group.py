@@ -1,0 +1,83 @@
+"""What all commands share: the group, exit codes, how options are read, and where the bundled specs lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+import opfuzz
+from opfuzz.backends import discover
+from opfuzz.case import SEED_LIMIT
+from opfuzz.errors import did_you_mean
+
+FINDINGS, USAGE, INTERNAL, INTERRUPTED = 1, 2, 3, 130
+
+Paths = tuple[Path, ...]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="opfuzz")
+def cli() -> None:
+    """Find which operator makes two implementations of a network disagree, by how much, and why."""
+
+
+def bundled_specs() -> Path:
+    """The specs that came with opfuzz: in the wheel, or beside the package in a source tree."""
+    inside = Path(opfuzz.__file__).with_name("specs")
+    return inside if inside.is_dir() else Path(opfuzz.__file__).parent.with_name("specs")
+
+
+def duration(text: str) -> float:
+    """`90`, `60s`, `5m`, `2h`, in seconds."""
+    unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:])
+    try:
+        seconds = float(text[:-1]) * unit if unit else float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        raise click.BadParameter(f"'{text}' is no time; write 90, 60s, 5m or 2h")
+    return seconds
+
+
+def words(*known: str) -> Callable[[str], tuple[str, ...]]:
+    """Reads words with commas between them, each one of `known` if any are."""
+
+    def read(text: str) -> tuple[str, ...]:
+        found = tuple(word.strip() for word in text.split(",") if word.strip())
+        if not found:
+            raise click.BadParameter("the list is empty")
+        for word in found:
+            if known and word not in known:
+                remedy = did_you_mean(word, known) or f"; known: {', '.join(known)}"
+                raise click.BadParameter(f"unknown '{word}'{remedy}")
+        return found
+
+    return read
+
+
+def seed_of(text: str) -> int:
+    """A whole number, or `nightly` for today's date in UTC as a number."""
+    if text == "nightly":
+        return int(f"{datetime.now(UTC):%Y%m%d}")
+    # Digits are counted first: Python refuses to read thousands of them.
+    if not (text.isascii() and text.isdecimal() and len(text) <= 20 and int(text) < SEED_LIMIT):
+        raise click.BadParameter(f"'{text:.40}' is no seed; write a whole number below 2^64, or nightly")
+    return int(text)
+
+
+def plugin_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--plugin FILE.py`, given to the command as `backends`: all that there are."""
+
+    @click.option(
+        "--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), help="Python file with a list BACKENDS."
+    )
+    @wraps(function)
+    def with_backends(plugins: Paths, **options: Any) -> Any:
+        return function(plugins=plugins, backends=discover(plugins), **options)
+
+    return with_backends

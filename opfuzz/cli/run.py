@@ -1,0 +1,128 @@
+"""`opfuzz run`: try ops on subjects, judge the results, rank the ops."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from opfuzz.backends import Backend, resolve
+from opfuzz.campaign import Plan, load_specs, run
+from opfuzz.cli.group import FINDINGS, INTERRUPTED, Paths, bundled_specs, duration, plugin_option, seed_of, words
+from opfuzz.conclude import absences, conclude
+from opfuzz.errors import OpfuzzError
+from opfuzz.floats import FORMATS
+from opfuzz.rank import SORT_KEYS
+from opfuzz.records import CLEAN, FAULT, SEVERITY
+from opfuzz.report import terminal
+from opfuzz.report.progress import Watcher
+from opfuzz.report.text import plain
+from opfuzz.store import new_folder, summary
+
+FAILING = tuple(v for v, severity in SEVERITY.items() if severity != CLEAN and v != "unsupported")  # of findings
+DEFAULT_SECONDS = 60.0
+DEFAULT_BACKENDS = ("torch", "mlx")
+
+
+@click.command("run", short_help="Try ops on subjects, judge the results, and rank the ops.")
+@click.argument("specs", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--subjects",
+    type=words(),
+    metavar="LIST",
+    help="Such as torch:cpu,mlx:cpu. Default: all of torch and MLX that is here.",
+)
+@click.option("--op", "ops", type=words(), metavar="LIST", help="Only these ops.")
+@click.option("--format", "formats", type=words(*FORMATS), metavar="LIST", help="Only these formats.")
+@click.option("--cases", type=click.IntRange(min=1), help="Cases for each op, subject and format.")
+@click.option("--time", "seconds", type=duration, metavar="TIME", help="How long to try cases; default 60s.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: the number of cores.")
+@click.option("--seed", type=seed_of, metavar="SEED", default="0", help="A whole number, or nightly. Default 0.")
+@click.option("--sort", type=click.Choice(SORT_KEYS), default="ulp", help="Order inside a severity.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+@click.option(
+    "--fail-on", type=words(*FAILING), metavar="LIST", help="Exit 1 for these verdicts only; default: every fault."
+)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("reports"), help="Folder for runs.")
+@plugin_option
+def run_command(
+    specs: Paths,
+    subjects: tuple[str, ...] | None,
+    ops: tuple[str, ...] | None,
+    formats: tuple[str, ...] | None,
+    cases: int | None,
+    seconds: float | None,
+    jobs: int | None,
+    seed: int,
+    sort: str,
+    as_json: bool,
+    fail_on: tuple[str, ...] | None,
+    out: Path,
+    plugins: Paths,
+    backends: Mapping[str, Backend],
+) -> int:
+    """Try every op in SPECS on every subject, judge the results, and rank the ops by ULP error.
+
+    SPECS are files and folders; without any, the specs that come with opfuzz.
+    """
+    if cases is not None and seconds is not None:
+        raise click.UsageError("--cases and --time are two budgets; give one of them")
+    chosen = tuple(dict.fromkeys(str(resolve(text, backends)[0]) for text in subjects or _default_subjects(backends)))
+    plan = Plan(
+        specs=load_specs(specs or (bundled_specs(),), backends, ops or ()),
+        subjects=chosen,
+        seed=seed,
+        jobs=jobs or os.cpu_count() or 1,
+        formats=formats or tuple(FORMATS),
+        plugins=plugins,
+        cases=cases,
+        seconds=seconds or (None if cases is not None else DEFAULT_SECONDS),
+    )
+    if not plan.pairs():
+        raise OpfuzzError(f"no op in the specs has a format of {', '.join(plan.formats)}")
+    started = datetime.now().astimezone()
+    folder = new_folder(out, started, seed)
+    try:
+        with Watcher(plan) as watcher:
+            for name, reason in absences(backends).items() if as_json else ():  # else the report says so
+                watcher.say(f"absent: {name}: {plain(reason)}")
+            progress = run(plan, watcher.watch)
+    except BaseException:
+        folder.rmdir()  # nothing is in it yet
+        raise
+    command = ("opfuzz", *sys.argv[1:])
+    result = conclude(plan, progress, backends, folder, started, command, sort)
+    if as_json:
+        click.echo(json.dumps(summary(result, folder), allow_nan=False))
+    else:
+        colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        click.echo(terminal.render(result, folder, colour, _width()), nl=False)
+    if result.interrupted:
+        return INTERRUPTED
+    if all(row.verdict == "unsupported" for row in result.ranking):
+        raise OpfuzzError(f"nothing was compared: {', '.join(chosen)} can do none of these ops in these formats")
+    failing = [f for f in result.findings if (f.verdict in fail_on if fail_on else f.severity == FAULT)]
+    return FINDINGS if failing else 0
+
+
+def _width() -> int | None:
+    """Columns of the terminal, or as COLUMNS says; None where the output goes to a pipe or a file."""
+    if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal():
+        return shutil.get_terminal_size((160, 24)).columns
+    return None
+
+
+def _default_subjects(backends: Mapping[str, Backend]) -> tuple[str, ...]:
+    """Every device of torch and MLX that is here."""
+    here = [backends[name] for name in DEFAULT_BACKENDS if not backends[name].absent()]
+    found = tuple(f"{b.name}:{device}" for b in here for device, why in b.devices().items() if why is None)
+    if not found:
+        reasons = "; ".join(str(backends[name].absent()) for name in DEFAULT_BACKENDS)
+        raise OpfuzzError(f"neither torch nor MLX is here ({reasons}); choose others with --subjects")
+    return found
