@@ -21,10 +21,11 @@ from opfuzz.errors import OpfuzzError, did_you_mean
 from opfuzz.execute import Casualty, note, pool
 from opfuzz.expr import Program
 from opfuzz.floats import FORMATS, hex_of
-from opfuzz.generate import draw, inputs, regime_names
+from opfuzz.generate import draw, draw_near, inputs, regime_names
 from opfuzz.metrics.distance import largest_distance
 from opfuzz.oracle.functions import REFERENCE_FUNCTIONS
 from opfuzz.oracle.reference import Reference
+from opfuzz.profile import Profile
 from opfuzz.rank import Ranking
 from opfuzz.records import Judged, Mark, Outcome, Result, Score, Witness
 from opfuzz.score import score
@@ -51,6 +52,16 @@ class Plan:
     plugins: tuple[Path, ...] = ()
     cases: int | None = None  # for each op, subject and format
     seconds: float | None = None
+    profile: Profile | None = None  # operating points to try
+
+    def case(self, op: str, format: str, number: int) -> Case:
+        """Case `number` of an op in a format."""
+        spec = next(spec for spec in self.specs if spec.op == op)
+        return self.near(spec, format, number) or draw(spec, format, self.seed, number)
+
+    def near(self, spec: OpSpec, format: str, number: int) -> Case | None:
+        """Case `number`, if it lies near an operating point of the profile."""
+        return None if self.profile is None else draw_near(spec, format, self.seed, number, self.profile)
 
     def pairs(self) -> list[tuple[str, str]]:
         """Ops and formats to try."""
@@ -110,7 +121,8 @@ class Bench:
     def examine(self, item: Item) -> Result:
         """One case on every subject that has a call for it."""
         spec = self.specs[item.op]
-        case = draw(spec, item.format, self.plan.seed, item.number)
+        near = self.plan.near(spec, item.format, item.number)
+        case = near or draw(spec, item.format, self.plan.seed, item.number)
         arrays = inputs(spec, case)
         reference = reference_of(spec, case, arrays)
         repeat = item.number % REPEAT_EVERY == 0
@@ -129,7 +141,16 @@ class Bench:
                     outputs[outcome.subject] = outcome.output
                 judged.append(_judged(outcome.subject, verdict, case, arrays, reference))
         distances = {(a, b): largest_distance(outputs[a], outputs[b]) for a, b in combinations(outputs, 2)}
-        return Result(item.op, item.format, item.number, case.id, case.sort_key(spec), tuple(judged), distances)
+        return Result(
+            item.op,
+            item.format,
+            item.number,
+            case.id,
+            case.sort_key(spec),
+            tuple(judged),
+            distances,
+            near=near is not None,
+        )
 
     def _perform(
         self,
@@ -228,7 +249,7 @@ def run(plan: Plan, watch: Callable[[Progress], None] = lambda progress: None) -
 
     Raises OpfuzzError for a spec whose reference fails, RuntimeError for an error of opfuzz itself.
     """
-    progress = Progress(Ranking(), time.monotonic())
+    progress = Progress(Ranking(plan.profile.gains if plan.profile else {}), time.monotonic())
     # Modules are imported before workers fork, and used by none but them: forking after use hangs.
     backends = discover(plan.plugins)
     preload = ["opfuzz.campaign", *(m for s in plan.subjects for m in backends[Subject.parse(s).backend].modules)]
@@ -302,7 +323,7 @@ def _lost(item: Item, casualty: Casualty, plan: Plan, backends: Mapping[str, Bac
     if casualty.kind == "internal":
         raise RuntimeError(f"case {item.number} of {item.op} in {item.format}: {casualty.message}")
     spec = next(spec for spec in plan.specs if spec.op == item.op)
-    case = draw(spec, item.format, plan.seed, item.number)
+    case = plan.case(item.op, item.format, item.number)
     if casualty.label:
         judged = [Judged(casualty.label, Score(casualty.kind, casualty.message), None, None)]
     else:

@@ -13,7 +13,7 @@ from opfuzz.backends import Backend, Subject
 from opfuzz.campaign import Plan, Progress
 from opfuzz.case import Case
 from opfuzz.expr import Program
-from opfuzz.generate import draw, inputs
+from opfuzz.generate import inputs
 from opfuzz.layout import View, memory
 from opfuzz.rank import Finding
 from opfuzz.report import markdown
@@ -59,6 +59,7 @@ def conclude(
             {"op": op, "format": fmt, "a": a, "b": b, "max_ulp_distance": distance}
             for (op, fmt, a, b), distance in sorted(ranking.distances.items())
         ),
+        profile=plan.profile.name if plan.profile else None,
     )
     write_run(run, folder)
     write_text(folder / "report.md", markdown.render(run))
@@ -66,7 +67,7 @@ def conclude(
 
 
 def _write(finding: Finding, spec: OpSpec, plan: Plan, backends: Mapping[str, Backend], folder: Path) -> None:
-    case = draw(spec, finding.format, plan.seed, finding.number)
+    case = plan.case(finding.op, finding.format, finding.number)
     arrays = inputs(spec, case)
     buffers, views = {}, {}
     for name, array in arrays.items():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from math import fsum
+from math import fsum, sqrt
+from types import MappingProxyType
 from typing import Any
 
-from opfuzz.floats import FORMATS
+from opfuzz.floats import FLOAT32, FORMATS
 from opfuzz.metrics.conditioned import effective_bits
 from opfuzz.metrics.ulp import percentile
 from opfuzz.records import CLEAN, FAULT, SEVERITIES, SEVERITY, UNEXPLAINED, VERDICTS, Judged, Result, Witness
@@ -18,7 +19,7 @@ UNRESOLVED_SHARE = 0.001
 ILL_CONDITIONED_SHARE = 0.95
 EXPLAINED = frozenset({"wrong", "imprecise", "narrow", "normwise"})  # verdicts whose reason names a cause
 NAMED_SHARE = 0.25  # of the cases of a verdict: a named cause this common is told rather than that others have none
-SORT_KEYS = ("ulp", "excess", "conditioned")
+SORT_KEYS = ("ulp", "excess", "conditioned", "drift")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Row:
     mean_ulp: float
     conditioned: float
     excess: float
+    drift: float | None  # relative rms change of the pipeline's output; None: not known
     effective_bits: float
     verdict: str
     severity: str
@@ -99,7 +101,9 @@ class Tally:
     unjudged: int = 0
     unresolved: int = 0
     flushed: int = 0
+    gain: float | None = None  # of the op in the profile's pipeline
     ulp_totals: list[float] = field(default_factory=list)  # by case; fsum does not depend on their order
+    near: list[float] = field(default_factory=list)  # squares of rms_ulp, of cases near an operating point
     conditioned: float = 0.0
     excess: float = 0.0
     verdicts: Counter[str] = field(default_factory=Counter)
@@ -117,6 +121,8 @@ class Tally:
         self.unresolved += score.unresolved
         self.flushed += score.flushed
         self.ulp_totals.append(score.ulp_total)
+        if result.near and score.rms_ulp is not None:
+            self.near.append(score.rms_ulp * score.rms_ulp)
         self.histogram.update(score.histogram)
         self.conditioned = max(self.conditioned, score.conditioned)
         self.excess = max(self.excess, score.excess)
@@ -152,6 +158,17 @@ class Tally:
                 return "ill-conditioned"
         return seen[0]
 
+    # gain is the relative rms change of the output when every element of every call is one float32 ulp off; errors that
+    # are r ulps of a format with precision p then change it by gain * r * 2^(24 - p), as long as they are small and as
+    # random as those the gain was measured with. r is the rms of `Score.rms_ulp` over the cases near operating points.
+
+    def drift(self) -> float | None:
+        """What the op's measured errors alone do to the pipeline's output; None without a gain or such a case."""
+        if self.gain is None or not self.near:
+            return None
+        ulps = sqrt(fsum(self.near) / len(self.near))
+        return self.gain * ulps * 2.0 ** (FLOAT32.precision - FORMATS[self.format].precision)
+
     def row(self) -> Row:
         """The totals as a row of the ranking."""
         verdict = self.verdict()
@@ -168,6 +185,7 @@ class Tally:
             mean_ulp=fsum(self.ulp_totals) / max(self.normal, 1),
             conditioned=self.conditioned,
             excess=self.excess,
+            drift=self.drift(),
             effective_bits=effective_bits(self.conditioned, fmt),
             verdict=verdict,
             severity=SEVERITY[verdict],
@@ -218,9 +236,10 @@ def _relation(verdict: str) -> str:
 
 
 class Ranking:
-    """All totals of a run, and the largest distances between its subjects."""
+    """All totals of a run, and the largest distances between its subjects. `gains`: those of a profile, by op."""
 
-    def __init__(self) -> None:
+    def __init__(self, gains: Mapping[str, float] = MappingProxyType({})) -> None:
+        self.gains = gains
         self.tallies: dict[tuple[str, str, str], Tally] = {}
         self.distances: dict[tuple[str, str, str, str], float] = {}
 
@@ -228,7 +247,7 @@ class Ranking:
         """Take in one case on all its subjects."""
         for judged in result.judged:
             key = (result.op, judged.subject, result.format)
-            self.tallies.setdefault(key, Tally(*key)).add(result, judged)
+            self.tallies.setdefault(key, Tally(*key, gain=self.gains.get(result.op))).add(result, judged)
         for (a, b), distance in result.distances.items():
             place = (result.op, result.format, a, b)
             self.distances[place] = max(self.distances.get(place, 0.0), distance)
@@ -250,13 +269,13 @@ class Ranking:
 
 def sort_rows(rows: Iterable[Row], sort: str) -> list[Row]:
     """Rows by severity, then by the largest `sort` (one of SORT_KEYS), then by name."""
-    error = {"ulp": "max_ulp", "excess": "excess", "conditioned": "conditioned"}[sort]
+    error = {"ulp": "max_ulp"}.get(sort, sort)
 
     def key(row: Row) -> tuple[Any, ...]:
         return (
             SEVERITIES.index(row.severity),
             row.verdict == "unsupported",
-            -getattr(row, error),
+            -(getattr(row, error) or 0.0),  # no drift is known to be none
             row.op,
             row.subject,
             row.format,

@@ -71,6 +71,7 @@ class Score:
     deciding: Mark | None = None  # the element that decided the verdict
     histogram: Mapping[int, int] = field(default_factory=dict)  # of ulp errors, see metrics.ulp
     ulp_total: float = 0.0  # their sum
+    rms_ulp: float | None = None  # rms error over rms ulp, of all that is judged; None: nothing is
     elements: int = 0
     normal: int = 0  # elements with a normal exact result
     unjudged: int = 0  # elements whose wide allowance exceeds their value
@@ -109,3 +110,4 @@ class Result:
     sort_key: tuple[Any, ...]
     judged: tuple[Judged, ...]
     distances: Mapping[tuple[str, str], float]  # largest ulp distance between two subjects
+    near: bool = False  # whether the case lies near an operating point of the profile

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from opfuzz.explain import EXCESS_LIMIT, Exact, Mask, Verdict, explain, place_of
 from opfuzz.floats import FloatArray, hex_of, ulp
 from opfuzz.metrics.conditioned import relative_to
-from opfuzz.metrics.ulp import absolute_error, histogram
+from opfuzz.metrics.ulp import absolute_error, histogram, rms_ratio
 from opfuzz.records import Index, Mark, Outcome, Score
 
 # A result that is as good as inputs rounded a few times. Beyond it relative accuracy is lost somewhere: normwise.
@@ -222,6 +222,7 @@ class Judge:
             deciding=self._mark(place),
             histogram=histogram(errors[normal]),
             ulp_total=float(errors[normal].sum()),
+            rms_ulp=rms_ratio(self.error[self.is_judged], self.spacing[self.is_judged]),
             elements=self.output.size,
             normal=int(np.count_nonzero(normal)),
             unjudged=int(np.count_nonzero(blind)),

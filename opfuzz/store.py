@@ -43,6 +43,7 @@ class Run:
     ranking: tuple[Row, ...]
     findings: tuple[Finding, ...]
     distances: tuple[Mapping[str, Any], ...]  # op, format, a, b, max_ulp_distance
+    profile: str | None = None  # name of the one around which cases were drawn
 
 
 def new_folder(reports: Path, now: datetime, seed: int) -> Path:

@@ -116,28 +116,29 @@ def _is_space(piece: str) -> bool:
     return str(Scanner.ESCAPE_REPLACEMENTS.get(piece[1], piece[1])).isspace()
 
 
-def read(path: Path) -> tuple[Source, Node]:
+def read(path: Path, what: str = "spec", keys: str = "op, summary, formats, output, ...") -> tuple[Source, Node]:
     """The file's text and tree. Duplicate keys and the like are noted in the source, and the first of them counts.
 
+    `what` the file is to be, and the `keys` that it then has, are for messages.
     Raises SpecError where no tree can be made of the file, with what was found until there.
     """
-    source = _decoded(path)
-    events = _events(source)
+    source = _decoded(path, what)
+    events = _events(source, what)
     nodes = list(_documents(source, events))
     if not nodes:
-        source.report(0, "the file is empty; a spec is a mapping with the keys op, summary, formats, output, ...")
+        source.report(0, f"the file is empty; a {what} is a mapping with the keys {keys}")
         raise SpecError(source.problems)
     return source, nodes[0]
 
 
-def _decoded(path: Path) -> Source:
+def _decoded(path: Path, what: str) -> Source:
     try:
         with path.open("rb") as file:
             data = file.read(SIZE_LIMIT + 1)
     except OSError as error:
         raise SpecError([Problem(str(path), 1, 1, f"cannot be read: {error.strerror}")]) from None
     if len(data) > SIZE_LIMIT:
-        raise SpecError([Problem(str(path), 1, 1, f"more than {SIZE_LIMIT} bytes, which no spec needs")])
+        raise SpecError([Problem(str(path), 1, 1, f"more than {SIZE_LIMIT} bytes, which no {what} needs")])
     try:
         return Source(str(path), data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -146,7 +147,7 @@ def _decoded(path: Path) -> Source:
         raise SpecError([place]) from None
 
 
-def _events(source: Source) -> Iterator[yaml.Event]:
+def _events(source: Source, what: str) -> Iterator[yaml.Event]:
     """Events of the file. Raises SpecError at the first thing that is no YAML, or that is refused and has no end."""
     depth = documents = 0
     aliases: set[str] = set()
@@ -157,7 +158,7 @@ def _events(source: Source) -> Iterator[yaml.Event]:
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    source.report(start, "a second document; a spec is one document in a file of its own")
+                    source.report(start, f"a second document; a {what} is one document in a file of its own")
                     raise SpecError(source.problems)
             elif isinstance(event, yaml.AliasEvent):
                 if event.anchor not in aliases:
@@ -171,7 +172,7 @@ def _events(source: Source) -> Iterator[yaml.Event]:
                 if event.tag is not None:
                     refused = True
                     tag = event.tag.replace(_CORE_TAGS, "!!")
-                    source.report(start, f"tag '{tag}' is not allowed; a spec has text, numbers, lists and mappings")
+                    source.report(start, f"tag '{tag}' is not allowed; a {what} has text, numbers, lists and mappings")
             if isinstance(event, yaml.ScalarEvent) and _SURROGATE.search(event.value):
                 source.report(start, "half of a surrogate pair; write the character itself")
                 refused = True

@@ -148,6 +148,8 @@ MISTAKES = [
     (("run", SPECS, "--seed", "18446744073709551616"), "is no seed"),
     (("run", SPECS, "--seed", "9" * 5000), "is no seed"),
     (("run", SPECS, "--sort", "max"), "--sort"),
+    (("run", SPECS, "--sort", "drift", "--op", "mean"), "--sort drift needs a pipeline to drift: give its --profile"),
+    (("run", SPECS, "--profile", "gone.yaml"), "gone.yaml:1:1: cannot be read: No such file or directory"),
     (("run", SPECS, "--fail-on", "wrnog"), "unknown 'wrnog'; did you mean 'wrong'?"),
     (("run", SPECS, "--plugin", "gone.py"), "gone.py: no such plugin file"),
     (("run", SPECS, *HONEST, "--out", "/proc/none"), "/proc/none: cannot write reports here"),

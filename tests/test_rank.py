@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -77,6 +78,43 @@ def test_sort_keys(sort, order):
         ]
     )
     assert "".join(row.op for row in ranking.rows(sort)) == order
+
+
+def near(number, op, rms_ulp, **fields):
+    """A case near an operating point."""
+    return replace(result(number, "wrong", op=op, rms_ulp=rms_ulp, **fields), near=True)
+
+
+def test_drift_is_gain_times_the_rms_of_the_errors_near_the_pipeline():
+    ranking = Ranking({"a": 3e-7})
+    cases = [near(0, "a", 1.0), near(1, "a", 7.0), result(2, "wrong", op="a", rms_ulp=1e6), near(3, "a", None)]
+    cases += [near(4, "b", 5.0)]
+    for case in cases:
+        ranking.add(case)
+    a, b = sorted(ranking.rows(), key=lambda row: row.op)
+    assert a.drift == pytest.approx(3e-7 * 5), "the rms of 1 and 7; other cases say nothing about the pipeline"
+    assert b.drift is None, "an op without a gain"
+
+
+@pytest.mark.parametrize(("format", "factor"), [("float16", 2**13), ("bfloat16", 2**16), ("float64", 2.0**-29)])
+def test_the_ulp_of_another_format_is_larger(format, factor):
+    ranking = Ranking({"a": 1e-7})
+    ranking.add(near(0, "a", 2.0, format=format))
+    assert ranking.rows()[0].drift == pytest.approx(2e-7 * factor)
+
+
+def test_errors_beyond_every_number_drift_without_end():
+    ranking = Ranking({"a": 1e-7})
+    for number in range(2):
+        ranking.add(near(number, "a", 1e200))
+    assert ranking.rows()[0].drift == float("inf")
+
+
+def test_rows_are_sorted_by_drift_and_those_without_come_last():
+    ranking = Ranking({"a": 1e-7, "b": 1e-9, "c": 1e-3})
+    for number, (op, rms_ulp) in enumerate([("d", 1e9), ("b", 1.0), ("c", 1.0), ("a", 100.0)]):
+        ranking.add(near(number, op, rms_ulp))
+    assert [row.op for row in ranking.rows("drift")] == ["c", "a", "b", "d"]
 
 
 def test_equal_errors_stand_in_the_order_of_their_names():

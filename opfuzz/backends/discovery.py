@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 
 from opfuzz.backends.base import Backend, Functions
 from opfuzz.backends.mlx import Mlx
 from opfuzz.backends.numpy import Numpy
 from opfuzz.backends.torch import Torch
 from opfuzz.errors import OpfuzzError, did_you_mean
+from opfuzz.python_file import load
 
 BUILT_IN: tuple[type[Backend], ...] = (Torch, Mlx, Numpy)
 GROUP = "opfuzz.backends"
@@ -70,7 +68,7 @@ def _entry(entry: metadata.EntryPoint) -> Backend:
 
 
 def _backends_of(path: Path) -> Iterable[Backend]:
-    module = _load(path)
+    module = load(path, "plugin")
     if not hasattr(module, "BACKENDS"):
         raise OpfuzzError(f"{path}: plugin has no list BACKENDS; write BACKENDS = [derive('torch', name=..., ...)]")
     listed = module.BACKENDS
@@ -81,24 +79,3 @@ def _backends_of(path: Path) -> Iterable[Backend]:
             words = f"the class {item.__name__}; call it" if isinstance(item, type) else f"a {type(item).__name__}"
             raise OpfuzzError(f"{path}: BACKENDS holds {words}; it must hold Backend objects")
     return listed
-
-
-def _load(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise OpfuzzError(f"{path}: no such plugin file")
-    spec = importlib.util.spec_from_file_location(f"opfuzz_plugin_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise OpfuzzError(f"{path}: a plugin is a Python file, with a name that ends in .py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses and pickle look a class's module up there
-    try:
-        spec.loader.exec_module(module)
-    except OpfuzzError:
-        raise
-    except SyntaxError as error:
-        raise OpfuzzError(f"{path}:{error.lineno}: plugin is not valid Python: {error.msg}") from error
-    except (Exception, SystemExit) as error:
-        frames = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-        line = f":{frames[-1]}" if frames else ""
-        raise OpfuzzError(f"{path}{line}: plugin raised {type(error).__name__}: {error}") from error
-    return module

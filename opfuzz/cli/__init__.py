@@ -7,12 +7,21 @@ import sys
 
 import click
 
-from opfuzz.cli import backends, check, run
+from opfuzz.cli import backends, check, diff, localize, profile, run, trace
 from opfuzz.cli.group import INTERNAL, INTERRUPTED, USAGE, cli
 from opfuzz.errors import OpfuzzError
 from opfuzz.report.text import plain
 
-COMMANDS = (run.run_command, check.check, check.schema, backends.backends_command)
+COMMANDS = (
+    run.run_command,
+    localize.localize_command,
+    profile.profile_command,
+    trace.trace_command,
+    diff.diff_command,
+    check.check,
+    check.schema,
+    backends.backends_command,
+)
 for command in COMMANDS:
     cli.add_command(command)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
@@ -27,9 +30,22 @@ def cli() -> None:
 
 
 def bundled_specs() -> Path:
-    """The specs that came with opfuzz: in the wheel, or beside the package in a source tree."""
-    inside = Path(opfuzz.__file__).with_name("specs")
-    return inside if inside.is_dir() else Path(opfuzz.__file__).parent.with_name("specs")
+    """The specs that came with opfuzz."""
+    return _bundled("specs")
+
+
+def profile_path(text: str) -> Path:
+    """A file, or a profile that came with opfuzz by its name, such as `decoder`."""
+    named = _bundled("profiles") / f"{text}.yaml"
+    if Path(text).exists() or not named.is_file():
+        return Path(text)
+    return named
+
+
+def _bundled(folder: str) -> Path:
+    """What came with opfuzz: in the wheel, or beside the package in a source tree."""
+    inside = Path(opfuzz.__file__).with_name(folder)
+    return inside if inside.is_dir() else Path(opfuzz.__file__).parent.with_name(folder)
 
 
 def duration(text: str) -> float:
@@ -68,6 +84,13 @@ def seed_of(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= 20 and int(text) < SEED_LIMIT):
         raise click.BadParameter(f"'{text:.40}' is no seed; write a whole number below 2^64, or nightly")
     return int(text)
+
+
+def width() -> int | None:
+    """Columns of the terminal, or as COLUMNS says; None where the output goes to a pipe or a file."""
+    if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal():
+        return shutil.get_terminal_size((160, 24)).columns
+    return None
 
 
 def plugin_option(function: Callable[..., Any]) -> Callable[..., Any]:

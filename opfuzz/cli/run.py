@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Mapping
 from datetime import datetime
@@ -14,10 +13,22 @@ import click
 
 from opfuzz.backends import Backend, resolve
 from opfuzz.campaign import Plan, load_specs, run
-from opfuzz.cli.group import FINDINGS, INTERRUPTED, Paths, bundled_specs, duration, plugin_option, seed_of, words
+from opfuzz.cli.group import (
+    FINDINGS,
+    INTERRUPTED,
+    Paths,
+    bundled_specs,
+    duration,
+    plugin_option,
+    profile_path,
+    seed_of,
+    width,
+    words,
+)
 from opfuzz.conclude import absences, conclude
 from opfuzz.errors import OpfuzzError
 from opfuzz.floats import FORMATS
+from opfuzz.profile_reader import read_profile
 from opfuzz.rank import SORT_KEYS
 from opfuzz.records import CLEAN, FAULT, SEVERITY
 from opfuzz.report import terminal
@@ -44,6 +55,9 @@ DEFAULT_BACKENDS = ("torch", "mlx")
 @click.option("--time", "seconds", type=duration, metavar="TIME", help="How long to try cases; default 60s.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: the number of cores.")
 @click.option("--seed", type=seed_of, metavar="SEED", default="0", help="A whole number, or nightly. Default 0.")
+@click.option(
+    "--profile", "profiled", type=profile_path, metavar="FILE", help="Draw cases around a pipeline's operating points."
+)
 @click.option("--sort", type=click.Choice(SORT_KEYS), default="ulp", help="Order inside a severity.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 @click.option(
@@ -60,6 +74,7 @@ def run_command(
     seconds: float | None,
     jobs: int | None,
     seed: int,
+    profiled: Path | None,
     sort: str,
     as_json: bool,
     fail_on: tuple[str, ...] | None,
@@ -73,9 +88,12 @@ def run_command(
     """
     if cases is not None and seconds is not None:
         raise click.UsageError("--cases and --time are two budgets; give one of them")
+    if sort == "drift" and profiled is None:
+        raise click.UsageError("--sort drift needs a pipeline to drift: give its --profile")
     chosen = tuple(dict.fromkeys(str(resolve(text, backends)[0]) for text in subjects or _default_subjects(backends)))
+    loaded = load_specs(specs or (bundled_specs(),), backends, ops or ())
     plan = Plan(
-        specs=load_specs(specs or (bundled_specs(),), backends, ops or ()),
+        specs=loaded,
         subjects=chosen,
         seed=seed,
         jobs=jobs or os.cpu_count() or 1,
@@ -83,6 +101,7 @@ def run_command(
         plugins=plugins,
         cases=cases,
         seconds=seconds or (None if cases is not None else DEFAULT_SECONDS),
+        profile=None if profiled is None else read_profile(profiled, loaded),
     )
     if not plan.pairs():
         raise OpfuzzError(f"no op in the specs has a format of {', '.join(plan.formats)}")
@@ -102,20 +121,13 @@ def run_command(
         click.echo(json.dumps(summary(result, folder), allow_nan=False))
     else:
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        click.echo(terminal.render(result, folder, colour, _width()), nl=False)
+        click.echo(terminal.render(result, folder, colour, width()), nl=False)
     if result.interrupted:
         return INTERRUPTED
     if all(row.verdict == "unsupported" for row in result.ranking):
         raise OpfuzzError(f"nothing was compared: {', '.join(chosen)} can do none of these ops in these formats")
     failing = [f for f in result.findings if (f.verdict in fail_on if fail_on else f.severity == FAULT)]
     return FINDINGS if failing else 0
-
-
-def _width() -> int | None:
-    """Columns of the terminal, or as COLUMNS says; None where the output goes to a pipe or a file."""
-    if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal():
-        return shutil.get_terminal_size((160, 24)).columns
-    return None
 
 
 def _default_subjects(backends: Mapping[str, Backend]) -> tuple[str, ...]:

@@ -2,10 +2,10 @@
 
 from opfuzz.generate.fill import inputs
 from opfuzz.generate.regimes import DEFAULT_REGIMES, REGIMES
-from opfuzz.generate.sample import draw
+from opfuzz.generate.sample import draw, draw_near
 from opfuzz.generate.sizes import ELEMENT_BUDGET, WORK_BUDGET
 
-__all__ = ["DEFAULT_REGIMES", "ELEMENT_BUDGET", "REGIMES", "WORK_BUDGET", "draw", "inputs", "regime_names"]
+__all__ = ["DEFAULT_REGIMES", "ELEMENT_BUDGET", "REGIMES", "WORK_BUDGET", "draw", "draw_near", "inputs", "regime_names"]
 
 
 def regime_names() -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from opfuzz.expr import evaluate
 from opfuzz.floats import FORMATS, Format, round_to
 from opfuzz.generate.choices import Words
 from opfuzz.generate.numbers import Shape
-from opfuzz.generate.regimes import FLOAT_REGIMES, INDEX_REGIMES, MASK_REGIMES, check_regime
+from opfuzz.generate.regimes import INDEX_REGIMES, MASK_REGIMES, check_regime, float_regime
 from opfuzz.layout import constant_along_broadcast
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _fill(given: Input, shape: Shape, case: Case, fmt: Format) -> NDArray[Any]:
             raise OpfuzzError(f"{case.op}: input {given.name} has no index below {below!r} to point at")
         return INDEX_REGIMES[regime](words, shape, below)
     if given.kind == "float":
-        values = FLOAT_REGIMES[regime](words, shape, fmt)
+        values = float_regime(regime, given.name)(words, shape, fmt)
         return values if values.dtype == fmt.dtype else round_to(values, fmt)
     mask = MASK_REGIMES[regime](words, shape)
     return round_to(np.where(mask, 0.0, -np.inf), fmt) if given.kind == "additive_mask" else mask

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from opfuzz.errors import OpfuzzError, did_you_mean
 from opfuzz.floats import Format
-from opfuzz.generate import harsh, indices, masks, mild
+from opfuzz.generate import harsh, indices, masks, mild, quantiles
 from opfuzz.generate.choices import Words
 from opfuzz.generate.numbers import Shape
 
@@ -76,11 +77,18 @@ DEFAULT_REGIMES: Mapping[str, Mapping[str, int]] = MappingProxyType(
 )
 
 
+def float_regime(regime: str, name: str) -> FloatRegime:
+    """The function of a regime of floats, which `check_regime` has let pass."""
+    if quantiles.is_quantiles(regime):
+        return partial(quantiles.values, quantiles=quantiles.quantiles_of(regime, name))
+    return FLOAT_REGIMES[regime]
+
+
 def check_regime(regime: str, kind: str, name: str) -> None:
     """Raises OpfuzzError if `regime` is unknown, or makes no values of this kind; `name` is the input's."""
     suited = BY_KIND[kind]
-    if regime in suited:
+    if regime in suited or (quantiles.is_quantiles(regime) and kind == "float"):
         return
-    if regime in REGIMES:
+    if regime in REGIMES or quantiles.is_quantiles(regime):
         raise OpfuzzError(f"input {name}: regime '{regime}' makes no {kind} values; known: {', '.join(suited)}")
     raise OpfuzzError(f"input {name}: unknown regime '{regime}'{did_you_mean(regime, suited)}")

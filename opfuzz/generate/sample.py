@@ -2,34 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from opfuzz.case import SEED_LIMIT, Case
 from opfuzz.errors import OpfuzzError, did_you_mean
 from opfuzz.generate.choices import Choices, Words
+from opfuzz.generate.nearby import sizes_near, values_near
 from opfuzz.generate.numbers import Shape
 from opfuzz.generate.regimes import DEFAULT_REGIMES, check_regime
 from opfuzz.generate.sizes import budget_of, draw_sizes
 from opfuzz.layout import LAYOUTS, applicable
 
 if TYPE_CHECKING:
-    from opfuzz.spec import Input, OpSpec
+    from opfuzz.profile import OperatingPoint, Profile
+    from opfuzz.spec import Input, OpSpec, Value
 
 
-def draw(spec: OpSpec, format: str, seed: int, number: int) -> Case:
+def draw(spec: OpSpec, format: str, seed: int, number: int, profile: Profile | None = None) -> Case:
     """Case `number` of the endless sequence that `seed` gives for this op and format; a pure function of the arguments.
 
+    With a profile that knows the op, three of four cases lie near its operating points; the others are as without.
     Raises OpfuzzError for a format that the spec does not list, or if nothing small meets `require`.
     """
-    return assemble(Words("case", seed, spec.op, format, number), spec, format)
+    near = None if profile is None else draw_near(spec, format, seed, number, profile)
+    return near or assemble(Words("case", seed, spec.op, format, number), spec, format)
+
+
+def draw_near(spec: OpSpec, format: str, seed: int, number: int, profile: Profile) -> Case | None:
+    """The same case if it lies near an operating point of the profile, else None; raises as `draw` does."""
+    _check_format(spec, format)
+    points = profile.points_of(spec.op)
+    choices = Words("near", seed, spec.op, format, number)
+    return _near(choices, spec, format, points) if points and choices.chance(3, 4) else None
 
 
 def assemble(choices: Choices, spec: OpSpec, format: str) -> Case:
     """The case that a sequence of choices makes; raises as `draw` does."""
+    _check_format(spec, format)
+    dims, params = draw_sizes(choices, spec, budget_of(format))
+    return _case(choices, spec, format, dims, params, _regimes(choices, spec))
+
+
+def _near(choices: Choices, spec: OpSpec, format: str, points: Sequence[OperatingPoint]) -> Case | None:
+    """A case near one of the points, each as likely as its calls are many; None if no sizes there are within budget."""
+    point = points[choices.weighted({place: point.count for place, point in enumerate(points)})]
+    dims = sizes_near(choices, spec, point, budget_of(format))
+    if dims is None:
+        return None
+    regimes = values_near(choices, spec, point)
+    for given in spec.inputs:
+        if given.name not in regimes:
+            regimes[given.name] = _regime(choices, given, leave_out="specials")
+    return _case(choices, spec, format, dims, point.params, regimes)
+
+
+def _check_format(spec: OpSpec, format: str) -> None:
     if format not in spec.formats:
         known = ", ".join(spec.formats)
         raise OpfuzzError(f"{spec.op} has no format '{format}', only {known}{did_you_mean(format, spec.formats)}")
-    dims, params = draw_sizes(choices, spec, budget_of(format))
+
+
+def _case(
+    choices: Choices,
+    spec: OpSpec,
+    format: str,
+    dims: Mapping[str, int],
+    params: Mapping[str, Value],
+    regimes: Mapping[str, str],
+) -> Case:
+    """What is left to choose: layouts and the seed."""
     shapes = spec.shapes(dims, params)
     return Case(
         op=spec.op,
@@ -37,7 +79,7 @@ def assemble(choices: Choices, spec: OpSpec, format: str) -> Case:
         format=format,
         dims=dims,
         params=params,
-        regimes=_regimes(choices, spec),
+        regimes=regimes,
         layouts={given.name: _layout(choices, shapes[given.name]) for given in spec.inputs},
         seed=choices.below(SEED_LIMIT),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,9 @@ class Drift:
     def corr(self) -> float:
         """Pearson's correlation."""
         return 1.0 - self.decorrelation
+
+
+UNKNOWN = Drift(nan, nan, nan, nan, nan, nan, nan, nan, 0)  # between tensors that cannot be compared
 
 
 def drift(a: NDArray[Any], b: NDArray[Any]) -> Drift:

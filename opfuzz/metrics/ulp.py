@@ -15,6 +15,19 @@ def absolute_error(computed: FloatArray, hi: FloatArray, lo: FloatArray) -> Floa
         return np.abs((computed - hi) - lo)
 
 
+# The mean of ulp errors says little about sums: where one cancels, an error as large as any counts as millions of
+# ulps. The quotient of root mean squares is what an output as a whole is off by, in the ulp of its larger elements.
+
+
+def rms_ratio(errors: FloatArray, spacings: FloatArray) -> float | None:
+    """sqrt(sum errors^2 / sum spacings^2); None for no elements. `spacings` are positive."""
+    if not errors.size:
+        return None
+    largest = float(spacings.max())  # divided by it, the squares cannot vanish
+    with np.errstate(over="ignore", under="ignore"):
+        return float(np.sqrt(np.sum((errors / largest) ** 2) / np.sum((spacings / largest) ** 2)))
+
+
 # Bins of log2(ulp error), eight to the octave from 2^-16 to 2^80, with the rest at both ends: a percentile read
 # from them is within 9 % of the true one, and histograms of many cases add up.
 

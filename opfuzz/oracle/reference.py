@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
@@ -12,21 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opfuzz.errors import OpfuzzError
-from opfuzz.expr import ExpressionError, Program, evaluate
 from opfuzz.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FloatArray, Format, ulp
 from opfuzz.oracle import balls, exact, graph, limits, models, working
 from opfuzz.oracle.dependencies import dependencies, spread_from
 from opfuzz.oracle.elementary import ELEMENTARY
-from opfuzz.oracle.functions import REFERENCE_FUNCTIONS
-from opfuzz.oracle.graph import PI, Node
+from opfuzz.oracle.graph import Node
+from opfuzz.oracle.meaning import FAILURES, Names, graph_of, operands, variant_graph
 from opfuzz.spec import OpSpec, Value
 
 TIGHT = 0.01  # ulp: an exact value is certain enough when its radius is at most this
 FINEST = 2.0**-1074  # what hi + lo can still hold, so float64's own subnormals are known to one ulp only
-
-Names = Mapping[str, object]
-# Of a reference that does not fit its inputs.
-FAILURES = (ValueError, TypeError, ZeroDivisionError, MemoryError, ExpressionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +58,10 @@ class Reference:
         arrays: Mapping[str, NDArray[Any]],
     ) -> None:
         self.spec, self.fmt, self.dims, self.params, self.arrays = spec, fmt, dims, params, arrays
-        self._tensors = {item.name: _operand(arrays[item.name], item.kind) for item in spec.inputs}
+        self._tensors = operands(spec, arrays)
         try:
-            self.root = self._graph(spec.reference, params)
-            self.natural = self.root if spec.natural is None else self._graph(spec.natural, params)
+            self.root = graph_of(spec.reference, dims, params, self._tensors)
+            self.natural = self.root if spec.natural is None else graph_of(spec.natural, dims, params, self._tensors)
         except FAILURES as error:
             raise OpfuzzError(
                 f"{spec.path}: the reference of '{spec.op}' fails at {_settings(dims, params)}: {error}"
@@ -236,28 +230,12 @@ class Reference:
         return np.maximum(np.maximum(TIGHT * ulp(bounded, self.fmt), FINEST), beyond)
 
     def _variant_graph(self, name: str) -> Node:
-        variant = self.spec.variants[name]
-        program = variant.reference or self.spec.natural or self.spec.reference
-        return self._graph(program, {**self.params, **variant.params})
-
-    def _graph(self, program: Program, params: Names) -> Node:
-        names = self._numbers(self.dims, params)
-        names |= self._tensors
-        return graph.as_node(evaluate(program, names, REFERENCE_FUNCTIONS, literal=_literal, divide=_divide))
-
-    @staticmethod
-    def _numbers(dims: Mapping[str, int], params: Names) -> dict[str, object]:
-        exact = {name: _literal(value) if isinstance(value, float) else value for name, value in params.items()}
-        return {"pi": PI, "inf": np.inf, **dims, **exact}
+        return variant_graph(self.spec, name, self.dims, self.params, self._tensors)
 
     def _rebuild(self, values: FloatArray) -> Node:
         """The graph of an elementwise reference on other values."""
-        dims = dict.fromkeys(self.dims, 1)
-        names = self._numbers(dims, self.params)
-        names[self.spec.inputs[0].name] = graph.leaf(values, "input")
-        return graph.as_node(
-            evaluate(self.spec.reference, names, REFERENCE_FUNCTIONS, literal=_literal, divide=_divide)
-        )
+        tensors = {self.spec.inputs[0].name: graph.leaf(values, "input")}
+        return graph_of(self.spec.reference, dict.fromkeys(self.dims, 1), self.params, tensors)
 
     def _set_limits(self) -> None:
         """Unary ops: the mathematical limit at the infinities, instead of IEEE arithmetic such as -inf * 0."""
@@ -284,19 +262,5 @@ def _filled(radius: FloatArray | None, mid: FloatArray) -> FloatArray:
     return np.zeros(mid.shape) if radius is None else np.broadcast_to(radius, mid.shape)
 
 
-def _operand(array: NDArray[Any], kind: str) -> object:
-    if kind in ("index", "mask"):
-        return array
-    return graph.leaf(array.astype(np.float64), "input" if kind == "float" else "leaf")
-
-
 def _settings(dims: Mapping[str, int], params: Names) -> str:
     return ", ".join(f"{name} = {value}" for name, value in {**dims, **params}.items()) or "any size"
-
-
-def _literal(value: float) -> object:
-    return Fraction(value) if np.isfinite(value) else value
-
-
-def _divide(a: object, b: object) -> object:
-    return graph.binary("div", a, b)

@@ -7,7 +7,7 @@ import shlex
 
 from tabulate import tabulate
 
-from opfuzz.report.text import FINDING_HEADERS, HEADERS, cells, finding_cells, headline, plain, policies
+from opfuzz.report.text import FINDING_HEADERS, cells, finding_cells, headers, headline, plain, policies
 from opfuzz.store import Run
 
 HOW_TO_READ = """\
@@ -17,6 +17,10 @@ HOW_TO_READ = """\
 **excess**: the error in units of what an honest, straightforward implementation may do; the limit is 3. \
 **bits**: effective bits, p - log2(conditioned). Faults stand before notes before clean rows.\
 """
+DRIFT = """\
+**drift**: what the errors of this op alone do to the output of the pipeline {}: a relative rms change, estimated from \
+cases near its operating points.\
+"""
 
 
 def render(run: Run) -> str:
@@ -25,8 +29,8 @@ def render(run: Run) -> str:
         f"# opfuzz run {run.run}",
         inert(headline(run)) + ".",
         "## Ranking",
-        HOW_TO_READ,
-        _table([cells(row) for row in run.ranking], HEADERS),
+        HOW_TO_READ if run.profile is None else f"{HOW_TO_READ} {DRIFT.format(inert(run.profile))}",
+        _table(cells(run), headers(run)),
         "## Findings",
         _findings(run),
     ]

@@ -88,3 +88,37 @@ class Watcher:
             return min(1.0, state.seconds / self.budget.seconds)
         total = (self.budget.cases or 1) * len(state.ranking.tallies)
         return min(1.0, state.cases / max(total, 1))
+
+
+class Counted:
+    """Shows how many of a known number of steps are done; a context manager."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+            disable=not sys.stderr.isatty(),
+        )
+        self.spoken = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        self.task = self.bar.add_task(self.what, total=None)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+
+    def watch(self, done: int, total: int) -> None:
+        """Called after every step."""
+        line = f"{done} of {total} {self.what}"
+        self.bar.update(self.task, description=line, completed=done, total=total)
+        if self.bar.disable and time.monotonic() - self.spoken >= LINE_SECONDS:
+            self.spoken = time.monotonic()
+            print(line, file=sys.stderr, flush=True)

@@ -8,7 +8,7 @@ from tabulate import tabulate
 
 from opfuzz.rank import Row
 from opfuzz.records import FAULT, NOTE
-from opfuzz.report.text import FINDING_HEADERS, HEADERS, cells, finding_cells, headline, plain, policies, quantity
+from opfuzz.report.text import FINDING_HEADERS, cells, finding_cells, headers, headline, plain, policies, quantity
 from opfuzz.store import Run
 
 COLOURS = {FAULT: "\x1b[31m", NOTE: "\x1b[33m"}
@@ -19,10 +19,11 @@ LEFT_OUT = ("p99 ulp", "conditioned", "bits")
 
 def render(run: Run, folder: Path, colour: bool, width: int | None = None) -> str:
     """Ranking, faults, what is absent, and where the rest lies. Tables fit into `width` columns; None: all is shown."""
-    kept = [i for i, name in enumerate(HEADERS) if width is None or width >= NARROW or name not in LEFT_OUT]
-    ranked = [[row[i] for i in kept] for row in map(cells, run.ranking)]
+    names = headers(run)
+    kept = [i for i, name in enumerate(names) if width is None or width >= NARROW or name not in LEFT_OUT]
+    ranked = [[row[i] for i in kept] for row in cells(run)]
     severities = [row.severity for row in run.ranking]
-    sections = [_table(ranked, tuple(HEADERS[i] for i in kept), severities, colour, width)]
+    sections = [_table(ranked, tuple(names[i] for i in kept), severities, colour, width)]
     faults = [finding for finding in run.findings if finding.severity == FAULT]
     if faults:
         rows = [finding_cells(finding) for finding in faults]

@@ -8,7 +8,9 @@ from opfuzz.rank import Finding, Row
 from opfuzz.records import FAULT, NOTE, Witness
 from opfuzz.store import Run
 
-HEADERS = ("op", "subject", "format", "verdict", "max ulp", "p99 ulp", "conditioned", "excess", "bits", "witness")
+HEADERS = (
+    "op", "subject", "format", "verdict", "max ulp", "p99 ulp", "conditioned", "excess", "drift", "bits", "witness",
+)  # fmt: skip
 FINDING_HEADERS = ("finding", "op", "subject", "format", "verdict", "what", "witness")
 
 
@@ -40,10 +42,20 @@ def shown(witness: Witness | None) -> str:
     return f"{at}: {mark.computed:.9g}, exact {mark.exact:.9g}"
 
 
-def cells(row: Row) -> list[str]:
-    """One row of the ranking, under HEADERS."""
+def headers(run: Run) -> tuple[str, ...]:
+    """HEADERS; without `drift` where no profile was given."""
+    return tuple(name for name in HEADERS if name != "drift" or run.profile is not None)
+
+
+def cells(run: Run) -> list[list[str]]:
+    """The ranking, under `headers`."""
+    kept = [HEADERS.index(name) for name in headers(run)]
+    return [[cell[place] for place in kept] for cell in map(_cells, run.ranking)]
+
+
+def _cells(row: Row) -> list[str]:
     if not row.elements:  # nothing was measured
-        return [row.op, row.subject, row.format, row.verdict, *[""] * 5, plain(row.reason)]
+        return [row.op, row.subject, row.format, row.verdict, *[""] * 6, plain(row.reason)]
     return [
         row.op,
         row.subject,
@@ -53,6 +65,7 @@ def cells(row: Row) -> list[str]:
         quantity(row.p99_ulp),
         quantity(row.conditioned),
         quantity(row.excess),
+        "" if row.drift is None else quantity(row.drift),
         f"{row.effective_bits:.1f}",
         shown(row.witness),
     ]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opfuzz.metrics.ulp import absolute_error, histogram, percentile
+from opfuzz.metrics.ulp import absolute_error, histogram, percentile, rms_ratio
 
 WIDTH = 2.0 ** (1 / 8)  # of a bin, as a factor
 
@@ -58,3 +58,16 @@ def test_what_is_beyond_the_bins_is_kept():
     assert percentile(histogram(np.array([2.0**120])), 0.99) >= 2.0**80
     assert percentile({}, 0.99) == 0.0
     assert histogram(np.zeros(0)) == {}
+
+
+def test_rms_ratio_is_of_the_output_as_a_whole():
+    # sqrt((9 + 16) / (1 + 4 + 20)): the element whose ulp is tiny counts for its error, not for its millions of ulps.
+    assert rms_ratio(np.array([3.0, 4.0, 0.0]), np.array([1.0, 2.0, 20.0**0.5])) == pytest.approx(1)
+    assert rms_ratio(np.array([1.0, 1.0]), np.array([1.0, 1e-9])) == pytest.approx(2**0.5)
+    assert rms_ratio(np.array([]), np.array([])) is None
+
+
+def test_rms_ratio_at_the_ends_of_the_range():
+    tiny = np.array([5e-324, 1e-323])
+    assert rms_ratio(3 * tiny, tiny) == pytest.approx(3)
+    assert rms_ratio(np.array([1e308, 1e308]), np.array([1e-300, 1e-300])) == np.inf

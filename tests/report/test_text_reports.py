@@ -149,6 +149,21 @@ def test_columns_of_the_ranking_and_of_the_findings():
         assert line.split()[:4] == [row.op, row.subject, row.format, row.verdict]
 
 
+def test_drift_is_shown_where_a_profile_was_given():
+    ranking = Ranking({"gelu": 3.1e-7})
+    for case in (result(0, "exact", rms_ulp=2.0), result(0, "exact", rms_ulp=2.0, op="tanh")):
+        ranking.add(dataclasses.replace(case, near=True))
+    run = dataclasses.replace(run_of(), ranking=tuple(ranking.rows()), profile="my_<decoder>")
+    head, _, *rows = terminal.render(run, Path("r"), colour=False).split("\n\n")[0].split("\n")
+    place = head.index("drift")
+    assert head.index("excess") < place < head.index("bits")
+    assert [row[place : place + 9].strip() for row in rows] == ["6.2e-7", ""]
+    text = markdown.render(run)
+    assert "| drift " in text
+    assert "**drift**: what the errors of this op alone do to the output of the pipeline my\\_&lt;decoder&gt;" in text
+    assert "drift" not in markdown.render(dataclasses.replace(run, profile=None))
+
+
 @pytest.mark.parametrize(("width", "kept"), [(None, True), (110, True), (109, False)])
 def test_a_narrow_terminal_has_fewer_columns(width, kept):
     header = terminal.render(run_of(result(0, "exact")), Path("r"), colour=False, width=width).split("\n")[0]

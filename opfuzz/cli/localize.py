@@ -1,0 +1,111 @@
+"""`opfuzz localize`: from operators to the drift of a whole network."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import click
+
+from opfuzz.backends import Backend, resolve
+from opfuzz.cli.group import Paths, bundled_specs, plugin_option, seed_of
+from opfuzz.errors import OpfuzzError
+from opfuzz.localization import Plan, localize
+from opfuzz.localize.dispatch import Array
+from opfuzz.localize.observed import Observed, read_figures, read_tensor
+from opfuzz.localize.result import to_json
+from opfuzz.report import localization_text
+from opfuzz.report.progress import Counted
+
+
+def frames_of(text: str) -> tuple[int, int]:
+    """`36:96`."""
+    match = re.fullmatch(r"(\d{1,9}):(\d{1,9})", text, re.ASCII)
+    if match is None or int(match[1]) >= int(match[2]):
+        raise click.BadParameter(f"'{text:.40}' is no range; write A:B, such as 36:96, with A below B")
+    return int(match[1]), int(match[2])
+
+
+def model_options(function: click.decorators.FC) -> click.decorators.FC:
+    """Which network, with what weights and inputs: shared with `opfuzz profile`."""
+    path = click.Path(path_type=Path)
+    for option in (
+        click.option("--weights", type=path, help="Tensors with PyTorch's names; a whole checkpoint will do."),
+        click.option("--config", type=path, help="JSON of the decoder's settings; else read off the weights."),
+        click.option("--inputs", type=path, help="Tensors mu, spks, cond, noise, mask."),
+        click.option("--seed", type=seed_of, default="0", metavar="SEED", help="Of what no file gives. Default 0."),
+        click.option("--specs", type=path, multiple=True, help="Specs of ops; default: those that come with opfuzz."),
+    ):
+        function = option(function)
+    return function
+
+
+@click.command("localize", short_help="Say which op, or which wrong reading, makes a network's output drift.")
+@click.argument("model")
+@click.option("--a", default="torch:cpu", metavar="SUBJECT", help="The side that is right. Default torch:cpu.")
+@click.option("--b", default="mlx:cpu", metavar="SUBJECT", help="The side that drifts. Default mlx:cpu.")
+@click.option("--observed", metavar="FIGURES|FILE", help="corr=..,mae=..,median=..,max=.., or the other side's tensor.")
+@click.option("--frames", type=frames_of, metavar="A:B", help="Places of the output's last axis that count.")
+@click.option("--pairs", is_flag=True, help="Also plant two variants at once, the most promising pairs first.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Processes; default: the number of cores.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+@model_options
+@plugin_option
+def localize_command(
+    model: str,
+    a: str,
+    b: str,
+    observed: str | None,
+    frames: tuple[int, int] | None,
+    pairs: bool,
+    jobs: int | None,
+    as_json: bool,
+    weights: Path | None,
+    config: Path | None,
+    inputs: Path | None,
+    seed: int,
+    specs: Paths,
+    plugins: Paths,
+    backends: Mapping[str, Backend],
+) -> int:
+    """Run MODEL on two subjects and find what could make their outputs differ as they were seen to.
+
+    MODEL is `decoder`, the bundled flow-matching decoder, or a Python file with a pipeline of your own. Every op is
+    run alone on side B, and every wrong reading of every op, of the network, the weights and the precision is planted
+    alone on side A.
+    """
+    if pairs and observed is None:
+        raise click.UsageError("--pairs needs --observed, or there is nothing to come near to")
+    plan = Plan(
+        model=model,
+        a=str(resolve(a, backends)[0]),
+        b=str(resolve(b, backends)[0]),
+        specs=specs or (bundled_specs(),),
+        plugins=plugins,
+        weights=weights,
+        config=config,
+        inputs=inputs,
+        frames=frames,
+        seed=seed,
+        jobs=jobs or os.cpu_count() or 1,
+        pairs=pairs,
+    )
+    with Counted("passes through the network") as counted:
+        found = localize(plan, _reader(observed), counted.watch)
+    click.echo(json.dumps(to_json(found), allow_nan=False) if as_json else localization_text.render(found), nl=as_json)
+    return 0
+
+
+def _reader(text: str | None) -> Callable[[Array], Observed | None]:
+    """What `--observed` says, once the output's shape is known; mistakes in figures and a missing file at once."""
+    if text is None:
+        return lambda output: None
+    if "=" not in text and not Path(text).is_file():
+        raise OpfuzzError(f"--observed: '{text:.80}' is no file, and no figures such as corr=0.98,mae=0.3")
+    if "=" not in text or Path(text).is_file():
+        return lambda output: read_tensor(Path(text), output)
+    figures = read_figures(text)
+    return lambda output: figures

@@ -1,0 +1,52 @@
+"""`opfuzz trace`: which module of one model computes something else than its counterpart in another."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from opfuzz.cli.group import FINDINGS
+from opfuzz.localize.trace import trace
+from opfuzz.localize.trace_case import document, write
+from opfuzz.localize.trace_pair import read_models
+from opfuzz.report.trace_text import render
+
+FILE = click.Path(path_type=Path)
+
+
+@click.command("trace", short_help="Find the first module in which two real models differ.")
+@click.argument("pair", type=FILE)
+@click.option(
+    "--map", "mapping", type=FILE, metavar="FILE", help="JSON or YAML, {name in a: name in b}; * is any part of a name."
+)
+@click.option("--all", "whole", is_flag=True, help="Show every module, however many there are.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+@click.option("--out", type=FILE, default=Path("reports"), help="Folder for the guilty module's tensors.")
+def trace_command(pair: Path, mapping: Path | None, whole: bool, as_json: bool, out: Path) -> int:
+    """Run two models, and every module of b on what its counterpart in a received; name the first that differs.
+
+    PAIR is a Python file that defines `a` and `b` (a torch.nn.Module or an mlx.nn.Module each; or functions `model_a`
+    and `model_b` that return them) and `inputs`: NumPy arrays in a tuple, or in a dict by keyword. Where the models
+    want other layouts, `inputs_a` and `inputs_b`; where their modules have unlike names, `names`.
+    Exit code 1 if a module is guilty; its input, outputs and weights are then saved.
+    """
+    # The file imports what lies beside it, as it would if Python ran it; what it prints must not spoil the JSON.
+    sys.path.insert(0, str(pair.resolve().parent))
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            found = trace(read_models(pair, mapping))
+    finally:
+        sys.path.remove(str(pair.resolve().parent))
+    folder = write(found, out, datetime.now().astimezone()) if found.captured else None
+    if as_json:
+        click.echo(json.dumps({**document(found), "path": str(folder) if folder else None}, allow_nan=False))
+    else:
+        colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        click.echo(render(found, folder, whole, colour), nl=False)
+    return FINDINGS if found.guilty else 0

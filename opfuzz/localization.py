@@ -1,0 +1,336 @@
+"""A localisation: a pipeline on two subjects, every op and every wrong reading tried alone, and what that says."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from opfuzz import python_file
+from opfuzz.backends import discover, perform, resolve
+from opfuzz.campaign import calls_of, load_specs
+from opfuzz.conclude import versions
+from opfuzz.errors import OpfuzzError
+from opfuzz.execute import Casualty, pool
+from opfuzz.floats import FORMATS
+from opfuzz.localize import precision
+from opfuzz.localize.decoder_files import load_decoder
+from opfuzz.localize.dispatch import Array, Call, Compute
+from opfuzz.localize.drift import Drift, drift
+from opfuzz.localize.judging import best_first, frames_of, judge, pairs_of, promising_pairs
+from opfuzz.localize.model import Model, user_model
+from opfuzz.localize.observed import Observed, with_figures
+from opfuzz.localize.planting import Setup, Variant, of_ops
+from opfuzz.localize.result import Attribution, CallError, Localization, Tried
+from opfuzz.localize.verdict import sentences
+from opfuzz.oracle.meaning import variant_values
+from opfuzz.oracle.reference import Reference
+from opfuzz.records import Outcome
+from opfuzz.score import score
+
+BUNDLED = "decoder"
+FORMAT = "float32"
+EXAMINED = 24  # calls of an op that are judged against the exact value: 12 ms each, where the op itself takes 0.2
+PAIRS = 40  # run on request, after all have been ranked by their sum
+PATIENCE = 3600.0  # seconds for one pass through the network
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to localise, and on whom."""
+
+    model: str  # the bundled decoder, or a Python file
+    a: str
+    b: str
+    specs: tuple[Path, ...]
+    plugins: tuple[Path, ...] = ()
+    weights: Path | None = None
+    config: Path | None = None
+    inputs: Path | None = None
+    frames: tuple[int, int] | None = None
+    seed: int = 0
+    jobs: int = 1
+    pairs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One pass through the pipeline: with some ops on side B, or with variants planted on side A."""
+
+    on_b: frozenset[str] = frozenset()
+    planted: tuple[int, ...] = ()
+
+
+@dataclass
+class Survey:
+    """One pass on side A, each call made on side B as well."""
+
+    output: Array
+    recorded: Mapping[str, Array]
+    calls: list[CallError] = field(default_factory=list)
+    excess: dict[str, float] = field(default_factory=dict)  # of side B by op
+
+
+class Bench:
+    """The pipeline with both sides, made once in every process."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        backends = discover(plan.plugins)
+        self.specs = {spec.op: spec for spec in load_specs(plan.specs, backends)}
+        self.model = load_model(plan)
+        self.a, self.b = (computing(text, plan.plugins) for text in (plan.a, plan.b))
+        self.calls: list[Call] = []
+        self.base, self.recorded = replace(self.setup, compute=self._noting).run(self.specs)
+        self.variants = [
+            *of_ops(self.calls, meaning),
+            *precision.variants(self.model.weights),
+            *self.model.variants,
+        ]
+
+    @property
+    def setup(self) -> Setup:
+        """Everything on side A, nothing planted."""
+        return Setup(self.model.pipeline, self.model.weights, self.model.inputs, self.a)
+
+    @property
+    def ops(self) -> list[str]:
+        """In order of their first call."""
+        return list(dict.fromkeys(call.op for call in self.calls))
+
+    def _noting(self, call: Call) -> Array:
+        self.calls.append(call)
+        return self.a(call)
+
+    def survey(self) -> Survey:
+        """Local errors: side B on side A's own inputs, call by call."""
+        count = {op: sum(call.op == op for call in self.calls) for op in self.ops}
+        seen = dict.fromkeys(self.ops, 0)
+        found = Survey(self.base, self.recorded)
+
+        for call in self.calls:
+            ours, theirs = self.a(call), self.b(call)
+            found.calls.append(CallError(call.number, call.op, call.role, call.at, _relative(ours, theirs)))
+            if seen[call.op] % max(1, count[call.op] // EXAMINED) == 0:
+                excess = examine(call, theirs, self.plan.b)
+                found.excess[call.op] = max(found.excess.get(call.op, 0.0), excess)
+            seen[call.op] += 1
+        return found
+
+    def perform(self, task: Task) -> tuple[Array, dict[str, Array]]:
+        """Output of a pass, and what it records."""
+        setup = self.setup
+        if task.on_b:
+            setup = replace(setup, compute=lambda call: (self.b if call.op in task.on_b else self.a)(call))
+        for number in task.planted:
+            setup = self.variants[number].plant(setup)
+        with np.errstate(all="ignore"):  # a wrong reading may overflow
+            return setup.run(self.specs)
+
+
+def load_model(plan: Plan) -> Model:
+    """The bundled decoder, or the pipeline in a user's file. Raises OpfuzzError for a mistake in any file."""
+    if plan.model == BUNDLED:
+        return load_decoder(plan.weights, plan.config, plan.inputs, plan.seed)
+    path = Path(plan.model)
+    if path.suffix != ".py":
+        raise OpfuzzError(f"'{plan.model}' is no pipeline; write '{BUNDLED}' for the bundled one, or a Python file")
+    if plan.config is not None:
+        raise OpfuzzError("--config is for the bundled decoder; a pipeline of your own has its settings in its file")
+    return user_model(python_file.load(path, "pipeline"), path, plan.weights, plan.inputs, plan.seed)
+
+
+def computing(text: str, plugins: Sequence[Path] = ()) -> Compute:
+    """What makes a subject compute calls. Raises OpfuzzError for a subject that is not here, and where it fails."""
+    subject, backend = resolve(text, discover(plugins))
+    backend.limit_threads(1)
+
+    def compute(call: Call) -> Array:
+        named = subject if subject.implementation in call.spec.calls.get(backend.dialect, {}) else None
+        programs = calls_of(call.spec, named or replace(subject, implementation=""), backend)
+        program = next(iter(programs.values()))
+        if program is None:
+            raise OpfuzzError(f"{call.spec.path}: op '{call.op}' has no call for the dialect {backend.dialect}")
+        names = {**call.dims, **call.params}
+        outcome = perform(backend, subject, program, call.arrays, {}, names, FORMAT, call.shape, repeat=False)
+        if outcome.output is None:
+            raise OpfuzzError(f"op '{call.op}' at {call.at}: {subject}: {outcome.status}: {outcome.message}")
+        return outcome.output
+
+    return compute
+
+
+def meaning(call: Call, name: str) -> Array | None:
+    """What a call gives under a variant of its spec, to the precision of the format."""
+    values = variant_values(call.spec, name, call.dims, call.params, call.arrays)
+    return None if values is None else values.astype(np.float32)
+
+
+def examine(call: Call, output: Array, subject: str) -> float:
+    """Excess of a result over what honest arithmetic does."""
+    reference = Reference(call.spec, FORMATS[FORMAT], call.dims, call.params, call.arrays)
+    return score(Outcome(subject, "ok", output), reference).excess
+
+
+def _relative(a: Array, b: Array) -> float:
+    size = float(np.sqrt(np.mean(a.astype(np.float64) ** 2)))
+    apart = float(np.sqrt(np.mean((b.astype(np.float64) - a) ** 2)))
+    return apart / size if size else float(apart > 0)
+
+
+_bench: Bench | None = None
+
+
+def _set_up(plan: Plan) -> None:
+    global _bench
+    _bench = Bench(plan)
+
+
+def _work(task: Task) -> Array | OpfuzzError:
+    assert _bench is not None
+    try:
+        return _bench.perform(task)[0]
+    except OpfuzzError as error:
+        return error
+
+
+class Team:
+    """Runs tasks, in this process or in several, and tells how far it is."""
+
+    def __init__(self, bench: Bench, watch: Callable[[int, int], None]) -> None:
+        self.bench, self.watch = bench, watch
+
+    def outputs(self, tasks: Sequence[Task]) -> list[Array]:
+        """Output of each task, in order. Raises OpfuzzError for what a subject cannot do."""
+        found: list[Array | None] = [None] * len(tasks)
+        for done, (number, output) in enumerate(self._results(tasks), start=1):
+            if isinstance(output, OpfuzzError):
+                raise output
+            found[number] = output
+            self.watch(done, len(tasks))
+        return [output for output in found if output is not None]
+
+    def _results(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Array | OpfuzzError]]:
+        plan = self.bench.plan
+        if plan.jobs == 1 or len(tasks) == 1:
+            yield from ((number, self.bench.perform(task)[0]) for number, task in enumerate(tasks))
+            return
+        running = pool.run(
+            [[task] for task in tasks],
+            _work,
+            jobs=plan.jobs,
+            timeout=PATIENCE,
+            preload=["opfuzz.localization"],
+            initialise=partial(_set_up, plan),
+        )
+        for number, (result,) in running:
+            if isinstance(result, Casualty):
+                raise RuntimeError(f"{tasks[number]}: {result.kind}: {result.message}")
+            yield number, result
+
+
+def localize(
+    plan: Plan, observed: Callable[[Array], Observed | None], watch: Callable[[int, int], None] = lambda done, all: None
+) -> Localization:
+    """Run the plan. `observed` is called with side A's output, and says what was seen of the other side's.
+
+    Raises OpfuzzError for a mistake in a file, and where a subject cannot compute a call.
+    """
+    started = time.monotonic()
+    bench = Bench(plan)
+    survey = bench.survey()
+    whole = observed(survey.output)
+    cut = partial(frames_of, frames=plan.frames)
+    base = cut(survey.output)
+    if not base.size:
+        raise OpfuzzError(f"--frames {plan.frames}: the output's last axis has {survey.output.shape[-1]} places")
+    seen = whole and with_figures(replace(whole, tensor=None if whole.tensor is None else cut(whole.tensor)), base)
+    ops = bench.ops
+    other, recorded = bench.perform(Task(on_b=frozenset(ops)))
+    tasks = [Task(on_b=frozenset({op})) for op in ops] + [Task(on_b=frozenset(ops) - {op}) for op in ops]
+    tasks += [Task(planted=(number,)) for number in range(len(bench.variants))]
+    team = Team(bench, watch)
+    outputs = [cut(output) for output in team.outputs(tasks)]
+    alone, without, planted = outputs[: len(ops)], outputs[len(ops) : 2 * len(ops)], outputs[2 * len(ops) :]
+    total = drift(base, cut(other))
+    attribution = _attribution(ops, survey, base, alone, without, seen)
+    unit = float(base.std(dtype=np.float64))
+    rounding = total.rms / unit if unit else 0.0
+    tried = [judge(v, out, base, seen, rounding) for v, out in zip(bench.variants, planted, strict=True)]
+    pairs = _pairs(bench, team, planted, base, seen, rounding) if plan.pairs and seen is not None else []
+    variants = best_first(tried)
+    residual = None
+    if seen is not None and seen.tensor is not None:
+        residual = drift(seen.tensor, base).rms / float(seen.tensor.std(dtype=np.float64))
+    return Localization(
+        model=bench.model.name,
+        described=bench.model.described,
+        a=plan.a,
+        b=plan.b,
+        versions=versions(discover(plan.plugins)),
+        frames=plan.frames,
+        drift=total,
+        per_step=_per_step(survey.recorded, recorded),
+        attribution=tuple(attribution),
+        calls=tuple(survey.calls),
+        observed=None if seen is None else dict(seen.figures),
+        observed_from="" if seen is None else seen.origin,
+        rounding=rounding,
+        variants=tuple(variants),
+        pairs=tuple(pairs),
+        verdict=sentences(total, plan.b, attribution, variants, pairs, seen, residual, rounding),
+        seconds=round(time.monotonic() - started, 3),
+    )
+
+
+def _per_step(ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> dict[str, Drift]:
+    return {name: drift(array, theirs[name]) for name, array in ours.items() if array.size}
+
+
+def _attribution(
+    ops: Sequence[str],
+    survey: Survey,
+    base: Array,
+    alone: Sequence[Array],
+    without: Sequence[Array],
+    observed: Observed | None,
+) -> list[Attribution]:
+    found = []
+    for op, output, rest in zip(ops, alone, without, strict=True):
+        own = [call.relative for call in survey.calls if call.op == op]
+        only = drift(base, output)
+        found.append(
+            Attribution(op, len(own), max(own), survey.excess[op], only, drift(base, rest), _needed(only, observed))
+        )
+    return sorted(found, key=lambda row: -row.only.rms)
+
+
+def _needed(only: Drift, observed: Observed | None) -> float | None:
+    """How many times larger the drift would have to be: small errors go through a network in proportion."""
+    if observed is None or not only.rms:
+        return None
+    size = observed.rms
+    if size is not None:
+        return size / only.rms
+    name = next(name for name in ("mae", "median", "max", "corr") if name in observed.figures)
+    if name == "corr":
+        return float(np.sqrt(2 * (1 - observed.figures["corr"])) * only.std_a / only.rms)
+    return observed.figures[name] / getattr(only, name) if getattr(only, name) else None
+
+
+def _pairs(
+    bench: Bench, team: Team, planted: Sequence[Array], base: Array, observed: Observed, rounding: float
+) -> list[Tried]:
+    def may_pair(i: int, j: int) -> bool:  # two readings of one place do not stand together
+        return bench.variants[i].place != bench.variants[j].place
+
+    changes = [output - base for output in planted]
+    chosen = promising_pairs(changes, base, observed, PAIRS, may_pair)
+    outputs = team.outputs([Task(planted=pair) for pair in chosen])
+    cut = [frames_of(output, bench.plan.frames) for output in outputs]
+    named: list[Variant] = list(pairs_of(bench.variants, chosen))
+    return best_first(judge(v, out, base, observed, rounding) for v, out in zip(named, cut, strict=True))

@@ -1,0 +1,69 @@
+"""What a formula of a spec says about given inputs, as a graph, and its values in float64 without any bound."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opfuzz.expr import ExpressionError, Program, evaluate
+from opfuzz.floats import FloatArray
+from opfuzz.oracle import balls, graph
+from opfuzz.oracle.functions import REFERENCE_FUNCTIONS
+from opfuzz.oracle.graph import PI, Node
+from opfuzz.spec import OpSpec, Value
+
+Names = Mapping[str, object]
+# Of a formula that does not fit its inputs.
+FAILURES = (ValueError, TypeError, ZeroDivisionError, MemoryError, ExpressionError)
+
+
+def operands(spec: OpSpec, arrays: Mapping[str, NDArray[Any]]) -> dict[str, object]:
+    """The inputs as formulas take them: exact values, indices and masks as they are."""
+    return {item.name: _operand(arrays[item.name], item.kind) for item in spec.inputs}
+
+
+def graph_of(program: Program, dims: Mapping[str, int], params: Names, tensors: Names) -> Node:
+    """The graph of a formula. Raises one of FAILURES where it does not fit its inputs."""
+    exact = {name: _literal(value) if isinstance(value, float) else value for name, value in params.items()}
+    names: dict[str, object] = {"pi": PI, "inf": np.inf, **dims, **exact, **tensors}
+    return graph.as_node(evaluate(program, names, REFERENCE_FUNCTIONS, literal=_literal, divide=_divide))
+
+
+def variant_graph(spec: OpSpec, name: str, dims: Mapping[str, int], params: Names, tensors: Names) -> Node:
+    """The graph of a variant: its formula, or the usual one, with its params."""
+    variant = spec.variants[name]
+    program = variant.reference or spec.natural or spec.reference
+    return graph_of(program, dims, {**params, **variant.params}, tensors)
+
+
+def variant_values(
+    spec: OpSpec,
+    name: str,
+    dims: Mapping[str, int],
+    params: Mapping[str, Value],
+    arrays: Mapping[str, NDArray[Any]],
+) -> FloatArray | None:
+    """A variant's output; None where it has no meaning for these inputs, or another shape."""
+    try:
+        root = variant_graph(spec, name, dims, params, operands(spec, arrays))
+    except FAILURES:
+        return None
+    return balls.evaluate(root, []).mid if root.shape == spec.output_shape(dims, params) else None
+
+
+def _operand(array: NDArray[Any], kind: str) -> object:
+    if kind in ("index", "mask"):
+        return array
+    return graph.leaf(array.astype(np.float64), "input" if kind == "float" else "leaf")
+
+
+def _literal(value: float) -> object:
+    return Fraction(value) if np.isfinite(value) else value
+
+
+def _divide(a: object, b: object) -> object:
+    return graph.binary("div", a, b)
