@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.backends import Backend, Subject, discover, perform, resolve
+from opfuzz import relations
+from opfuzz.backends import Backend, Subject, discover, perform, resolve, same_bits
 from opfuzz.case import Case
 from opfuzz.errors import OpfuzzError, did_you_mean
 from opfuzz.execute import Casualty, note, pool
@@ -33,6 +34,7 @@ from opfuzz.spec import OpSpec, Vocabulary, load_all
 
 BATCH = 16  # cases a task, after smaller ones at the start: the pool costs well below a millisecond a batch
 REPEAT_EVERY = 8  # one case in so many is called twice
+RELATE_EVERY = 2  # one in so many is tried in another way as well
 CASE_SECONDS = 10.0  # after which an op hangs; the slowest honest case takes about 1 s
 COMPILED_SECONDS = 120.0  # the same where a compiler runs first, which was seen to take 18 s
 CASUALTIES = 2  # of one op, format and subject, after which the subject is spared further cases of them
@@ -110,9 +112,10 @@ def reference_of(spec: OpSpec, case: Case, arrays: Mapping[str, NDArray[Any]]) -
 class Bench:
     """A worker's tools: specs, subjects and their backends, made once."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, backends: Mapping[str, Backend] | None = None) -> None:
         self.plan = plan
-        backends = discover(plan.plugins)
+        if backends is None:
+            backends = discover(plan.plugins)
         self.specs = {spec.op: spec for spec in plan.specs}
         self.subjects = [resolve(text, backends) for text in plan.subjects]
         for _, backend in self.subjects:
@@ -139,6 +142,9 @@ class Bench:
                 verdict = score(outcome, reference)
                 if outcome.output is not None:
                     outputs[outcome.subject] = outcome.output
+                    if item.number % RELATE_EVERY == 0 and program is not None:
+                        turn = item.number // RELATE_EVERY
+                        verdict = self._related(verdict, outcome.output, case, reference, precise, backend, turn)
                 judged.append(_judged(outcome.subject, verdict, case, arrays, reference))
         distances = {(a, b): largest_distance(outputs[a], outputs[b]) for a, b in combinations(outputs, 2)}
         return Result(
@@ -151,6 +157,37 @@ class Bench:
             distances,
             near=near is not None,
         )
+
+    def _related(
+        self,
+        own: Score,
+        output: NDArray[Any],
+        case: Case,
+        reference: Reference,
+        subject: Subject,
+        backend: Backend,
+        turn: int,
+    ) -> Score:
+        """The score of a case after another way to the same result was tried too."""
+        spec = reference.spec
+        arrays = dict(reference.arrays)
+        relation = relations.chosen(spec, case, arrays, reference.is_unary, turn)
+        if relation is None:
+            return own
+        program = calls_of(spec, subject, backend)[subject.implementation]
+        assert program is not None
+
+        def call(piece: relations.Piece) -> Outcome:
+            names, shape = {**piece.dims, **case.params}, spec.output_shape(piece.dims, case.params)
+            given = (piece.arrays, piece.layouts, names, case.format, shape)
+            return perform(backend, subject, program, *given, repeat=False)
+
+        note(str(subject))
+        outcome = relations.assemble(relation, output, call)
+        note("")
+        is_same = outcome.output is not None and same_bits(outcome.output, output)
+        other = own if is_same else score(outcome, reference)
+        return relations.decide(own, other, relation, is_same)
 
     def _perform(
         self,

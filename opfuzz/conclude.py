@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -16,6 +17,7 @@ from opfuzz.expr import Program
 from opfuzz.generate import inputs
 from opfuzz.layout import View, memory
 from opfuzz.rank import Finding
+from opfuzz.relations import Piece, relations
 from opfuzz.report import markdown
 from opfuzz.reproducer import Subject as Reproduced
 from opfuzz.reproducer import reproducer
@@ -68,18 +70,35 @@ def conclude(
 
 def _write(finding: Finding, spec: OpSpec, plan: Plan, backends: Mapping[str, Backend], folder: Path) -> None:
     case = plan.case(finding.op, finding.format, finding.number)
-    arrays = inputs(spec, case)
+    shown = _shown(finding, spec, case)
     buffers, views = {}, {}
-    for name, array in arrays.items():
-        buffers[name], views[name] = memory(array, case.layouts[name])
-    text = _reproducer(finding, spec, case, backends, views)
+    for name, array in shown.arrays.items():
+        buffers[name], views[name] = memory(array, shown.layouts[name])
+    text = _reproducer(finding, spec, case, shown, backends, views)
     write_finding(finding, case, buffers, text, folder)
+
+
+def _shown(finding: Finding, spec: OpSpec, case: Case) -> Piece:
+    """The call that shows a finding: the case's own, or the one of its relation that made the element at fault."""
+    arrays = inputs(spec, case)
+    own = Piece(case.dims, arrays, case.layouts)
+    mark = finding.witness.mark if finding.witness else None
+    if mark is None or "but not" in finding.reason:  # which is a fault of the case's own call
+        return own
+    shape = spec.output_shape(case.dims, case.params)
+    for relation in relations(spec, case, arrays, is_elementwise=spec.single_input):
+        if relation.name == finding.relation and not relation.is_repeat:
+            for piece in relation.pieces:
+                if piece.locate(mark.index, shape, spec.output_shape(piece.dims, case.params)) is not None:
+                    return piece
+    return own
 
 
 def _reproducer(
     finding: Finding,
     spec: OpSpec,
     case: Case,
+    shown: Piece,
     backends: Mapping[str, Backend],
     views: Mapping[str, tuple[View, ...]],
 ) -> str:
@@ -87,6 +106,11 @@ def _reproducer(
     backend = backends[subject.backend]
     program: Program = spec.calls[backend.dialect][subject.implementation]
     functions = backend.functions()
+    shape = spec.output_shape(shown.dims, case.params)
+    mark = finding.witness.mark if finding.witness else None
+    if mark is not None:
+        index = shown.locate(mark.index, spec.output_shape(case.dims, case.params), shape)
+        mark = replace(mark, index=mark.index if index is None else index)
     return reproducer(
         title=f"{finding.op} on {finding.subject} in {finding.format}: {finding.verdict}, {finding.reason}",
         subject=Reproduced(
@@ -99,10 +123,10 @@ def _reproducer(
         ),
         call=program.text,
         format=finding.format,
-        shape=spec.output_shape(case.dims, case.params),
-        numbers={**case.dims, **case.params},
+        shape=shape,
+        numbers={**shown.dims, **case.params},
         views=views,
-        mark=finding.witness.mark if finding.witness else None,
+        mark=mark,
         repeated=finding.verdict == "unstable",
         hangs=finding.verdict == "timeout",
     )

@@ -13,17 +13,17 @@ import numpy as np
 from opfuzz import python_file
 from opfuzz.backends import discover, perform, resolve
 from opfuzz.campaign import calls_of, load_specs
-from opfuzz.conclude import versions
+from opfuzz.conclude import machine, versions
 from opfuzz.errors import OpfuzzError
 from opfuzz.execute import Casualty, pool
 from opfuzz.floats import FORMATS
 from opfuzz.localize import precision
 from opfuzz.localize.decoder_files import load_decoder
 from opfuzz.localize.dispatch import Array, Call, Compute
-from opfuzz.localize.drift import Drift, drift
-from opfuzz.localize.judging import best_first, frames_of, judge, pairs_of, promising_pairs
+from opfuzz.localize.drift import UNKNOWN, Drift, drift
+from opfuzz.localize.judging import best_first, frames_of, judge, pairs_of, promising_pairs, residual_of
 from opfuzz.localize.model import Model, user_model
-from opfuzz.localize.observed import Observed, with_figures
+from opfuzz.localize.observed import Observed, factor, with_figures
 from opfuzz.localize.planting import Setup, Variant, of_ops
 from opfuzz.localize.result import Attribution, CallError, Localization, Tried
 from opfuzz.localize.verdict import sentences
@@ -36,6 +36,7 @@ BUNDLED = "decoder"
 FORMAT = "float32"
 EXAMINED = 24  # calls of an op that are judged against the exact value: 12 ms each, where the op itself takes 0.2
 PAIRS = 40  # run on request, after all have been ranked by their sum
+REPEATED = 1e-3  # standard deviations between two runs on one subject; adding in any order stays far below
 PATIENCE = 3600.0  # seconds for one pass through the network
 
 
@@ -242,12 +243,11 @@ def localize(
     """
     started = time.monotonic()
     bench = Bench(plan)
+    _check(bench, plan)
     survey = bench.survey()
     whole = observed(survey.output)
     cut = partial(frames_of, frames=plan.frames)
     base = cut(survey.output)
-    if not base.size:
-        raise OpfuzzError(f"--frames {plan.frames}: the output's last axis has {survey.output.shape[-1]} places")
     seen = whole and with_figures(replace(whole, tensor=None if whole.tensor is None else cut(whole.tensor)), base)
     ops = bench.ops
     other, recorded = bench.perform(Task(on_b=frozenset(ops)))
@@ -256,6 +256,8 @@ def localize(
     team = Team(bench, watch)
     outputs = [cut(output) for output in team.outputs(tasks)]
     alone, without, planted = outputs[: len(ops)], outputs[len(ops) : 2 * len(ops)], outputs[2 * len(ops) :]
+    if any(output.shape != base.shape for output in (cut(other), *alone, *without)):
+        raise OpfuzzError(f"{plan.model}: the output has another shape on {plan.b}: there is nothing to compare")
     total = drift(base, cut(other))
     attribution = _attribution(ops, survey, base, alone, without, seen)
     unit = float(base.std(dtype=np.float64))
@@ -265,7 +267,7 @@ def localize(
     variants = best_first(tried)
     residual = None
     if seen is not None and seen.tensor is not None:
-        residual = drift(seen.tensor, base).rms / float(seen.tensor.std(dtype=np.float64))
+        residual = residual_of(base, seen.tensor)
     return Localization(
         model=bench.model.name,
         described=bench.model.described,
@@ -283,12 +285,53 @@ def localize(
         variants=tuple(variants),
         pairs=tuple(pairs),
         verdict=sentences(total, plan.b, attribution, variants, pairs, seen, residual, rounding),
+        machine=machine(),
         seconds=round(time.monotonic() - started, 3),
+        axes=bench.model.axes,
+        errors=_errors(base, cut(other), seen, variants, {v.title: out for v, out in zip(tried, planted, strict=True)}),
     )
 
 
+def _errors(
+    base: Array, other: Array, observed: Observed | None, variants: Sequence[Tried], planted: Mapping[str, Array]
+) -> dict[str, Array]:
+    """Differences of outputs worth a picture: what rounding does, what was observed, what the best variant leaves."""
+    found = {"b against a": other - base}
+    if observed is not None and observed.tensor is not None:
+        found["observed against a"] = observed.tensor - base
+        if variants and variants[0].residual is not None:
+            title = variants[0].title
+            found[f"observed against a with {title}"] = observed.tensor - planted[title]
+    return found
+
+
+def _check(bench: Bench, plan: Plan) -> None:
+    output = bench.base
+    if not bench.calls:
+        raise OpfuzzError(f"{plan.model}: the pipeline calls no op through `run`, so there is nothing to compare")
+    if not output.size:
+        raise OpfuzzError(f"{plan.model}: the output has the shape {list(output.shape)}: nothing is in it")
+    places = output.shape[-1] if output.ndim else 0
+    if plan.frames is not None and plan.frames[1] > places:
+        named = f"--frames {plan.frames[0]}:{plan.frames[1]}"
+        raise OpfuzzError(f"{named}: the last axis of the output, of shape {list(output.shape)}, has {places} places")
+    if not np.isfinite(output).all():
+        bad = np.count_nonzero(~np.isfinite(output))
+        raise OpfuzzError(f"{plan.model}: {bad} of {output.size} values of the output are NaN or infinite on {plan.a}")
+    again, _ = bench.perform(Task())
+    if again.shape != output.shape or (apart := drift(output, again)).rms > REPEATED * apart.std_a:
+        raise OpfuzzError(
+            f"{plan.model}: a second run gives another output; a pipeline changes no tensor in place that it was "
+            "given, and draws no random numbers: that is for example(seed)"
+        )
+
+
 def _per_step(ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> dict[str, Drift]:
-    return {name: drift(array, theirs[name]) for name, array in ours.items() if array.size}
+    def both(name: str, array: Array) -> Drift:
+        is_alike = name in theirs and theirs[name].shape == array.shape
+        return drift(array, theirs[name]) if is_alike else UNKNOWN
+
+    return {name: both(name, array) for name, array in ours.items() if array.size}
 
 
 def _attribution(
@@ -303,23 +346,9 @@ def _attribution(
     for op, output, rest in zip(ops, alone, without, strict=True):
         own = [call.relative for call in survey.calls if call.op == op]
         only = drift(base, output)
-        found.append(
-            Attribution(op, len(own), max(own), survey.excess[op], only, drift(base, rest), _needed(only, observed))
-        )
+        needed = None if observed is None else factor(observed, only)
+        found.append(Attribution(op, len(own), max(own), survey.excess[op], only, drift(base, rest), needed))
     return sorted(found, key=lambda row: -row.only.rms)
-
-
-def _needed(only: Drift, observed: Observed | None) -> float | None:
-    """How many times larger the drift would have to be: small errors go through a network in proportion."""
-    if observed is None or not only.rms:
-        return None
-    size = observed.rms
-    if size is not None:
-        return size / only.rms
-    name = next(name for name in ("mae", "median", "max", "corr") if name in observed.figures)
-    if name == "corr":
-        return float(np.sqrt(2 * (1 - observed.figures["corr"])) * only.std_a / only.rms)
-    return observed.figures[name] / getattr(only, name) if getattr(only, name) else None
 
 
 def _pairs(
@@ -328,7 +357,8 @@ def _pairs(
     def may_pair(i: int, j: int) -> bool:  # two readings of one place do not stand together
         return bench.variants[i].place != bench.variants[j].place
 
-    changes = [output - base for output in planted]
+    nothing = np.zeros_like(base)
+    changes = [output - base if output.shape == base.shape else nothing for output in planted]
     chosen = promising_pairs(changes, base, observed, PAIRS, may_pair)
     outputs = team.outputs([Task(planted=pair) for pair in chosen])
     cut = [frames_of(output, bench.plan.frames) for output in outputs]

@@ -36,7 +36,8 @@ def load(path: Path, role: str) -> ModuleType:
 
 def place(path: Path, error: BaseException) -> str:
     """`pair.py:12`: the last line of the file that an exception came through, or only the file."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]
     return f"{path}:{lines[-1]}" if lines else str(path)
 
 

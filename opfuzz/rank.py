@@ -13,7 +13,7 @@ from typing import Any
 from opfuzz.floats import FLOAT32, FORMATS
 from opfuzz.metrics.conditioned import effective_bits
 from opfuzz.metrics.ulp import percentile
-from opfuzz.records import CLEAN, FAULT, SEVERITIES, SEVERITY, UNEXPLAINED, VERDICTS, Judged, Result, Witness
+from opfuzz.records import CLEAN, FAULT, SEVERITIES, SEVERITY, UNEXPLAINED, VERDICTS, Judged, Result, Score, Witness
 
 UNRESOLVED_SHARE = 0.001
 ILL_CONDITIONED_SHARE = 0.95
@@ -72,7 +72,7 @@ class Row:
     finding: str | None
 
 
-Shown = tuple[tuple[Any, ...], int, str, str, Witness | None]  # sort key, number, case, reason, witness
+Shown = tuple[tuple[Any, ...], int, str, str, str, Witness | None]  # sort key, number, case, reason, relation, witness
 
 
 @dataclass
@@ -80,7 +80,7 @@ class Explained:
     """The cases of one verdict that have one explanation: how many, and the simplest."""
 
     count: int = 0
-    simplest: Shown = ((), 0, "", "", None)
+    simplest: Shown = ((), 0, "", "", "", None)
 
     def add(self, candidate: Shown) -> None:
         """Take in one case."""
@@ -131,7 +131,8 @@ class Tally:
         if SEVERITY[score.verdict] != CLEAN:
             place = _cause(score.verdict, score.reason)
             explained = self.explanations.setdefault(score.verdict, {}).setdefault(place, Explained())
-            explained.add((result.sort_key, result.number, result.case, score.reason, judged.deciding))
+            relation = _relation(score)
+            explained.add((result.sort_key, result.number, result.case, score.reason, relation, judged.deciding))
 
     def leading(self, verdict: str) -> tuple[Explained, str] | None:
         """The explanation of most cases of a verdict, and its words; None if no case has the verdict."""
@@ -195,32 +196,32 @@ class Tally:
             unresolved=self.unresolved / max(self.elements, 1),
             flushed=self.flushed,
             witness=self.worst[2],
-            finding=self._finding_id(verdict) if known and verdict != "unsupported" else None,
+            finding=self._finding_id(verdict, known[0]) if known and verdict != "unsupported" else None,
         )
 
     def findings(self) -> list[Finding]:
         """One for each verdict that is not clean, with the simplest case that has it."""
         return [
             Finding(
-                id=self._finding_id(verdict),
+                id=self._finding_id(verdict, found[0]),
                 op=self.op,
                 subject=self.subject,
                 format=self.format,
                 verdict=verdict,
                 severity=SEVERITY[verdict],
-                relation=_relation(verdict),
+                relation=found[0].simplest[4],
                 reason=found[1],
                 cases=self.verdicts[verdict],
                 number=found[0].simplest[1],
                 case=found[0].simplest[2],
-                witness=found[0].simplest[4],
+                witness=found[0].simplest[5],
             )
             for verdict in self.explanations
             if verdict != "unsupported" and (found := self.leading(verdict)) is not None
         ]
 
-    def _finding_id(self, verdict: str) -> str:
-        text = "\0".join((self.op, self.subject, self.format, verdict, _relation(verdict)))
+    def _finding_id(self, verdict: str, leader: Explained) -> str:
+        text = "\0".join((self.op, self.subject, self.format, verdict, leader.simplest[4]))
         return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
@@ -231,8 +232,8 @@ def _cause(verdict: str, reason: str) -> str:
     return reason if verdict in EXPLAINED else ""
 
 
-def _relation(verdict: str) -> str:
-    return "repeated call" if verdict == "unstable" else "reference"
+def _relation(score: Score) -> str:
+    return score.relation or ("repeated call" if score.verdict == "unstable" else "reference")
 
 
 class Ranking:

@@ -64,6 +64,7 @@ class Score:
 
     verdict: str
     reason: str  # in words: what explains it, or what is wrong
+    relation: str = ""  # the other way to the same result that showed it; "": the call itself
     ulp: float = 0.0  # over normal exact results
     conditioned: float = 0.0  # 1 means: what one rounding of the inputs would do
     excess: float = 0.0  # under wide; the limit is EXCESS_LIMIT

@@ -46,20 +46,20 @@ class Run:
     profile: str | None = None  # name of the one around which cases were drawn
 
 
-def new_folder(reports: Path, now: datetime, seed: int) -> Path:
-    """A folder of its own for a run, `20260131-142530-s0`; a second run in the same second gets a suffix.
+def new_folder(reports: Path, now: datetime, name: str) -> Path:
+    """A folder of its own, `20260131-142530-s0` for the name `s0`; a second one in the same second gets a suffix.
 
     Raises OpfuzzError if it cannot be made.
     """
-    stem = f"{now:%Y%m%d-%H%M%S}-s{seed}"
+    stem = f"{now:%Y%m%d-%H%M%S}-{name}"
     try:
         reports.mkdir(parents=True, exist_ok=True)
-        for name in _names(stem):
+        for numbered in _names(stem):
             try:
-                (reports / name).mkdir()
+                (reports / numbered).mkdir()
             except FileExistsError:
                 continue
-            return reports / name
+            return reports / numbered
     except OSError as error:
         raise OpfuzzError(
             f"{reports}: cannot write reports here: {error.strerror}; choose a folder with --out"

@@ -64,7 +64,7 @@ def test_an_abort_costs_one_case(tmp_path):
     honest = rows["square", "numpy:cpu", "float32"]
     assert honest.severity == "clean"
     # The case that killed the worker is the simplest that does, and can be looked at.
-    folder = new_folder(tmp_path / "reports", datetime.now(UTC), 0)
+    folder = new_folder(tmp_path / "reports", datetime.now(UTC), "s0")
     result = conclude(plan, progress, discover([path]), folder, datetime.now(UTC), (), "ulp")
     (finding,) = result.findings
     case = json.loads((folder / "findings" / finding.id / "case.json").read_text())
@@ -82,7 +82,7 @@ def test_a_hang_costs_one_case(tmp_path, monkeypatch):
     assert time.monotonic() - started < 6, "after two, the subject is spared"
     assert (row.verdict, row.reason) == ("timeout", "no result after 0.5 s")
     assert row.verdicts["exact"] > 1
-    folder = new_folder(tmp_path, datetime.now(UTC), 0)
+    folder = new_folder(tmp_path, datetime.now(UTC), "s0")
     conclude(plan, progress, discover(plan.plugins), folder, datetime.now(UTC), (), "ulp")
     (script,) = folder.glob("findings/*/repro.py")
     assert "HANGS, SECONDS = True, " in script.read_text()

@@ -95,7 +95,7 @@ def test_summary_names_the_folders_of_findings(odd_run, tmp_path):
 
 def test_every_run_has_a_folder_of_its_own(tmp_path):
     reports = tmp_path / "new" / "reports"
-    names = [new_folder(reports, NOW, 5).name for _ in range(3)]
+    names = [new_folder(reports, NOW, "s5").name for _ in range(3)]
     assert names == ["20260131-142530-s5", "20260131-142530-s5-2", "20260131-142530-s5-3"]
     assert sorted(os.listdir(reports)) == names
 
@@ -105,7 +105,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(reports, tmp_path):
     (tmp_path / "file").write_text("")
     path = tmp_path / reports if not reports.startswith("/") else Path(reports)
     with pytest.raises(OpfuzzError) as caught:
-        new_folder(path, NOW, 0)
+        new_folder(path, NOW, "s0")
     assert str(caught.value).startswith(f"{path}: cannot write reports here: ")
     assert str(caught.value).endswith("; choose a folder with --out")
     assert "\n" not in str(caught.value)

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from opfuzz.cli import backends, check, diff, localize, profile, run, trace
+from opfuzz.cli import backends, check, diff, localize, profile, run, selftest, trace
 from opfuzz.cli.group import INTERNAL, INTERRUPTED, USAGE, cli
 from opfuzz.errors import OpfuzzError
 from opfuzz.report.text import plain
@@ -21,6 +21,7 @@ COMMANDS = (
     check.check,
     check.schema,
     backends.backends_command,
+    selftest.selftest_command,
 )
 for command in COMMANDS:
     cli.add_command(command)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -16,9 +17,11 @@ from opfuzz.errors import OpfuzzError
 from opfuzz.localization import Plan, localize
 from opfuzz.localize.dispatch import Array
 from opfuzz.localize.observed import Observed, read_figures, read_tensor
-from opfuzz.localize.result import to_json
-from opfuzz.report import localization_text
+from opfuzz.localize.result import Localization, to_json
+from opfuzz.report import localization_markdown, localization_text, pictures
 from opfuzz.report.progress import Counted
+from opfuzz.report.text import plain
+from opfuzz.store import new_folder, write_text
 
 
 def frames_of(text: str) -> tuple[int, int]:
@@ -51,6 +54,7 @@ def model_options(function: click.decorators.FC) -> click.decorators.FC:
 @click.option("--frames", type=frames_of, metavar="A:B", help="Places of the output's last axis that count.")
 @click.option("--pairs", is_flag=True, help="Also plant two variants at once, the most promising pairs first.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes; default: the number of cores.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("reports"), help="Folder for reports.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 @model_options
 @plugin_option
@@ -62,6 +66,7 @@ def localize_command(
     frames: tuple[int, int] | None,
     pairs: bool,
     jobs: int | None,
+    out: Path,
     as_json: bool,
     weights: Path | None,
     config: Path | None,
@@ -93,10 +98,29 @@ def localize_command(
         jobs=jobs or os.cpu_count() or 1,
         pairs=pairs,
     )
-    with Counted("passes through the network") as counted:
-        found = localize(plan, _reader(observed), counted.watch)
-    click.echo(json.dumps(to_json(found), allow_nan=False) if as_json else localization_text.render(found), nl=as_json)
+    reader = _reader(observed)
+    folder = new_folder(out, datetime.now().astimezone(), re.sub(r"[^\w.-]", "_", Path(model).stem))
+    try:
+        with Counted("passes through the network") as counted:
+            found = localize(plan, reader, counted.watch)
+    except BaseException:
+        folder.rmdir()  # nothing is in it yet
+        raise
+    _write(found, folder)
+    if as_json:
+        click.echo(json.dumps({**to_json(found), "path": str(folder)}, allow_nan=False))
+    else:
+        click.echo(f"{localization_text.render(found)}\n{plain(str(folder / 'report.md'))}")
     return 0
+
+
+def _write(found: Localization, folder: Path) -> None:
+    """The JSON first: it is the truth. Pictures and report are made from the same record."""
+    write_text(folder / "localization.json", json.dumps(to_json(found), indent=1, allow_nan=False) + "\n")
+    drawn = pictures.draw(found)
+    for name, picture in drawn.items():
+        write_text(folder / name, picture)
+    write_text(folder / "report.md", localization_markdown.render(found, drawn.keys()))
 
 
 def _reader(text: str | None) -> Callable[[Array], Observed | None]:

@@ -106,7 +106,7 @@ def run_command(
     if not plan.pairs():
         raise OpfuzzError(f"no op in the specs has a format of {', '.join(plan.formats)}")
     started = datetime.now().astimezone()
-    folder = new_folder(out, started, seed)
+    folder = new_folder(out, started, f"s{seed}")
     try:
         with Watcher(plan) as watcher:
             for name, reason in absences(backends).items() if as_json else ():  # else the report says so

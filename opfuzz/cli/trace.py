@@ -12,7 +12,8 @@ from pathlib import Path
 import click
 
 from opfuzz.cli.group import FINDINGS
-from opfuzz.localize.trace import trace
+from opfuzz.errors import OpfuzzError
+from opfuzz.localize.trace import UNCOMPARED, trace
 from opfuzz.localize.trace_case import document, write
 from opfuzz.localize.trace_pair import read_models
 from opfuzz.report.trace_text import render
@@ -49,4 +50,7 @@ def trace_command(pair: Path, mapping: Path | None, whole: bool, as_json: bool, 
     else:
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         click.echo(render(found, folder, whole, colour), nl=False)
+    whole_model = next(m for m in found.modules if not m.name_a)
+    if not found.guilty and whole_model.verdict == UNCOMPARED:
+        raise OpfuzzError(f"{pair}: the models could not be compared: {whole_model.what}")
     return FINDINGS if found.guilty else 0

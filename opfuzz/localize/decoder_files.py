@@ -11,9 +11,10 @@ import numpy as np
 from opfuzz.errors import OpfuzzError
 from opfuzz.localize.decoder import Array, Config, Decoder
 from opfuzz.localize.model import Model, Named
+from opfuzz.localize.reading import Decode
 from opfuzz.localize.tensors import open_tensors
 from opfuzz.localize.weight_readings import readings
-from opfuzz.localize.wiring import Decode, variants
+from opfuzz.localize.wiring import variants
 
 LANDMARK = "time_mlp.linear_1.weight"  # every decoder has it, under whatever prefix
 INPUTS = ("mu", "spks", "cond", "noise", "mask")
@@ -47,6 +48,7 @@ def load_decoder(weights: Path | None, config: Path | None, inputs: Path | None,
         variants=(*variants(settings), *readings(tensors, seed)),
         described=f"{count / 1e6:.3g} M parameters, {given['mu'].shape[2]} frames, {settings.steps} steps, {origin}, "
         + (f"inputs of {inputs}" if inputs else f"random inputs of seed {seed}"),
+        axes=("mel channel", "frame"),
     )
 
 
@@ -96,8 +98,8 @@ def read_config(path: Path, weights: Mapping[str, Array]) -> Config:
 
     def number(key: str, default: float, low: float) -> float:
         value = content.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= low:
-            raise OpfuzzError(f"{path}: '{key}' is {value!r:.40}; it is a number of {low:g} or more")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < 1e6:
+            raise OpfuzzError(f"{path}: '{key}' is {value!r:.40}; it is a number from {low:g} to a million")
         return value
 
     schedule = content.get("t_scheduler", "cosine")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -33,16 +34,12 @@ class Call:
     dims: Mapping[str, int]
     params: Mapping[str, Value]
     arrays: Mapping[str, Array] = field(repr=False)  # in the shapes of the spec
+    shape: tuple[int, ...]  # of the output, as the spec has it
 
     @property
     def op(self) -> str:
         """Name of the spec."""
         return self.spec.op
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of the output, as the spec has it."""
-        return self.spec.output_shape(self.dims, self.params)
 
 
 Compute = Callable[[Call], Array]
@@ -75,7 +72,11 @@ class Dispatcher:
 
     def record(self, name: str, array: Array) -> None:
         """Keep a tensor on the way, such as the state after a step, under a name of its own."""
-        self.recorded[name] = array
+        if name in self.recorded:
+            raise OpfuzzError(f"run.record: there is a tensor '{name}' already; give each a name of its own")
+        if np.asarray(array).dtype.kind not in "fiub":
+            raise OpfuzzError(f"run.record: '{name}' is a {type(array).__name__}, not an array of numbers")
+        self.recorded[name] = np.array(array)  # a copy: what a pipeline does to it afterwards is no part of it
 
 
 def _bind(
@@ -95,8 +96,8 @@ def _bind(
         lead = own if lead is None else lead
         if own is not None and own != lead:
             raise OpfuzzError(f"{place}: its inputs have batches {list(lead or ())} and {list(own)}")
-    params = {param.name: given.get(param.name, param.default) for param in spec.params}
-    dims = {dim.name: given[dim.name] for dim in spec.dims if dim.name in given}
+    params = {param.name: _plain(given.get(param.name, param.default)) for param in spec.params}
+    dims = {dim.name: _plain(given[dim.name]) for dim in spec.dims if dim.name in given}
     for item in spec.inputs:
         for axis, size in zip(item.shape, arrays[item.name].shape, strict=True):
             if axis.text in sizes and dims.setdefault(axis.text, size) != size:
@@ -105,11 +106,25 @@ def _bind(
         if dim.name not in dims:
             raise OpfuzzError(f"{place}: no input tells the size {dim.name}; give it by name")
     shapes = {name: array.shape for name, array in arrays.items()}
-    if not spec.allows(dims, params) or spec.shapes(dims, params) != shapes:
+    shape = _output_shape(spec, tuple(dims.items()), tuple(params.items()), tuple(shapes.items()))
+    if shape is None:
         numbers = ", ".join(f"{name} = {value}" for name, value in {**dims, **params}.items())
         found = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
         raise OpfuzzError(f"{place}: inputs {found} do not fit the spec {spec.path} with {numbers}")
-    return Call(number, spec, role, at, dims, params, arrays), lead
+    return Call(number, spec, role, at, dims, params, arrays, shape), lead
+
+
+@lru_cache(maxsize=4096)  # a network makes the same few calls thousands of times
+def _output_shape(
+    spec: OpSpec,
+    dims: tuple[tuple[str, int], ...],
+    params: tuple[tuple[str, Value], ...],
+    shapes: tuple[tuple[str, tuple[int, ...]], ...],
+) -> tuple[int, ...] | None:
+    """Shape of the output; None if the inputs do not fit the spec."""
+    if not spec.allows(dict(dims), dict(params)) or spec.shapes(dict(dims), dict(params)) != dict(shapes):
+        return None
+    return spec.output_shape(dict(dims), dict(params))
 
 
 def _fit(spec: OpSpec, item: Input, array: Array, place: str) -> tuple[Array, tuple[int, ...] | None]:
@@ -124,7 +139,13 @@ def _fit(spec: OpSpec, item: Input, array: Array, place: str) -> tuple[Array, tu
             array = array.reshape(prod(lead), *array.shape[len(lead) :])
     if array.ndim != rank:
         raise OpfuzzError(f"{place}: '{item.name}' has the shape {list(array.shape)}, the spec says {rank} axes")
+    if item.kind == "float" and array.dtype != np.float32:
+        raise OpfuzzError(f"{place}: '{item.name}' is {array.dtype}; a pipeline computes in float32")
     return np.ascontiguousarray(array), lead
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _batch_of(spec: OpSpec, name: str) -> bool:

@@ -29,7 +29,7 @@ def judge(variant: Variant, output: Array, base: Array, observed: Observed | Non
     corr = residual = near = None
     if observed is not None and observed.tensor is not None:
         there = observed.tensor
-        residual = _relative(output, there)
+        residual = residual_of(output, there)
         corr = drift(there.astype(np.float64) - base, output.astype(np.float64) - base).corr
     elif observed is not None:
         near = distance(observed, found)
@@ -43,7 +43,8 @@ def is_match(residual: float, rounding: float) -> bool:
     return residual <= MATCH * max(rounding, FLOOR)
 
 
-def _relative(output: Array, observed: Array) -> float:
+def residual_of(output: Array, observed: Array) -> float:
+    """Root mean square of what an output leaves unexplained, in standard deviations of what was observed."""
     unit = float(observed.std(dtype=np.float64))
     return drift(observed, output).rms / unit if unit else math.inf
 
@@ -53,10 +54,9 @@ def best_first(tried: Iterable[Tried]) -> list[Tried]:
 
     def key(one: Tried) -> tuple[float, float]:
         measure = one.residual if one.residual is not None else one.distance
-        size = one.drift.rms if math.isfinite(one.drift.rms) else 0.0
-        if measure is None:
-            return (0.0, -size)
-        return (measure if math.isfinite(measure) else math.inf, -size)
+        if not math.isfinite(one.drift.rms) or (measure is not None and not math.isfinite(measure)):
+            return (math.inf, 0.0)
+        return (measure or 0.0, -one.drift.rms)
 
     return sorted(tried, key=key)
 
@@ -96,7 +96,7 @@ def _rms(values: Array) -> float:
 
 def frames_of(array: Array, frames: tuple[int, int] | None) -> Array:
     """Places `frames` of the last axis, or all."""
-    return array if frames is None else array[..., frames[0] : frames[1]]
+    return array if frames is None or not array.ndim else array[..., frames[0] : frames[1]]
 
 
 def paired(a: Variant, b: Variant) -> Variant:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -36,6 +36,7 @@ def match(a: Sequence[Signature], b: Sequence[Signature], names: Mapping[str, st
     for key in (lambda s: s.name, _spoken):
         _pair_unique(found, a, b, key)
     _pair_by_suffix(found, a, b)
+    _pair_parents(found, a, b)
     # A lost bias changes what its whole ancestry holds, so each way of alignment asks for less than the one before.
     for signs in (
         lambda s: (s.parameters, s.output),
@@ -49,7 +50,8 @@ def match(a: Sequence[Signature], b: Sequence[Signature], names: Mapping[str, st
 def _mapped(a: Sequence[Signature], b: Sequence[Signature], names: Mapping[str, str]) -> dict[str, str]:
     known_b = {s.name for s in b}
     found: dict[str, str] = {}
-    for entry, target in sorted(names.items(), key=lambda item: len(item[0])):  # longer entries say more, so they win
+    # Longer entries say more, and so does one written out beside a pattern: the last one wins.
+    for entry, target in sorted(names.items(), key=lambda item: (len(item[0]), "*" not in item[0])):
         pattern = re.compile(re.escape(entry).replace(r"\*", r"([^.]*)") + r"(\..*)?")
         if target.count("*") != entry.count("*"):
             raise OpfuzzError(f"names: '{entry}' and '{target}' must hold equally many *")
@@ -114,6 +116,18 @@ def _pair_by_suffix(found: dict[str, str], a: Sequence[Signature], b: Sequence[S
             found[s] = t
 
 
+def _pair_parents(found: dict[str, str], a: Sequence[Signature], b: Sequence[Signature]) -> None:
+    """Pairs the parents of paired modules, by the votes of their children, up to the whole model."""
+    while True:
+        left_a, left_b = ({s.name for s in side} for side in _left(found, a, b))
+        votes = Counter((s.rpartition(".")[0], t.rpartition(".")[0]) for s, t in found.items() if s and t)
+        pairs = {(s, t): n for (s, t), n in votes.items() if s in left_a and t in left_b}
+        if not pairs:
+            return
+        s, t = max(pairs, key=lambda pair: pairs[pair])
+        found[s] = t
+
+
 def _common_end(first: str, second: str) -> int:
     """How many last words two names share, if one of them is a word and not a number."""
     length = 0
@@ -127,15 +141,31 @@ def _common_end(first: str, second: str) -> int:
 def _align(
     found: dict[str, str], a: Sequence[Signature], b: Sequence[Signature], signs: Callable[[Signature], Hashable]
 ) -> None:
-    """Pairs those that look alike, in the order in which they begin, inside ancestors that are paired."""
-    left_a, left_b = (
-        sorted((s for s in side if s.order is not None), key=lambda s: s.order or 0) for side in _left(found, a, b)
-    )
-    blocks = SequenceMatcher(None, [signs(s) for s in left_a], [signs(s) for s in left_b], autojunk=False)
-    for start_a, start_b, length in blocks.get_matching_blocks():
-        for s, t in zip(left_a[start_a : start_a + length], left_b[start_b : start_b + length], strict=True):
-            if _are_in_a_pair(s.name, t.name, found):
-                found[s.name] = t.name
+    """Pairs those inside one pair that look alike, in the order in which they begin; then what is inside those."""
+    is_growing = True
+    while is_growing:
+        is_growing = False
+        inside: dict[tuple[str, str], tuple[list[Signature], list[Signature]]] = {
+            pair: ([], []) for pair in found.items()
+        }
+        left_a, left_b = _left(found, a, b)
+        back = {other: name for name, other in found.items()}
+        for s in left_a:
+            above = _ancestor(s.name, found)
+            inside[above, found[above]][0].append(s)
+        for t in left_b:
+            above = _ancestor(t.name, back)
+            inside[back[above], above][1].append(t)
+        for ours, theirs in inside.values():
+            first, second = (
+                sorted((s for s in side if s.order is not None), key=lambda s: s.order or 0) for side in (ours, theirs)
+            )
+            blocks = SequenceMatcher(None, [signs(s) for s in first], [signs(s) for s in second], autojunk=False)
+            for start_a, start_b, length in blocks.get_matching_blocks():
+                for s, t in zip(first[start_a:], second[start_b : start_b + length], strict=False):
+                    if _are_in_a_pair(s.name, t.name, found):  # not if the block has paired what is around one of them
+                        found[s.name] = t.name
+                        is_growing = True
 
 
 def _are_in_a_pair(name_a: str, name_b: str, found: Mapping[str, str]) -> bool:
@@ -143,7 +173,7 @@ def _are_in_a_pair(name_a: str, name_b: str, found: Mapping[str, str]) -> bool:
     return found[_ancestor(name_a, found)] == _ancestor(name_b, set(found.values()))
 
 
-def _ancestor(name: str, known: Mapping[str, str] | set[str]) -> str:
+def _ancestor(name: str, known: Collection[str]) -> str:
     """The nearest module above that is in `known`; the whole model is above all."""
     while name:
         name = name.rpartition(".")[0]

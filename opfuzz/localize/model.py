@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 
 from opfuzz import python_file
 from opfuzz.errors import OpfuzzError, did_you_mean
-from opfuzz.localize.planting import Pipeline, Tensors, Variant
+from opfuzz.localize.dispatch import Array, Dispatcher
+from opfuzz.localize.planting import Pipeline, Setup, Tensors, Variant
 from opfuzz.localize.tensors import open_tensors
 
 
@@ -27,6 +29,7 @@ class Model:
     inputs: Tensors
     variants: tuple[Variant, ...] = ()
     described: str = ""  # in words, for reports: how large, with whose weights
+    axes: tuple[str, str] = ("all other axes", "last axis")  # of the output, in words
 
 
 class Named(dict[str, NDArray[Any]]):
@@ -59,14 +62,67 @@ def user_model(module: ModuleType, path: Path, weights: Path | None, inputs: Pat
     if weights is None or inputs is None:
         drawn = _example(module, path, seed)
     variants = getattr(module, "VARIANTS", ())
+    if not isinstance(variants, list | tuple):
+        raise OpfuzzError(f"{path}: VARIANTS is a {type(variants).__name__}; it must be a list of Variant objects")
     for variant in variants:
         if not isinstance(variant, Variant):
             raise OpfuzzError(f"{path}: VARIANTS holds a {type(variant).__name__}; it must hold Variant objects")
-    held = Named(_all(weights), str(weights)) if weights else Named(drawn[0], f"{path}: weights of example({seed})")
-    given = Named(_all(inputs), str(inputs)) if inputs else Named(drawn[1], f"{path}: inputs of example({seed})")
+        if not all(isinstance(text, str) for text in (variant.name, variant.place, variant.note)):
+            raise OpfuzzError(f"{path}: VARIANTS: name, place and note of {variant.name!r:.40} must be text")
+    held = Named(_all(weights), str(weights)) if weights else Named(drawn[0], f"weights of example({seed})")
+    given = Named(_all(inputs), str(inputs)) if inputs else Named(drawn[1], f"inputs of example({seed})")
     count = sum(weight.size for weight in held.values())
     origin = f"weights of {weights}" if weights else f"its example of seed {seed}"
-    return Model(path.stem, pipeline, held, given, tuple(variants), f"{count / 1e6:.3g} M parameters, {origin}")
+    return Model(
+        name=path.stem,
+        pipeline=_guarded(pipeline, path, "pipeline"),
+        weights=held,
+        inputs=given,
+        variants=tuple(_guarded_variant(variant, path) for variant in variants),
+        described=f"{count / 1e6:.3g} M parameters, {origin}",
+    )
+
+
+def _guarded(pipeline: Pipeline, path: Path, what: str) -> Pipeline:
+    """The pipeline, with whatever is raised in it and whatever else it returns as a mistake in the user's file.
+
+    It takes more arguments by name, so that a variant can give the pipeline others than its defaults.
+    """
+
+    def run(dispatcher: Dispatcher, weights: Tensors, inputs: Tensors, **changed: Any) -> Array:
+        try:
+            output = pipeline(dispatcher, weights, inputs, **changed)
+        except (Exception, SystemExit) as error:
+            raise _blamed(error, path, what) from error
+        if not isinstance(output, np.ndarray) or output.dtype.kind != "f":
+            kind = f"an array of {output.dtype}" if isinstance(output, np.ndarray) else f"a {type(output).__name__}"
+            raise OpfuzzError(f"{path}: {what} returns {kind}, not a NumPy array of floats")
+        return output
+
+    return run
+
+
+def _guarded_variant(variant: Variant, path: Path) -> Variant:
+    what = f"variant '{variant.title}'"
+
+    def plant(setup: Setup) -> Setup:
+        try:
+            planted = variant.plant(setup)
+        except (Exception, SystemExit) as error:
+            raise _blamed(error, path, what) from error
+        if not isinstance(planted, Setup):
+            raise OpfuzzError(f"{path}: {what} plants a {type(planted).__name__}; it must return a Setup")
+        return replace(planted, pipeline=_guarded(planted.pipeline, path, what))
+
+    return replace(variant, plant=plant)
+
+
+def _blamed(error: BaseException, path: Path, what: str) -> OpfuzzError:
+    """The error with the line of the user's file, unless it has one."""
+    place = python_file.place(path, error)
+    if not isinstance(error, OpfuzzError):
+        return OpfuzzError(f"{place}: {what} raised {python_file.said(error)}")
+    return error if re.match(rf"{re.escape(str(path))}:\d", str(error)) else OpfuzzError(f"{place}: {error}")
 
 
 def _example(module: ModuleType, path: Path, seed: int) -> tuple[Tensors, Tensors]:
@@ -74,12 +130,17 @@ def _example(module: ModuleType, path: Path, seed: int) -> tuple[Tensors, Tensor
     if not callable(example):
         raise OpfuzzError(f"{path}: it has no function example(seed); write one, or give --weights and --inputs")
     try:
-        weights, inputs = example(seed)
-    except (TypeError, ValueError) as error:
-        raise OpfuzzError(f"{python_file.place(path, error)}: example: {python_file.said(error)}") from error
+        given = example(seed)
+    except (Exception, SystemExit) as error:
+        raise _blamed(error, path, "example") from error
+    if not isinstance(given, tuple) or len(given) != 2 or not all(isinstance(tensors, Mapping) for tensors in given):
+        raise OpfuzzError(f"{path}: example must give two dicts of NumPy arrays, weights and inputs")
+    weights, inputs = given
     for name, tensor in [*weights.items(), *inputs.items()]:
-        if not isinstance(tensor, np.ndarray):
-            raise OpfuzzError(f"{path}: example gives '{name}' as a {type(tensor).__name__}, not a NumPy array")
+        if not isinstance(name, str) or not isinstance(tensor, np.ndarray):
+            raise OpfuzzError(
+                f"{path}: example gives {name!r:.40} as a {type(tensor).__name__}, not a NumPy array by name"
+            )
     return weights, inputs
 
 

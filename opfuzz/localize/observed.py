@@ -81,7 +81,9 @@ def distance(observed: Observed, drift: Drift) -> float:
     """How far a drift is from the observed figures: 0 is equal, 0.7 typically a factor of 2. Infinite for NaN."""
     if not math.isfinite(drift.rms) or drift.rms == 0:
         return math.inf
-    mine, theirs = _features(figures_of(drift), drift.std_a), _features(_completed(observed), drift.std_a)
+    known = _completed(observed)
+    own = {name: value for name, value in figures_of(drift).items() if name in known}
+    mine, theirs = _features(own, drift.std_a), _features(known, drift.std_a)
     apart = [mine[name] - theirs[name] for name in theirs if name in mine]
     return math.sqrt(sum(d * d for d in apart) / len(apart)) if apart else math.inf
 
@@ -92,7 +94,7 @@ def _completed(observed: Observed) -> dict[str, float]:
 
 def _features(figures: Mapping[str, float], std: float) -> dict[str, float]:
     """Size and shape of a drift; sizes in units of its own standard deviation, or of `std` where that is not known."""
-    unit = figures.get("std_a", std)
+    unit = figures.get("std_a", std) or 1.0  # a constant output has no unit of its own
     found: dict[str, float] = {}
     for name in ("mae", "median", "max"):
         if name in figures:
@@ -111,6 +113,24 @@ def _features(figures: Mapping[str, float], std: float) -> dict[str, float]:
         if "std_a" in figures and "std_b" in figures:
             found["spread"] = (figures["std_b"] - figures["std_a"]) / size
     return found
+
+
+def factor(observed: Observed, drift: Drift) -> float | None:
+    """How many times larger a drift would have to be; None if nothing tells.
+
+    Small errors go through a network in proportion. A correlation alone gives the size that it has where the spread
+    stays as it is: rms^2 = 2 (1 - corr) s_a^2.
+    """
+    if not drift.rms:
+        return None
+    if observed.rms is not None:
+        return observed.rms / drift.rms
+    for name in ("mae", "median", "max"):
+        own = getattr(drift, name)
+        if name in observed.figures and own:
+            return float(observed.figures[name] / own)
+    decorrelation = observed.decorrelation
+    return None if decorrelation is None else math.sqrt(2 * decorrelation) * drift.std_a / drift.rms
 
 
 def _log(value: float) -> float:

@@ -82,9 +82,11 @@ class Recorder:
         self._open.append((name, self._begun, arguments, inputs))
         self._begun += 1
 
-    def end(self, output: Any) -> None:
-        """The submodule begun last has returned."""
-        name, order, arguments, inputs = self._open.pop()
+    def end(self, name: str, output: Any) -> None:
+        """The submodule has returned. One begun after it that has not, raised what its caller caught."""
+        while self._open[-1][0] != name:
+            self._open.pop()
+        _, order, arguments, inputs = self._open.pop()
         self.calls.append(Call(name, order, arguments, inputs, self.split(output)[1]))
 
     def split(self, tree: Any) -> tuple[Any, tuple[Array, ...]]:

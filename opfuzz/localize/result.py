@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from opfuzz.localize.dispatch import Array
 from opfuzz.localize.drift import Drift
 
 
@@ -73,7 +74,10 @@ class Localization:
     variants: tuple[Tried, ...]  # best first
     pairs: tuple[Tried, ...]
     verdict: tuple[str, ...]  # sentences
+    machine: Mapping[str, str]
     seconds: float
+    axes: tuple[str, str]  # what the last two axes of the output are, in words
+    errors: Mapping[str, Array] = field(repr=False)  # differences of outputs, for pictures; not in the JSON
 
 
 def drift_json(drift: Drift) -> dict[str, Any]:
@@ -89,6 +93,7 @@ def to_json(found: Localization) -> dict[str, Any]:
         "a": found.a,
         "b": found.b,
         "versions": dict(found.versions),
+        "machine": dict(found.machine),
         "frames": found.frames,
         "drift": {
             **drift_json(found.drift),

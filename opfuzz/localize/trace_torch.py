@@ -42,7 +42,7 @@ class TorchModel(TracedModel):
         self._module = module.eval()
         # A module under two names has the first, and a weight's parametrization is no layer of the model.
         self._named = {n: m for n, m in module.named_modules() if "parametrizations" not in n.split(".")}
-        self._copies: dict[str, Any] = {}
+        self._copies: dict[str, Any] | None = None
         self._device = next(iter(module.parameters()), torch.empty(0)).device
 
     def parts(self) -> tuple[Part, ...]:
@@ -62,8 +62,8 @@ class TorchModel(TracedModel):
                 def before(module: Any, args: Any, kwargs: Any, name: str = name) -> None:
                     recorder.begin(name, args, kwargs)
 
-                def after(module: Any, args: Any, kwargs: Any, output: Any) -> None:
-                    recorder.end(output)
+                def after(module: Any, args: Any, kwargs: Any, output: Any, name: str = name) -> None:
+                    recorder.end(name, output)
 
                 hooks.append(module.register_forward_pre_hook(before, with_kwargs=True))
                 hooks.append(module.register_forward_hook(after, with_kwargs=True))
@@ -82,7 +82,8 @@ class TorchModel(TracedModel):
             args, kwargs = fill(arguments, [self._from_numpy(array, self._device) for array in inputs])
             with torch.no_grad():
                 return recorder.split(self._named[name](*args, **kwargs))[1]
-        if not self._copies:
+        if self._copies is None:
+            self._copies = {}  # a module that cannot be copied is not tried again
             double = copy.deepcopy(self._module).to("cpu", torch.float64)
             self._copies = {n: m for n, m in double.named_modules() if n in self._named}
         wide = [a.astype(np.float64) if _is_float(a) else a for a in inputs]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from opfuzz.localize.drift import Drift
 from opfuzz.localize.judging import is_match
-from opfuzz.localize.observed import Observed
+from opfuzz.localize.observed import Observed, factor
 from opfuzz.localize.result import Attribution, Tried
 
 TOO_SMALL = 1 / 3  # of the observed size: what makes less cannot be the whole of it
@@ -55,15 +55,12 @@ def _ranked(variants: Sequence[Tried]) -> str:
 
 
 def _rounding(drift: Drift, b: str, attribution: Sequence[Attribution], observed: Observed) -> str:
-    size = observed.rms
-    if size is None:
-        size = observed.figures.get("mae", 0.0) * drift.rms / drift.mae if drift.mae else 0.0
     corr = observed.decorrelation
     seen = f"1 - corr = {corr:.3g}" if corr is not None else f"{_size_of(observed)}"
-    if not drift.rms or not size:
+    growth = factor(observed, drift)
+    if growth is None:
         return f"Rounding: {b} gives the same bits as side A here; observed was {seen}."
-    factor = size / drift.rms
-    if factor * TOO_SMALL <= 1:
+    if growth * TOO_SMALL <= 1:
         return (
             f"Rounding may explain it: every op on {b} together gives 1 - corr = {drift.decorrelation:.2g}, "
             f"rms {drift.rms:.2g}; observed was {seen}."
@@ -73,7 +70,7 @@ def _rounding(drift: Drift, b: str, attribution: Sequence[Attribution], observed
     single = f"; {least.op}, the op that needs least, by {least.factor_needed:.2g}" if least else ""
     return (
         f"Rounding cannot explain it: every op on {b} together gives 1 - corr = {drift.decorrelation:.2g} and rms "
-        f"{drift.rms:.2g}, where {seen} was observed. All errors would have to grow by {factor:.2g}{single}."
+        f"{drift.rms:.2g}, where {seen} was observed. All errors would have to grow by {growth:.2g}{single}."
     )
 
 
@@ -85,13 +82,13 @@ def _size_of(observed: Observed) -> str:
 def _precision(variants: Sequence[Tried], observed: Observed) -> str:
     """What each lower precision gives at most."""
     words = []
-    size = observed.rms
     for name in LOWER:
         of_it = [v for v in variants if v.name == name or v.name.startswith(f"{name} ")]
         finite = [v for v in of_it if math.isfinite(v.drift.rms)]
         if finite:
             worst = max(finite, key=lambda v: v.drift.rms)
-            is_enough = size is not None and worst.drift.rms >= TOO_SMALL * size
+            growth = factor(observed, worst.drift)
+            is_enough = growth is not None and growth * TOO_SMALL <= 1
             words.append(f"{worst.name} {worst.drift.decorrelation:.2g}" + (" (not ruled out)" if is_enough else ""))
     return f"Lower precision, as 1 - corr: {', '.join(words)}." if words else ""
 
@@ -123,7 +120,7 @@ def _by_residual(variants: Sequence[Tried], rounding: float) -> str:
 def _by_figures(variants: Sequence[Tried]) -> str:
     near = [v for v in variants if v.distance is not None and math.isfinite(v.distance)][:SHOWN]
     if not near:
-        return "No variant was tried."
+        return "No variant changes the output." if variants else "No variant was tried."
     words = [f"{v.title}, figures off by a factor of {math.exp(v.distance or 0.0):.2f}" for v in near]
     return f"Nearest by the figures: {'; '.join(words)}. Figures alone prove nothing: give the tensor with --observed."
 
@@ -134,7 +131,7 @@ def _pairs(pairs: Sequence[Tried], *, is_exact: bool) -> str:
         return f"Two together explain it: {best.title}, residual {best.residual:.2g} standard deviations."
     measure = (
         f"leaves {best.residual:.2g} standard deviations"
-        if is_exact
+        if is_exact and best.residual is not None
         else f"is off by {math.exp(best.distance or 0):.2f}"
     )
     return f"Of {len(pairs)} pairs tried, the best is {best.title}; it {measure}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -30,11 +31,14 @@ class Weight:
 def compare(a: Part, b: Part, frameworks: tuple[str, str], rest: Mapping[str, Array]) -> tuple[Weight, ...]:
     """Every parameter of a submodule of a against its counterpart; `rest`: all parameters of a, by full name."""
     pairs = {name: name for name in a.parameters if name in b.parameters}
-    for name in a.parameters.keys() - pairs.keys():
+    left_a = [name for name in a.parameters if name not in pairs]
+    left_b = [name for name in b.parameters if name not in pairs]
+    for name in left_a:
         size = sorted(a.parameters[name].shape)
-        alike = [n for n, y in b.parameters.items() if n not in pairs.values() and sorted(y.shape) == size]
-        if len(alike) == 1:
-            pairs[name] = alike[0]
+        ours = [n for n in left_a if sorted(a.parameters[n].shape) == size]
+        theirs = [n for n in left_b if sorted(b.parameters[n].shape) == size]
+        if len(ours) == len(theirs) == 1:
+            pairs[name] = theirs[0]
 
     def usual(array: Array) -> Array:
         return array.transpose(_usual_order(a.kind, array.ndim, frameworks))
@@ -76,7 +80,9 @@ def _relation(a: Array, b: Array, usual: Callable[[Array], Array], rest: Mapping
     if np.array_equal(pair.a, pair.b):
         return f"has the same values, {pair.layout.describe() or 'in another shape'}"
     sentence = explain(pair)
-    return _likeness(pair.a, pair.b) if sentence == NOTHING or sentence.startswith("unrelated") else sentence
+    if sentence == NOTHING or sentence.startswith("unrelated"):
+        return _likeness(pair.a, pair.b)
+    return re.sub(r"\b[AB]\b", lambda side: side[0].lower(), sentence)
 
 
 def _lengths(array: Array) -> list[int]:

@@ -16,13 +16,7 @@ SHOWN = 20  # variants; all are in the JSON
 
 def render(found: Localization, *, shown: int = SHOWN) -> str:
     """Drift, steps, ops, variants, verdict."""
-    lines = [f"{found.model}: {found.described}", f"a = {found.a}, b = {found.b}"]
-    if found.frames:
-        lines.append(f"figures of places {found.frames[0]} to {found.frames[1] - 1} of the last axis")
-    if found.observed:
-        figures = ", ".join(f"{name} {quantity(value)}" for name, value in found.observed.items())
-        lines.append(f"observed: {figures} ({found.observed_from})")
-    sections = ["\n".join(plain(line) for line in lines)]
+    sections = ["\n".join(plain(line) for line in facts(found))]
     sections.append("Drift of b against a on the way\n" + _table(STEP_HEADERS, step_rows(found)))
     sections.append("Ops, by what each alone does to the output\n" + _table(OP_HEADERS, op_rows(found.attribution)))
     listed = found.variants[:shown]
@@ -33,6 +27,20 @@ def render(found: Localization, *, shown: int = SHOWN) -> str:
         sections.append(f"Pairs\n{_table(*variant_table(found.pairs[:shown]))}")
     sections.append("\n".join(plain(sentence) for sentence in found.verdict))
     return "\n\n".join(sections) + "\n"
+
+
+def facts(found: Localization) -> list[str]:
+    """What was localised, on whom, and what was observed."""
+    lines = [f"{found.model}: {found.described}", f"a = {found.a}, b = {found.b}"]
+    if found.frames:
+        lines.append(f"figures of places {found.frames[0]} to {found.frames[1] - 1} of the last axis")
+    if found.observed:
+        figures = ", ".join(
+            f"{name} {_corr(1 - value) if name == 'corr' else quantity(value)}"
+            for name, value in found.observed.items()
+        )
+        lines.append(f"observed: {figures} ({found.observed_from})")
+    return lines
 
 
 STEP_HEADERS = ("tensor", "1 - corr", "mae", "max")
@@ -86,8 +94,11 @@ FIGURES = ("corr", "mae", "median", "max", "shift")
 
 
 def _figures(drift: Drift) -> list[str]:
-    corr = f"{drift.corr:.4f}" if drift.decorrelation > 1e-4 else f"1 - {quantity(drift.decorrelation)}"
-    return [corr, *(quantity(getattr(drift, name)) for name in FIGURES[1:])]
+    return [_corr(drift.decorrelation), *(quantity(getattr(drift, name)) for name in FIGURES[1:])]
+
+
+def _corr(decorrelation: float) -> str:
+    return f"{1 - decorrelation:.4f}" if decorrelation > 1e-4 else f"1 - {quantity(decorrelation)}"
 
 
 def _factor(distance: float) -> str:

@@ -30,7 +30,7 @@ def render(run: Run) -> str:
         inert(headline(run)) + ".",
         "## Ranking",
         HOW_TO_READ if run.profile is None else f"{HOW_TO_READ} {DRIFT.format(inert(run.profile))}",
-        _table(cells(run), headers(run)),
+        table(cells(run), headers(run)),
         "## Findings",
         _findings(run),
     ]
@@ -39,7 +39,7 @@ def render(run: Run) -> str:
         parts += [
             "## Subjects against each other",
             "Largest ulp distance between two subjects, whoever is right.",
-            _table(rows, ("op", "format", "a", "b", "ulp distance")),
+            table(rows, ("op", "format", "a", "b", "ulp distance")),
         ]
     parts += ["## Environment", _environment(run)]
     return "\n\n".join(parts) + "\n"
@@ -48,7 +48,7 @@ def render(run: Run) -> str:
 def _findings(run: Run) -> str:
     if not run.findings:
         return "None."
-    return "Each by its simplest case; `findings/<id>/repro.py` shows it without opfuzz.\n\n" + _table(
+    return "Each by its simplest case; `findings/<id>/repro.py` shows it without opfuzz.\n\n" + table(
         [finding_cells(finding) for finding in run.findings], FINDING_HEADERS
     )
 
@@ -61,7 +61,8 @@ def _environment(run: Run) -> str:
     return "\n".join(inert(line) for line in lines)
 
 
-def _table(rows: list[list[str]], headers: tuple[str, ...]) -> str:
+def table(rows: list[list[str]], headers: tuple[str, ...]) -> str:
+    """A table whose cells are shown as they are written."""
     safe = [[inert(cell) for cell in row] for row in rows]
     return tabulate(safe, headers, tablefmt="github", disable_numparse=True)
 

@@ -12,6 +12,7 @@ from opfuzz.report.text import plain, quantity
 
 HEADERS = ("module", "of b", "calls", "local", "inherited", "total", "excess", "verdict")
 SHORT, BEFORE = 60, 4  # a longer table shows what is not clean, and so many modules before the first guilty one
+LISTED = 8  # guilty modules that are described
 COLOURS = {GUILTY: "\x1b[31m", CONTAINS: "\x1b[33m", UNCOMPARED: "\x1b[33m"}
 RESET = "\x1b[0m"
 
@@ -30,10 +31,10 @@ def render(trace: Trace, folder: Path | None, whole: bool = False, colour: bool 
     notes = [f"not compared: {shown_name(m.name_a)}: {m.what}" for m in rows if m.verdict == UNCOMPARED]
     notes += [f"note: {shown_name(m.name_a)}: {m.what}" for m in rows if m.verdict == CLEAN and m.what]
     notes += [
-        f"note: {shown_name(m.name_a)}: no other output, but {w.name_a or w.name_b} {w.relation}"
+        f"note: {shown_name(m.name_a)}: no other output was seen, but {w.name_a or w.name_b} {w.relation}"
         for m in rows
         for w in m.weights
-        if m.verdict == CLEAN and w.relation not in ("", MISSING, ADDED)
+        if m.verdict in (CLEAN, UNCALLED) and w.relation not in ("", MISSING, ADDED)
     ]
     for side, names in (("a", trace.unmatched_a), ("b", trace.unmatched_b)):
         if names:
@@ -76,10 +77,13 @@ def verdict(trace: Trace) -> list[str]:
             lines.append(f"the inputs of the two models differ by {quantity(root.inherited)} of their spread")
         return lines
     lines = []
-    for place, name in zip(["first guilty", *["also guilty"] * len(trace.guilty)], trace.guilty, strict=False):
+    for number, name in enumerate(trace.guilty[:LISTED]):
         m = by_name[name]
+        place = "also guilty" if number else "first guilty"
         other = "" if m.name_b == m.name_a else f" = {shown_name(m.name_b)}"
         lines.append(f"{place}: {shown_name(name)}{other} ({m.kind_a}): {m.what}; {_size(m)}")
+    if len(trace.guilty) > LISTED:
+        lines.append(f"and {len(trace.guilty) - LISTED} more")
     return [*lines, total]
 
 

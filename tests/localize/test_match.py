@@ -63,7 +63,7 @@ def test_a_mapping_wins_and_covers_what_is_inside():
 
 def test_a_name_written_out_wins_over_a_pattern():
     a, b = signatures("", "x.0", "x.1"), signatures("", "y.0", "y.1")
-    assert match(a, b, {"x.*": "y.*", "x.0": "y.1", "x.1": "y.0"}) == {"": "", "x.0": "y.1", "x.1": "y.0"}
+    assert match(a, b, {"x.0": "y.1", "x.1": "y.0", "x.*": "y.*"}) == {"": "", "x.0": "y.1", "x.1": "y.0"}
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 import torch
 from pairs import convnet, transformer
 
+from opfuzz.errors import OpfuzzError
 from opfuzz.localize.trace import CLEAN, CONTAINS, GUILTY, trace
 from opfuzz.localize.trace_mlx import MlxModel
 from opfuzz.localize.trace_pair import Models
@@ -157,6 +158,32 @@ def test_a_faithful_pair_is_clean_both_ways(model):
         assert modules[""].total < 1e-6
 
 
+@pytest.mark.parametrize("kind", ["GELU", "SiLU", "Mish", "Tanh", "Sigmoid", "Softplus"])
+def test_activations_of_two_frameworks_are_not_accused(kind):
+    draw = np.random.default_rng(8).standard_normal((20, 30))
+    for scale in (1e-3, 0.1, 1, 10, 100):
+        a, b = getattr(torch.nn, kind)(), getattr(mnn, kind)()
+        assert max(m.excess for pair in ((a, b), (b, a)) for m in traced(*pair, (draw * scale,))[0].modules) < 0.5
+
+
+def test_mlx_selu_has_constants_of_six_digits():
+    draw = np.random.default_rng(8).standard_normal((20, 30))
+    _, modules = traced(torch.nn.SELU(), mnn.SELU(), (draw,))
+    assert 1e-6 < modules[""].local < 1e-5
+    assert modules[""].excess > 1
+
+
+def test_a_model_in_half_precision_says_so():
+    a, b = transformer.models()
+    b.set_dtype(mx.bfloat16)
+    found, modules = traced(a, b, transformer.inputs())
+    assert found.guilty[0] == "embed"
+    assert modules["layers.1.norm1"].what.endswith("b gives bfloat16, a float32")
+    # Faithful in a half format: what rounding does there is measured, and not taken for a fault.
+    a.to(torch.bfloat16)
+    assert traced(a, b, transformer.inputs())[0].guilty == ()
+
+
 def test_the_captured_call_shows_the_fault():
     a, b = transformer.models()
     b.layers[1].norm1.eps = 1e-3
@@ -275,13 +302,34 @@ def test_a_quantised_layer_says_how_many_bits():
     assert "int4 in groups of 32" in modules["layers.1.ff.2"].what
 
 
+def test_a_call_that_raises_inside_a_model_is_passed_over():
+    class Picky(torch.nn.Module):
+        def forward(self, x):
+            raise ValueError
+
+    class Tolerant(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.picky, self.act = Picky(), torch.nn.ReLU()
+
+        def forward(self, x):
+            try:
+                return self.picky(x)
+            except ValueError:
+                return self.act(x)
+
+    x = np.random.default_rng(7).standard_normal((5, 8))
+    found, modules = traced(Tolerant(), Tolerant(), (x,))
+    assert (found.guilty, modules["act"].calls_a, modules["picky"].calls_a) == ((), 1, 0)
+
+
 def test_the_models_are_left_as_they_were():
     a, b = transformer.models()
     kinds = [type(m) for _, m in b.named_modules()]
     traced(a, b, transformer.inputs())
     assert [type(m) for _, m in b.named_modules()] == kinds
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in a.modules())
-    with pytest.raises(Exception, match="b raised"):
+    with pytest.raises(OpfuzzError, match="b raised"):
         traced(a, b, transformer.inputs(), (np.zeros((2, 3, 4, 5)),))
     assert [type(m) for _, m in b.named_modules()] == kinds
     assert not any(m.verdict == GUILTY for m in traced(a, b, transformer.inputs())[0].modules)

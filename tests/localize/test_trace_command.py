@@ -72,12 +72,26 @@ def test_a_guilty_module_is_named_and_saved(tmp_path):
     assert json.loads((folder / "trace.json").read_text())["guilty"] == ["1"]
 
 
+def test_a_relative_path_has_its_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pair.py").write_text("import os\nraise OSError('no disk')\n")
+    result = CliRunner().invoke(cli, ["trace", "./pair.py"], standalone_mode=False)
+    assert str(result.exception) == "pair.py:2: pair raised OSError: no disk"
+
+
 def test_json_is_one_object_whatever_the_file_prints(tmp_path):
     result = invoke(tmp_path, PAIR, "--json", eps=1e-3)
     document = json.loads(result.stdout)
     assert document["verdict"] == "guilty"
     assert [m["name_b"] for m in document["modules"]] == ["", "proj", "norm", "act"]
     assert document["modules"][2]["excess"] > 1 > document["modules"][1]["excess"]
+
+
+def test_models_that_cannot_be_compared_are_no_success(tmp_path):
+    text = PAIR + "\na.register_forward_hook(lambda module, args, output: output + torch.randn(5, 8))\n"
+    error = invoke(tmp_path, text).exception
+    assert isinstance(error, OpfuzzError)
+    assert "the models could not be compared: a gives other values when it runs again" in str(error)
 
 
 def test_names_from_a_file(tmp_path):

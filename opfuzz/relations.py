@@ -1,0 +1,210 @@
+"""Relations: other ways to the same result, which need no second backend; half of the known bugs break one.
+
+Which of them an op promises follows from its spec: `batch:` names the axes along which slices are independent, and an
+op of one input that is computed element by element gives each element the same result at any place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opfuzz.case import Case
+from opfuzz.layout import LAYOUTS, applicable, constant_along_broadcast
+from opfuzz.records import FAULT, SEVERITY, Index, Outcome, Score
+from opfuzz.spec import OpSpec
+
+Array = NDArray[Any]
+Place = tuple[Any, ...]  # slices
+Perform = Callable[["Piece"], Outcome]
+
+ROWS = 4  # of a batch that are called one by one
+SHIFT = 17  # largest number of elements by which a vector is moved: more than any vector register holds
+SWITCH = 4.0  # times the excess: rounding to a half format here and not there, not two results around the limit
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One further call. Its result at `taken` stands for the case's own at `put`; None: it is not looked at."""
+
+    dims: Mapping[str, int]
+    arrays: Mapping[str, Array]
+    layouts: Mapping[str, str]
+    taken: Place = (...,)
+    put: Place | None = (...,)
+
+    def locate(self, index: Index, shape: Index, own: Index) -> Index | None:
+        """Where an element of the case's output, of `shape`, lies in this call's, of shape `own`; None: not in it."""
+        if self.put is None:
+            return None
+        places = np.full(shape, -1)
+        places[self.put] = np.arange(prod(own)).reshape(own)[self.taken]
+        place = int(places[index])
+        return None if place < 0 else tuple(int(i) for i in np.unravel_index(place, own))
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """One other way, in words that complete `wrong ...`; its calls are made in order."""
+
+    name: str
+    words: str
+    pieces: tuple[Piece, ...]
+    is_repeat: bool = False  # the same call: the same bits are promised
+
+
+def relations(spec: OpSpec, case: Case, arrays: Mapping[str, Array], is_elementwise: bool) -> list[Relation]:
+    """All that apply to a case, each kind at most once; which layout, row or shift it is follows from the case."""
+    number = case.seed  # a number as good as random that belongs to the case
+    found = [_layout(case, arrays, number)]
+    for name in spec.batch:
+        found += [_rows(spec, case, arrays, name, number), _reversed(spec, case, arrays, name)]
+    if is_elementwise:
+        found.append(_moved(spec, case, arrays, number))
+    found.append(_after_other_work(case, arrays))
+    return [relation for relation in found if relation is not None]
+
+
+def chosen(spec: OpSpec, case: Case, arrays: Mapping[str, Array], is_elementwise: bool, turn: int) -> Relation | None:
+    """The relation that is tried on a case: each of those that apply in its turn."""
+    known = relations(spec, case, arrays, is_elementwise)
+    return known[turn % len(known)] if known else None
+
+
+def _layout(case: Case, arrays: Mapping[str, Array], number: int) -> Relation | None:
+    """A case of views with all inputs contiguous; a contiguous case with one input as a view."""
+    if any(layout != LAYOUTS[0] for layout in case.layouts.values()):
+        plain = dict.fromkeys(case.layouts, LAYOUTS[0])
+        return Relation("contiguous", "with every input contiguous", (Piece(case.dims, arrays, plain),))
+    views = [
+        (name, layout)
+        for name, array in arrays.items()
+        for layout in LAYOUTS[1:]
+        if applicable(layout, array.shape) and constant_along_broadcast(array, layout).tobytes() == array.tobytes()
+    ]
+    if not views:
+        return None
+    name, layout = views[number % len(views)]
+    words = f"with {name} as a view ({layout})"
+    return Relation(f"{layout} {name}", words, (Piece(case.dims, arrays, {**case.layouts, name: layout}),))
+
+
+def _axes(spec: OpSpec, dim: str) -> dict[str, int]:
+    """The axis of each input that is a batch; an input without it is shared by all rows."""
+    found = {}
+    for item in spec.inputs:
+        for axis, size in enumerate(item.shape):
+            if size.text == dim:
+                found[item.name] = axis
+    return found
+
+
+def _is_alone(spec: OpSpec, dim: str) -> bool:
+    """Whether a size says nothing but how many rows there are."""
+    inside = [*spec.require, *(size for item in spec.inputs for size in item.shape), *spec.output]
+    return all(program.text == dim or dim not in program.names for program in inside)
+
+
+def _along(axis: int, part: slice) -> Place:
+    return (*(slice(None),) * axis, part)
+
+
+def _cut(arrays: Mapping[str, Array], axes: Mapping[str, int], part: slice) -> dict[str, Array]:
+    return {name: array[_along(axes[name], part)] if name in axes else array for name, array in arrays.items()}
+
+
+def _output_axis(spec: OpSpec, dim: str) -> int | None:
+    return next((axis for axis, size in enumerate(spec.output) if size.text == dim), None)
+
+
+def _rows(spec: OpSpec, case: Case, arrays: Mapping[str, Array], dim: str, number: int) -> Relation | None:
+    size, axis, axes = case.dims[dim], _output_axis(spec, dim), _axes(spec, dim)
+    smaller = {**case.dims, dim: 1}
+    if size < 2 or axis is None or not axes or not _is_alone(spec, dim) or not spec.allows(smaller, case.params):
+        return None
+    rows = sorted({0, size - 1, number % size, number // 7 % size})[:ROWS]
+    pieces = tuple(
+        Piece(
+            smaller,
+            _cut(arrays, axes, slice(row, row + 1)),
+            case.layouts,
+            taken=_along(axis, slice(0, 1)),
+            put=_along(axis, slice(row, row + 1)),
+        )
+        for row in rows
+    )
+    return Relation(f"rows of {dim}", f"when the rows of {dim} are called one by one", pieces)
+
+
+def _reversed(spec: OpSpec, case: Case, arrays: Mapping[str, Array], dim: str) -> Relation | None:
+    size, axis, axes = case.dims[dim], _output_axis(spec, dim), _axes(spec, dim)
+    is_view = any(case.layouts[name] == "broadcast" for name in axes)
+    if size < 2 or axis is None or not axes or is_view or not _is_alone(spec, dim):
+        return None
+    back = _along(axis, slice(None, None, -1))
+    turned = {name: np.flip(array, axes[name]) if name in axes else array for name, array in arrays.items()}
+    piece = Piece(case.dims, turned, case.layouts, taken=back)
+    return Relation(f"{dim} reversed", f"when the rows of {dim} come in reverse order", (piece,))
+
+
+def _moved(spec: OpSpec, case: Case, arrays: Mapping[str, Array], number: int) -> Relation | None:
+    """The same values nearer to the start of a shorter vector: another lane, or the tail instead of the body."""
+    (name, array), *_ = arrays.items()
+    dim = spec.inputs[0].shape[-1].text if array.ndim else ""
+    size = case.dims.get(dim, 0)
+    if size < 2 or case.layouts[name] == "broadcast":
+        return None
+    by = 1 + number % min(SHIFT, size - 1)
+    dims = {**case.dims, dim: size - by}
+    kept = (..., slice(by, None))
+    if not spec.allows(dims, case.params) or spec.shapes(dims, case.params)[name] != array[kept].shape:
+        return None
+    piece = Piece(dims, {name: array[kept]}, case.layouts, put=kept)
+    return Relation(f"without the first {by}", f"when the first {by} elements of {dim} are left out", (piece,))
+
+
+def _after_other_work(case: Case, arrays: Mapping[str, Array]) -> Relation | None:
+    """The same call once more, after one of the same shapes that leaves NaN wherever memory is used again."""
+    other = {name: np.full_like(a, np.nan) if a.dtype.kind not in "biu" else a for name, a in arrays.items()}
+    pieces = (Piece(case.dims, other, case.layouts, put=None), Piece(case.dims, arrays, case.layouts))
+    return Relation("after other work", "after a call with other values", pieces, is_repeat=True)
+
+
+def assemble(relation: Relation, output: Array, perform: Perform) -> Outcome:
+    """The case's output as this other way gives it, on copies of `output`; the first outcome that is no output."""
+    patched = output.copy()
+    outcome = Outcome("", "ok", patched)
+    for piece in relation.pieces:
+        made = perform(piece)
+        if piece.put is None:
+            continue
+        if made.output is None:
+            return made
+        patched[piece.put] = made.output[piece.taken]
+        outcome = replace(made, output=patched)
+    return outcome
+
+
+def decide(main: Score, other: Score, relation: Relation, is_same: bool) -> Score:
+    """The score of a case on which a relation was tried: `main`, or what the other way shows to be wrong.
+
+    `other` is the score of the other way, against the same exact result. Half formats may round inside or not, but
+    not now and then: that is a fault of either way.
+    """
+    if SEVERITY[main.verdict] == FAULT:
+        return main
+    if relation.is_repeat and not is_same:
+        return replace(main, verdict="unstable", reason=f"other bits {relation.words}", relation=relation.name)
+    if SEVERITY[other.verdict] == FAULT:
+        return replace(other, reason=f"{relation.words}: {other.reason}", relation=relation.name)
+    narrow = [score for score in (main, other) if score.verdict == "narrow"]
+    if len(narrow) == 1 and narrow[0].excess > SWITCH * max(main.excess + other.excess - narrow[0].excess, 1.0):
+        where = f"only {relation.words}" if narrow[0] is other else f"but not {relation.words}"
+        reason = f"{narrow[0].reason} {where}"
+        return replace(narrow[0], verdict="imprecise", reason=reason, relation=relation.name)
+    return main

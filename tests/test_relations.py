@@ -1,0 +1,166 @@
+"""Other ways to the same result: what they call, what an honest op gives, and which planted faults they alone show."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from toy_specs import NORM, PRODUCT, UNARY
+
+from opfuzz.case import Case
+from opfuzz.generate import draw, inputs
+from opfuzz.records import Outcome, Score
+from opfuzz.relations import Piece, Relation, assemble, chosen, decide, relations
+
+
+def drawn(spec, number, seed=0):
+    case = draw(spec, "float32", seed, number)
+    return case, inputs(spec, case)
+
+
+def of_kind(spec, kind, *, elementwise=False):
+    """The first drawn case that has a relation of this kind."""
+    for number in range(400):
+        case, arrays = drawn(spec, number)
+        for relation in relations(spec, case, arrays, elementwise):
+            if kind in relation.name:
+                return case, arrays, relation
+    raise AssertionError(f"no case of {spec.op} has a relation '{kind}'")
+
+
+def sums(piece: Piece) -> Outcome:
+    """An honest op: what each row of the toy norm comes to depends on that row alone."""
+    x = piece.arrays["x"]
+    return Outcome("", "ok", x / (1 + np.abs(x).max(axis=-1, keepdims=True)))
+
+
+@given(st.integers(0, 300), st.integers(0, 10))
+def test_an_honest_op_gives_the_same_in_every_way(number, turn):
+    case, arrays = drawn(NORM, number)
+    output = sums(Piece(case.dims, arrays, case.layouts)).output
+    relation = chosen(NORM, case, arrays, False, turn)
+    assert relation is not None
+    made = assemble(relation, output, sums)
+    np.testing.assert_array_equal(made.output, output)
+    assert decide(Score("stable", ""), Score("stable", ""), relation, True).verdict == "stable"
+
+
+@given(st.integers(0, 300))
+def test_every_piece_fits_its_spec(number):
+    for spec in (UNARY, NORM, PRODUCT):
+        case, arrays = drawn(spec, number)
+        for relation in relations(spec, case, arrays, spec is UNARY):
+            for piece in relation.pieces:
+                shapes = {name: array.shape for name, array in piece.arrays.items()}
+                assert spec.shapes(piece.dims, case.params) == shapes
+                assert spec.allows(piece.dims, case.params)
+                assert piece.layouts.keys() == arrays.keys()
+
+
+@pytest.mark.parametrize("kind", ["contiguous", "rows of batch", "batch reversed", "after other work"])
+def test_what_a_batch_promises(kind):
+    case, arrays, relation = of_kind(NORM, kind)
+    assert relation.name == kind
+    assert relation.is_repeat == (kind == "after other work")
+    if kind == "rows of batch":
+        assert all(piece.dims["batch"] == 1 and len(piece.arrays["x"]) == 1 for piece in relation.pieces)
+        assert all(piece.arrays["weight"] is arrays["weight"] for piece in relation.pieces)
+    if kind == "batch reversed":
+        np.testing.assert_array_equal(relation.pieces[0].arrays["x"], arrays["x"][::-1])
+    if kind == "contiguous":
+        assert set(relation.pieces[0].layouts.values()) == {"contiguous"} != set(case.layouts.values())
+
+
+def test_an_op_without_a_batch_promises_none():
+    spec = replace(NORM, batch=())
+    case, arrays = next(found for n in range(50) if (found := drawn(spec, n))[0].dims["batch"] > 1)
+    assert not any("batch" in relation.name for relation in relations(spec, case, arrays, False))
+
+
+def test_only_elementwise_ops_are_moved():
+    case, arrays, relation = of_kind(UNARY, "without the first", elementwise=True)
+    assert not any("without" in r.name for r in relations(UNARY, case, arrays, False))
+    piece = relation.pieces[0]
+    by = int(relation.name.split()[-1])
+    (x,), (kept,) = arrays.values(), piece.arrays.values()
+    np.testing.assert_array_equal(kept, x[..., by:])
+    made = assemble(relation, np.zeros_like(x), lambda p: Outcome("", "ok", next(iter(p.arrays.values()))))
+    np.testing.assert_array_equal(made.output[..., by:], x[..., by:])
+    assert not made.output[..., :by].any()
+
+
+def test_a_kernel_that_reads_the_first_row_for_all_is_found_by_rows():
+    case, arrays, relation = of_kind(NORM, "rows of batch")
+
+    def first_row(piece: Piece) -> Outcome:
+        return Outcome("", "ok", np.broadcast_to(piece.arrays["x"][:1], piece.arrays["x"].shape).copy())
+
+    output = first_row(Piece(case.dims, arrays, case.layouts)).output
+    assert not np.array_equal(assemble(relation, output, first_row).output, output, equal_nan=True)
+
+
+def test_a_result_that_depends_on_the_call_before_is_unstable():
+    _, arrays, relation = of_kind(NORM, "after other work")
+    kept = []
+
+    def stale(piece: Piece) -> Outcome:
+        kept.append(piece.arrays["x"])
+        return Outcome("", "ok", kept[0])
+
+    output = np.array(arrays["x"])
+    made = assemble(relation, output, stale)
+    assert np.isnan(made.output).all()
+    verdict = decide(Score("stable", ""), Score("special", "returned nan"), relation, False)
+    assert (verdict.verdict, verdict.relation) == ("unstable", "after other work")
+    assert verdict.reason == "other bits after a call with other values"
+
+
+def test_a_crash_of_the_other_way_is_a_crash():
+    _, arrays, relation = of_kind(NORM, "rows of batch")
+    made = assemble(relation, np.array(arrays["x"]), lambda piece: Outcome("s", "crash", message="raised Boom"))
+    assert (made.status, made.output) == ("crash", None)
+    verdict = decide(Score("exact", ""), Score("crash", "raised Boom"), relation, False)
+    assert verdict.verdict == "crash"
+    assert verdict.reason == "when the rows of batch are called one by one: raised Boom"
+
+
+WAY = Relation("contiguous", "with every input contiguous", ())
+NARROW = Score("narrow", "rounds intermediates to float16", excess=90.0)
+
+
+def test_narrow_now_and_then_is_a_fault_of_the_way_that_is():
+    here = decide(Score("stable", "", excess=1.0), NARROW, WAY, False)
+    assert (here.verdict, here.relation) == ("imprecise", "contiguous")
+    assert here.reason == "rounds intermediates to float16 only with every input contiguous"
+    there = decide(NARROW, Score("stable", "", excess=1.0), WAY, False)
+    assert there.reason == "rounds intermediates to float16 but not with every input contiguous"
+
+
+def test_narrow_both_ways_or_nearly_is_none():
+    assert decide(NARROW, NARROW, WAY, False) is NARROW
+    slight = replace(NARROW, excess=3.5)
+    wide = Score("stable", "", excess=2.5)
+    assert decide(wide, slight, WAY, False) is wide
+    wrong = Score("wrong", "w")
+    assert decide(wrong, NARROW, WAY, False) is wrong
+
+
+def test_where_an_element_lies_in_the_other_call():
+    piece = Piece({}, {}, {}, taken=(slice(0, 1),), put=(slice(2, 3),))
+    assert piece.locate((2, 5), (4, 6), (1, 6)) == (0, 5)
+    assert piece.locate((1, 5), (4, 6), (1, 6)) is None
+    turned = Piece({}, {}, {}, taken=(slice(None, None, -1),))
+    assert turned.locate((0, 1), (4, 6), (4, 6)) == (3, 1)
+    moved = Piece({}, {}, {}, put=(..., slice(3, None)))
+    assert moved.locate((1, 5), (4, 6), (4, 3)) == (1, 2)
+    assert Piece({}, {}, {}, put=None).locate((0,), (1,), (1,)) is None
+
+
+def test_a_relation_belongs_to_its_case_alone():
+    case, arrays = drawn(NORM, 5)
+    again: Case = draw(NORM, "float32", 0, 5)
+    names = [r.name for r in relations(NORM, case, arrays, False)]
+    assert names == [r.name for r in relations(NORM, again, inputs(NORM, again), False)]
