@@ -21,6 +21,7 @@ def test_a_cause_is_found_in_any_letters_and_any_of_its_words():
     mutant = Mutant("m", "gelu", {"torch.erf": abs}, cause="one-pass|11 Bits")
     assert mutant.is_named_in("no worse than 11 bits inside")
     assert mutant.is_named_in("loses what the formula 'ONE-PASS' loses")
+    assert not mutant.is_named_in("no worse than 111 bits inside")
     assert not mutant.is_named_in("no variant and no lower precision explains it")
 
 

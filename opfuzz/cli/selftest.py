@@ -1,0 +1,65 @@
+"""`opfuzz selftest`: how much of what is planted opfuzz finds, and whether it accuses the honest."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from opfuzz.backends import discover, resolve
+from opfuzz.campaign import Plan, load_specs
+from opfuzz.cli.group import FINDINGS, bundled_specs, seed_of
+from opfuzz.selftest.mutant import bundled
+from opfuzz.selftest.report import document, render
+from opfuzz.selftest.run import selftest
+from opfuzz.selftest.trials import subject
+
+DEFAULT_CASES = 2000
+
+
+@click.command("selftest", short_help="Plant known faults in torch, and count what is found.")
+@click.option(
+    "--mutants",
+    "file",
+    type=click.Path(path_type=Path),
+    metavar="FILE.py",
+    help="Python file with a list MUTANTS, instead of those that come with opfuzz.",
+)
+@click.option(
+    "--cases",
+    type=click.IntRange(min=1),
+    default=DEFAULT_CASES,
+    help=f"Cases until a mutant is given up; default {DEFAULT_CASES}.",
+)
+@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: the number of cores.")
+@click.option("--seed", type=seed_of, metavar="SEED", default="0", help="A whole number, or nightly. Default 0.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+def selftest_command(file: Path | None, cases: int, jobs: int | None, seed: int, as_json: bool) -> int:
+    """Plant known faults in torch, one at a time, and tell for each whether it is found, how soon, how high it ranks
+    among all ops, and whether its cause is named; and tell which honest implementations are accused.
+
+    What the unmodified torch shows on the same case does not count. Exit code 1 if a fault is missed or an honest
+    implementation accused.
+    """
+    backends = discover()
+    resolve(subject(None), backends)  # or say why torch is not here
+    plan = Plan(
+        specs=load_specs((bundled_specs(),), backends),
+        subjects=(subject(None),),
+        seed=seed,
+        jobs=jobs or os.cpu_count() or 1,
+        cases=cases,
+    )
+    files = bundled() if file is None else (file,)
+    with click.progressbar(length=1, label="selftest", file=sys.stderr, show_pos=True) as bar:
+
+        def watch(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        report = selftest(plan, files, watch)
+    click.echo(json.dumps(document(report), allow_nan=False) if as_json else render(report), nl=as_json)
+    return 0 if report.is_clean else FINDINGS

@@ -1,0 +1,39 @@
+"""Values of a variant without bounds: those of NumPy, and none where it says nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from opfuzz.backends import discover
+from opfuzz.campaign import load_specs
+from opfuzz.cli.group import bundled_specs
+from opfuzz.oracle.meaning import variant_values
+
+SPECS = {s.op: s for s in load_specs((bundled_specs(),), discover(), ("layer_norm", "linear"))}
+
+
+def normal(*shape):
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
+def test_a_variant_of_params_is_the_formula_with_them():
+    x, ones, zeros = normal(3, 8) / 100, np.ones(8, np.float32), np.zeros(8, np.float32)
+    given = {"x": x, "weight": ones, "bias": zeros}
+    found = variant_values(SPECS["layer_norm"], "eps-1e-3", {"batch": 3, "d": 8}, {"eps": 1e-5}, given)
+    wide = x.astype(np.float64)
+    centred = wide - wide.mean(-1, keepdims=True)
+    np.testing.assert_allclose(found, centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-3), rtol=1e-12)
+
+
+def test_a_variant_of_another_formula():
+    given = {"x": normal(2, 3, 4), "weight": normal(4, 4), "bias": normal(4)}
+    dims = {"batch": 2, "length": 3, "d_in": 4, "d_out": 4}
+    found = variant_values(SPECS["linear"], "transposed-weight", dims, {}, given)
+    there = given["x"].astype(np.float64) @ given["weight"].astype(np.float64) + given["bias"]
+    np.testing.assert_allclose(found, there, rtol=1e-12)
+
+
+def test_a_variant_without_a_meaning_here_is_none():
+    given = {"x": normal(2, 3, 4), "weight": normal(5, 4), "bias": normal(5)}
+    dims = {"batch": 2, "length": 3, "d_in": 4, "d_out": 5}
+    assert variant_values(SPECS["linear"], "transposed-weight", dims, {}, given) is None
