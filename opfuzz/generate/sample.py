@@ -98,6 +98,14 @@ def _regimes(choices: Choices, spec: OpSpec) -> dict[str, str]:
             regimes[given.name] = shared
         else:
             regimes[given.name] = _regime(choices, given, leave_out="specials" if has_specials else "")
+    return _with_zeros(choices, spec, regimes)
+
+
+def _with_zeros(choices: Choices, spec: OpSpec, regimes: dict[str, str]) -> dict[str, str]:
+    """Zeros against special values in one case of six: a kernel that skips zeros forgets that 0 * inf is NaN."""
+    others = [i.name for i in spec.inputs if i.kind == "float" and i.regimes is None and regimes[i.name] != "specials"]
+    if others and "specials" in regimes.values() and choices.chance(1, 6):
+        return {**regimes, choices.pick(others): "zeros"}
     return regimes
 
 

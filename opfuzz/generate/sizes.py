@@ -22,6 +22,9 @@ WORK_BUDGET = 2**20
 # Every element of a float64 case goes to exact arithmetic.
 ELEMENT_BUDGET_FLOAT64 = 2**9
 WORK_BUDGET_FLOAT64 = 2**12
+# A long sum in a kernel that wants several rows and columns: pytorch #195163 needs K >= 32767 and both others >= 16.
+TILES = (16, 17)
+TILED_BUDGET = 2**22, 2**26
 
 # Half of the public bugs with a size in their trigger are at 127 to 129, 1023 to 1025, 2^15 or 2^16.
 _POWERS = tuple(2**k + step for k in range(2, 11) for step in (-1, 0, 1))
@@ -83,8 +86,8 @@ def draw_sizes(choices: Choices, spec: OpSpec, budget: Budget) -> tuple[dict[str
     _refuse_large(spec)
     for _ in range(_ATTEMPTS):
         params: dict[str, Value] = {param.name: _param(choices, param) for param in spec.params}
-        dims, focus = _dims(choices, spec, budget)
-        limit = budget
+        dims, focus, is_tiled = _dims(choices, spec, budget)
+        limit = Budget(*TILED_BUDGET) if is_tiled else budget
         if focus is None:
             bits = _USUAL_BITS + (choices.below(6) if choices.chance(1, 16) else 0)
             limit = Budget(min(budget.elements, 2**bits), budget.work)
@@ -179,8 +182,9 @@ def _others_in_range(param: Param) -> range:
     return range(param.low + 1, param.high + 1)
 
 
-def _dims(choices: Choices, spec: OpSpec, budget: Budget) -> tuple[dict[str, int], str | None]:
-    """Sizes before `require` and the budget are looked at; and the dim with a boundary size, if one has."""
+def _dims(choices: Choices, spec: OpSpec, budget: Budget) -> tuple[dict[str, int], str | None, bool]:
+    """Sizes before `require` and the budget are looked at; the dim with a boundary size, if one has; and whether the
+    others are tiles."""
     open_dims = [dim for dim in spec.dims if not dim.choices]
     bits = dict.fromkeys((dim.name for dim in open_dims), 0)
     plan = choices.weighted({"tiny": 8, "spread": 52, "boundary": 40})
@@ -204,17 +208,33 @@ def _dims(choices: Choices, spec: OpSpec, budget: Budget) -> tuple[dict[str, int
             dims[dim.name] = nearest_allowed(dim, size)
         if dim.low == 0 and not dim.choices and choices.chance(1, 50):
             dims[dim.name] = 0
+    is_tiled = False
     if plan == "boundary" and open_dims:
         dim = choices.pick(open_dims)
-        sizes = HUGE_BOUNDARIES if choices.chance(1, 12) else BOUNDARIES
+        is_huge = choices.chance(1, 10)
+        sizes = HUGE_BOUNDARIES if is_huge else BOUNDARIES
         fitting = [size for size in sizes if nearest_allowed(dim, size) == size and size <= budget.elements // 2]
         if fitting:
             focus = dim.name
             dims[focus] = choices.pick(fitting)
+            is_tiled = (
+                is_huge and budget.elements == ELEMENT_BUDGET and _is_contracted(spec, focus) and choices.chance(1, 4)
+            )
+        if is_tiled:
+            for other in open_dims:
+                if other.name != focus:
+                    size = 1 if other.name in spec.batch else choices.pick(TILES)
+                    dims[other.name] = nearest_allowed(other, size)
     for i in spec.inputs:
         for name in i.below.names & dims.keys() if i.below else ():
             dims[name] = max(dims[name], 1)
-    return dims, focus
+    return dims, focus, is_tiled
+
+
+def _is_contracted(spec: OpSpec, name: str) -> bool:
+    """Whether a dim is in two inputs and not in the output, as that of a product's sums."""
+    holders = [item for item in spec.inputs if any(name in axis.names for axis in item.shape)]
+    return len(holders) > 1 and not any(name in axis.names for axis in spec.output)
 
 
 def _size(choices: Choices, bits: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -38,10 +39,27 @@ def test_every_case_is_allowed_and_within_the_budget(spec: OpSpec, format: str) 
     budget = budget_of(format)
     for case in drawn(spec.op, format):
         assert spec.allows(case.dims, case.params)
-        assert elements(spec, case.dims, case.params) <= budget.elements
-        assert work(case.dims) <= budget.work
+        if not is_tiled(case.dims):
+            assert elements(spec, case.dims, case.params) <= budget.elements
+            assert work(case.dims) <= budget.work
         assert all(dim.allows(case.dims[dim.name]) for dim in spec.dims)
         assert all(param.allows(case.params[param.name]) for param in spec.params)
+
+
+def is_tiled(dims: Mapping[str, int]) -> bool:
+    """A huge sum among tiles, which has a budget of its own."""
+    largest = max(dims.values())
+    return largest > 2000 and work(dims) > 64 * largest
+
+
+def test_a_huge_sum_meets_tiles_now_and_then() -> None:
+    """pytorch #195163: K of 32767 and more with both other dims of 16 and more."""
+    cases = [case for case in drawn("product") if is_tiled(case.dims)]
+    assert 2 <= len(cases) <= 20
+    assert any(case.dims["k"] >= 32767 and min(case.dims["m"], case.dims["n"]) >= 16 for case in cases)
+    for case in cases:
+        assert elements(PRODUCT, case.dims, case.params) <= 2**22
+    assert not any(is_tiled(case.dims) for case in (*drawn("norm"), *drawn("unary")))
 
 
 def test_the_budgets() -> None:
@@ -68,8 +86,8 @@ def test_one_dim_reaches_the_sizes_where_bugs_are(op: str, name: str) -> None:
 def test_65537_is_reached_on_one_dim_while_the_others_are_tiny() -> None:
     """pytorch #129207: more than 65536 channels; layer_norm needs four tensors of that size."""
     for spec in TOYS:
-        cases = [case for case in drawn(spec.op) if 65537 in case.dims.values()]
-        assert cases or spec is LOOKUP
+        cases = [case for case in drawn(spec.op) if 65537 in case.dims.values() and not is_tiled(case.dims)]
+        assert cases or spec in (LOOKUP, CONVOLUTION)
         for case in cases:
             assert work(case.dims) // 65537 <= 16
     assert elements(NORM, {"batch": 1, "d": 65537}, {"eps": 1e-5}) <= ELEMENT_BUDGET
@@ -87,7 +105,7 @@ def test_empty_dims_are_tried_where_the_spec_has_them(spec: OpSpec) -> None:
 @toys
 def test_most_cases_are_small(spec: OpSpec) -> None:
     counts = sorted(elements(spec, case.dims, case.params) for case in drawn(spec.op))
-    assert 250 <= statistics.median(counts) <= 3000
+    assert 250 <= statistics.median(counts) <= 3500
     assert counts[1800] <= 2**16
     assert counts[-1] > 2**17
 
