@@ -13,11 +13,13 @@ from pathlib import Path
 from opfuzz.backends import Backend, Subject
 from opfuzz.campaign import Plan, Progress
 from opfuzz.case import Case
+from opfuzz.diagnosis import diagnosed
+from opfuzz.diagnosis import shown as shown_call
 from opfuzz.expr import Program
 from opfuzz.generate import inputs
 from opfuzz.layout import View, memory
 from opfuzz.rank import Finding
-from opfuzz.relations import Piece, relations
+from opfuzz.relations import Piece
 from opfuzz.report import markdown
 from opfuzz.reproducer import Subject as Reproduced
 from opfuzz.reproducer import reproducer
@@ -38,7 +40,7 @@ def conclude(
 ) -> Run:
     """Write run.json, report.md and a folder for each finding; the run as it was written."""
     ranking = progress.ranking
-    findings = tuple(ranking.findings())
+    findings = diagnosed(plan, ranking.findings())
     specs = {spec.op: spec for spec in plan.specs}
     for finding in findings:
         _write(finding, specs[finding.op], plan, backends, folder)
@@ -70,28 +72,14 @@ def conclude(
 
 def _write(finding: Finding, spec: OpSpec, plan: Plan, backends: Mapping[str, Backend], folder: Path) -> None:
     case = plan.case(finding.op, finding.format, finding.number)
-    shown = _shown(finding, spec, case)
+    mark = finding.witness.mark if finding.witness else None
+    place = mark.index if mark else None
+    shown = shown_call(finding.relation, finding.reason, place, spec, case, inputs(spec, case))
     buffers, views = {}, {}
     for name, array in shown.arrays.items():
         buffers[name], views[name] = memory(array, shown.layouts[name])
     text = _reproducer(finding, spec, case, shown, backends, views)
     write_finding(finding, case, buffers, text, folder)
-
-
-def _shown(finding: Finding, spec: OpSpec, case: Case) -> Piece:
-    """The call that shows a finding: the case's own, or the one of its relation that made the element at fault."""
-    arrays = inputs(spec, case)
-    own = Piece(case.dims, arrays, case.layouts)
-    mark = finding.witness.mark if finding.witness else None
-    if mark is None or "but not" in finding.reason:  # which is a fault of the case's own call
-        return own
-    shape = spec.output_shape(case.dims, case.params)
-    for relation in relations(spec, case, arrays, is_elementwise=spec.single_input):
-        if relation.name == finding.relation and not relation.is_repeat:
-            for piece in relation.pieces:
-                if piece.locate(mark.index, shape, spec.output_shape(piece.dims, case.params)) is not None:
-                    return piece
-    return own
 
 
 def _reproducer(

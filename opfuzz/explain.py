@@ -222,7 +222,7 @@ def _fits_variant(judged: Judged, name: str, guilty: Mask, excused: Mask) -> str
         finite = judged.is_finite & np.isfinite(values) & ~excused
         spacing = ulp(np.where(finite, np.clip(values, -fmt.largest, fmt.largest), 0.0), fmt)
         excess = np.where(finite, relative_to(np.abs(judged.computed - values), spacing, allowance), 0.0)
-        blind = finite & (allowance > np.abs(values))
+        blind = finite & (allowance >= np.abs(values))
         # Where its allowance exceeds it, a variant fits anything: it must be seen to fit, and that on a guilty element.
         seen = finite & ~blind
         # What float32 functions inside float64 lose resembles many a meaning by chance, but not at 2^20 roundings.

@@ -38,6 +38,7 @@ class Finding:
     number: int  # of the simplest case, in its op and format
     case: str
     witness: Witness | None
+    diagnosis: str = ""  # one sentence; "": the finding was not looked into
 
     @property
     def signature(self) -> tuple[str, ...]:

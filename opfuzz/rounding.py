@@ -21,6 +21,15 @@ def cut_to_bits(array: Array, bits: int) -> Array:
     return _with_bits(array, bits, np.trunc)
 
 
+def jittered(array: Array, bits: int, rounding: Callable[[Array, int], Array], seed: int) -> Array:
+    """Other values that `rounding` takes to the same ones; the rounded themselves where there are none."""
+    rounded = rounding(array, bits)
+    _, exponent = np.frexp(rounded.astype(np.float64))
+    share = np.random.default_rng(seed).uniform(-0.49, 0.49, array.shape)
+    moved = (rounded.astype(np.float64) + np.ldexp(share, exponent - bits)).astype(array.dtype)
+    return np.where(rounding(moved, bits) == rounded, moved, rounded)
+
+
 def _with_bits(array: Array, bits: int, whole: Callable[[Array], Array]) -> Array:
     mantissa, exponent = np.frexp(array.astype(np.float64))
     with np.errstate(over="ignore", invalid="ignore"):

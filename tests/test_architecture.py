@@ -15,7 +15,7 @@ PACKAGE = ROOT / "opfuzz"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 FLOORS = (
-    {"errors", "floats", "expr", "expr_arguments", "expr_compiler", "expr_grammar", "expr_limits"},
+    {"errors", "floats", "expr", "expr_arguments", "expr_compiler", "expr_grammar", "expr_limits", "rounding"},
     {
         "case",
         "layout",
@@ -35,6 +35,7 @@ FLOORS = (
     },
     {
         "backends",
+        "diagnose",
         "execute",
         "explain",
         "generate",
@@ -49,12 +50,13 @@ FLOORS = (
         "store",
         "strategies",
     },
-    {"campaign", "conclude", "localization", "selftest"},
+    {"campaign", "conclude", "diagnosis", "localization", "selftest"},
     {"cli", "__main__"},
 )
 
 # Stages that know another one: a score is made of metrics and of what explains it, a report shows a stored ranking.
 KNOWN = {
+    ("diagnose", "metrics"),
     ("explain", "metrics"),
     ("rank", "metrics"),
     ("report", "localize"),
@@ -69,6 +71,9 @@ KNOWN = {
 # A localisation is a campaign of another kind, a self-test one of many, and a run is concluded after it.
 CAMPAIGN = {
     ("conclude", "campaign"),
+    ("conclude", "diagnosis"),
+    ("selftest", "diagnosis"),
+    ("diagnosis", "campaign"),
     ("localization", "campaign"),
     ("localization", "conclude"),
     ("selftest", "campaign"),

@@ -118,10 +118,8 @@ def test_frames_restrict_the_figures(plan):
 
 
 def call(*words, folder):
-    done = CliRunner().invoke(
-        cli, ["localize", *map(str, words), "--out", str(folder / "reports")], standalone_mode=False
-    )
-    return done
+    arguments = ["localize", *map(str, words), "--out", str(folder / "reports")]
+    return CliRunner().invoke(cli, arguments, standalone_mode=False)
 
 
 def test_the_command_prints_one_json_object(plan, tmp_path):

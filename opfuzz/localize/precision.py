@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from opfuzz.floats import FORMATS, round_to
 from opfuzz.localize.dispatch import Array, Call
 from opfuzz.localize.planting import EVERYWHERE, Setup, Tensors, Variant
+from opfuzz.rounding import round_to_bits
 
 # Significant bits of the factors of a product: TF32 keeps 11, as float16 does, bfloat16 8.
 FACTORS = {"TF32": 11, "bfloat16 factors": 8}
@@ -44,12 +45,6 @@ def variants(weights: Tensors) -> list[Variant]:
 
 def _rounded(name: str) -> Rounding:
     return lambda array: round_to(array.astype(np.float64), FORMATS[name]).astype(array.dtype)
-
-
-def round_to_bits(array: Array, bits: int) -> Array:
-    """Nearest values with so many significant bits, halves to even; the exponent is as free as in the array."""
-    mantissa, exponent = np.frexp(array)
-    return np.asarray(np.ldexp(np.rint(np.ldexp(mantissa, bits)), exponent - bits), array.dtype)
 
 
 def _factors(bits: int) -> Callable[[Setup], Setup]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 from tabulate import tabulate
 
-from opfuzz.rank import Row
+from opfuzz.rank import Finding, Row
 from opfuzz.records import FAULT, NOTE
 from opfuzz.report.text import FINDING_HEADERS, cells, finding_cells, headers, headline, plain, policies, quantity
 from opfuzz.store import Run
@@ -14,6 +15,7 @@ from opfuzz.store import Run
 COLOURS = {FAULT: "\x1b[31m", NOTE: "\x1b[33m"}
 RESET = "\x1b[0m"
 NARROW = 110  # columns of a terminal; with fewer, a row without these says more
+INDENT, SENTENCE = "    ", 120  # before what is known of a fault, and its width where a line may have any
 LEFT_OUT = ("p99 ulp", "conditioned", "bits")
 
 
@@ -26,13 +28,26 @@ def render(run: Run, folder: Path, colour: bool, width: int | None = None) -> st
     sections = [_table(ranked, tuple(names[i] for i in kept), severities, colour, width)]
     faults = [finding for finding in run.findings if finding.severity == FAULT]
     if faults:
-        rows = [finding_cells(finding) for finding in faults]
-        table = _table(rows, FINDING_HEADERS, [FAULT] * len(faults), colour, width)
-        sections.append("Faults, each by its simplest case; notes are listed in the report\n" + table)
+        sections.append(
+            "Faults, each by its simplest case; notes are listed in the report\n" + _faults(faults, colour, width)
+        )
     lines = [plain(f"absent: {name}: {reason}") for name, reason in run.absent.items()]
     lines += [f"policy: {text}" for text in policies(run.ranking)]
     lines += [headline(run), plain(str(folder / "report.md"))]
     return "\n\n".join([*sections, "\n".join(lines)]) + "\n"
+
+
+def _faults(faults: list[Finding], colour: bool, width: int | None) -> str:
+    """A table of the faults, with what is known of each in a line of its own below it."""
+    what = FINDING_HEADERS.index("what")
+    rows = [finding_cells(finding) for finding in faults]
+    others = [[cell for i, cell in enumerate(row) if i != what] for row in rows]
+    headers = tuple(name for name in FINDING_HEADERS if name != "what")
+    head, rule, *lines = _table(others, headers, [FAULT] * len(faults), colour, width).split("\n")
+    said = [
+        textwrap.fill(row[what], width or SENTENCE, initial_indent=INDENT, subsequent_indent=INDENT) for row in rows
+    ]
+    return "\n".join([head, rule, *(f"{line}\n{words}" for line, words in zip(lines, said, strict=True))])
 
 
 def _table(

@@ -99,7 +99,7 @@ def finding_cells(finding: Finding) -> list[str]:
         finding.subject,
         finding.format,
         finding.verdict,
-        plain(finding.reason),
+        plain(finding.diagnosis or finding.reason),
         shown(finding.witness),
     ]
 

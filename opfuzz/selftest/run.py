@@ -10,13 +10,14 @@ from pathlib import Path
 
 from opfuzz.backends import derive
 from opfuzz.campaign import CASE_SECONDS, WORKER_BYTES, Item, Plan
+from opfuzz.diagnosis import LOST
 from opfuzz.execute import Casualty, pool
 from opfuzz.rank import Finding, Ranking, Row, sort_rows
 from opfuzz.records import FAULT, SEVERITY, Judged, Result, Score
 from opfuzz.selftest.mutant import Mutant, read_mutants
 from opfuzz.selftest.planting import harmed, plant
 from opfuzz.selftest.report import Report, Trialled
-from opfuzz.selftest.trials import PARENT, Place, Reply, Trial, set_up, subject, work
+from opfuzz.selftest.trials import PARENT, Place, Question, Reply, Trial, answer, set_up, subject, work
 
 BATCH = 16
 RANKED = 32  # cases of each op and format that a row rests on, at least; what a run of a minute has time for
@@ -98,7 +99,13 @@ def selftest(plan: Plan, files: Sequence[Path], watch: Callable[[int, int], None
     finally:
         done.close()
     base = searches[0].ranking.rows()
-    results = tuple(_trialled(search, search.mutant, base) for search in searches if search.mutant is not None)
+    faults = [_faults(search) for search in searches]
+    said = _diagnoses(plan, files, searches, faults)
+    results = tuple(
+        _trialled(search, search.mutant, base, [replace(f, diagnosis=said.get((n, f.id), "")) for f in faults[n]])
+        for n, search in enumerate(searches)
+        if search.mutant is not None
+    )
     return Report(results, plan.seed, plan.cases or 0, time.monotonic() - started)
 
 
@@ -177,7 +184,35 @@ def _lost(trial: Trial, mutant: Mutant | None, casualty: Casualty, plan: Plan) -
     return Reply(result, score.verdict if SEVERITY[score.verdict] == FAULT else "", False, 0.0)
 
 
-def _trialled(search: Search, mutant: Mutant, base: Sequence[Row]) -> Trialled:
+def _faults(search: Search) -> list[Finding]:
+    if search.mutant is None or search.found is None:
+        return []
+    return [finding for finding in search.ranking.findings() if finding.severity == FAULT]
+
+
+def _diagnoses(
+    plan: Plan, files: Sequence[Path], searches: Sequence[Search], faults: Sequence[Sequence[Finding]]
+) -> dict[tuple[int, str], str]:
+    """The sentence on each fault, by the number of its search and its id."""
+    asked = [(n, f) for n, own in enumerate(faults) for f in own if f.verdict not in LOST]
+    questions = [[Question(searches[n].place or (0, 0), finding)] for n, finding in asked]
+    said: dict[tuple[int, str], str] = {}
+    done = pool.run(
+        iter(questions),
+        answer,
+        jobs=plan.jobs,
+        timeout=CASE_SECONDS,
+        memory=WORKER_BYTES,
+        preload=MODULES,
+        initialise=partial(set_up, plan, tuple(files)),
+    )
+    for number, (sentence,) in done:
+        n, finding = asked[number]
+        said[n, finding.id] = finding.reason if isinstance(sentence, Casualty) else sentence
+    return said
+
+
+def _trialled(search: Search, mutant: Mutant, base: Sequence[Row], findings: Sequence[Finding]) -> Trialled:
     """What became of a mutant. `base`: the rows of the unmodified backend, whose own faults do not count."""
     if search.found is None:
         return Trialled(mutant, len(search.replies))
@@ -186,7 +221,6 @@ def _trialled(search: Search, mutant: Mutant, base: Sequence[Row]) -> Trialled:
     others = [row for row in base if row.op not in ops and row.severity != FAULT]
     rows = sort_rows([*ranking.rows(), *others], "ulp")
     rank, row = next((place, row) for place, row in enumerate(rows, 1) if row.op in ops)
-    findings = [finding for finding in ranking.findings() if finding.severity == FAULT]
     finding = next(finding for finding in findings if finding.id == row.finding)
     return Trialled(
         mutant,

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from opfuzz.backends import Backend, derive
+from opfuzz.backends import Backend, Subject, derive
 from opfuzz.campaign import Bench, Item, Plan
+from opfuzz.diagnosis import diagnose_score, score_of
+from opfuzz.rank import Finding
 from opfuzz.records import FAULT, SEVERITY, Result
 from opfuzz.selftest.mutant import Mutant, read_mutants
 from opfuzz.selftest.planting import plant
+from opfuzz.spec import OpSpec
 
 PARENT, DEVICE = "torch", "cpu"
 Place = tuple[int, int]  # of a mutant: its file's, and its own in that file
@@ -37,6 +40,14 @@ class Reply:
     fault: str  # the verdict, if it is a fault that the unmodified backend does not show on this case
     is_known: bool  # whether it is one that it does show
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A finding whose cause is asked for."""
+
+    mutant: Place
+    finding: Finding
 
 
 def subject(mutant: Mutant | None) -> str:
@@ -72,10 +83,21 @@ class Workbench:
         fault = next((verdict for verdict in faults if verdict not in known), "")
         return Reply(result, fault, bool(faults) and not fault, time.monotonic() - started)
 
-    def _bench(self, place: Place) -> Bench:
+    def diagnose(self, question: Question) -> str:
+        """The sentence on a finding, as a run would say it."""
+        _, specs, backend = self._planted(question.mutant)
+        finding = question.finding
+        spec = next(spec for spec in specs if spec.op == finding.op)
+        case = self.plan.case(finding.op, finding.format, finding.number)
+        return diagnose_score(score_of(finding), spec, case, Subject.parse(finding.subject), backend)
+
+    def _planted(self, place: Place) -> tuple[Mutant, tuple[OpSpec, ...], Backend]:
         file, number = place
         mutant = read_mutants(self.files[file])[number]
-        specs, backend = plant(mutant, self.plan.specs, self.parent)
+        return mutant, *plant(mutant, self.plan.specs, self.parent)
+
+    def _bench(self, place: Place) -> Bench:
+        mutant, specs, backend = self._planted(place)
         return Bench(replace(self.plan, specs=specs, subjects=(subject(mutant),)), {mutant.name: backend})
 
 
@@ -94,3 +116,9 @@ def work(trial: Trial) -> Reply:
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return _workbench.examine(trial)
+
+
+def answer(question: Question) -> str:
+    """One diagnosis in a worker."""
+    assert _workbench is not None
+    return _workbench.diagnose(question)

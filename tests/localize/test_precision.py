@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opfuzz.localize.precision import attention, quantised, round_to_bits, variants
+from opfuzz.localize.precision import attention, quantised, variants
+from opfuzz.rounding import round_to_bits
 
 seeds = st.integers(0, 2**32 - 1)
 

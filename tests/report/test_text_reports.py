@@ -142,7 +142,7 @@ def test_columns_of_the_ranking_and_of_the_findings():
     ranking, findings = terminal.render(HARMED, Path("r"), colour=False).split("\n\n")[:2]
     names = ["op", "subject", "format", "verdict", "max ulp", "p99 ulp", "conditioned", "excess", "bits", "witness"]
     assert re.split(r" {2,}", ranking.split("\n")[0].strip()) == names
-    words = ["finding", "op", "subject", "format", "verdict", "what", "witness"]
+    words = ["finding", "op", "subject", "format", "verdict", "witness"]
     assert re.split(r" {2,}", findings.split("\n")[1].strip()) == words
     assert findings.split("\n")[3].split()[0] == HARMED.findings[0].id
     for line, row in zip(ranking.split("\n")[2:], HARMED.ranking, strict=True):
@@ -186,3 +186,15 @@ def test_flushing_is_said_once_a_subject():
 
 def test_the_same_run_gives_the_same_text():
     assert markdown.render(HARMED) == markdown.render(HARMED)
+
+
+def test_a_fault_is_shown_with_its_diagnosis():
+    finding = dataclasses.replace(HARMED.findings[0], diagnosis="it rounds a to 8 bits; " + HOSTILE)
+    run = dataclasses.replace(HARMED, findings=(finding, *HARMED.findings[1:]))
+    for width in (None, 60):
+        lines = terminal.render(run, Path("r"), colour=True, width=width).split("\n")
+        place = next(i for i, line in enumerate(lines) if finding.id in line)
+        assert lines[place + 1].startswith("    it rounds a to 8 bits; ")
+        assert all(len(line) <= 60 for line in lines[place + 1 : place + 3]) or width is None
+    assert "it rounds a to 8 bits" in markdown.render(run)
+    assert HARMED.findings[0].reason.split("|")[0][-4:] in terminal.render(HARMED, Path("r"), colour=False)

@@ -1,0 +1,164 @@
+"""Diagnoses at the end of a run: each finding's call is made again, and others like it, in isolated processes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache, partial
+
+import numpy as np
+
+from opfuzz.backends import Backend, Subject, discover, perform
+from opfuzz.campaign import WORKER_BYTES, Plan
+from opfuzz.case import Case
+from opfuzz.diagnose import Call, Evidence, diagnose, of_record
+from opfuzz.diagnose.evidence import Array
+from opfuzz.execute import Casualty, note, pool
+from opfuzz.floats import FORMATS
+from opfuzz.generate import inputs
+from opfuzz.layout import LAYOUTS, constant_along_broadcast
+from opfuzz.oracle.reference import Reference
+from opfuzz.rank import Finding
+from opfuzz.records import Index, Score
+from opfuzz.relations import Piece, relations
+from opfuzz.score import Judge
+from opfuzz.spec import OpSpec
+
+SECONDS = 10.0  # for one finding; what takes longer is told from the record
+BATCH = 4
+LOST = frozenset({"crash", "timeout", "out-of-memory"})  # verdicts of calls that are not made again
+
+
+def diagnosed(plan: Plan, findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """The findings, in their order, each with its diagnosis."""
+    said: dict[str, str] = {finding.id: _record(finding, plan) for finding in findings}
+    open_ones = [finding for finding in findings if finding.verdict not in LOST]
+    batches = [open_ones[first : first + BATCH] for first in range(0, len(open_ones), BATCH)]
+    backends = discover(plan.plugins)
+    modules = [m for text in plan.subjects for m in backends[Subject.parse(text).backend].modules]
+    results = pool.run(
+        iter(batches),
+        _work,
+        jobs=plan.jobs,
+        timeout=SECONDS,
+        memory=WORKER_BYTES,
+        preload=list(dict.fromkeys(["opfuzz.diagnosis", *modules])),
+        initialise=partial(_set_up, plan),
+    )
+    try:
+        for number, batch in results:
+            for finding, sentence in zip(batches[number], batch, strict=True):
+                if not isinstance(sentence, Casualty):
+                    said[finding.id] = sentence
+                elif sentence.kind == "internal":  # a run is not lost for the words on one of its findings
+                    said[finding.id] += f"; its diagnosis failed: {sentence.message.strip().splitlines()[-1]}"
+    except KeyboardInterrupt:  # the rest is told from the record
+        pass
+    finally:
+        results.close()
+    return tuple(replace(finding, diagnosis=said[finding.id]) for finding in findings)
+
+
+def diagnose_score(score: Score, spec: OpSpec, case: Case, subject: Subject, backend: Backend) -> str:
+    """The diagnosis of one score of one case, made in this process: calls that may harm it are made."""
+    if score.verdict in LOST:
+        return _lost(score, spec, case)
+    arrays = inputs(spec, case)
+    words = ""
+    for relation in relations(spec, case, arrays, is_elementwise=spec.single_input):
+        if relation.name == score.relation and score.reason.startswith(f"{relation.words}: "):
+            words = relation.words
+    piece = shown(score.relation, score.reason, score.deciding.index if score.deciding else None, spec, case, arrays)
+    call = Call(case.format, piece.dims, case.params, piece.arrays, piece.layouts)
+    run = partial(_run, spec, subject, backend)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        output = run(call)
+        if output is None:
+            return _lost(score, spec, case)
+        return diagnose(Evidence(spec, score, call, output, run, partial(_judge, spec), partial(_exact, spec)), words)
+
+
+def shown(
+    relation_name: str, reason: str, index: Index | None, spec: OpSpec, case: Case, arrays: Mapping[str, Array]
+) -> Piece:
+    """The call that shows a fault: the case's own, or the one of its relation that made the element at `index`."""
+    own = Piece(case.dims, arrays, case.layouts)
+    if index is None or "but not" in reason:  # which is a fault of the case's own call
+        return own
+    shape = spec.output_shape(case.dims, case.params)
+    for relation in relations(spec, case, arrays, is_elementwise=spec.single_input):
+        if relation.name == relation_name and not relation.is_repeat:
+            for piece in relation.pieces:
+                if piece.locate(index, shape, spec.output_shape(piece.dims, case.params)) is not None:
+                    return piece
+    return own
+
+
+def _run(spec: OpSpec, subject: Subject, backend: Backend, call: Call) -> Array | None:
+    program = spec.calls[backend.dialect].get(subject.implementation)
+    if program is None:
+        return None
+    # Other values may not be constant where the view repeats them.
+    layouts = {
+        name: layout
+        if constant_along_broadcast(call.arrays[name], layout).tobytes() == call.arrays[name].tobytes()
+        else LAYOUTS[0]
+        for name, layout in call.layouts.items()
+    }
+    shape = spec.output_shape(call.dims, call.params)
+    names = {**call.dims, **call.params}
+    note(str(subject))
+    made = perform(backend, subject, program, call.arrays, layouts, names, call.format, shape, repeat=False)
+    note("")
+    return made.output
+
+
+def _judge(spec: OpSpec, output: Array, call: Call) -> Judge:
+    return Judge(output, _exact(spec, call))
+
+
+def _exact(spec: OpSpec, call: Call) -> Reference:
+    return Reference(spec, FORMATS[call.format], call.dims, call.params, call.arrays)
+
+
+def _lost(score: Score, spec: OpSpec, case: Case) -> str:
+    sizes = {**case.dims, **case.params}
+    views = [f"{name} {layout}" for name, layout in case.layouts.items() if layout != LAYOUTS[0]]
+    return of_record(score, ", ".join([*(f"{name} = {value}" for name, value in sizes.items()), *views]))
+
+
+def score_of(finding: Finding) -> Score:
+    """What is known of the case that a finding shows."""
+    mark = finding.witness.mark if finding.witness else None
+    return Score(finding.verdict, finding.reason, relation=finding.relation, deciding=mark)
+
+
+def _record(finding: Finding, plan: Plan) -> str:
+    spec = next(spec for spec in plan.specs if spec.op == finding.op)
+    return _lost(score_of(finding), spec, plan.case(finding.op, finding.format, finding.number))
+
+
+_plan: Plan | None = None
+
+
+@cache
+def _backends() -> Mapping[str, Backend]:
+    assert _plan is not None
+    return discover(_plan.plugins)
+
+
+def _set_up(plan: Plan) -> None:
+    global _plan
+    _plan = plan
+    for text in plan.subjects:
+        _backends()[Subject.parse(text).backend].limit_threads(1)
+
+
+def _work(finding: Finding) -> str:
+    assert _plan is not None
+    spec = next(spec for spec in _plan.specs if spec.op == finding.op)
+    case = _plan.case(finding.op, finding.format, finding.number)
+    subject = Subject.parse(finding.subject)
+    return diagnose_score(score_of(finding), spec, case, subject, _backends()[subject.backend])
