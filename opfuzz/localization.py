@@ -354,8 +354,8 @@ def _attribution(
 def _pairs(
     bench: Bench, team: Team, planted: Sequence[Array], base: Array, observed: Observed, rounding: float
 ) -> list[Tried]:
-    def may_pair(i: int, j: int) -> bool:  # two readings of one place do not stand together
-        return bench.variants[i].place != bench.variants[j].place
+    def may_pair(i: int, j: int) -> bool:
+        return not bench.variants[i].excludes(bench.variants[j])
 
     nothing = np.zeros_like(base)
     changes = [output - base if output.shape == base.shape else nothing for output in planted]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from opfuzz.errors import OpfuzzError
+from opfuzz.errors import OpfuzzError, did_you_mean
 from opfuzz.localize.decoder import Array, Config, Decoder
 from opfuzz.localize.model import Model, Named
 from opfuzz.localize.reading import Decode
@@ -17,6 +17,7 @@ from opfuzz.localize.weight_readings import readings
 from opfuzz.localize.wiring import variants
 
 LANDMARK = "time_mlp.linear_1.weight"  # every decoder has it, under whatever prefix
+SETTINGS = ("attention_head_dim", "ode_steps", "cfg_rate", "t_scheduler", "act_fn")
 INPUTS = ("mu", "spks", "cond", "noise", "mask")
 # The decoder without files: as small as one with every kind of layer can usefully be.
 MEL, WIDTH, HEADS, HEAD_WIDTH, TIME, BLOCKS, MIDDLE, FRAMES = 20, 32, 2, 16, 64, 1, 2, 24
@@ -95,6 +96,9 @@ def read_config(path: Path, weights: Mapping[str, Array]) -> Config:
         raise OpfuzzError(f"{path}: is no JSON: {error}") from error
     if not isinstance(content, dict):
         raise OpfuzzError(f"{path}: a config is an object of settings, not a {type(content).__name__}")
+    for key in content.keys() - set(SETTINGS):
+        if near := did_you_mean(key, set(SETTINGS) - content.keys()):  # a default in its place would go unseen
+            raise OpfuzzError(f"{path}: '{key}' is no setting{near}")
 
     def number(key: str, default: float, low: float) -> float:
         value = content.get(key, default)

@@ -31,6 +31,14 @@ class Diff:
     first: int | None  # place of the first divergence in `tensors`
 
     @property
+    def is_jump(self) -> bool:
+        """Whether the first divergence is a jump, and not an error from before it that has grown."""
+        if self.first is None:
+            return False
+        before = max((tensor.inherited for tensor in self.tensors[: self.first]), default=0.0)
+        return self.tensors[self.first].inherited > JUMP * before
+
+    @property
     def name(self) -> str | None:
         """The tensor that diverged first, by its name in A."""
         return None if self.first is None else self.tensors[self.first].name
@@ -77,6 +85,7 @@ def document(diff: Diff) -> dict[str, Any]:
     """What `--json` prints and the text is made of: strict JSON, NaN and infinities as "nan", "inf", "-inf"."""
     found = {
         "first_divergence": diff.name,
+        "is_jump": diff.is_jump,
         "a": diff.a,
         "b": diff.b,
         "only_a": list(diff.matching.only_a),

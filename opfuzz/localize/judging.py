@@ -56,6 +56,8 @@ def best_first(tried: Iterable[Tried]) -> list[Tried]:
         measure = one.residual if one.residual is not None else one.distance
         if not math.isfinite(one.drift.rms) or (measure is not None and not math.isfinite(measure)):
             return (math.inf, 0.0)
+        if one.drift.rms == 0:  # it leaves what side A itself leaves, and explains nothing of it
+            return (math.inf, -1.0)
         return (measure or 0.0, -one.drift.rms)
 
     return sorted(tried, key=key)

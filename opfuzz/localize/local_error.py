@@ -40,6 +40,7 @@ class Comparison:
     narrower: str = ""  # in words, if b's outputs are in a narrower format
     fickle: str = ""  # the side that gives other outputs when it runs again
     has_fitting_outputs: bool = True
+    is_blank: bool = False  # a gives numbers, and none of them is finite
 
 
 def compare_call(a: TracedModel, b: TracedModel, ours: Call, theirs: Call, root: float) -> Comparison:
@@ -61,7 +62,8 @@ def compare_call(a: TracedModel, b: TracedModel, ours: Call, theirs: Call, root:
     is_alike = [x.shape for x in theirs.outputs] == [x.shape for x in outputs]
     total = _furthest(ours.outputs, theirs.outputs, ways) if is_alike else np.inf
     if local == 0:
-        return Comparison(local, inherited, total, 0.0, tuple(notes), outputs)
+        is_blank = any(x.size for x in ours.outputs) and not any(_finite(x).size for x in ours.outputs)
+        return Comparison(local, inherited, total, 0.0, tuple(notes), outputs, is_blank=is_blank)
 
     exact = _attempt(ours.outputs, lambda: a.replay(ours.name, ours.arguments, ours.inputs, exact=True))
     runs = _Runs(ours.outputs, outputs, exact, ways, root, sum(x.size for x in ours.inputs))

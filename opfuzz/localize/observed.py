@@ -118,17 +118,19 @@ def _features(figures: Mapping[str, float], std: float) -> dict[str, float]:
 def factor(observed: Observed, drift: Drift) -> float | None:
     """How many times larger a drift would have to be; None if nothing tells.
 
-    Small errors go through a network in proportion. A correlation alone gives the size that it has where the spread
-    stays as it is: rms^2 = 2 (1 - corr) s_a^2.
+    Small errors go through a network in proportion. Sizes count in units of the output's standard deviation where that
+    was observed: figures of one network may be held against another that stands in for it. A correlation alone gives
+    the size that it has where the spread stays as it is: rms^2 = 2 (1 - corr) s_a^2.
     """
     if not drift.rms:
         return None
+    unit = drift.std_a / observed.figures.get("std_a", drift.std_a) if drift.std_a else 1.0
     if observed.rms is not None:
-        return observed.rms / drift.rms
+        return unit * observed.rms / drift.rms
     for name in ("mae", "median", "max"):
         own = getattr(drift, name)
         if name in observed.figures and own:
-            return float(observed.figures[name] / own)
+            return float(unit * observed.figures[name] / own)
     decorrelation = observed.decorrelation
     return None if decorrelation is None else math.sqrt(2 * decorrelation) * drift.std_a / drift.rms
 

@@ -36,12 +36,20 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One wrong reading of a pipeline. `place` says where it is planted, `note` what it is."""
+    """One wrong reading of a pipeline. `place` is where it is planted, `note` what it is."""
 
     name: str
     place: str
     note: str
     plant: Callable[[Setup], Setup]
+    op: str = ""  # whose reading it is; none for those of the wiring, the weights and the precision
+
+    def excludes(self, other: Variant) -> bool:
+        """Whether both read the same calls, or the same place of the network, so that they cannot stand together."""
+        is_same_place = self.place == other.place
+        if self.op:
+            return self.op == other.op and (is_same_place or EVERYWHERE in (self.place, other.place))
+        return is_same_place and not other.op
 
     @property
     def title(self) -> str:
@@ -63,8 +71,8 @@ def of_ops(calls: Sequence[Call], meaning: Meaning) -> list[Variant]:
             fitting = [role for role in roles if _fits((c for c in own if c.role == role), name, meaning)]
             note = variant.note or f"{name} instead of {op}"
             if len(fitting) > 1:
-                found.append(Variant(f"{op}: {name}", EVERYWHERE, note, _planter(op, None, name, meaning)))
-            found += [Variant(f"{op}: {name}", role, note, _planter(op, role, name, meaning)) for role in fitting]
+                found.append(Variant(f"{op}: {name}", EVERYWHERE, note, _planter(op, None, name, meaning), op))
+            found += [Variant(f"{op}: {name}", role, note, _planter(op, role, name, meaning), op) for role in fitting]
     return found
 
 

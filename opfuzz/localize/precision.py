@@ -104,12 +104,17 @@ def attention(
 
 def _weights(name: str) -> Callable[[Setup], Setup]:
     rounded = _rounded(name)
-    return lambda setup: replace(setup, weights={key: rounded(weight) for key, weight in setup.weights.items()})
+
+    def plant(setup: Setup) -> Setup:
+        weights = {key: rounded(w) if w.dtype.kind == "f" else w for key, w in setup.weights.items()}
+        return replace(setup, weights=weights)
+
+    return plant
 
 
 def _is_quantised(weight: NDArray[Any], group: int) -> bool:
     """Frameworks quantise the matrices of Linear and Embedding whose rows are made of whole groups, nothing else."""
-    return weight.ndim == 2 and weight.shape[1] % group == 0
+    return weight.dtype.kind == "f" and weight.ndim == 2 and weight.size > 0 and weight.shape[1] % group == 0
 
 
 def _quantised(bits: int, group: int) -> Callable[[Setup], Setup]:

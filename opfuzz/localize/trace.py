@@ -176,9 +176,12 @@ def _judged(
     fickle = next((c.fickle for c in compared if c.fickle), "")
     if fickle:
         words.append(f"{fickle} gives other values when it runs again: it draws random numbers or keeps a state")
+    is_blank = bool(compared) and all(c.is_blank for c in compared)
+    if is_blank:
+        words.append("a gives no finite value, so there is nothing to compare")
     if not any(calls):
         verdict = UNCALLED
-    elif excess is None or fickle:
+    elif excess is None or fickle or is_blank:
         verdict = UNCOMPARED
     else:
         verdict = GUILTY if excess > 1 else CLEAN

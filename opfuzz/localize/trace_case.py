@@ -16,20 +16,25 @@ from safetensors.numpy import save_file
 
 from opfuzz.errors import OpfuzzError
 from opfuzz.localize.recording import Array
-from opfuzz.localize.trace import Trace
+from opfuzz.localize.trace import GUILTY, Trace
 
 
 def document(trace: Trace) -> dict[str, Any]:
     """The trace as strict JSON holds it: all but the captured tensors; infinities are "inf"."""
     return {
         "frameworks": list(trace.frameworks),
-        "verdict": "guilty" if trace.guilty else "clean",
+        "verdict": _verdict(trace),
         "guilty": list(trace.guilty),
         "modules": [_plain(dataclasses.asdict(module)) for module in trace.modules],
         "unmatched_a": list(trace.unmatched_a),
         "unmatched_b": list(trace.unmatched_b),
         "captured_call": trace.captured.call if trace.captured else None,
     }
+
+
+def _verdict(trace: Trace) -> str:
+    """`guilty` if any module is, else what the whole model is."""
+    return GUILTY if trace.guilty else next(module.verdict for module in trace.modules if not module.name_a)
 
 
 def _plain(value: Any) -> Any:

@@ -11,7 +11,9 @@ from opfuzz.localize.observed import Observed, factor
 from opfuzz.localize.result import Attribution, Tried
 
 TOO_SMALL = 1 / 3  # of the observed size: what makes less cannot be the whole of it
+NEARER = 0.99  # of the residual of side A: what leaves more explains nothing
 SHOWN = 3
+LARGEST = 700.0  # of a logarithm, so that its exponential is finite
 LOWER = ("TF32", "bfloat16", "float16", "int8", "int6", "int4", "int3")  # what to say of precision, largest first
 
 
@@ -33,14 +35,19 @@ def sentences(
             f"There is nothing to explain: what was observed differs from side A by {residual:.2g} standard "
             f"deviations, {b} by {rounding:.2g}.",
         )
-    found = [_rounding(drift, b, attribution, observed), _precision(variants, observed)]
-    found.append(_by_figures(variants) if observed.tensor is None else _by_residual(variants, rounding))
-    if pairs:
+    is_explained = any(variant.match for variant in variants)
+    found = [_rounding(drift, b, attribution, observed)]
+    if not is_explained:
+        found.append(_precision(variants, observed))
+    found.append(_by_figures(variants) if residual is None else _by_residual(variants, residual, rounding))
+    if pairs and not is_explained:  # what explains it, together with what changes nothing, explains it too
         found.append(_pairs(pairs, is_exact=observed.tensor is not None))
     return tuple(sentence for sentence in found if sentence)
 
 
 def _faithful(drift: Drift, b: str, attribution: Sequence[Attribution]) -> str:
+    if drift.rms == 0:
+        return f"All of {b} together gives the same bits as side A here."
     largest = max(attribution, key=lambda row: row.only.rms, default=None)
     share = f"; the largest share is that of {largest.op}, rms {largest.only.rms:.2g} alone" if largest else ""
     return (
@@ -80,7 +87,7 @@ def _size_of(observed: Observed) -> str:
 
 
 def _precision(variants: Sequence[Tried], observed: Observed) -> str:
-    """What each lower precision gives at most."""
+    """What each lower precision gives at most, and whether that is about what was observed, or more."""
     words = []
     for name in LOWER:
         of_it = [v for v in variants if v.name == name or v.name.startswith(f"{name} ")]
@@ -88,12 +95,14 @@ def _precision(variants: Sequence[Tried], observed: Observed) -> str:
         if finite:
             worst = max(finite, key=lambda v: v.drift.rms)
             growth = factor(observed, worst.drift)
-            is_enough = growth is not None and growth * TOO_SMALL <= 1
-            words.append(f"{worst.name} {worst.drift.decorrelation:.2g}" + (" (not ruled out)" if is_enough else ""))
+            tail = ""
+            if growth is not None and growth * TOO_SMALL <= 1:
+                tail = " (too much)" if growth < TOO_SMALL else " (not ruled out)"
+            words.append(f"{worst.name} {worst.drift.decorrelation:.2g}{tail}")
     return f"Lower precision, as 1 - corr: {', '.join(words)}." if words else ""
 
 
-def _by_residual(variants: Sequence[Tried], rounding: float) -> str:
+def _by_residual(variants: Sequence[Tried], residual: float, rounding: float) -> str:
     matches = [v for v in variants if v.match]
     if matches:
         rest = next((v for v in variants if not v.match), None)
@@ -111,6 +120,8 @@ def _by_residual(variants: Sequence[Tried], rounding: float) -> str:
     if not variants or variants[0].residual is None:
         return "No variant was tried."
     best = variants[0]
+    if best.residual is None or best.residual > NEARER * residual:
+        return f"No single variant explains it, and none leaves less than side A itself leaves: {residual:.2g}."
     return (
         f"No single variant explains it. The nearest is {best.title}: {best.note}; it leaves {best.residual:.2g} "
         f"standard deviations, its change correlates with the observed one by {best.corr_to_observed:.4f}."
@@ -121,7 +132,7 @@ def _by_figures(variants: Sequence[Tried]) -> str:
     near = [v for v in variants if v.distance is not None and math.isfinite(v.distance)][:SHOWN]
     if not near:
         return "No variant changes the output." if variants else "No variant was tried."
-    words = [f"{v.title}, figures off by a factor of {math.exp(v.distance or 0.0):.2f}" for v in near]
+    words = [f"{v.title}, figures off by a factor of {math.exp(min(v.distance or 0.0, LARGEST)):.3g}" for v in near]
     return f"Nearest by the figures: {'; '.join(words)}. Figures alone prove nothing: give the tensor with --observed."
 
 
@@ -132,6 +143,6 @@ def _pairs(pairs: Sequence[Tried], *, is_exact: bool) -> str:
     measure = (
         f"leaves {best.residual:.2g} standard deviations"
         if is_exact and best.residual is not None
-        else f"is off by {math.exp(best.distance or 0):.2f}"
+        else f"is off by a factor of {math.exp(min(best.distance or 0.0, LARGEST)):.3g}"
     )
     return f"Of {len(pairs)} pairs tried, the best is {best.title}; it {measure}."

@@ -70,13 +70,16 @@ def _relation(a: Array, b: Array, usual: Callable[[Array], Array], rest: Mapping
     if not a.size or not b.size or sorted(_lengths(a)) != sorted(_lengths(b)):
         return f"shape {list(b.shape)} against {list(a.shape)}"
     if np.ptp(b) == 0 and np.ptp(a) != 0:
-        return f"is {float(b.flat[0]):g} everywhere: left at its start, or not loaded"
+        return f"is {float(b.flat[0]) + 0.0:g} everywhere: left at its start, or not loaded"
     for name, other in rest.items():
         if other.shape == a.shape and usual(other).shape == b.shape and _same(usual(other), b) and np.ptp(b) != 0:
             return f"holds a's {name}"
     pair = make_pair(expected, b)
     if pair is None:
         return "differs"
+    if pair.mismatch:
+        lost = pair.mismatch
+        return f"is {lost.b:g} where a is {lost.a:g}, at {list(lost.index)} and {lost.count - 1} other places"
     if np.array_equal(pair.a, pair.b):
         return f"has the same values, {pair.layout.describe() or 'in another shape'}"
     sentence = explain(pair)
@@ -91,7 +94,7 @@ def _lengths(array: Array) -> list[int]:
 
 def _same(a: Array, b: Array) -> bool:
     # Most arrays that differ do so at their first elements.
-    return np.array_equal(a.flat[:16], b.flat[:16]) and np.array_equal(a, b)
+    return all(np.array_equal(x, y, equal_nan=True) for x, y in ((a.flat[:16], b.flat[:16]), (a, b)))
 
 
 def _likeness(a: FloatArray, b: FloatArray) -> str:

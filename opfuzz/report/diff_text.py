@@ -26,7 +26,8 @@ def render(document: Document, decibels: bool, whole: bool, colour: bool, width:
     first = next((i for i, row in enumerate(tensors) if row["name"] == document["first_divergence"]), None)
     shown = range(len(tensors)) if whole or len(tensors) <= SHORT else _chosen(tensors, first)
     sections = [_table(tensors, shown, decibels, colour, width), "\n".join(_unmatched(document))]
-    sections.append("\n".join(_clean(tensors) if first is None else _divergence(tensors, first)))
+    closing = _clean(tensors) if first is None else _divergence(tensors, first, is_jump=document["is_jump"])
+    sections.append("\n".join(closing))
     return "\n\n".join(plain_lines(section) if i else section for i, section in enumerate(sections) if section) + "\n"
 
 
@@ -101,7 +102,7 @@ def _clean(tensors: Sequence[Row]) -> list[str]:
     return [f"No divergence beyond rounding in {count}; the largest is a {_relative(worst)} in {worst['name']}."]
 
 
-def _divergence(tensors: Sequence[Row], first: int) -> list[str]:
+def _divergence(tensors: Sequence[Row], first: int, *, is_jump: bool) -> list[str]:
     row, before, after = tensors[first], tensors[:first], tensors[first + 1 :]
     size = f", {_relative(row)}" if _error(row) else ""  # none where only one side is not finite, or scrambled
     lines = [f"First divergence: {row['name']}{size}.", f"What it is: {row['explanation']}."]
@@ -117,6 +118,8 @@ def _divergence(tensors: Sequence[Row], first: int) -> list[str]:
         worst = max(before, key=_error)
         error = f"at most a {_relative(worst)}, in {worst['name']}" if _error(worst) else "all equal"
         lines.append(f"Before it: {_counted(len(before))}, {error}.")
+    if not is_jump:
+        lines.append("  No tensor jumps from what came before: errors creep, as rounding does in a deep network.")
     if creeping := sum(bool(other["diverges"]) for other in before):
         lines.append(f"  {creeping} of them are beyond rounding, but no jump from what came before.")
     if after:

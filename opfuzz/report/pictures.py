@@ -157,7 +157,8 @@ def _steps(figure: Figure, found: Localization) -> None:
         axes.plot(range(len(values)), positive, color=colour, marker=marker, markersize=4, label=_short(name))
     levels = {f"output of {found.b}": (found.rounding or 0.0, "--")}
     if found.observed is not None and found.drift.std_a:
-        levels["output that was observed"] = ((Observed(found.observed).rms or 0.0) / found.drift.std_a, ":")
+        unit = found.observed.get("std_a", found.drift.std_a)  # figures may be those of another network
+        levels["output that was observed"] = ((Observed(found.observed).rms or 0.0) / unit, ":")
     for label, (level, style) in levels.items():
         if level > 0:
             axes.axhline(level, color="black", linewidth=1, linestyle=style, label=label)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -41,6 +42,12 @@ def test_the_one_that_was_planted_is_a_match_and_the_only_one():
 def test_what_changes_nothing_is_no_match_even_of_nothing():
     (found,) = judged(Observed({}, BASE.copy()), [BASE.copy()])
     assert (found.residual, found.match) == (0, False)
+
+
+def test_what_changes_nothing_comes_after_what_changes_the_wrong_thing():
+    found = judged(Observed({}, BASE + CHANGES[0]), [BASE.copy(), BASE + CHANGES[1]])
+    assert [one.name for one in found] == ["v1", "v0"]
+    assert found[1].residual < found[0].residual
 
 
 def test_figures_rank_by_distance_and_never_match():
@@ -86,6 +93,23 @@ def test_frames_are_places_of_the_last_axis():
     assert frames_of(BASE, None) is BASE
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        (("gelu", "everywhere"), ("layer_norm", "everywhere"), False),
+        (("gelu", "everywhere"), ("gelu", "everywhere"), True),
+        (("gelu", "everywhere"), ("gelu", "head"), True),
+        (("gelu", "head"), ("gelu", "tail"), False),
+        (("gelu", "everywhere"), ("", "everywhere"), False),
+        (("", "everywhere"), ("", "everywhere"), True),
+        (("", "head"), ("", "tail"), False),
+    ],
+)
+def test_two_readings_of_the_same_calls_exclude_each_other(one, other, expected):
+    a, b = (Variant("v", place, "", lambda setup: setup, op) for op, place in (one, other))
+    assert a.excludes(b) == b.excludes(a) == expected
+
+
 # The verdict.
 
 SMALL = drift(BASE, BASE + 1e-6 * CHANGES[0])
@@ -129,6 +153,16 @@ def test_rounding_is_ruled_out_with_its_figures():
     assert "Figures alone prove nothing" in text
 
 
+def test_a_precision_that_does_more_than_was_seen_is_too_much():
+    text = verdict([tried("int8 in groups of 64", distance=2.0), tried("int3 in groups of 64", distance=9.0, size=4.0)],
+                   Observed(figures_of(drift(BASE, BASE + 0.1 * CHANGES[1]))))  # fmt: skip
+    assert re.search(r"int8 in groups of 64 \S+ \(not ruled out\), int3 in groups of 64 \S+ \(too much\)\.", text)
+
+
+def test_the_same_bits_have_no_largest_share():
+    assert verdict(total=drift(BASE, BASE)).startswith("All of mlx:cpu together gives the same bits as side A here.")
+
+
 def test_rounding_that_is_large_enough_is_not_ruled_out():
     text = verdict([tried("int3 in groups of 32", distance=0.3, size=1.0)], SEEN, total=drift(BASE, BASE + CHANGES[2]))
     assert "Rounding may explain it" in text
@@ -139,6 +173,19 @@ def test_one_match_is_the_explanation():
     text = verdict([tried("a", residual=1e-7, match=True), tried("b", residual=0.2)], TENSOR, 0.1)
     assert "The explanation is a (place): a it is. It leaves 1e-07 standard deviations" in text
     assert "the next, b (place), leaves 0.2" in text
+
+
+def test_what_is_explained_needs_no_precision_and_no_pair():
+    found = [tried("a", residual=1e-7, match=True), tried("TF32", residual=0.2, size=1.0)]
+    text = verdict(found, TENSOR, 0.1, [tried("a and b", residual=1e-7, match=True)])
+    assert "The explanation is a" in text
+    assert "ruled out" not in text
+    assert "together explain" not in text
+
+
+def test_what_leaves_as_much_as_nothing_is_not_the_nearest():
+    text = verdict([tried("a", residual=0.0999)], TENSOR, 0.1)
+    assert "No single variant explains it, and none leaves less than side A itself leaves: 0.1." in text
 
 
 def test_several_matches_are_all_named():
@@ -156,7 +203,7 @@ def test_no_match_names_the_nearest():
 
 def test_pairs_by_figures_tell_their_factor():
     text = verdict([tried("a", distance=0.4)], SEEN, None, [tried("a and b", distance=math.log(1.5))])
-    assert "Of 1 pairs tried, the best is a and b (place); it is off by 1.50" in text
+    assert "Of 1 pairs tried, the best is a and b (place); it is off by a factor of 1.5." in text
 
 
 def test_unknown_drifts_do_not_reach_the_sentences():

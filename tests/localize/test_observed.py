@@ -12,7 +12,16 @@ from safetensors.numpy import save_file
 
 from opfuzz.errors import OpfuzzError
 from opfuzz.localize.drift import drift
-from opfuzz.localize.observed import Observed, distance, figures_of, read_figures, read_tensor, with_figures
+from opfuzz.localize.observed import (
+    FIGURES,
+    Observed,
+    distance,
+    factor,
+    figures_of,
+    read_figures,
+    read_tensor,
+    with_figures,
+)
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -120,3 +129,12 @@ def test_another_tensor_is_refused(tmp_path, tensors, message):
     save_file(arrays, tmp_path / "m.safetensors")
     with pytest.raises(OpfuzzError, match=message):
         read_tensor(tmp_path / "m.safetensors", np.zeros((1, 4, 6), np.float32))
+
+
+def test_figures_of_another_network_count_in_units_of_its_spread():
+    a, b = pair(0)
+    there = figures_of(drift(10 * a, 10 * a + 3 * 10 * (b - a)))
+    for names in (FIGURES, ("corr", "std_a", "std_b"), ("mae", "std_a"), ("max", "std_a")):
+        known = Observed({name: there[name] for name in names})
+        assert factor(known, drift(a, b)) == pytest.approx(3, rel=0.2 if "std_b" in names else 1e-6)
+    assert factor(Observed({"mae": there["mae"]}), drift(a, b)) == pytest.approx(30)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from opfuzz.localize.planting import Setup
 from opfuzz.localize.precision import attention, quantised, variants
 from opfuzz.rounding import round_to_bits
 
@@ -67,3 +68,12 @@ def test_only_matrices_of_whole_groups_are_quantised():
     assert "int4 in groups of 64" not in named(4, 96)
     assert not any("int" in name for name in named(4, 64, 3) | named(64) | named(4, 20))
     assert {"TF32", "float16", "bfloat16", "float16 weights", "bfloat16 softmax"} <= named(4, 4)
+
+
+def test_weights_that_are_whole_numbers_are_left_alone():
+    weights = {"index": np.array([[4097] * 64]), "w": np.full((1, 64), 4097, np.float32)}
+    for variant in variants(weights):
+        planted = variant.plant(Setup(lambda *_: weights["w"], weights, {}, lambda call: weights["w"]))
+        assert planted.weights["index"] is weights["index"]
+        if variant.name == "float16 weights":
+            assert (planted.weights["w"] == 4096).all()

@@ -12,7 +12,8 @@ import torch
 from pairs import convnet, transformer
 
 from opfuzz.errors import OpfuzzError
-from opfuzz.localize.trace import CLEAN, CONTAINS, GUILTY, trace
+from opfuzz.localize.trace import CLEAN, CONTAINS, GUILTY, UNCOMPARED, trace
+from opfuzz.localize.trace_case import document
 from opfuzz.localize.trace_mlx import MlxModel
 from opfuzz.localize.trace_pair import Models
 from opfuzz.localize.trace_torch import TorchModel
@@ -370,3 +371,21 @@ def test_inputs_that_differ_are_no_fault_of_a_module():
     assert found.guilty == ()
     assert modules["layers.0"].inherited > 0.5
     assert modules[""].total > 0.5
+
+
+def test_a_weight_that_holds_nan_is_said_to():
+    a, b = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    b.load_state_dict(a.state_dict())
+    with torch.no_grad():
+        b.weight[1] = float("nan")
+    found, modules = traced(a, b, (np.ones((4, 3), np.float32),))
+    value = f"{a.weight[1, 0].item():g}"
+    assert found.guilty == ("",)
+    assert modules[""].what == f"weight is nan where a is {value}, at [1, 0] and 2 other places"
+
+
+def test_nothing_but_nan_is_no_agreement():
+    a = torch.nn.Sequential(torch.nn.Linear(3, 2))
+    found, modules = traced(a, a, (np.full((4, 3), np.nan, np.float32),))
+    assert {m.verdict for m in modules.values()} == {UNCOMPARED}
+    assert document(found)["verdict"] == UNCOMPARED

@@ -35,6 +35,15 @@ def test_the_closing_sentences():
     assert lines[start + 5] == "After it: 1 of 1 tensor diverge."
 
 
+def test_errors_that_creep_are_not_called_a_jump():
+    creeping = made([1 + 2.0**-k for k in (20, 19, 17, 15)])
+    assert (creeping["first_divergence"], creeping["is_jump"]) == ("block.2", False)
+    assert "No tensor jumps from what came before" in text(creeping)
+    jumping = made([1 + 2.0**-k for k in (20, 19, 9)])
+    assert (jumping["first_divergence"], jumping["is_jump"]) == ("block.2", True)
+    assert "No tensor jumps" not in text(jumping)
+
+
 def test_nothing_diverges():
     assert text(made([1, 1])).endswith("No divergence: 2 tensors, all equal.\n")
     assert "No divergence beyond rounding in 2 tensors; the largest is a relative error of" in text(
