@@ -171,7 +171,7 @@ class Bench:
         """The score of a case after another way to the same result was tried too."""
         spec = reference.spec
         arrays = dict(reference.arrays)
-        relation = relations.chosen(spec, case, arrays, reference.is_unary, turn)
+        relation = relations.chosen(spec, case, arrays, reference.is_unary, subject.mode, turn)
         if relation is None:
             return own
         program = calls_of(spec, subject, backend)[subject.implementation]
@@ -180,7 +180,8 @@ class Bench:
         def call(piece: relations.Piece) -> Outcome:
             names, shape = {**piece.dims, **case.params}, spec.output_shape(piece.dims, case.params)
             given = (piece.arrays, piece.layouts, names, case.format, shape)
-            return perform(backend, subject, program, *given, repeat=False)
+            way = replace(subject, mode="") if relation.is_eager else subject
+            return perform(backend, way, program, *given, repeat=False)
 
         note(str(subject))
         outcome = relations.assemble(relation, output, call)

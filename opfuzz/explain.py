@@ -142,13 +142,13 @@ def _accuse(judged: Judged, excess: FloatArray, excused: Mask, place: Index | No
     if formulas:
         name, note = formulas[0]
         return "imprecise", _named(f"loses what the formula '{name}' loses", note), place
-    for model in models:
-        if model.name != "narrow" and _fits_model(judged, model, excused):
-            return "imprecise", f"no worse than {model.name}", place
     # The same algebra in another order, c + w (c - u), rounds where (1 + w) c - w u does not: nobody can tell it from
     # the spec's own formula on inputs that were rounded once.
     if _largest(judged.excess(exact.conditioning), ~excused) <= 1.0:
         return "normwise", "errs no more than inputs that were rounded once", place
+    for model in models:
+        if model.name != "narrow" and _fits_model(judged, model, excused):
+            return "imprecise", f"no worse than {model.name}", place
     return "wrong", UNEXPLAINED, place
 
 

@@ -56,6 +56,7 @@ class Relation:
     words: str
     pieces: tuple[Piece, ...]
     is_repeat: bool = False  # the same call: the same bits are promised
+    is_eager: bool = False  # by the subject without its mode
 
 
 def relations(spec: OpSpec, case: Case, arrays: Mapping[str, Array], is_elementwise: bool) -> list[Relation]:
@@ -70,9 +71,14 @@ def relations(spec: OpSpec, case: Case, arrays: Mapping[str, Array], is_elementw
     return [relation for relation in found if relation is not None]
 
 
-def chosen(spec: OpSpec, case: Case, arrays: Mapping[str, Array], is_elementwise: bool, turn: int) -> Relation | None:
-    """The relation that is tried on a case: each of those that apply in its turn."""
+def chosen(
+    spec: OpSpec, case: Case, arrays: Mapping[str, Array], is_elementwise: bool, mode: str, turn: int
+) -> Relation | None:
+    """The relation that is tried on a case of a subject with a mode or '': each of those that apply in its turn."""
     known = relations(spec, case, arrays, is_elementwise)
+    if mode:
+        eager = Piece(case.dims, arrays, case.layouts)
+        known.append(Relation("eager", "in eager mode", (eager,), is_eager=True))
     return known[turn % len(known)] if known else None
 
 
@@ -196,8 +202,8 @@ def decide(main: Score, other: Score, relation: Relation, is_same: bool) -> Scor
     `other` is the score of the other way, against the same exact result. Half formats may round inside or not, but
     not now and then: that is a fault of either way.
     """
-    if SEVERITY[main.verdict] == FAULT:
-        return main
+    if SEVERITY[main.verdict] == FAULT or (relation.is_eager and SEVERITY[other.verdict] == FAULT):
+        return main  # what is wrong in eager mode is a fault of another subject
     if relation.is_repeat and not is_same:
         return replace(main, verdict="unstable", reason=f"other bits {relation.words}", relation=relation.name)
     if SEVERITY[other.verdict] == FAULT:

@@ -163,6 +163,7 @@ def test_wrong_use_is_one_line(tmp_path, words, message):
         ("[1]", "a config is an object of settings, not a list"),
         ('{"ode_step": 3}', "'ode_step' is no setting; did you mean 'ode_steps'?"),
         ('{"ode_steps": 0}', "'ode_steps' is 0; it is a number from 1 to"),
+        ('{"ode_steps": 2.5}', "'ode_steps' is 2.5; it is a whole number"),
         ('{"t_scheduler": "sine"}', "'t_scheduler' is 'sine'; it is 'cosine' or 'linear'"),
         ('{"attention_head_dim": 7}', "no multiple of the head width 7"),
     ],

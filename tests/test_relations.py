@@ -41,7 +41,7 @@ def sums(piece: Piece) -> Outcome:
 def test_an_honest_op_gives_the_same_in_every_way(number, turn):
     case, arrays = drawn(NORM, number)
     output = sums(Piece(case.dims, arrays, case.layouts)).output
-    relation = chosen(NORM, case, arrays, False, turn)
+    relation = chosen(NORM, case, arrays, False, "", turn)
     assert relation is not None
     made = assemble(relation, output, sums)
     np.testing.assert_array_equal(made.output, output)
@@ -164,3 +164,15 @@ def test_a_relation_belongs_to_its_case_alone():
     again: Case = draw(NORM, "float32", 0, 5)
     names = [r.name for r in relations(NORM, case, arrays, False)]
     assert names == [r.name for r in relations(NORM, again, inputs(NORM, again), False)]
+
+
+def test_a_compiled_subject_is_held_against_eager_mode():
+    case, arrays = drawn(NORM, 5)
+    kinds = [chosen(NORM, case, arrays, False, "compile", turn) for turn in range(9)]
+    eager = next(relation for relation in kinds if relation.name == "eager")
+    assert eager.is_eager
+    assert not any(chosen(NORM, case, arrays, False, "", turn).is_eager for turn in range(9))
+    # What is wrong in eager mode too is not the compiler's; what is coarse in compiled mode only is.
+    stable = Score("stable", "", excess=1.0)
+    assert decide(stable, Score("wrong", "w"), eager, False) is stable
+    assert decide(NARROW, stable, eager, False).reason == "rounds intermediates to float16 but not in eager mode"

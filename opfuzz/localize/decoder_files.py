@@ -106,14 +106,20 @@ def read_config(path: Path, weights: Mapping[str, Array]) -> Config:
             raise OpfuzzError(f"{path}: '{key}' is {value!r:.40}; it is a number from {low:g} to a million")
         return value
 
+    def whole(key: str, default: int) -> int:
+        value = number(key, default, 1)
+        if value != int(value):
+            raise OpfuzzError(f"{path}: '{key}' is {value!r:.40}; it is a whole number")
+        return int(value)
+
     schedule = content.get("t_scheduler", "cosine")
     if schedule not in ("cosine", "linear"):
         raise OpfuzzError(f"{path}: 't_scheduler' is {schedule!r:.40}; it is 'cosine' or 'linear'")
     if content.get("act_fn", "gelu") != "gelu":
         raise OpfuzzError(f"{path}: 'act_fn' is {content['act_fn']!r:.40}; only 'gelu' is supported")
     return Config(
-        head_width=int(number("attention_head_dim", 64, 1)),
-        steps=int(number("ode_steps", 10, 1)),
+        head_width=whole("attention_head_dim", 64),
+        steps=whole("ode_steps", 10),
         guidance=float(number("cfg_rate", 0.7, 0)),
         schedule=schedule,
     )

@@ -105,9 +105,14 @@ def finding_cells(finding: Finding) -> list[str]:
 
 
 def policies(rows: Sequence[Row]) -> list[str]:
-    """Subjects that flush subnormal results to zero: a policy, said once."""
-    flushed: dict[str, int] = {}
+    """Subjects that flush subnormal results to zero, and the ops in which they do: a policy, said once."""
+    flushed: dict[str, dict[str, int]] = {}
     for row in rows:
         if row.flushed:
-            flushed[row.subject] = flushed.get(row.subject, 0) + row.flushed
-    return [f"{subject} returned zero for {count} subnormal results" for subject, count in sorted(flushed.items())]
+            ops = flushed.setdefault(row.subject, {})
+            ops[row.op] = ops.get(row.op, 0) + row.flushed
+    return [
+        f"{subject} returned zero for {sum(ops.values())} subnormal results: "
+        + ", ".join(f"{op} {count}" for op, count in sorted(ops.items()))
+        for subject, ops in sorted(flushed.items())
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from tabulate import tabulate
@@ -12,6 +13,7 @@ from opfuzz.report.text import plain, quantity
 from opfuzz.selftest.mutant import Mutant
 
 HEADERS = ("class", "fault", "op", "cases", "seconds", "rank", "verdict", "named", "diagnosis")
+CLASS_HEADERS = ("class", "planted", "found", "ranked first", "cause named", "by any finding", "median cases")
 HONEST_HEADERS = ("honest", "op", "cases", "verdict", "diagnosis")
 
 
@@ -136,7 +138,26 @@ def render(report: Report) -> str:
     if accused:
         rows = [[e.mutant.name, e.op, str(e.cases), e.verdict, plain(e.diagnosis)] for e in accused]
         tables.append(_table(HONEST_HEADERS, rows))
+    if report.faults:
+        tables.append(_table(CLASS_HEADERS, class_rows(report)))
     return "\n\n".join([*tables, "\n".join(_summary(report))]) + "\n"
+
+
+def class_rows(report: Report) -> list[list[str]]:
+    """Counts for each class of faults, in the order of the report."""
+    rows = []
+    for name in dict.fromkeys(each.mutant.trigger for each in report.faults):
+        own = [each for each in report.faults if each.mutant.trigger == name]
+        found = [each for each in own if each.is_found]
+        counts = (
+            len(own),
+            len(found),
+            sum(each.rank == 1 for each in found),
+            sum(each.is_named for each in found),
+            sum(each.is_named_somewhere for each in found),
+        )
+        rows.append([name, *map(str, counts), quantity(median(each.cases for each in found)) if found else ""])
+    return rows
 
 
 def _summary(report: Report) -> list[str]:
