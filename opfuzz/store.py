@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from opfuzz.case import Case
 from opfuzz.errors import OpfuzzError
 from opfuzz.rank import Finding, Row
 from opfuzz.records import Witness
+from opfuzz.strict_json import strict
 
 SCHEMA = 1
 
@@ -102,9 +102,7 @@ def to_json(value: Any) -> Any:
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [to_json(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value
+    return strict(value)
 
 
 def _fields(value: Any) -> dict[str, Any]:

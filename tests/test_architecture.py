@@ -15,7 +15,17 @@ PACKAGE = ROOT / "opfuzz"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 FLOORS = (
-    {"errors", "floats", "expr", "expr_arguments", "expr_compiler", "expr_grammar", "expr_limits", "rounding"},
+    {
+        "errors",
+        "floats",
+        "expr",
+        "expr_arguments",
+        "expr_compiler",
+        "expr_grammar",
+        "expr_limits",
+        "rounding",
+        "strict_json",
+    },
     {
         "case",
         "layout",

@@ -11,6 +11,7 @@ from opfuzz.errors import OpfuzzError, did_you_mean
 from opfuzz.localize.compare import Comparison, Side, compare
 from opfuzz.localize.names import Matching, match
 from opfuzz.localize.tensors import TensorFile
+from opfuzz.strict_json import strict
 
 # An error grows along a network, so the first tensor beyond rounding is guilty only if its error is a jump: eight times
 # the largest before it. From one layer to the next rounding grew at most 2.1 times in the decoder that `pair` measured
@@ -94,7 +95,7 @@ def document(diff: Diff) -> dict[str, Any]:
         "prefix_b": diff.matching.prefix_b,
         "tensors": [_row(tensor) for tensor in diff.tensors],
     }
-    return dict(_strict(found))
+    return dict(strict(found))
 
 
 def _row(tensor: Comparison) -> dict[str, Any]:
@@ -120,11 +121,3 @@ _FIGURES = ("decorrelation", "mae", "median", "max", "rms", "shift")
 
 def _side(side: Side, suffix: str) -> dict[str, Any]:
     return {f"{name}_{suffix}": value for name, value in asdict(side).items()}
-
-
-def _strict(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _strict(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(item) for item in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from opfuzz.localize.dispatch import Array
 from opfuzz.localize.drift import Drift
+from opfuzz.strict_json import strict
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def to_json(found: Localization) -> dict[str, Any]:
         "verdict": " ".join(found.verdict),
         "seconds": found.seconds,
     }
-    return {name: _strict(value) for name, value in document.items()}
+    return {name: strict(value) for name, value in document.items()}
 
 
 def _attribution(row: Attribution) -> dict[str, Any]:
@@ -127,13 +127,3 @@ def _attribution(row: Attribution) -> dict[str, Any]:
 
 def _tried(tried: Tried) -> dict[str, Any]:
     return {**{name: getattr(tried, name) for name in Tried.__slots__}, "drift": drift_json(tried.drift)}
-
-
-def _strict(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _strict(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value

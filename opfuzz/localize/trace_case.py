@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +16,7 @@ from safetensors.numpy import save_file
 from opfuzz.errors import OpfuzzError
 from opfuzz.localize.recording import Array
 from opfuzz.localize.trace import GUILTY, Trace
+from opfuzz.strict_json import strict
 
 
 def document(trace: Trace) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def document(trace: Trace) -> dict[str, Any]:
         "frameworks": list(trace.frameworks),
         "verdict": _verdict(trace),
         "guilty": list(trace.guilty),
-        "modules": [_plain(dataclasses.asdict(module)) for module in trace.modules],
+        "modules": [strict(dataclasses.asdict(module)) for module in trace.modules],
         "unmatched_a": list(trace.unmatched_a),
         "unmatched_b": list(trace.unmatched_b),
         "captured_call": trace.captured.call if trace.captured else None,
@@ -35,14 +35,6 @@ def document(trace: Trace) -> dict[str, Any]:
 def _verdict(trace: Trace) -> str:
     """`guilty` if any module is, else what the whole model is."""
     return GUILTY if trace.guilty else next(module.verdict for module in trace.modules if not module.name_a)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write(trace: Trace, reports: Path, now: datetime) -> Path:
