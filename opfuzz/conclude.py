@@ -19,7 +19,7 @@ from opfuzz.expr import Program
 from opfuzz.generate import inputs
 from opfuzz.layout import View, memory
 from opfuzz.rank import Finding
-from opfuzz.relations import Piece
+from opfuzz.relations import AFTER_OTHER_WORK, Piece
 from opfuzz.report import markdown
 from opfuzz.reproducer import Subject as Reproduced
 from opfuzz.reproducer import reproducer
@@ -117,6 +117,7 @@ def _reproducer(
         mark=mark,
         repeated=finding.verdict == "unstable",
         hangs=finding.verdict == "timeout",
+        disturbed=finding.relation == AFTER_OTHER_WORK,
     )
 
 

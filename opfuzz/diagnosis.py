@@ -84,16 +84,15 @@ def shown(
     relation_name: str, reason: str, index: Index | None, spec: OpSpec, case: Case, arrays: Mapping[str, Array]
 ) -> Piece:
     """The call that shows a fault: the case's own, or the one of its relation that made the element at `index`."""
-    own = Piece(case.dims, arrays, case.layouts)
-    if index is None or "but not" in reason:  # which is a fault of the case's own call
-        return own
     shape = spec.output_shape(case.dims, case.params)
     for relation in relations(spec, case, arrays, is_elementwise=spec.single_input):
-        if relation.name == relation_name and not relation.is_repeat:
+        is_own = relation.is_repeat or f"but not {relation.words}" in reason  # a fault of the case's own call
+        if relation.name == relation_name and not is_own:
             for piece in relation.pieces:
-                if piece.locate(index, shape, spec.output_shape(piece.dims, case.params)) is not None:
+                own = spec.output_shape(piece.dims, case.params)
+                if index is None or piece.locate(index, shape, own) is not None:  # without an index it raised
                     return piece
-    return own
+    return Piece(case.dims, arrays, case.layouts)
 
 
 def _run(spec: OpSpec, subject: Subject, backend: Backend, call: Call) -> Array | None:

@@ -91,6 +91,11 @@ def memory(array: Array, layout: str) -> tuple[Array, tuple[View, ...]]:
             return _copy(array), ()
 
 
+def has_gaps(layout: str) -> bool:
+    """Whether the buffer of this layout holds NaN beside the elements."""
+    return layout in ("offset", "narrowed", "stepped")
+
+
 def apply(base: Array, views: Sequence[View]) -> Array:
     """`base` seen through the views in NumPy; shares its memory. Raises ValueError for an unknown view."""
     for view in views:

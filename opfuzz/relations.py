@@ -25,6 +25,7 @@ Perform = Callable[["Piece"], Outcome]
 
 ROWS = 4  # of a batch that are called one by one
 SHIFT = 17  # largest number of elements by which a vector is moved: more than any vector register holds
+AFTER_OTHER_WORK = "after other work"  # the name of this relation, whose reproducer makes that work too
 SWITCH = 4.0  # times the excess: rounding to a half format here and not there, not two results around the limit
 
 
@@ -101,18 +102,24 @@ def _layout(case: Case, arrays: Mapping[str, Array], number: int) -> Relation | 
 
 
 def _axes(spec: OpSpec, dim: str) -> dict[str, int]:
-    """The axis of each input that is a batch; an input without it is shared by all rows."""
-    found = {}
+    """The axis of each input that is a batch; an input without it is shared by all rows.
+
+    Empty where an input has two such axes: no slice of it is a row.
+    """
+    found: dict[str, int] = {}
     for item in spec.inputs:
         for axis, size in enumerate(item.shape):
             if size.text == dim:
+                if item.name in found:
+                    return {}
                 found[item.name] = axis
     return found
 
 
 def _is_alone(spec: OpSpec, dim: str) -> bool:
     """Whether a size says nothing but how many rows there are."""
-    inside = [*spec.require, *(size for item in spec.inputs for size in item.shape), *spec.output]
+    limits = [item.below for item in spec.inputs if item.below is not None]
+    inside = [*spec.require, *limits, *(size for item in spec.inputs for size in item.shape), *spec.output]
     return all(program.text == dim or dim not in program.names for program in inside)
 
 
@@ -125,7 +132,8 @@ def _cut(arrays: Mapping[str, Array], axes: Mapping[str, int], part: slice) -> d
 
 
 def _output_axis(spec: OpSpec, dim: str) -> int | None:
-    return next((axis for axis, size in enumerate(spec.output) if size.text == dim), None)
+    axes = [axis for axis, size in enumerate(spec.output) if size.text == dim]
+    return axes[0] if len(axes) == 1 else None
 
 
 def _rows(spec: OpSpec, case: Case, arrays: Mapping[str, Array], dim: str, number: int) -> Relation | None:
@@ -163,22 +171,23 @@ def _moved(spec: OpSpec, case: Case, arrays: Mapping[str, Array], number: int) -
     (name, array), *_ = arrays.items()
     dim = spec.inputs[0].shape[-1].text if array.ndim else ""
     size = case.dims.get(dim, 0)
-    if size < 2 or case.layouts[name] == "broadcast":
-        return None
+    if size < 2 or case.layouts[name] == "broadcast" or dim in spec.reference.names:
+        return None  # x / sqrt(n) is another function of x where n is another
     by = 1 + number % min(SHIFT, size - 1)
     dims = {**case.dims, dim: size - by}
     kept = (..., slice(by, None))
     if not spec.allows(dims, case.params) or spec.shapes(dims, case.params)[name] != array[kept].shape:
         return None
     piece = Piece(dims, {name: array[kept]}, case.layouts, put=kept)
-    return Relation(f"without the first {by}", f"when the first {by} elements of {dim} are left out", (piece,))
+    left_out = f"element of {dim} is" if by == 1 else f"{by} elements of {dim} are"
+    return Relation(f"without the first {by}", f"when the first {left_out} left out", (piece,))
 
 
 def _after_other_work(case: Case, arrays: Mapping[str, Array]) -> Relation | None:
     """The same call once more, after one of the same shapes that leaves NaN wherever memory is used again."""
     other = {name: np.full_like(a, np.nan) if a.dtype.kind not in "biu" else a for name, a in arrays.items()}
     pieces = (Piece(case.dims, other, case.layouts, put=None), Piece(case.dims, arrays, case.layouts))
-    return Relation("after other work", "after a call with other values", pieces, is_repeat=True)
+    return Relation(AFTER_OTHER_WORK, "after a call with other values", pieces, is_repeat=True)
 
 
 def assemble(relation: Relation, output: Array, perform: Perform) -> Outcome:

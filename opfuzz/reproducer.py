@@ -47,11 +47,13 @@ def reproducer(
     mark: Mark | None,
     repeated: bool,
     hangs: bool = False,
+    disturbed: bool = False,
 ) -> str:
     """Text of `repro.py`. It reads `inputs.safetensors` beside it, where an input of another layout lies as its buffer.
 
     It exits with 1 while the element at `mark` (or, without one, the call itself) is wrong, and with 0 when right.
-    With `hangs` it calls many times, as a hang may be intermittent, and exits with 1 when one call does not return.
+    With `disturbed` a call on NaN comes before the repeated one. With `hangs` it calls many times, as a hang may be
+    intermittent, and exits with 1 when one call does not return.
     """
     own = [name for name in subject.functions if "." not in name or name in subject.replaced]
     text, names = call, {}
@@ -62,9 +64,7 @@ def reproducer(
     for name in own:
         source.define(names[name], subject.functions[name])
     settings = [f"{name} = {value!r}" for name, value in numbers.items()]
-    inputs = [
-        f"{name} = view(load(TENSORS[{name!r}]), {[(v.op, v.args) for v in steps]!r})" for name, steps in views.items()
-    ]
+    inputs = [f"{name} = view(load(TENSORS[{name!r}]), {steps!r})" for name, steps in _steps(views).items()]
     return _TEMPLATE.format(
         title=_inert(title),
         recipe=subject.recipe.strip(),
@@ -80,9 +80,15 @@ def reproducer(
         exact="None" if mark is None else _number(mark.exact),
         bound="None" if mark is None else _number(mark.bound),
         repeated=repeated,
+        other_work=_OTHER_WORK.format(steps=_steps(views)) if disturbed else "",
+        between="    other_work()\n" if disturbed else "",
         hangs=hangs,
         seconds=HANG_SECONDS,
     )
+
+
+def _steps(views: Mapping[str, tuple[View, ...]]) -> dict[str, list[tuple[str, tuple[Any, ...]]]]:
+    return {name: [(view.op, view.args) for view in steps] for name, steps in views.items()}
 
 
 def _as_body(call: str) -> str:
@@ -244,7 +250,9 @@ _NAMES = [
     "INDEX",
     "KINDS",
     "MODE",
+    "NAN",
     "REPEATED",
+    "STEPS",
     "SECONDS",
     "SHAPE",
     "TENSORS",
@@ -254,6 +262,8 @@ _NAMES = [
     "error",
     "first",
     "limit",
+    "nan_like",
+    "other_work",
     "read",
     "second",
     "size",
@@ -261,6 +271,28 @@ _NAMES = [
     "value_of",
     "wrong",
 ]
+
+_OTHER_WORK = '''STEPS = {steps!r}
+NAN = {{"float64": np.nan, "float32": np.nan, "float16": np.nan, "bfloat16": 0x7FC0}}
+
+
+def nan_like(stored, kind):
+    """NaN in place of numbers; indices and masks as they are."""
+    return np.full_like(stored, NAN[kind]) if kind in NAN else stored, kind
+
+
+def other_work():
+    """One call on NaN; what it gives or raises does not matter, only what it leaves behind."""
+    given = {{name: globals()[name] for name in STEPS}}
+    globals().update({{name: view(load(nan_like(*TENSORS[name])), steps) for name, steps in STEPS.items()}})
+    try:
+        bits(run(call))
+    except Exception as error:
+        print(f"the call on NaN raised {{type(error).__name__}}")
+    globals().update(given)
+
+
+'''
 
 _TEMPLATE = '''"""{title}
 
@@ -322,7 +354,7 @@ def call():
 {call}
 
 
-SHAPE, INDEX, EXACT, BOUND, REPEATED = {shape!r}, {index!r}, {exact}, {bound}, {repeated!r}
+{other_work}SHAPE, INDEX, EXACT, BOUND, REPEATED = {shape!r}, {index!r}, {exact}, {bound}, {repeated!r}
 HANGS, SECONDS = {hangs!r}, {seconds!r}
 try:
     if HANGS:
@@ -340,7 +372,7 @@ if first.shape != SHAPE or first.dtype != np.dtype(f"uint{{WIDTHS[FORMAT][0]}}")
     print(f"returned shape {{first.shape}} in {{first.dtype.itemsize * 8}} bits, right is {{SHAPE}} in {{FORMAT}}")
     sys.exit(1)
 if REPEATED:
-    second = bits(run(call))
+{between}    second = bits(run(call))
     print(f"{{np.count_nonzero(first != second)}} of {{first.size}} elements have other bits in a second call")
     sys.exit(int((first != second).any()))
 if INDEX is None:

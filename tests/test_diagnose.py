@@ -16,8 +16,9 @@ from opfuzz.backends import Subject, derive, discover
 from opfuzz.backends import numpy as numpy_backend
 from opfuzz.campaign import Bench, Item, Plan, load_specs, run
 from opfuzz.case import Case
-from opfuzz.diagnosis import diagnose_score, diagnosed
+from opfuzz.diagnosis import diagnose_score, diagnosed, shown
 from opfuzz.expr import parse
+from opfuzz.generate import inputs
 from opfuzz.records import FAULT, SEVERITY, Score
 from opfuzz.rounding import QUANTISERS, cut_to_bits, round_to_bits
 
@@ -111,6 +112,18 @@ def test_accumulators_in_half_formats(fmt, words):
             case, {name: lambda x, axis, op=op: running(x, kind) / np.float32(x.shape[-1] ** (op == "mean"))}
         )
         assert sentence.startswith(f"it accumulates in {words}"), sentence
+
+
+@pytest.mark.parametrize("broken", [np.sign, np.ones_like])
+def test_wrong_numbers_that_happen_to_be_short_are_no_narrower_format(broken):
+    sentence = told(case_of("tanh", dims={"batch": 2, "n": 50}), {"np.tanh": broken})
+    assert "float16" not in sentence, sentence
+
+
+def test_a_sum_that_leaves_terms_out_accumulates_in_no_half_format():
+    case, whole = case_of("sum", dims={"batch": 2, "n": 9000}), np.sum
+    sentence = told(case, {"np.sum": lambda x, axis: whole(x[..., :4096], axis=axis)})
+    assert "accumulates" not in sentence, sentence
 
 
 def test_sequential_sums_are_told_from_sums_by_pairs():
@@ -225,6 +238,22 @@ def test_ignored_strides_are_read_from_memory():
     assert "with every input contiguous it is right" in sentence
 
 
+def test_nan_that_a_transposed_view_has_beside_it_is_none():
+    """A transposed buffer holds nothing but the elements."""
+
+    class Breaking(numpy_backend.Numpy):
+        def lay_out(self, base, views, device):
+            return super().lay_out(base * np.float32(np.nan) if views else base, views, device)
+
+    case = case_of("tanh", dims={"batch": 4, "n": 16}, layouts={"x": "transposed"})
+    backend = Breaking("planted")
+    sentence = diagnose_score(
+        scored(KNOWN["tanh"], case, backend), KNOWN["tanh"], case, Subject("planted", "cpu"), backend
+    )
+    assert "with every input contiguous it is right" in sentence
+    assert "memory beside" not in sentence
+
+
 def test_what_nothing_explains_is_said_to_be_so():
     def odd(x):
         return np.tanh(x) * (1 + np.sin(97 * x) / np.float32(1000))
@@ -271,3 +300,27 @@ def test_a_run_tells_the_cause_of_each_finding_whatever_the_number_of_jobs(tmp_p
     assert [replace(finding, diagnosis="") for finding in told_twice[0]] == findings
     assert words["aborting:cpu"].startswith("killed by SIGABRT; at ")
     assert float(re.search(r"([\d.]+) effective bits of 24", words["off:cpu"])[1]) == pytest.approx(11, abs=1)
+
+
+def test_a_crash_of_another_way_is_shown_by_a_call_of_that_way():
+    spec = KNOWN["softmax"]
+    case = case_of("softmax", dims={"batch": 5, "n": 3})
+    arrays = inputs(spec, case)
+    reason = "when the rows of batch are called one by one: raised Boom"
+    assert shown("rows of batch", reason, None, spec, case, arrays).dims == {"batch": 1, "n": 3}
+    assert shown("rows of batch", "narrow, but not in the spec's note", (4, 1), spec, case, arrays).dims["batch"] == 1
+    own = "rounds but not when the rows of batch are called one by one"
+    assert shown("rows of batch", own, (4, 1), spec, case, arrays).dims["batch"] == 5
+
+
+def test_values_are_only_tried_where_they_stand_in_one_row(tmp_path):
+    (tmp_path / "grown.yaml").write_text(
+        "op: grown\nsummary: One per mille too large.\nformats: [float32]\ndims: {n: 1..}\n"
+        "inputs: {x: {shape: [n, n], regimes: [normal]}}\noutput: {shape: [n, n]}\n"
+        "calls: {numpy: np.exp(x) * 1.001}\nreference: exp(x)\n"
+    )
+    backends = discover()
+    (spec,) = load_specs([tmp_path], backends)
+    case = Case("grown", spec.digest, "float32", {"n": 3}, {}, {"x": "normal"}, {"x": "contiguous"}, 7)
+    score = scored(spec, case, derive("numpy", "planted", {}))
+    assert "effective bits" in diagnose_score(score, spec, case, Subject("numpy", "cpu"), backends["numpy"])

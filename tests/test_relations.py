@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from toy_specs import NORM, PRODUCT, UNARY
 
 from opfuzz.case import Case
-from opfuzz.generate import draw, inputs
+from opfuzz.generate import draw, inputs, regime_names
+from opfuzz.oracle.functions import REFERENCE_FUNCTIONS
 from opfuzz.records import Outcome, Score
 from opfuzz.relations import Piece, Relation, assemble, chosen, decide, relations
+from opfuzz.spec import Vocabulary, load
 
 
 def drawn(spec, number, seed=0):
@@ -176,3 +178,37 @@ def test_a_compiled_subject_is_held_against_eager_mode():
     stable = Score("stable", "", excess=1.0)
     assert decide(stable, Score("wrong", "w"), eager, False) is stable
     assert decide(NARROW, stable, eager, False).reason == "rounds intermediates to float16 but not in eager mode"
+
+
+SCALED = """
+op: scaled
+summary: By the root of its length.
+formats: [float32]
+dims: {n: 2..}
+inputs: {x: {shape: [n]}}
+output: {shape: [n]}
+calls: {numpy: x / n}
+reference: x / sqrt(n)
+"""
+SQUARE = """
+op: square
+summary: One size for both axes.
+formats: [float32]
+dims: {n: 2..}
+batch: [n]
+inputs: {x: {shape: [n, n]}}
+output: {shape: [n, n]}
+calls: {numpy: np.exp(x)}
+reference: exp(x)
+"""
+
+
+@pytest.mark.parametrize("text", [SCALED, SQUARE])
+def test_a_size_that_says_more_than_how_many_promises_nothing(text, tmp_path):
+    (tmp_path / "spec.yaml").write_text(text)
+    words = Vocabulary(regime_names(), REFERENCE_FUNCTIONS, {"numpy": None})
+    spec = load(tmp_path / "spec.yaml", words)
+    for number in range(40):
+        case, arrays = drawn(spec, number)
+        kinds = {relation.name.split()[0] for relation in relations(spec, case, arrays, is_elementwise=True)}
+        assert not kinds & {"rows", "n", "without"}

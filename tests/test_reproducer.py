@@ -91,7 +91,16 @@ def spec_of(text: str, folder: Path):
 
 
 def write(
-    folder: Path, spec, case: Case, backend, implementation: str = "", *, exact=None, repeated=False, hangs=False
+    folder: Path,
+    spec,
+    case: Case,
+    backend,
+    implementation: str = "",
+    *,
+    exact=None,
+    repeated=False,
+    hangs=False,
+    disturbed=False,
 ):
     """`repro.py` for the last element of a case, and what the backend made of that element; None if it made nothing."""
     arrays = inputs(spec, case)
@@ -122,6 +131,7 @@ def write(
         mark,
         repeated,
         hangs,
+        disturbed,
     )
     (folder / "repro.py").write_text(text)
     return mark
@@ -307,6 +317,30 @@ def test_a_second_call_with_other_bits(tmp_path, monkeypatch):
     calls: list[int] = []
     monkeypatch.setattr(np, "square", lambda x: calls.append(1) or x + np.float32(len(calls)))
     assert run_here(tmp_path / "repro.py", monkeypatch) == ("4 of 4 elements have other bits in a second call", 1)
+
+
+LAST = [False]
+
+
+def remembering(x):
+    """Right unless the call before was on NaN."""
+    after_nan, LAST[0] = LAST[0], bool((x != x).any())
+    return x * x + int(after_nan)
+
+
+@pytest.mark.parametrize(
+    ("parent", "function", "format"), [("numpy", "np.square", "float32"), ("torch", "torch.square", "bfloat16")]
+)
+def test_a_call_on_nan_before_the_second_call(parent, function, format, tmp_path):
+    present(parent)
+    spec = spec_of(SQUARE.replace("[float32]", f"[{format}]"), tmp_path)
+    backend = derive(parent, "remembering", {function: remembering})
+    for name, disturbed in (("calm", False), ("disturbed", True)):
+        case = case_of(spec, format, dims={"n": 4}, layouts={"x": "stepped"})
+        write(tmp_path / name, spec, case, backend, repeated=True, disturbed=disturbed)
+    calm, disturbed = run(tmp_path / "calm" / "repro.py", tmp_path / "disturbed" / "repro.py")
+    assert calm == ("0 of 4 elements have other bits in a second call\n", 0)
+    assert disturbed == ("4 of 4 elements have other bits in a second call\n", 1)
 
 
 def slow(x):

@@ -50,7 +50,7 @@ def diagnose(evidence: Evidence, words: str = "") -> str:
         return _sentence([_reason(score), where.broken(evidence) or "four more equal calls gave equal bits"])
     if not evidence.is_wrong.any():
         is_right = SEVERITY[evidence.judged.verdict()[0]] != FAULT
-        again = "the same call made again is right, so it depends on earlier calls" if is_right else None
+        again = "the same call made again is right, so it depends on earlier calls, or on chance" if is_right else None
         return _sentence([_reason(score), again, _bits(evidence)])
     cause = next((found for stage in CAUSES if (found := stage(evidence)) is not None), None) or _elsewhere(evidence)
     said: list[str | None] = [cause]

@@ -11,8 +11,9 @@ import numpy as np
 
 from opfuzz.diagnose.evidence import LIMIT, Array, Call, Evidence, Fit, counted, figure, on_all
 from opfuzz.floats import round_to
-from opfuzz.layout import LAYOUTS, memory
+from opfuzz.layout import LAYOUTS, has_gaps, memory
 from opfuzz.metrics.conditioned import relative_to
+from opfuzz.records import FAULT, SEVERITY
 
 ALIKE = 4.0  # between the rms errors of two results that err in the same way
 MOST_ELEMENTS = 2**18  # of inputs and output, where the exact result is computed once more for each meaning
@@ -194,14 +195,15 @@ def _contiguous(layouts: Mapping[str, str]) -> dict[str, str]:
 
 
 def layout(evidence: Evidence) -> str | None:
-    """Words for a fault that is gone when every input is contiguous; None where it stays, or there is no view."""
+    """Words for a fault that is gone or another when every input is contiguous; None where it stays, or lacks views."""
     call = evidence.call
     views = {name: layout for name, layout in call.layouts.items() if layout != LAYOUTS[0]}
     if not views:
         return None
     plain = replace(call, layouts=_contiguous(call.layouts))
     made = evidence.run(plain)
-    if made is None or evidence.judge(made, plain).verdict()[0] == evidence.score.verdict:
+    verdict = evidence.score.verdict if made is None else evidence.judge(made, plain).verdict()[0]
+    if verdict == evidence.score.verdict:
         return None
     # The fewest views that do it.
     for name in views:
@@ -209,8 +211,9 @@ def layout(evidence: Evidence) -> str | None:
             views = {name: views[name]}
             break
     listed = " and ".join(f"{name} as a view ({layout})" for name, layout in views.items())
-    words = f"only with {listed}: with every input contiguous it is right"
-    inputs_are_numbers = not any(np.isnan(evidence.call.arrays[name]).any() for name in evidence.floats)
-    if np.isnan(evidence.judged.computed).any() and inputs_are_numbers:
-        words += ", so the NaN comes from memory beside the view"
+    instead = f"'{verdict}' instead" if SEVERITY[verdict] == FAULT else "right"
+    words = f"only with {listed}: with every input contiguous it is {instead}"
+    is_finite = all(np.isfinite(evidence.call.arrays[name]).all() for name in evidence.floats)
+    if np.isnan(evidence.judged.computed).any() and is_finite and any(map(has_gaps, views.values())):
+        words += "; the NaN may come from memory beside the view"
     return words

@@ -10,6 +10,7 @@ import numpy as np
 
 from opfuzz.diagnose.evidence import LIMIT, Array, Call, Evidence, figure, on_all, ordinary, same_values
 from opfuzz.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, Format, round_to
+from opfuzz.records import FAULT, SEVERITY
 from opfuzz.rounding import QUANTISERS, cut_to_bits, jittered, round_to_bits
 
 LEAST_LEVELS, OFF_GRID = 16, 0.02  # so many values lie so near to one of 256 grids by chance once in 10^20
@@ -28,9 +29,12 @@ def lower_call(evidence: Evidence) -> str | None:
             continue
         with np.errstate(over="ignore"):
             narrow = {name: _converted(a, fmt) for name, a in evidence.call.arrays.items()}
-        made = evidence.run(replace(evidence.call, format=fmt.name, arrays=narrow))
+        call = replace(evidence.call, format=fmt.name, arrays=narrow)
+        made = evidence.run(call)
         if made is None or not same_values(made, evidence.output):
             continue
+        if SEVERITY[evidence.judge(made, call).verdict()[0]] == FAULT or not _uses_every_bit(evidence, fmt):
+            continue  # wrong in whatever format, such as a sign for a number, which the narrower one holds as well
         if _unheld(evidence, fmt) * (evidence.fmt.precision - fmt.precision) >= CERTAIN:
             return (
                 f"it computes {evidence.fmt.name} as {fmt.name}: {on_all(made.size)} it returns what its "
@@ -58,12 +62,27 @@ def outputs(evidence: Evidence) -> str | None:
     for fmt in reversed(LOWER[evidence.fmt]):
         with np.errstate(over="ignore"):
             is_held = bool((round_to(computed, fmt).astype(np.float64) == computed).all())
-        if is_held and (unheld := _unheld(evidence, fmt)) >= NEEDED:
+        if is_held and (unheld := _unheld(evidence, fmt)) >= NEEDED and _fills(evidence, fmt):
             return (
                 f"its results are {fmt.name} numbers, {fmt.precision} bits: all {computed.size} that are not 0, where "
                 f"{unheld} of the exact results need more bits"
             )
     return None
+
+
+def _uses_every_bit(evidence: Evidence, fmt: Format) -> bool:
+    """Whether some result needs the last bit of a narrower format, as small whole numbers do not."""
+    numbers = evidence.judged.computed[np.isfinite(evidence.judged.computed)]
+    return bool((round_to_bits(numbers, fmt.precision - 1) != numbers).any())
+
+
+def _fills(evidence: Evidence, fmt: Format) -> bool:
+    """Whether the results need every bit of a narrower format, whose arithmetic may err so much."""
+    if not _uses_every_bit(evidence, fmt):
+        return False
+    exact = evidence.judged.exact
+    model = next(model for model in exact.lower_precisions() if model.name == f"{fmt.name} inside")
+    return bool(evidence.judged.excess(exact.allowance(model)).max(initial=0.0) <= LIMIT)
 
 
 def inputs(evidence: Evidence) -> str | None:

@@ -15,6 +15,7 @@ from opfuzz.floats import BFLOAT16, FLOAT16, Format
 ONES = (9001, 18002)  # one twice the other, so that the quotient tells the power, and no whole blocks
 POWERS = (1.0, -1.0, 0.5, -0.5)
 NEAR = 0.04
+LARGE = 1024.0  # a last term that no sum of so many ones swallows
 TELLING = 1025  # float16 holds it, bfloat16 does not
 
 # The error of 0.1 added n times grows as n when the sums are sequential, and hardly at all when they go by pairs: one
@@ -36,7 +37,8 @@ def stops(evidence: Evidence) -> str | None:
             if whole is None:
                 continue  # such as a variance, which ones do not have
             half = _share(evidence, dim, ONES[0], is_alternating) if abs(whole - 1) > 0.1 else None
-            if half is not None and (end := _end(abs(half), abs(whole))) is not None:
+            end = None if half is None else _end(abs(half), abs(whole))
+            if end is not None and _heeds_the_last(evidence, dim, is_alternating):
                 fmt, lanes = _accumulator(evidence, dim, is_alternating, end)
                 where = "" if lanes == 1 else f" in {lanes} lanes"
                 what = "squares of ones" if is_alternating else "ones"
@@ -46,6 +48,21 @@ def stops(evidence: Evidence) -> str | None:
                 )
             break
     return None
+
+
+def _heeds_the_last(evidence: Evidence, dim: str, is_alternating: bool) -> bool:
+    """Whether a large last term changes the output; else the sum stops because terms are left out."""
+    call = _constant(evidence, dim, ONES[1], 1.0, is_alternating)
+    if call is None:
+        return False
+    changed = {}
+    for item in evidence.spec.inputs:
+        axes = [axis for axis, size in enumerate(item.shape) if size.text == dim and item.kind == "float"]
+        for axis in axes:
+            changed[item.name] = call.arrays[item.name].copy()
+            changed[item.name][(slice(None),) * axis + (-1,)] = LARGE
+    made, other = evidence.run(call), evidence.run(call.with_arrays(changed))
+    return made is not None and other is not None and made.tobytes() != other.tobytes()
 
 
 def _end(half: float, whole: float) -> int | None:

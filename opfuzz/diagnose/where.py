@@ -252,9 +252,10 @@ def _probe(
     (item,) = spec.inputs
     with np.errstate(over="ignore"):
         rounded = x.astype(evidence.fmt.dtype)
-    *others, last = (size.text for size in item.shape)
-    if {last, *others} - call.dims.keys():
+    names = [size.text for size in item.shape]
+    if not names or len(set(names)) < len(names) or set(names) - call.dims.keys():
         return None
+    *others, last = names
     dims = {**call.dims, **dict.fromkeys(others, 1), last: len(x)}
     if not spec.allows(dims, call.params):
         return None
