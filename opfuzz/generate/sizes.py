@@ -221,10 +221,10 @@ def _dims(choices: Choices, spec: OpSpec, budget: Budget) -> tuple[dict[str, int
                 is_huge and budget.elements == ELEMENT_BUDGET and _is_contracted(spec, focus) and choices.chance(1, 4)
             )
         if is_tiled:
+            rows = {axis.text for axis in spec.output} - set(spec.batch)  # not the width of a window: it multiplies
             for other in open_dims:
                 if other.name != focus:
-                    size = 1 if other.name in spec.batch else choices.pick(TILES)
-                    dims[other.name] = nearest_allowed(other, size)
+                    dims[other.name] = nearest_allowed(other, choices.pick(TILES) if other.name in rows else 1)
     for i in spec.inputs:
         for name in i.below.names & dims.keys() if i.below else ():
             dims[name] = max(dims[name], 1)
