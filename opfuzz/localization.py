@@ -21,7 +21,7 @@ from opfuzz.localize import precision
 from opfuzz.localize.decoder_files import load_decoder
 from opfuzz.localize.dispatch import Array, Call, Compute
 from opfuzz.localize.drift import UNKNOWN, Drift, drift
-from opfuzz.localize.judging import best_first, frames_of, judge, pairs_of, promising_pairs, residual_of
+from opfuzz.localize.judging import best_first, frames_of, judge, pairs_of, promising_pairs, residual_of, unit_of
 from opfuzz.localize.model import Model, user_model
 from opfuzz.localize.observed import Observed, factor, with_figures
 from opfuzz.localize.planting import Setup, Variant, of_ops
@@ -260,8 +260,7 @@ def localize(
         raise OpfuzzError(f"{plan.model}: the output has another shape on {plan.b}: there is nothing to compare")
     total = drift(base, cut(other))
     attribution = _attribution(ops, survey, base, alone, without, seen)
-    unit = float(base.std(dtype=np.float64))
-    rounding = total.rms / unit if unit else 0.0
+    rounding = total.rms / unit_of(base)
     tried = [judge(v, out, base, seen, rounding) for v, out in zip(bench.variants, planted, strict=True)]
     pairs = _pairs(bench, team, planted, base, seen, rounding) if plan.pairs and seen is not None else []
     variants = best_first(tried)

@@ -45,8 +45,12 @@ def is_match(residual: float, rounding: float) -> bool:
 
 def residual_of(output: Array, observed: Array) -> float:
     """Root mean square of what an output leaves unexplained, in standard deviations of what was observed."""
-    unit = float(observed.std(dtype=np.float64))
-    return drift(observed, output).rms / unit if unit else math.inf
+    return drift(observed, output).rms / unit_of(observed)
+
+
+def unit_of(output: Array) -> float:
+    """Standard deviation; 1 for a constant output, such as a single number, which has no unit of its own."""
+    return float(output.std(dtype=np.float64)) or 1.0
 
 
 def best_first(tried: Iterable[Tried]) -> list[Tried]:

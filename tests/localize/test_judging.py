@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from opfuzz.localize.drift import UNKNOWN, drift
-from opfuzz.localize.judging import best_first, frames_of, is_match, judge, promising_pairs
+from opfuzz.localize.judging import best_first, frames_of, is_match, judge, promising_pairs, residual_of
 from opfuzz.localize.observed import Observed, figures_of
 from opfuzz.localize.planting import Variant
 from opfuzz.localize.result import Attribution, Tried, to_json
@@ -68,6 +68,12 @@ def test_nan_and_other_shapes_come_last():
     found = judged(Observed({}, there), [BASE * np.nan, BASE[..., :5], BASE + CHANGES[1]])
     assert found[0].name == "v2"
     assert {one.drift.elements for one in found} == {0, BASE.size}
+
+
+def test_a_single_number_and_a_constant_output_count_in_their_own_unit():
+    assert residual_of(np.array([2.5]), np.array([2.0])) == 0.5
+    assert residual_of(np.full((1, 4), 2.5), np.full((1, 4), 2.0)) == 0.5
+    assert residual_of(BASE + 1, BASE) == pytest.approx(1 / BASE.std())
 
 
 def test_a_match_is_at_rounding_level():
