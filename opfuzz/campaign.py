@@ -1,252 +1,30 @@
-"""The campaign: draws cases, runs them on every subject, judges them, and ranks what came out. Knows all the stages."""
+"""The campaign: cases in turn over all ops and formats, examined in isolated processes, and ranked."""
 
 from __future__ import annotations
 
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import combinations, count
-from pathlib import Path
-from typing import Any
+from itertools import count
 
 import numpy as np
-from numpy.typing import NDArray
 
-from opfuzz import relations
-from opfuzz.backends import Backend, Subject, discover, perform, resolve, same_bits
-from opfuzz.case import Case
-from opfuzz.errors import OpfuzzError, did_you_mean
-from opfuzz.execute import Casualty, note, pool
-from opfuzz.expr import Program
-from opfuzz.floats import FORMATS, hex_of
-from opfuzz.generate import draw, draw_near, inputs, regime_names
-from opfuzz.metrics.distance import largest_distance
-from opfuzz.oracle.functions import REFERENCE_FUNCTIONS
-from opfuzz.oracle.reference import Reference
-from opfuzz.profile import Profile
+from opfuzz.backends import Backend, Subject, discover
+from opfuzz.bench import Bench, Item, blamed
+from opfuzz.errors import OpfuzzError
+from opfuzz.execute import Casualty, pool
+from opfuzz.plan import Plan, implementations
 from opfuzz.rank import Ranking
-from opfuzz.records import Judged, Mark, Outcome, Result, Score, Witness
-from opfuzz.score import score
-from opfuzz.spec import OpSpec, Vocabulary, load_all
+from opfuzz.records import Judged, Result, Score
 
 BATCH = 16  # cases a task, after smaller ones at the start: the pool costs well below a millisecond a batch
-REPEAT_EVERY = 8  # one case in so many is called twice
-RELATE_EVERY = 2  # one in so many is tried in another way as well
 CASE_SECONDS = 10.0  # after which an op hangs; the slowest honest case takes about 1 s
 COMPILED_SECONDS = 120.0  # the same where a compiler runs first, which was seen to take 18 s
 CASUALTIES = 2  # of one op, format and subject, after which the subject is spared further cases of them
 WORKER_BYTES = 4 * 2**30
-WITNESS_VALUES = 8  # of each input that a witness shows
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What to run: everything that a worker needs, and the budget. One of `cases` and `seconds` is set."""
-
-    specs: tuple[OpSpec, ...]
-    subjects: tuple[str, ...]
-    seed: int
-    jobs: int
-    formats: tuple[str, ...] = tuple(FORMATS)
-    plugins: tuple[Path, ...] = ()
-    cases: int | None = None  # for each op, subject and format
-    seconds: float | None = None
-    profile: Profile | None = None  # operating points to try
-
-    def case(self, op: str, format: str, number: int) -> Case:
-        """Case `number` of an op in a format."""
-        spec = next(spec for spec in self.specs if spec.op == op)
-        return self.near(spec, format, number) or draw(spec, format, self.seed, number)
-
-    def near(self, spec: OpSpec, format: str, number: int) -> Case | None:
-        """Case `number`, if it lies near an operating point of the profile."""
-        return None if self.profile is None else draw_near(spec, format, self.seed, number, self.profile)
-
-    def pairs(self) -> list[tuple[str, str]]:
-        """Ops and formats to try."""
-        return [(spec.op, name) for spec in self.specs for name in spec.formats if name in self.formats]
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One case to examine, named by its place in the stream of its op and format."""
-
-    op: str
-    format: str
-    number: int
-    spared: frozenset[str] = frozenset()  # subjects that this op kills
-
-
-def vocabulary(backends: Mapping[str, Backend]) -> Vocabulary:
-    """All that a spec may name, on this machine."""
-    dialects = {b.dialect: None if b.absent() else b.functions() for b in reversed(list(backends.values()))}
-    return Vocabulary(regimes=regime_names(), reference_functions=REFERENCE_FUNCTIONS, dialects=dialects)
-
-
-def load_specs(paths: Sequence[Path], backends: Mapping[str, Backend], ops: Sequence[str] = ()) -> tuple[OpSpec, ...]:
-    """The specs in these files and folders, each tried on its simplest cases; only `ops` if any are named.
-
-    Raises SpecError for what is wrong in the files, OpfuzzError for an unknown op or a reference that fails.
-    """
-    specs = load_all(paths, vocabulary(backends))
-    known = {spec.op: spec for spec in specs}
-    for op in ops:
-        if op not in known:
-            raise OpfuzzError(f"unknown op '{op}'{did_you_mean(op, known) or '; known: ' + ', '.join(sorted(known))}")
-    chosen = tuple(known[op] for op in dict.fromkeys(ops)) if ops else specs
-    for spec in chosen:
-        for number in range(3):
-            case = draw(spec, spec.formats[0], 0, number)
-            reference_of(spec, case, inputs(spec, case))
-    return chosen
-
-
-def reference_of(spec: OpSpec, case: Case, arrays: Mapping[str, NDArray[Any]]) -> Reference:
-    """The exact result of a case."""
-    return Reference(spec, FORMATS[case.format], case.dims, case.params, arrays)
-
-
-class Bench:
-    """A worker's tools: specs, subjects and their backends, made once."""
-
-    def __init__(self, plan: Plan, backends: Mapping[str, Backend] | None = None) -> None:
-        self.plan = plan
-        if backends is None:
-            backends = discover(plan.plugins)
-        self.specs = {spec.op: spec for spec in plan.specs}
-        self.subjects = [resolve(text, backends) for text in plan.subjects]
-        for _, backend in self.subjects:
-            backend.limit_threads(1)
-
-    def examine(self, item: Item) -> Result:
-        """One case on every subject that has a call for it."""
-        spec = self.specs[item.op]
-        near = self.plan.near(spec, item.format, item.number)
-        case = near or draw(spec, item.format, self.plan.seed, item.number)
-        arrays = inputs(spec, case)
-        reference = reference_of(spec, case, arrays)
-        repeat = item.number % REPEAT_EVERY == 0
-        judged: list[Judged] = []
-        outputs: dict[str, NDArray[Any]] = {}
-        for subject, backend in self.subjects:
-            for implementation, program in calls_of(spec, subject, backend).items():
-                precise = replace(subject, implementation=implementation)
-                if str(precise) in item.spared:
-                    continue
-                note(str(precise))
-                outcome = self._perform(spec, case, arrays, precise, backend, program, repeat)
-                note("")  # what kills the worker from here on is no fault of the subject
-                verdict = score(outcome, reference)
-                if outcome.output is not None:
-                    outputs[outcome.subject] = outcome.output
-                    if item.number % RELATE_EVERY == 0 and program is not None:
-                        turn = item.number // RELATE_EVERY
-                        verdict = self._related(verdict, outcome.output, case, reference, precise, backend, turn)
-                judged.append(_judged(outcome.subject, verdict, case, arrays, reference))
-        distances = {(a, b): largest_distance(outputs[a], outputs[b]) for a, b in combinations(outputs, 2)}
-        return Result(
-            item.op,
-            item.format,
-            item.number,
-            case.id,
-            case.sort_key(spec),
-            tuple(judged),
-            distances,
-            near=near is not None,
-        )
-
-    def _related(
-        self,
-        own: Score,
-        output: NDArray[Any],
-        case: Case,
-        reference: Reference,
-        subject: Subject,
-        backend: Backend,
-        turn: int,
-    ) -> Score:
-        """The score of a case after another way to the same result was tried too."""
-        spec = reference.spec
-        arrays = dict(reference.arrays)
-        relation = relations.chosen(spec, case, arrays, reference.is_unary, subject.mode, turn)
-        if relation is None:
-            return own
-        program = calls_of(spec, subject, backend)[subject.implementation]
-        assert program is not None
-
-        def call(piece: relations.Piece) -> Outcome:
-            names, shape = {**piece.dims, **case.params}, spec.output_shape(piece.dims, case.params)
-            given = (piece.arrays, piece.layouts, names, case.format, shape)
-            way = replace(subject, mode="") if relation.is_eager else subject
-            return perform(backend, way, program, *given, repeat=False)
-
-        note(str(subject))
-        outcome = relations.assemble(relation, output, call)
-        note("")
-        is_same = outcome.output is not None and same_bits(outcome.output, output)
-        other = own if is_same else score(outcome, reference)
-        return relations.decide(own, other, relation, is_same)
-
-    def _perform(
-        self,
-        spec: OpSpec,
-        case: Case,
-        arrays: Mapping[str, NDArray[Any]],
-        subject: Subject,
-        backend: Backend,
-        program: Program | None,
-        repeat: bool,
-    ) -> Outcome:
-        if program is None:
-            missing = f"no call '{subject.implementation}'" if subject.implementation else "no call"
-            return Outcome(
-                str(subject), "unsupported", message=f"the spec has {missing} for the dialect {backend.dialect}"
-            )
-        names = {**case.dims, **case.params}
-        shape = spec.output_shape(case.dims, case.params)
-        return perform(backend, subject, program, arrays, case.layouts, names, case.format, shape, repeat=repeat)
-
-
-def calls_of(spec: OpSpec, subject: Subject, backend: Backend) -> Mapping[str, Program | None]:
-    """The implementations that a subject means, by name; the one it names, or all of its dialect."""
-    calls = spec.calls.get(backend.dialect, {})
-    if subject.implementation:
-        return {subject.implementation: calls.get(subject.implementation)}
-    return calls or {"": None}
-
-
-def implementations(spec: OpSpec, subjects: Sequence[str], backends: Mapping[str, Backend]) -> list[str]:
-    """Every subject, once for each implementation of the op that it means."""
-    resolved = [resolve(text, backends) for text in subjects]
-    return [str(replace(s, implementation=name)) for s, backend in resolved for name in calls_of(spec, s, backend)]
-
-
-def _judged(
-    subject: str, verdict: Score, case: Case, arrays: Mapping[str, NDArray[Any]], reference: Reference
-) -> Judged:
-    def witness(mark: Mark | None) -> Witness | None:
-        return None if mark is None else witness_of(mark, case.id, arrays, reference)
-
-    largest = witness(verdict.largest)
-    return Judged(
-        subject, verdict, largest, largest if verdict.deciding == verdict.largest else witness(verdict.deciding)
-    )
-
-
-def witness_of(mark: Mark, case: str, arrays: Mapping[str, NDArray[Any]], reference: Reference) -> Witness:
-    """An element with the values of the inputs that it depends on."""
-    hexes: dict[str, tuple[str, ...]] = {}
-    values: dict[str, tuple[float, ...]] = {}
-    for name, places in reference.sources(mark.index).items():
-        shown = arrays[name].ravel()[places[:WITNESS_VALUES]]
-        values[name] = tuple(float(v) for v in shown)
-        if shown.dtype.name in FORMATS:
-            hexes[name] = tuple(hex_of(v) for v in shown)
-    return Witness(case, mark, hexes, values)
-
 
 _bench: Bench | None = None
 
@@ -306,7 +84,7 @@ def run(plan: Plan, watch: Callable[[Progress], None] = lambda progress: None) -
             for item, result in zip(numbered.items(number), batch, strict=True):
                 if isinstance(result, Casualty):
                     if result.kind != "crash":  # which costs no time, so the later cases are tried all the same
-                        progress.casualties[item.op, item.format, result.label] += 1
+                        progress.casualties[item.op, item.format, blamed(result)[0]] += 1
                     result = _lost(item, result, plan, backends)
                 _take(progress, result)
             watch(progress)
@@ -362,11 +140,12 @@ def _lost(item: Item, casualty: Casualty, plan: Plan, backends: Mapping[str, Bac
         raise RuntimeError(f"case {item.number} of {item.op} in {item.format}: {casualty.message}")
     spec = next(spec for spec in plan.specs if spec.op == item.op)
     case = plan.case(item.op, item.format, item.number)
-    if casualty.label:
-        judged = [Judged(casualty.label, Score(casualty.kind, casualty.message), None, None)]
+    subject, score = blamed(casualty)
+    if subject:
+        judged = [Judged(subject, score, None, None)]
     else:
         unknown = Score("unresolved", f"the exact result is not known: {casualty.message}")
-        judged = [Judged(subject, unknown, None, None) for subject in implementations(spec, plan.subjects, backends)]
+        judged = [Judged(each, unknown, None, None) for each in implementations(spec, plan.subjects, backends)]
     return Result(item.op, item.format, item.number, case.id, case.sort_key(spec), tuple(judged), {})
 
 

@@ -11,13 +11,14 @@ from importlib import metadata
 from pathlib import Path
 
 from opfuzz.backends import Backend, Subject
-from opfuzz.campaign import Plan, Progress
+from opfuzz.campaign import Progress
 from opfuzz.case import Case
 from opfuzz.diagnosis import diagnosed
 from opfuzz.diagnosis import shown as shown_call
 from opfuzz.expr import Program
 from opfuzz.generate import inputs
 from opfuzz.layout import View, memory
+from opfuzz.plan import Plan
 from opfuzz.rank import Finding
 from opfuzz.relations import AFTER_OTHER_WORK, Piece
 from opfuzz.report import markdown

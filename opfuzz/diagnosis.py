@@ -10,7 +10,7 @@ from functools import cache, partial
 import numpy as np
 
 from opfuzz.backends import Backend, Subject, discover, perform
-from opfuzz.campaign import WORKER_BYTES, Plan
+from opfuzz.campaign import WORKER_BYTES
 from opfuzz.case import Case
 from opfuzz.diagnose import Call, Evidence, diagnose, of_record
 from opfuzz.diagnose.evidence import Array
@@ -19,6 +19,7 @@ from opfuzz.floats import FORMATS
 from opfuzz.generate import inputs
 from opfuzz.layout import LAYOUTS, constant_along_broadcast
 from opfuzz.oracle.reference import Reference
+from opfuzz.plan import Plan
 from opfuzz.rank import Finding
 from opfuzz.records import Index, Score
 from opfuzz.relations import Piece, relations

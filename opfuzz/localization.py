@@ -12,7 +12,6 @@ import numpy as np
 
 from opfuzz import python_file
 from opfuzz.backends import discover, perform, resolve
-from opfuzz.campaign import calls_of, load_specs
 from opfuzz.conclude import machine, versions
 from opfuzz.errors import OpfuzzError
 from opfuzz.execute import Casualty, pool
@@ -29,6 +28,7 @@ from opfuzz.localize.result import Attribution, CallError, Localization, Tried
 from opfuzz.localize.verdict import sentences
 from opfuzz.oracle.meaning import variant_values
 from opfuzz.oracle.reference import Reference
+from opfuzz.plan import calls_of, load_specs
 from opfuzz.records import Outcome
 from opfuzz.score import score
 

@@ -78,6 +78,7 @@ class Score:
     unjudged: int = 0  # elements whose wide allowance exceeds their value
     unresolved: int = 0  # elements whose exact value is not certain enough
     flushed: int = 0  # subnormal results returned as zero
+    beyond: int = 0  # elements whose excess is beyond the limit
 
 
 @dataclass(frozen=True, slots=True)

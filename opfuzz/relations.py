@@ -26,6 +26,8 @@ Perform = Callable[["Piece"], Outcome]
 ROWS = 4  # of a batch that are called one by one
 SHIFT = 17  # largest number of elements by which a vector is moved: more than any vector register holds
 AFTER_OTHER_WORK = "after other work"  # the name of this relation, whose reproducer makes that work too
+# A rounding on the way that one path has and another has not, as in torch.add(x, y, alpha=a), shows where terms cancel.
+COMMON = 0.01  # of the elements: what so many show is no chance of their values
 SWITCH = 4.0  # times the excess: rounding to a half format here and not there, not two results around the limit
 
 
@@ -205,6 +207,11 @@ def assemble(relation: Relation, output: Array, perform: Perform) -> Outcome:
     return outcome
 
 
+def _is_switch(narrow: Score, excess: float) -> bool:
+    """Whether a half format inside shows in one way only, where the other has `excess`."""
+    return narrow.excess > SWITCH * max(excess, 1.0) and narrow.beyond >= COMMON * narrow.elements
+
+
 def decide(main: Score, other: Score, relation: Relation, is_same: bool) -> Score:
     """The score of a case on which a relation was tried: `main`, or what the other way shows to be wrong.
 
@@ -218,7 +225,7 @@ def decide(main: Score, other: Score, relation: Relation, is_same: bool) -> Scor
     if SEVERITY[other.verdict] == FAULT:
         return replace(other, reason=f"{relation.words}: {other.reason}", relation=relation.name)
     narrow = [score for score in (main, other) if score.verdict == "narrow"]
-    if len(narrow) == 1 and narrow[0].excess > SWITCH * max(main.excess + other.excess - narrow[0].excess, 1.0):
+    if len(narrow) == 1 and _is_switch(narrow[0], main.excess + other.excess - narrow[0].excess):
         where = f"only {relation.words}" if narrow[0] is other else f"but not {relation.words}"
         reason = f"{narrow[0].reason} {where}"
         return replace(narrow[0], verdict="imprecise", reason=reason, relation=relation.name)

@@ -211,13 +211,14 @@ class Judge:
         normal = self.is_normal
         # Against a tiny exact value the quotient may pass float64's range.
         errors = np.where(normal, np.minimum(self.error / self.spacing, np.finfo(np.float64).max), 0.0)
+        excess = self.excess(self.exact.wide)
         blind = self.is_judged & (self.exact.wide > np.maximum(np.abs(self.exact.truth.hi), self.spacing / 2))
         return Score(
             verdict=verdict,
             reason=reason,
             ulp=float(errors.max(initial=0.0)),
             conditioned=float(self.conditioned.max(initial=0.0)),
-            excess=float(self.excess(self.exact.wide).max(initial=0.0)),
+            excess=float(excess.max(initial=0.0)),
             largest=self._mark(place_of(errors)),
             deciding=self._mark(place),
             histogram=histogram(errors[normal]),
@@ -228,6 +229,7 @@ class Judge:
             unjudged=int(np.count_nonzero(blind)),
             unresolved=int(np.count_nonzero(self.is_unresolved)),
             flushed=int(np.count_nonzero(self.is_flushed)),
+            beyond=int(np.count_nonzero(excess > EXCESS_LIMIT)),
         )
 
     def _mark(self, place: Index | None) -> Mark | None:

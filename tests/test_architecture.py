@@ -60,7 +60,7 @@ FLOORS = (
         "store",
         "strategies",
     },
-    {"campaign", "conclude", "diagnosis", "localization", "selftest"},
+    {"bench", "campaign", "conclude", "diagnosis", "localization", "plan", "selftest"},
     {"cli", "__main__"},
 )
 
@@ -80,13 +80,20 @@ KNOWN = {
 
 # A localisation is a campaign of another kind, a self-test one of many, and a run is concluded after it.
 CAMPAIGN = {
+    ("bench", "plan"),
+    ("campaign", "bench"),
+    ("campaign", "plan"),
     ("conclude", "campaign"),
+    ("conclude", "plan"),
     ("conclude", "diagnosis"),
     ("selftest", "diagnosis"),
     ("diagnosis", "campaign"),
-    ("localization", "campaign"),
+    ("diagnosis", "plan"),
     ("localization", "conclude"),
+    ("localization", "plan"),
+    ("selftest", "bench"),
     ("selftest", "campaign"),
+    ("selftest", "plan"),
 }
 
 # Where the doors to a library are; without any, nothing may import it.

@@ -13,10 +13,12 @@ from small_campaigns import SPECS, plugin
 
 from opfuzz import campaign
 from opfuzz.backends import discover
-from opfuzz.campaign import Item, Plan, load_specs, run
+from opfuzz.bench import Item
+from opfuzz.campaign import run
 from opfuzz.conclude import conclude
 from opfuzz.errors import OpfuzzError
 from opfuzz.execute import Casualty
+from opfuzz.plan import Plan, load_specs
 from opfuzz.store import new_folder, to_json
 
 

@@ -14,11 +14,13 @@ from small_campaigns import plugin
 
 from opfuzz.backends import Subject, derive, discover
 from opfuzz.backends import numpy as numpy_backend
-from opfuzz.campaign import Bench, Item, Plan, load_specs, run
+from opfuzz.bench import Bench, Item
+from opfuzz.campaign import run
 from opfuzz.case import Case
 from opfuzz.diagnosis import diagnose_score, diagnosed, shown
 from opfuzz.expr import parse
 from opfuzz.generate import inputs
+from opfuzz.plan import Plan, load_specs
 from opfuzz.records import FAULT, SEVERITY, Score
 from opfuzz.rounding import QUANTISERS, cut_to_bits, round_to_bits
 

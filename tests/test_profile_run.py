@@ -14,12 +14,13 @@ from small_campaigns import SPECS, plugin
 
 from opfuzz import cli
 from opfuzz.backends import discover
-from opfuzz.campaign import Plan, load_specs, run, vocabulary
+from opfuzz.campaign import run
 from opfuzz.case import Case
 from opfuzz.cli.group import bundled_specs, profile_path
 from opfuzz.floats import FLOAT32, ulp
 from opfuzz.generate import draw, draw_near, inputs
 from opfuzz.layout import apply, memory
+from opfuzz.plan import Plan, load_specs, vocabulary
 from opfuzz.profile import PROBABILITIES, OperatingPoint, Profile, Values, write_profile
 from opfuzz.profile_reader import read_profile
 from opfuzz.spec import load_all

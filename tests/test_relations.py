@@ -130,7 +130,7 @@ def test_a_crash_of_the_other_way_is_a_crash():
 
 
 WAY = Relation("contiguous", "with every input contiguous", ())
-NARROW = Score("narrow", "rounds intermediates to float16", excess=90.0)
+NARROW = Score("narrow", "rounds intermediates to float16", excess=90.0, elements=100, beyond=2)
 
 
 def test_narrow_now_and_then_is_a_fault_of_the_way_that_is():
@@ -146,6 +146,8 @@ def test_narrow_both_ways_or_nearly_is_none():
     slight = replace(NARROW, excess=3.5)
     wide = Score("stable", "", excess=2.5)
     assert decide(wide, slight, WAY, False) is wide
+    rare = replace(NARROW, elements=1275, beyond=1)  # torch.add(x, v, alpha=dt) in bfloat16, where terms cancel
+    assert decide(rare, wide, WAY, False) is rare
     wrong = Score("wrong", "w")
     assert decide(wrong, NARROW, WAY, False) is wrong
 

@@ -16,12 +16,12 @@ import pytest
 from safetensors.numpy import save_file
 
 from opfuzz.backends import Subject, derive, discover, perform
-from opfuzz.campaign import load_specs, vocabulary
 from opfuzz.case import Case
 from opfuzz.cli.group import bundled_specs
 from opfuzz.floats import FORMATS, hex_of
 from opfuzz.generate import draw, inputs
 from opfuzz.layout import LAYOUTS, memory
+from opfuzz.plan import load_specs, vocabulary
 from opfuzz.records import Mark
 from opfuzz.reproducer import HANG_SECONDS, reproducer
 from opfuzz.reproducer import Subject as Reproduced

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from opfuzz.backends import Backend
-from opfuzz.campaign import load_specs
 from opfuzz.cli.group import Paths, bundled_specs, plugin_option
+from opfuzz.plan import load_specs
 from opfuzz.report.text import plain
 from opfuzz.spec import json_schema
 

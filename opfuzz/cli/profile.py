@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 
 from opfuzz.backends import Backend, resolve
-from opfuzz.campaign import load_specs
 from opfuzz.cli.group import Paths, bundled_specs, plugin_option
 from opfuzz.cli.localize import model_options
 from opfuzz.localization import Plan, computing, load_model
 from opfuzz.localize.gain import gains
 from opfuzz.localize.planting import Setup
+from opfuzz.plan import load_specs
 from opfuzz.profile import profile_of, write_profile
 from opfuzz.report.progress import Counted
 from opfuzz.store import write_text

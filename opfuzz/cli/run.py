@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from opfuzz.backends import Backend, resolve
-from opfuzz.campaign import Plan, load_specs, run
+from opfuzz.campaign import run
 from opfuzz.cli.group import (
     FINDINGS,
     INTERRUPTED,
@@ -28,6 +28,7 @@ from opfuzz.cli.group import (
 from opfuzz.conclude import absences, conclude
 from opfuzz.errors import OpfuzzError
 from opfuzz.floats import FORMATS
+from opfuzz.plan import Plan, load_specs
 from opfuzz.profile_reader import read_profile
 from opfuzz.rank import SORT_KEYS
 from opfuzz.records import CLEAN, FAULT, SEVERITY

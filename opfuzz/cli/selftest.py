@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 
 from opfuzz.backends import discover, resolve
-from opfuzz.campaign import Plan, load_specs
 from opfuzz.cli.group import FINDINGS, bundled_specs, seed_of
+from opfuzz.plan import Plan, load_specs
 from opfuzz.selftest.mutant import bundled
 from opfuzz.selftest.report import document, render
 from opfuzz.selftest.run import selftest

@@ -94,8 +94,10 @@ def inputs(evidence: Evidence) -> str | None:
             continue
         for verb, rounding in (("rounds", round_to_bits), ("cuts", cut_to_bits)):
             for names in _subsets(evidence.floats):
-                if _keeps_bits(evidence, names, fmt.precision, rounding):
-                    return _rounded(evidence, names, fmt, verb, rounding)
+                if not _keeps_bits(evidence, names, fmt.precision, rounding):
+                    continue
+                if (words := _rounded(evidence, names, fmt, verb, rounding)) is not None:
+                    return words
     return None
 
 
@@ -137,10 +139,12 @@ def _moved(array: Array) -> Array:
 
 def _rounded(
     evidence: Evidence, names: tuple[str, ...], fmt: Format, verb: str, rounding: Callable[[Array, int], Array]
-) -> str:
+) -> str | None:
     rounded = {name: rounding(evidence.call.arrays[name], fmt.precision) for name in names}
     judged = evidence.judge(evidence.output, evidence.call.with_arrays(rounded))
     after, before = judged.excess(judged.exact.wide).max(initial=0.0), evidence.excess.max(initial=0.0)
+    if after > LIMIT and 4 * after >= before:
+        return None  # coarse results keep their bits as well, but are no better against rounded inputs
     what = f"{fmt.precision} bits ({_kind(evidence, names, fmt)})"
     against = f"; against those the excess is {figure(after)} instead of {figure(before)}" if 4 * after < before else ""
     return (
@@ -175,9 +179,9 @@ def quantised(evidence: Evidence) -> str | None:
     if not evidence.is_wrong.any() or sizes > MOST_ELEMENTS:
         return None
     names = evidence.floats
-    for bits in (8, 4):
+    for bits in (4, 8):  # the stronger claim first: steps of int4 may lie near those of int8
         for words, quantise in QUANTISERS:
-            for chosen in _subsets(names):
+            for chosen in reversed(list(_subsets(names))):
                 arrays = {name: quantise(evidence.call.arrays[name], bits) for name in chosen}
                 if any(array is None for array in arrays.values()):
                     continue

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from opfuzz.case import Case
 from opfuzz.errors import OpfuzzError
-from opfuzz.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FloatArray, Format, ulp
+from opfuzz.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, FloatArray, Format, ulp
 from opfuzz.oracle import balls, exact, graph, limits, models, working
 from opfuzz.oracle.dependencies import dependencies, spread_from
 from opfuzz.oracle.elementary import ELEMENTARY
@@ -35,6 +36,18 @@ class Truth:
     def is_special(self) -> NDArray[np.bool_]:
         """Where the right answer is NaN or an infinity by the rules for special values."""
         return np.asarray(~np.isfinite(self.hi) & (self.radius == 0))
+
+    def __getitem__(self, place: tuple[Any, ...]) -> Truth:
+        """The exact values of a part."""
+        return Truth(self.hi[place], self.lo[place], self.radius[place])
+
+    def may_equal(self, other: Truth) -> bool:
+        """Whether two truths, known to their radii, can be the same values."""
+        with np.errstate(invalid="ignore"):
+            gap = np.abs((self.hi - other.hi) + (self.lo - other.lo))
+            is_near = gap <= self.radius + other.radius + FINEST
+        is_same = (self.hi == other.hi) | (np.isnan(self.hi) & np.isnan(other.hi))
+        return bool((is_near | is_same | ~np.isfinite(self.radius) | ~np.isfinite(other.radius)).all())
 
 
 def wide_format(fmt: Format) -> Format:
@@ -235,7 +248,7 @@ class Reference:
     def _rebuild(self, values: FloatArray) -> Node:
         """The graph of an elementwise reference on other values."""
         tensors = {self.spec.inputs[0].name: graph.leaf(values, "input")}
-        return graph_of(self.spec.reference, dict.fromkeys(self.dims, 1), self.params, tensors)
+        return graph_of(self.spec.reference, self.dims, self.params, tensors)
 
     def _set_limits(self) -> None:
         """Unary ops: the mathematical limit at the infinities, instead of IEEE arithmetic such as -inf * 0."""
@@ -247,12 +260,19 @@ class Reference:
                 self.truth.radius[at] = 0.0
 
 
+def reference_of(spec: OpSpec, case: Case, arrays: Mapping[str, NDArray[Any]]) -> Reference:
+    """The exact result of a case."""
+    return Reference(spec, FORMATS[case.format], case.dims, case.params, arrays)
+
+
 _LIMITS: dict[tuple[str, str, float], float] = {}
 
 
 def _limit(reference: Reference, sign: float) -> float:
     """The limit at infinity, remembered by the meaning of the spec and its parameters."""
-    key = (reference.spec.digest, repr(sorted(reference.params.items())), sign)
+    spec = reference.spec
+    sizes = {name: size for name, size in reference.dims.items() if name in spec.reference.names}
+    key = (spec.digest, repr(sorted({**sizes, **reference.params}.items())), sign)
     if key not in _LIMITS:
         _LIMITS[key] = limits.limit(reference._rebuild, sign)
     return _LIMITS[key]

@@ -9,9 +9,11 @@ from functools import partial
 from pathlib import Path
 
 from opfuzz.backends import derive
-from opfuzz.campaign import CASE_SECONDS, WORKER_BYTES, Item, Plan
+from opfuzz.bench import Item, blamed
+from opfuzz.campaign import CASE_SECONDS, WORKER_BYTES
 from opfuzz.diagnosis import LOST
 from opfuzz.execute import Casualty, pool
+from opfuzz.plan import Plan
 from opfuzz.rank import Finding, Ranking, Row, sort_rows
 from opfuzz.records import FAULT, SEVERITY, Judged, Result, Score
 from opfuzz.selftest.mutant import Mutant, read_mutants
@@ -178,7 +180,9 @@ def _lost(trial: Trial, mutant: Mutant | None, casualty: Casualty, plan: Plan) -
     spec = next(spec for spec in plan.specs if spec.op == item.op)
     case = plan.case(item.op, item.format, item.number)
     name = subject(None if trial.mutant is None else mutant)
-    score = Score(casualty.kind if casualty.label == name else "unresolved", casualty.message)
+    at_work, score = blamed(casualty)
+    if at_work != name:
+        score = Score("unresolved", casualty.message)
     judged = Judged(name, score, None, None)
     result = Result(item.op, item.format, item.number, case.id, case.sort_key(spec), (judged,), {})
     return Reply(result, score.verdict if SEVERITY[score.verdict] == FAULT else "", False, 0.0)
@@ -208,7 +212,9 @@ def _diagnoses(
     )
     for number, (sentence,) in done:
         n, finding = asked[number]
-        said[n, finding.id] = finding.reason if isinstance(sentence, Casualty) else sentence
+        if isinstance(sentence, Casualty):
+            sentence = f"{finding.reason}; its diagnosis ended in {sentence.kind}"
+        said[n, finding.id] = sentence
     return said
 
 

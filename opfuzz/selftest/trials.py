@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from opfuzz.backends import Backend, Subject, derive
-from opfuzz.campaign import Bench, Item, Plan
+from opfuzz.bench import Bench, Item
 from opfuzz.diagnosis import diagnose_score, score_of
+from opfuzz.plan import Plan
 from opfuzz.rank import Finding
 from opfuzz.records import FAULT, SEVERITY, Result
 from opfuzz.selftest.mutant import Mutant, read_mutants

@@ -12,7 +12,6 @@ import pytest
 from safetensors.numpy import load_file
 
 from opfuzz.backends import discover
-from opfuzz.campaign import load_specs
 from opfuzz.cli.group import bundled_specs
 from opfuzz.errors import OpfuzzError
 from opfuzz.localization import computing, meaning
@@ -23,6 +22,7 @@ from opfuzz.localize.drift import drift
 from opfuzz.localize.judging import best_first, judge
 from opfuzz.localize.observed import Observed
 from opfuzz.localize.planting import Setup, of_ops
+from opfuzz.plan import load_specs
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from opfuzz.backends import discover
-from opfuzz.campaign import load_specs
 from opfuzz.cli.group import bundled_specs
 from opfuzz.errors import OpfuzzError
 from opfuzz.localize.dispatch import Dispatcher
+from opfuzz.plan import load_specs
 
 OPS = ("linear", "layer_norm", "cosine_schedule", "time_embedding", "cfg_mix", "group_norm", "gelu")
 SPECS = {spec.op: spec for spec in load_specs((bundled_specs(),), discover(), OPS)}

@@ -7,11 +7,11 @@ import pytest
 from small_campaigns import SPECS
 
 from opfuzz.backends import discover
-from opfuzz.campaign import load_specs
 from opfuzz.errors import OpfuzzError
 from opfuzz.floats import FLOAT32, ulp
 from opfuzz.localize.gain import gains
 from opfuzz.localize.planting import Setup
+from opfuzz.plan import load_specs
 
 OPS = {spec.op: spec for spec in load_specs([SPECS], discover())}
 X = np.random.default_rng(0).normal(size=40).astype(np.float32)

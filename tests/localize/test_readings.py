@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from opfuzz.backends import discover
-from opfuzz.campaign import load_specs
 from opfuzz.cli.group import bundled_specs
 from opfuzz.localization import computing, meaning
 from opfuzz.localize import precision
@@ -17,6 +16,7 @@ from opfuzz.localize.drift import drift
 from opfuzz.localize.judging import paired
 from opfuzz.localize.planting import Setup, of_ops
 from opfuzz.localize.reading import Decode
+from opfuzz.plan import load_specs
 
 SPECS = {spec.op: spec for spec in load_specs((bundled_specs(),), discover())}
 # What cannot change the output of a causal network of 24 frames by more than rounding: other words for the same, a fill

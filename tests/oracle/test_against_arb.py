@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from opfuzz.backends import discover
-from opfuzz.campaign import load_specs, reference_of
 from opfuzz.generate import draw, inputs
 from opfuzz.oracle import balls, exact, models
+from opfuzz.oracle.reference import reference_of
+from opfuzz.plan import load_specs
 
 ROOT = Path(__file__).parents[2]
 SPECS = {spec.op: spec for spec in load_specs([ROOT / "specs"], discover())}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from opfuzz.backends import discover
-from opfuzz.campaign import load_specs
 from opfuzz.cli.group import bundled_specs
 from opfuzz.oracle.meaning import variant_values
+from opfuzz.plan import load_specs
 
 SPECS = {s.op: s for s in load_specs((bundled_specs(),), discover(), ("layer_norm", "linear"))}
 

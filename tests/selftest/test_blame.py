@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from opfuzz.backends import discover
-from opfuzz.campaign import Plan, load_specs
 from opfuzz.execute import Casualty
+from opfuzz.plan import Plan, load_specs
 from opfuzz.records import Judged, Result, Score
 from opfuzz.selftest import Mutant
 from opfuzz.selftest.run import Queue, Search

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from opfuzz.backends import derive, discover
-from opfuzz.campaign import load_specs
 from opfuzz.errors import OpfuzzError
+from opfuzz.plan import load_specs
 from opfuzz.selftest import Mutant
 from opfuzz.selftest.planting import harmed, plant
 

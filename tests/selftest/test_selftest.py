@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from opfuzz.backends import discover
-from opfuzz.campaign import Plan, load_specs
 from opfuzz.cli import cli
+from opfuzz.plan import Plan, load_specs
 from opfuzz.selftest.report import document, render
 from opfuzz.selftest.run import selftest
 

@@ -12,8 +12,8 @@ import pytest
 
 from opfuzz.backends import derive, discover, perform
 from opfuzz.backends.subject import Subject
-from opfuzz.campaign import load_specs
 from opfuzz.generate import draw, inputs
+from opfuzz.plan import load_specs
 from opfuzz.selftest.mutant import BUNDLED, bundled, read_mutants
 from opfuzz.selftest.planting import harmed, plant
 

@@ -1,0 +1,84 @@
+"""What a run is asked to do: specs, subjects and a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from opfuzz.backends import Backend, Subject, resolve
+from opfuzz.case import Case
+from opfuzz.errors import OpfuzzError, did_you_mean
+from opfuzz.expr import Program
+from opfuzz.floats import FORMATS
+from opfuzz.generate import draw, draw_near, inputs, regime_names
+from opfuzz.oracle.functions import REFERENCE_FUNCTIONS
+from opfuzz.oracle.reference import reference_of
+from opfuzz.profile import Profile
+from opfuzz.spec import OpSpec, Vocabulary, load_all
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run: everything that a worker needs, and the budget. One of `cases` and `seconds` is set."""
+
+    specs: tuple[OpSpec, ...]
+    subjects: tuple[str, ...]
+    seed: int
+    jobs: int
+    formats: tuple[str, ...] = tuple(FORMATS)
+    plugins: tuple[Path, ...] = ()
+    cases: int | None = None  # for each op, subject and format
+    seconds: float | None = None
+    profile: Profile | None = None  # operating points to try
+
+    def case(self, op: str, format: str, number: int) -> Case:
+        """Case `number` of an op in a format."""
+        spec = next(spec for spec in self.specs if spec.op == op)
+        return self.near(spec, format, number) or draw(spec, format, self.seed, number)
+
+    def near(self, spec: OpSpec, format: str, number: int) -> Case | None:
+        """Case `number`, if it lies near an operating point of the profile."""
+        return None if self.profile is None else draw_near(spec, format, self.seed, number, self.profile)
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Ops and formats to try."""
+        return [(spec.op, name) for spec in self.specs for name in spec.formats if name in self.formats]
+
+
+def vocabulary(backends: Mapping[str, Backend]) -> Vocabulary:
+    """All that a spec may name, on this machine."""
+    dialects = {b.dialect: None if b.absent() else b.functions() for b in reversed(list(backends.values()))}
+    return Vocabulary(regimes=regime_names(), reference_functions=REFERENCE_FUNCTIONS, dialects=dialects)
+
+
+def load_specs(paths: Sequence[Path], backends: Mapping[str, Backend], ops: Sequence[str] = ()) -> tuple[OpSpec, ...]:
+    """The specs in these files and folders, each tried on its simplest cases; only `ops` if any are named.
+
+    Raises SpecError for what is wrong in the files, OpfuzzError for an unknown op or a reference that fails.
+    """
+    specs = load_all(paths, vocabulary(backends))
+    known = {spec.op: spec for spec in specs}
+    for op in ops:
+        if op not in known:
+            raise OpfuzzError(f"unknown op '{op}'{did_you_mean(op, known) or '; known: ' + ', '.join(sorted(known))}")
+    chosen = tuple(known[op] for op in dict.fromkeys(ops)) if ops else specs
+    for spec in chosen:
+        for number in range(3):
+            case = draw(spec, spec.formats[0], 0, number)
+            reference_of(spec, case, inputs(spec, case))
+    return chosen
+
+
+def calls_of(spec: OpSpec, subject: Subject, backend: Backend) -> Mapping[str, Program | None]:
+    """The implementations that a subject means, by name; the one it names, or all of its dialect."""
+    calls = spec.calls.get(backend.dialect, {})
+    if subject.implementation:
+        return {subject.implementation: calls.get(subject.implementation)}
+    return calls or {"": None}
+
+
+def implementations(spec: OpSpec, subjects: Sequence[str], backends: Mapping[str, Backend]) -> list[str]:
+    """Every subject, once for each implementation of the op that it means."""
+    resolved = [resolve(text, backends) for text in subjects]
+    return [str(replace(s, implementation=name)) for s, backend in resolved for name in calls_of(spec, s, backend)]
