@@ -65,6 +65,10 @@ def test_a_promise_that_the_reference_breaks_is_the_specs_mistake(tmp_path):
     path = tmp_path / "centred.yaml"
     path.write_text(CENTRED)
     bench = bench_of(path)
-    with pytest.raises(OpfuzzError, match=r"centred.yaml: the reference of 'centred' itself .*take the size out of"):
+
+    def examine_all() -> None:
         for number in range(40):
             bench.examine(Item("centred", "float64", number))
+
+    with pytest.raises(OpfuzzError, match=r"centred.yaml: the reference of 'centred' itself .*take the size out of"):
+        examine_all()
