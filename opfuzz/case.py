@@ -92,22 +92,27 @@ class Case:
         Elements of inputs and output, params away from their defaults, dims, layouts away from contiguous, simplicity
         of the values, id.
         """
-        shapes = [*spec.shapes(self.dims, self.params).values(), spec.output_shape(self.dims, self.params)]
-        away = [_distance(param, self.params[param.name]) for param in spec.params]
-        dims = tuple(self.dims[dim.name] for dim in spec.dims)
-        layouts = [LAYOUTS.index(layout) for layout in self.layouts.values()]
         regimes = [_simplicity(regime) for regime in self.regimes.values()]
-        return (
-            sum(map(math.prod, shapes)),
-            sum(map(bool, away)),
-            sum(away),
-            sum(dims),
-            dims,
-            sum(map(bool, layouts)),
-            sum(layouts),
-            sum(regimes),
-            self.id,
-        )
+        return *size_key(spec, self.dims, self.params, self.layouts), sum(regimes), self.id
+
+
+def size_key(
+    spec: OpSpec, dims: Mapping[str, int], params: Mapping[str, Value], layouts: Mapping[str, str]
+) -> tuple[Any, ...]:
+    """Place of a call in the order from simple to complicated, by all but its values."""
+    shapes = [*spec.shapes(dims, params).values(), spec.output_shape(dims, params)]
+    away = [_distance(param, params[param.name]) for param in spec.params]
+    sizes = tuple(dims[dim.name] for dim in spec.dims)
+    places = [LAYOUTS.index(layout) for layout in layouts.values()]
+    return (
+        sum(map(math.prod, shapes)),
+        sum(map(bool, away)),
+        sum(away),
+        sum(sizes),
+        sizes,
+        sum(map(bool, places)),
+        sum(places),
+    )
 
 
 FIELDS = ("op", "digest", "format", "dims", "params", "regimes", "layouts", "seed")

@@ -10,9 +10,10 @@ from functools import cache, partial
 import numpy as np
 
 from opfuzz.backends import Backend, Subject, discover, perform
+from opfuzz.call import Call
 from opfuzz.campaign import WORKER_BYTES
 from opfuzz.case import Case
-from opfuzz.diagnose import Call, Evidence, diagnose, of_record
+from opfuzz.diagnose import Evidence, diagnose, of_record
 from opfuzz.diagnose.evidence import Array
 from opfuzz.execute import Casualty, note, pool
 from opfuzz.floats import FORMATS

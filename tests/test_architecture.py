@@ -27,6 +27,7 @@ FLOORS = (
         "strict_json",
     },
     {
+        "call",
         "case",
         "layout",
         "profile",

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from opfuzz.diagnose import meanings, precisions, sums, where
-from opfuzz.diagnose.evidence import LIMIT, Call, Evidence, figure, ordinary
+from opfuzz.diagnose.evidence import LIMIT, Evidence, figure, ordinary
 from opfuzz.metrics.conditioned import effective_bits
 from opfuzz.records import FAULT, SEVERITY, UNEXPLAINED, Score
 
-__all__ = ["Call", "Evidence", "diagnose", "of_record"]
+__all__ = ["Evidence", "diagnose", "of_record"]
 
 Stage = Callable[[Evidence], str | None]
 

@@ -11,10 +11,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from opfuzz.call import Call
 from opfuzz.floats import FORMATS, FloatArray, Format, round_to, ulp
 from opfuzz.metrics.conditioned import relative_to
 from opfuzz.records import FAULT, SEVERITY, Score
-from opfuzz.spec import OpSpec, Value
+from opfuzz.spec import OpSpec
 
 LIMIT = 3.0  # times the allowance: beyond it an error is no honest one
 # A few coarse results are soon met by chance, so in a half format another meaning must fit like a rounded one, on more.
@@ -26,21 +27,6 @@ BLIND_SHARE = 0.95  # of elements whose allowance exceeds them: nothing can be s
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call of an op, whoever makes it."""
-
-    format: str
-    dims: Mapping[str, int]
-    params: Mapping[str, Value]
-    arrays: Mapping[str, Array]
-    layouts: Mapping[str, str]
-
-    def with_arrays(self, arrays: Mapping[str, Array]) -> Call:
-        """The same with some inputs replaced."""
-        return replace(self, arrays={**self.arrays, **arrays})
 
 
 class Judging(Protocol):

@@ -9,7 +9,8 @@ from itertools import combinations
 
 import numpy as np
 
-from opfuzz.diagnose.evidence import LIMIT, Array, Call, Evidence, Fit, counted, figure, on_all
+from opfuzz.call import Call
+from opfuzz.diagnose.evidence import LIMIT, Array, Evidence, Fit, counted, figure, on_all
 from opfuzz.floats import round_to
 from opfuzz.layout import LAYOUTS, has_gaps, memory
 from opfuzz.metrics.conditioned import relative_to

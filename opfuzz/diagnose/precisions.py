@@ -8,7 +8,8 @@ from itertools import combinations
 
 import numpy as np
 
-from opfuzz.diagnose.evidence import LIMIT, Array, Call, Evidence, figure, on_all, ordinary, same_values
+from opfuzz.call import Call
+from opfuzz.diagnose.evidence import LIMIT, Array, Evidence, figure, on_all, ordinary, same_values
 from opfuzz.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, Format, round_to
 from opfuzz.records import FAULT, SEVERITY
 from opfuzz.rounding import QUANTISERS, cut_to_bits, jittered, round_to_bits

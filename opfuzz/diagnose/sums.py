@@ -7,7 +7,8 @@ from math import log2
 
 import numpy as np
 
-from opfuzz.diagnose.evidence import Array, Call, Evidence, figure
+from opfuzz.call import Call
+from opfuzz.diagnose.evidence import Array, Evidence, figure
 from opfuzz.floats import BFLOAT16, FLOAT16, Format
 
 # A sum of ones in a format of p bits, one after another, stops at 2^p: 1 is then half an ulp, and ties go to even. Each

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.diagnose.evidence import Array, Call, Evidence, counted, figure, ordinary
+from opfuzz.call import Call
+from opfuzz.diagnose.evidence import Array, Evidence, counted, figure, ordinary
 from opfuzz.floats import FloatArray, Format
 
 LEAST = 4  # size of an axis of which a part can be called one

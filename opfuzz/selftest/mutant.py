@@ -35,7 +35,8 @@ class Mutant:
 
     `replace` maps dotted names to functions, and "call" to another text for the call of `op`. `cause` is what a
     diagnosis of the fault must say, in any case of letters, alternatives with | between them; "" expects nothing.
-    Raises OpfuzzError for another kind, and where nothing is replaced.
+    `fewest` elements of inputs and output together can show it; `condition` is what a trigger must say of sizes and
+    layouts, alternatives with | between them. Raises OpfuzzError for another kind, and where nothing is replaced.
     """
 
     name: str
@@ -43,6 +44,8 @@ class Mutant:
     replace: Mapping[str, Callable[..., Any] | str]
     kind: Literal["fault", "honest"] = "fault"
     cause: str = ""
+    fewest: int | None = None  # None: not known
+    condition: str = ""  # "": it shows at any size and in any layout
     trigger: str = ""  # the class of fault: the name of the file
 
     def __post_init__(self) -> None:
