@@ -9,21 +9,20 @@ from functools import cache, partial
 
 import numpy as np
 
-from opfuzz.backends import Backend, Subject, discover, perform
+from opfuzz.backends import Backend, Subject, discover
 from opfuzz.call import Call
 from opfuzz.campaign import WORKER_BYTES
 from opfuzz.case import Case
 from opfuzz.diagnose import Evidence, diagnose, of_record
 from opfuzz.diagnose.evidence import Array
-from opfuzz.execute import Casualty, note, pool
-from opfuzz.floats import FORMATS
+from opfuzz.execute import Casualty, pool
 from opfuzz.generate import inputs
-from opfuzz.layout import LAYOUTS, constant_along_broadcast
-from opfuzz.oracle.reference import Reference
+from opfuzz.layout import LAYOUTS
 from opfuzz.plan import Plan
 from opfuzz.rank import Finding
 from opfuzz.records import Index, Score
 from opfuzz.relations import Piece, relations
+from opfuzz.rerun import exact_of, outcome_of
 from opfuzz.score import Judge
 from opfuzz.spec import OpSpec
 
@@ -73,13 +72,19 @@ def diagnose_score(score: Score, spec: OpSpec, case: Case, subject: Subject, bac
             words = relation.words
     piece = shown(score.relation, score.reason, score.deciding.index if score.deciding else None, spec, case, arrays)
     call = Call(case.format, piece.dims, case.params, piece.arrays, piece.layouts)
-    run = partial(_run, spec, subject, backend)
+
+    def run(call: Call) -> Array | None:
+        return outcome_of(spec, subject, backend, call).output
+
+    def judged(output: Array, call: Call) -> Judge:
+        return Judge(output, exact_of(spec, call))
+
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         output = run(call)
         if output is None:
             return _lost(score, spec, case)
-        return diagnose(Evidence(spec, score, call, output, run, partial(_judge, spec), partial(_exact, spec)), words)
+        return diagnose(Evidence(spec, score, call, output, run, judged, partial(exact_of, spec)), words)
 
 
 def shown(
@@ -95,33 +100,6 @@ def shown(
                 if index is None or piece.locate(index, shape, own) is not None:  # without an index it raised
                     return piece
     return Piece(case.dims, arrays, case.layouts)
-
-
-def _run(spec: OpSpec, subject: Subject, backend: Backend, call: Call) -> Array | None:
-    program = spec.calls[backend.dialect].get(subject.implementation)
-    if program is None:
-        return None
-    # Other values may not be constant where the view repeats them.
-    layouts = {
-        name: layout
-        if constant_along_broadcast(call.arrays[name], layout).tobytes() == call.arrays[name].tobytes()
-        else LAYOUTS[0]
-        for name, layout in call.layouts.items()
-    }
-    shape = spec.output_shape(call.dims, call.params)
-    names = {**call.dims, **call.params}
-    note(str(subject))
-    made = perform(backend, subject, program, call.arrays, layouts, names, call.format, shape, repeat=False)
-    note("")
-    return made.output
-
-
-def _judge(spec: OpSpec, output: Array, call: Call) -> Judge:
-    return Judge(output, _exact(spec, call))
-
-
-def _exact(spec: OpSpec, call: Call) -> Reference:
-    return Reference(spec, FORMATS[call.format], call.dims, call.params, call.arrays)
 
 
 def _lost(score: Score, spec: OpSpec, case: Case) -> str:

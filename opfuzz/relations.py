@@ -25,6 +25,7 @@ Perform = Callable[["Piece"], Outcome]
 
 ROWS = 4  # of a batch that are called one by one
 SHIFT = 17  # largest number of elements by which a vector is moved: more than any vector register holds
+REPEATED = "repeated call"  # the same call twice
 AFTER_OTHER_WORK = "after other work"  # the name of this relation, whose reproducer makes that work too
 # A rounding on the way that one path has and another has not, as in torch.add(x, y, alpha=a), shows where terms cancel.
 COMMON = 0.01  # of the elements: what so many show is no chance of their values
@@ -207,7 +208,7 @@ def assemble(relation: Relation, output: Array, perform: Perform) -> Outcome:
     return outcome
 
 
-def _is_switch(narrow: Score, excess: float) -> bool:
+def is_switch(narrow: Score, excess: float) -> bool:
     """Whether a half format inside shows in one way only, where the other has `excess`."""
     return narrow.excess > SWITCH * max(excess, 1.0) and narrow.beyond >= COMMON * narrow.elements
 
@@ -225,7 +226,7 @@ def decide(main: Score, other: Score, relation: Relation, is_same: bool) -> Scor
     if SEVERITY[other.verdict] == FAULT:
         return replace(other, reason=f"{relation.words}: {other.reason}", relation=relation.name)
     narrow = [score for score in (main, other) if score.verdict == "narrow"]
-    if len(narrow) == 1 and _is_switch(narrow[0], main.excess + other.excess - narrow[0].excess):
+    if len(narrow) == 1 and is_switch(narrow[0], main.excess + other.excess - narrow[0].excess):
         where = f"only {relation.words}" if narrow[0] is other else f"but not {relation.words}"
         reason = f"{narrow[0].reason} {where}"
         return replace(narrow[0], verdict="imprecise", reason=reason, relation=relation.name)

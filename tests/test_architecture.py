@@ -61,7 +61,7 @@ FLOORS = (
         "store",
         "strategies",
     },
-    {"bench", "campaign", "conclude", "diagnosis", "localization", "plan", "selftest"},
+    {"bench", "campaign", "conclude", "diagnosis", "localization", "plan", "rerun", "selftest"},
     {"cli", "__main__"},
 )
 
@@ -90,8 +90,10 @@ CAMPAIGN = {
     ("selftest", "diagnosis"),
     ("diagnosis", "campaign"),
     ("diagnosis", "plan"),
+    ("diagnosis", "rerun"),
     ("localization", "conclude"),
     ("localization", "plan"),
+    ("rerun", "bench"),
     ("selftest", "bench"),
     ("selftest", "campaign"),
     ("selftest", "plan"),
