@@ -22,11 +22,10 @@ from tabulate import tabulate
 
 from opfuzz.backends import discover
 from opfuzz.bench import Bench, Item
-from opfuzz.campaign import CASE_SECONDS
 from opfuzz.execute import Casualty, pool
 from opfuzz.explain import EXCESS_LIMIT
 from opfuzz.generate import draw
-from opfuzz.plan import Plan, load_specs
+from opfuzz.plan import CASE_SECONDS, Plan, load_specs
 from opfuzz.records import CLEAN, FAULT, SEVERITY
 
 OPS = "matmul,linear,conv1d,layer_norm,attention,sum"

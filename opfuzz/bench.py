@@ -17,6 +17,7 @@ from opfuzz.execute import Casualty, note
 from opfuzz.expr import Program
 from opfuzz.floats import FORMATS, hex_of
 from opfuzz.generate import draw, inputs
+from opfuzz.layout import layout_class
 from opfuzz.metrics.distance import largest_distance
 from opfuzz.oracle.reference import Reference, reference_of
 from opfuzz.plan import Plan, calls_of
@@ -50,6 +51,12 @@ class Bench:
         self.subjects = [resolve(text, backends) for text in plan.subjects]
         for _, backend in self.subjects:
             backend.limit_threads(1)
+
+    def subject(self, text: str) -> tuple[Subject, Backend]:
+        """The subject of this name, with its implementation, and its backend."""
+        subject = Subject.parse(text)
+        place = (subject.backend, subject.device, subject.mode)
+        return subject, next(backend for s, backend in self.subjects if (s.backend, s.device, s.mode) == place)
 
     def examine(self, item: Item) -> Result:
         """One case on every subject that has a call for it."""
@@ -86,6 +93,7 @@ class Bench:
             tuple(judged),
             distances,
             near=near is not None,
+            layout=layout_class(case.layouts),
         )
 
     def _related(

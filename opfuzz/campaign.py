@@ -5,28 +5,48 @@ from __future__ import annotations
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
+from math import ceil
 
 import numpy as np
 
 from opfuzz.backends import Backend, Subject, discover
 from opfuzz.bench import Bench, Item, blamed
+from opfuzz.climbing import climb_here
 from opfuzz.errors import OpfuzzError
 from opfuzz.execute import Casualty, pool
-from opfuzz.plan import Plan, implementations
+from opfuzz.layout import layout_class
+from opfuzz.plan import CASE_SECONDS, COMPILED_SECONDS, WORKER_BYTES, Plan, implementations
 from opfuzz.rank import Ranking
 from opfuzz.records import Judged, Result, Score
+from opfuzz.rerun import result_of
 
 BATCH = 16  # cases a task, after smaller ones at the start: the pool costs well below a millisecond a batch
-CASE_SECONDS = 10.0  # after which an op hangs; the slowest honest case takes about 1 s
-COMPILED_SECONDS = 120.0  # the same where a compiler runs first, which was seen to take 18 s
 CASUALTIES = 2  # of one op, format and subject, after which the subject is spared further cases of them
-WORKER_BYTES = 4 * 2**30
+
+CLIMBED_CASES = 8  # where a run has a limit of time
+# Evaluations of a climb for each case of its share: of an op of one number, which are cheap, and of another.
+CLIMB_UNARY, CLIMB_OTHER = 2**14, 2**11
+CLIMB_SECONDS = 3.0  # for one, well below what a worker may take
 
 _bench: Bench | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Climb:
+    """A search for the worst input of one op on one subject."""
+
+    op: str
+    format: str
+    subject: str
+    evaluations: int
+
+
+Job = Item | Climb
+Found = tuple[Result, ...]
 
 
 def _set_up(plan: Plan) -> None:
@@ -34,14 +54,35 @@ def _set_up(plan: Plan) -> None:
     _bench = Bench(plan)
 
 
-def _work(item: Item) -> Result | OpfuzzError:
+def _work(job: Job) -> Found | OpfuzzError:
     assert _bench is not None
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what a framework has to say about extreme inputs
-            return _bench.examine(item)
+            match job:
+                case Item():
+                    return (_bench.examine(job),)
+                case Climb():
+                    return _climbed(job, _bench)
     except OpfuzzError as error:  # a spec that fails on this case: the user's to mend, so it travels as a value
-        return OpfuzzError(f"{error} (case {item.number} of {item.op} in {item.format})")
+        return OpfuzzError(f"{error} ({_described(job)})")
+
+
+def _described(job: Job) -> str:
+    match job:
+        case Item():
+            return f"case {job.number} of {job.op} in {job.format}"
+        case Climb():
+            return f"climbing {job.op} on {job.subject} in {job.format}"
+
+
+def _climbed(climb: Climb, bench: Bench) -> Found:
+
+    subject, backend = bench.subject(climb.subject)
+    spec = bench.specs[climb.op]
+    seed = bench.plan.seed
+    found = climb_here(spec, subject, backend, climb.format, seed, climb.evaluations, seconds=CLIMB_SECONDS)
+    return tuple(result_of(spec, each.call, each.judged) for each in found if each.call is not None)
 
 
 @dataclass
@@ -50,18 +91,29 @@ class Progress:
 
     ranking: Ranking
     started: float
+    ended: float | None = None
     cases: int = 0  # counted once per subject
     interrupted: bool = False
     casualties: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # op, format, subject
+    lost: list[str] = field(default_factory=list)  # searches that ended with their process
+
+    def take(self, result: Result) -> None:
+        """Take in one case."""
+        self.ranking.add(result)
+        self.cases += len(result.judged)
 
     @property
     def seconds(self) -> float:
-        """Since the start."""
-        return time.monotonic() - self.started
+        """Since the start, to the end if it has ended."""
+        return (time.monotonic() if self.ended is None else self.ended) - self.started
 
 
-def run(plan: Plan, watch: Callable[[Progress], None] = lambda progress: None) -> Progress:
-    """Run the plan; `watch` is called after every batch. Ctrl-C ends it early, with all that was found.
+def run(
+    plan: Plan,
+    watch: Callable[[Progress], None] = lambda progress: None,
+    known: Sequence[Result] = (),
+) -> Progress:
+    """Run the plan, with results that are `known`; `watch` is called after every batch. Ctrl-C ends it early.
 
     Raises OpfuzzError for a spec whose reference fails, RuntimeError for an error of opfuzz itself.
     """
@@ -69,8 +121,11 @@ def run(plan: Plan, watch: Callable[[Progress], None] = lambda progress: None) -
     # Modules are imported before workers fork, and used by none but them: forking after use hangs.
     backends = discover(plan.plugins)
     preload = ["opfuzz.campaign", *(m for s in plan.subjects for m in backends[Subject.parse(s).backend].modules)]
+    for result in known:
+        progress.take(result)
+    batches = _Remembered(_batches(plan, progress, backends))
     results = pool.run(
-        _batches(plan, progress),
+        batches,
         _work,
         jobs=plan.jobs,
         timeout=COMPILED_SECONDS if any("+" in subject for subject in plan.subjects) else CASE_SECONDS,
@@ -78,40 +133,61 @@ def run(plan: Plan, watch: Callable[[Progress], None] = lambda progress: None) -
         preload=list(dict.fromkeys(preload)),
         initialise=partial(_set_up, plan),
     )
-    numbered = _Numbering(plan)
     try:
         for number, batch in results:
-            for item, result in zip(numbered.items(number), batch, strict=True):
-                if isinstance(result, Casualty):
-                    if result.kind != "crash":  # which costs no time, so the later cases are tried all the same
-                        progress.casualties[item.op, item.format, blamed(result)[0]] += 1
-                    result = _lost(item, result, plan, backends)
-                _take(progress, result)
+            for job, found in zip(batches.jobs.pop(number), batch, strict=True):
+                if isinstance(found, Casualty):
+                    found = _lost(job, found, plan, backends, progress)
+                if isinstance(found, OpfuzzError):
+                    raise found
+                for result in found:
+                    progress.take(result)
             watch(progress)
     except KeyboardInterrupt:
         progress.interrupted = True
     finally:
         results.close()
+        progress.ended = time.monotonic()
     return progress
 
 
-class _Numbering:
-    """The stream of batches: rounds over all ops and formats, so that a run cut short has tried them all alike.
+class _Remembered:
+    """Batches, each kept under its number until its results are there."""
 
-    Rounds grow, 1, 2, 4, 8 and then BATCH cases of each, so that a short run gets round at all.
-    """
+    def __init__(self, batches: Iterator[list[Job]]) -> None:
+        self.batches = batches
+        self.jobs: dict[int, list[Job]] = {}
+        self.count = 0
 
-    def __init__(self, plan: Plan) -> None:
-        self.pairs = plan.pairs()
-        self.cases = plan.cases
+    def __iter__(self) -> Iterator[list[Job]]:
+        return self
 
-    def items(self, number: int) -> list[Item]:
-        """The items of a batch; empty beyond the last case."""
-        turn, place = divmod(number, len(self.pairs))
+    def __next__(self) -> list[Job]:
+        batch = next(self.batches)
+        self.jobs[self.count] = batch
+        self.count += 1
+        return batch
+
+
+# Rounds over all ops and formats, so that a run cut short has tried them all alike. They grow, 1, 2, 4, 8 and then
+# BATCH cases of each, so that a short run gets round at all.
+
+
+def _batches(plan: Plan, progress: Progress, backends: Mapping[str, Backend]) -> Iterator[list[Job]]:
+    pairs = plan.pairs()
+    for turn in count():
         first, last = _cases_before(turn), _cases_before(turn + 1)
-        return [
-            Item(*self.pairs[place], n) for n in range(first, last if self.cases is None else min(last, self.cases))
-        ]
+        numbers = range(first, last if plan.cases is None else min(last, plan.cases))
+        if not pairs or not numbers:
+            break
+        for op, fmt in pairs:
+            # The first round is run whatever the time, so that every op is tried.
+            if turn and plan.seconds is not None and progress.seconds >= (1 - plan.climb) * plan.seconds:
+                yield from _climbs(plan, progress, backends)
+                return
+            spared = _spared(progress, op, fmt)
+            yield [Item(op, fmt, number, spared) for number in numbers]
+    yield from _climbs(plan, progress, backends)
 
 
 def _cases_before(turn: int) -> int:
@@ -119,38 +195,42 @@ def _cases_before(turn: int) -> int:
     return (1 << min(turn, growing)) - 1 + BATCH * max(0, turn - growing)
 
 
-def _batches(plan: Plan, progress: Progress) -> Iterator[list[Item]]:
-    numbering = _Numbering(plan)
-    if not numbering.pairs:
+def _spared(progress: Progress, op: str, fmt: str) -> frozenset[str]:
+    place = (op, fmt)
+    return frozenset(s for (*at, s), n in progress.casualties.items() if tuple(at) == place and n >= CASUALTIES)
+
+
+def _climbs(plan: Plan, progress: Progress, backends: Mapping[str, Backend]) -> Iterator[list[Job]]:
+    """One search for each op, format and subject; with a limit of time as many as it allows."""
+    if not plan.climb:
         return
-    for number in count():
-        items = numbering.items(number)
-        if not items or (
-            plan.seconds is not None and progress.seconds >= plan.seconds and number >= len(numbering.pairs)
-        ):
-            return
-        place = items[0].op, items[0].format
-        spared = frozenset(s for (*at, s), n in progress.casualties.items() if tuple(at) == place and n >= CASUALTIES)
-        yield [replace(item, spared=spared) for item in items] if spared else items
+    specs = {spec.op: spec for spec in plan.specs}
+    cases = ceil(plan.climb * plan.cases) if plan.cases is not None else CLIMBED_CASES
+    for op, fmt in plan.pairs():
+        for subject in implementations(specs[op], plan.subjects, backends):
+            if plan.seconds is not None and progress.seconds >= plan.seconds:
+                return
+            if subject not in _spared(progress, op, fmt):
+                each = CLIMB_UNARY if specs[op].single_input else CLIMB_OTHER
+                yield [Climb(op, fmt, subject, cases * each)]
 
 
-def _lost(item: Item, casualty: Casualty, plan: Plan, backends: Mapping[str, Backend]) -> Result:
-    """The result of a case that ended its worker: a fault of the subject that was at work, else of nobody."""
+def _lost(job: Job, casualty: Casualty, plan: Plan, backends: Mapping[str, Backend], progress: Progress) -> Found:
+    """The result of a job that ended its worker: a fault of the subject that was at work, else of nobody."""
     if casualty.kind == "internal":
-        raise RuntimeError(f"case {item.number} of {item.op} in {item.format}: {casualty.message}")
-    spec = next(spec for spec in plan.specs if spec.op == item.op)
-    case = plan.case(item.op, item.format, item.number)
+        raise RuntimeError(f"{_described(job)}: {casualty.message}")
     subject, score = blamed(casualty)
+    if isinstance(job, Climb):
+        progress.lost.append(f"{_described(job)} ended its process: {casualty.message}")
+        return ()
+    spec = next(spec for spec in plan.specs if spec.op == job.op)
+    unknown = Score("unresolved", f"the exact result is not known: {casualty.message}")
+    if casualty.kind != "crash":  # which costs no time, so the later cases are tried all the same
+        progress.casualties[job.op, job.format, subject] += 1
+    case = plan.case(job.op, job.format, job.number)
     if subject:
         judged = [Judged(subject, score, None, None)]
     else:
-        unknown = Score("unresolved", f"the exact result is not known: {casualty.message}")
         judged = [Judged(each, unknown, None, None) for each in implementations(spec, plan.subjects, backends)]
-    return Result(item.op, item.format, item.number, case.id, case.sort_key(spec), tuple(judged), {})
-
-
-def _take(progress: Progress, result: Result | OpfuzzError) -> None:
-    if isinstance(result, OpfuzzError):
-        raise result
-    progress.ranking.add(result)
-    progress.cases += len(result.judged)
+    place = layout_class(case.layouts)
+    return (Result(job.op, job.format, job.number, case.id, case.sort_key(spec), tuple(judged), {}, layout=place),)

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 
 from opfuzz.backends import Backend, Subject
 from opfuzz.campaign import Progress
-from opfuzz.case import Case
 from opfuzz.diagnosis import diagnosed
-from opfuzz.diagnosis import shown as shown_call
-from opfuzz.expr import Program
-from opfuzz.generate import inputs
-from opfuzz.layout import View, memory
+from opfuzz.minimise import Watch, minimised
 from opfuzz.plan import Plan
+from opfuzz.publish import publish
 from opfuzz.rank import Finding
-from opfuzz.relations import AFTER_OTHER_WORK, Piece
+from opfuzz.records import Index, Standing
 from opfuzz.report import markdown
-from opfuzz.reproducer import Subject as Reproduced
-from opfuzz.reproducer import reproducer
+from opfuzz.rerun import Asked, asked_of
 from opfuzz.spec import OpSpec
-from opfuzz.store import Run, write_finding, write_run, write_text
+from opfuzz.store import Run, to_json, write_run, write_text
 
 LIBRARIES = ("opfuzz", "numpy", "scipy", "ml_dtypes", "python-flint")
 
@@ -38,13 +33,23 @@ def conclude(
     started: datetime,
     command: Sequence[str],
     sort: str,
+    standings: Sequence[Standing] = (),
+    shrink_seconds: float = 0.0,
+    watch: Watch = lambda done, total: None,
+    held_against: Callable[[Run], Run] = lambda run: run,
 ) -> Run:
-    """Write run.json, report.md and a folder for each finding; the run as it was written."""
+    """Write run.json, report.md and a folder for each finding; the run as it was written.
+
+    Findings are made smaller, worst first, as long as `shrink_seconds` last; `watch` is told how far that is.
+    `held_against` adds what is known of earlier runs before anything is written.
+    """
     ranking = progress.ranking
     findings = diagnosed(plan, ranking.findings())
+    if shrink_seconds:
+        findings = minimised(plan, findings, shrink_seconds, watch)
     specs = {spec.op: spec for spec in plan.specs}
     for finding in findings:
-        _write(finding, specs[finding.op], plan, backends, folder)
+        write_finding(finding, specs[finding.op], plan, backends, folder / "findings" / finding.id)
     run = Run(
         run=folder.name,
         started=started.astimezone().isoformat(timespec="seconds"),
@@ -65,61 +70,33 @@ def conclude(
             for (op, fmt, a, b), distance in sorted(ranking.distances.items())
         ),
         profile=plan.profile.name if plan.profile else None,
+        replayed=tuple(standings),
+        lost=tuple(progress.lost),
+        planned=plan.cases,
+        specs={spec.op: spec.digest for spec in plan.specs},
     )
+    run = held_against(run)
     write_run(run, folder)
     write_text(folder / "report.md", markdown.render(run))
     return run
 
 
-def _write(finding: Finding, spec: OpSpec, plan: Plan, backends: Mapping[str, Backend], folder: Path) -> None:
-    case = plan.case(finding.op, finding.format, finding.number)
-    mark = finding.witness.mark if finding.witness else None
-    place = mark.index if mark else None
-    shown = shown_call(finding.relation, finding.reason, place, spec, case, inputs(spec, case))
-    buffers, views = {}, {}
-    for name, array in shown.arrays.items():
-        buffers[name], views[name] = memory(array, shown.layouts[name])
-    text = _reproducer(finding, spec, case, shown, backends, views)
-    write_finding(finding, case, buffers, text, folder)
-
-
-def _reproducer(
-    finding: Finding,
-    spec: OpSpec,
-    case: Case,
-    shown: Piece,
-    backends: Mapping[str, Backend],
-    views: Mapping[str, tuple[View, ...]],
-) -> str:
+def write_finding(finding: Finding, spec: OpSpec, plan: Plan, backends: Mapping[str, Backend], place: Path) -> None:
+    """The folder of a finding, `place`, with all that shows it. Raises OpfuzzError if the disk refuses."""
+    case = None if finding.call is not None else plan.case(finding.op, finding.format, finding.number)
+    asked, index = _asked(finding, spec, plan)
     subject = Subject.parse(finding.subject)
-    backend = backends[subject.backend]
-    program: Program = spec.calls[backend.dialect][subject.implementation]
-    functions = backend.functions()
-    shape = spec.output_shape(shown.dims, case.params)
+    known = versions({subject.backend: backends[subject.backend]})
+    publish(place, to_json(finding), spec, case, asked, index, backends, known, machine())
+
+
+def _asked(finding: Finding, spec: OpSpec, plan: Plan) -> tuple[Asked, Index | None]:
+    """The call that a finding is shown by, the smallest that is known, and where its element is in it."""
+    minimal = finding.minimal
+    if minimal is None or not minimal.is_shown:
+        return asked_of(finding, spec, plan)
     mark = finding.witness.mark if finding.witness else None
-    if mark is not None:
-        index = shown.locate(mark.index, spec.output_shape(case.dims, case.params), shape)
-        mark = replace(mark, index=mark.index if index is None else index)
-    return reproducer(
-        title=f"{finding.op} on {finding.subject} in {finding.format}: {finding.verdict}, {finding.reason}",
-        subject=Reproduced(
-            backend.name,
-            backend.recipe,
-            subject.device,
-            subject.mode,
-            {name: functions[name] for name in sorted(program.functions)},
-            backend.replaced,
-        ),
-        call=program.text,
-        format=finding.format,
-        shape=shape,
-        numbers={**shown.dims, **case.params},
-        views=views,
-        mark=mark,
-        repeated=finding.verdict == "unstable",
-        hangs=finding.verdict == "timeout",
-        disturbed=finding.relation == AFTER_OTHER_WORK,
-    )
+    return Asked(minimal.call, finding.relation, minimal.switch), mark.index if mark else None
 
 
 def absences(backends: Mapping[str, Backend]) -> dict[str, str]:

@@ -11,18 +11,17 @@ import numpy as np
 
 from opfuzz.backends import Backend, Subject, discover
 from opfuzz.call import Call
-from opfuzz.campaign import WORKER_BYTES
 from opfuzz.case import Case
 from opfuzz.diagnose import Evidence, diagnose, of_record
 from opfuzz.diagnose.evidence import Array
 from opfuzz.execute import Casualty, pool
 from opfuzz.generate import inputs
 from opfuzz.layout import LAYOUTS
-from opfuzz.plan import Plan
+from opfuzz.plan import WORKER_BYTES, Plan
 from opfuzz.rank import Finding
-from opfuzz.records import Index, Score
-from opfuzz.relations import Piece, relations
-from opfuzz.rerun import exact_of, outcome_of
+from opfuzz.records import Score
+from opfuzz.relations import relations
+from opfuzz.rerun import exact_of, outcome_of, shown
 from opfuzz.score import Judge
 from opfuzz.spec import OpSpec
 
@@ -63,15 +62,20 @@ def diagnosed(plan: Plan, findings: Sequence[Finding]) -> tuple[Finding, ...]:
 
 def diagnose_score(score: Score, spec: OpSpec, case: Case, subject: Subject, backend: Backend) -> str:
     """The diagnosis of one score of one case, made in this process: calls that may harm it are made."""
-    if score.verdict in LOST:
-        return _lost(score, spec, case)
     arrays = inputs(spec, case)
     words = ""
     for relation in relations(spec, case, arrays, is_elementwise=spec.single_input):
         if relation.name == score.relation and score.reason.startswith(f"{relation.words}: "):
             words = relation.words
-    piece = shown(score.relation, score.reason, score.deciding.index if score.deciding else None, spec, case, arrays)
-    call = Call(case.format, piece.dims, case.params, piece.arrays, piece.layouts)
+    index = score.deciding.index if score.deciding else None
+    call, _ = shown(score.relation, score.reason, index, spec, case, arrays)
+    return diagnose_call(score, spec, call, subject, backend, words)
+
+
+def diagnose_call(score: Score, spec: OpSpec, call: Call, subject: Subject, backend: Backend, words: str = "") -> str:
+    """The diagnosis of the score of a call; `words`: of the relation that shows the fault, if it is not the call's."""
+    if score.verdict in LOST:
+        return _lost(score, call)
 
     def run(call: Call) -> Array | None:
         return outcome_of(spec, subject, backend, call).output
@@ -83,28 +87,13 @@ def diagnose_score(score: Score, spec: OpSpec, case: Case, subject: Subject, bac
         warnings.simplefilter("ignore")
         output = run(call)
         if output is None:
-            return _lost(score, spec, case)
+            return _lost(score, call)
         return diagnose(Evidence(spec, score, call, output, run, judged, partial(exact_of, spec)), words)
 
 
-def shown(
-    relation_name: str, reason: str, index: Index | None, spec: OpSpec, case: Case, arrays: Mapping[str, Array]
-) -> Piece:
-    """The call that shows a fault: the case's own, or the one of its relation that made the element at `index`."""
-    shape = spec.output_shape(case.dims, case.params)
-    for relation in relations(spec, case, arrays, is_elementwise=spec.single_input):
-        is_own = relation.is_repeat or f"but not {relation.words}" in reason  # a fault of the case's own call
-        if relation.name == relation_name and not is_own:
-            for piece in relation.pieces:
-                own = spec.output_shape(piece.dims, case.params)
-                if index is None or piece.locate(index, shape, own) is not None:  # without an index it raised
-                    return piece
-    return Piece(case.dims, arrays, case.layouts)
-
-
-def _lost(score: Score, spec: OpSpec, case: Case) -> str:
-    sizes = {**case.dims, **case.params}
-    views = [f"{name} {layout}" for name, layout in case.layouts.items() if layout != LAYOUTS[0]]
+def _lost(score: Score, call: Call | Case) -> str:
+    sizes = {**call.dims, **call.params}
+    views = [f"{name} {layout}" for name, layout in call.layouts.items() if layout != LAYOUTS[0]]
     return of_record(score, ", ".join([*(f"{name} = {value}" for name, value in sizes.items()), *views]))
 
 
@@ -115,8 +104,8 @@ def score_of(finding: Finding) -> Score:
 
 
 def _record(finding: Finding, plan: Plan) -> str:
-    spec = next(spec for spec in plan.specs if spec.op == finding.op)
-    return _lost(score_of(finding), spec, plan.case(finding.op, finding.format, finding.number))
+    call = finding.call or plan.case(finding.op, finding.format, finding.number)
+    return _lost(score_of(finding), call)
 
 
 _plan: Plan | None = None
@@ -138,6 +127,9 @@ def _set_up(plan: Plan) -> None:
 def _work(finding: Finding) -> str:
     assert _plan is not None
     spec = next(spec for spec in _plan.specs if spec.op == finding.op)
-    case = _plan.case(finding.op, finding.format, finding.number)
     subject = Subject.parse(finding.subject)
-    return diagnose_score(score_of(finding), spec, case, subject, _backends()[subject.backend])
+    backend = _backends()[subject.backend]
+    if finding.call is not None:
+        return diagnose_call(score_of(finding), spec, finding.call, subject, backend)
+    case = _plan.case(finding.op, finding.format, finding.number)
+    return diagnose_score(score_of(finding), spec, case, subject, backend)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
@@ -16,6 +16,11 @@ Array = NDArray[Any]
 
 # Simplest first: shrinking and `Case.sort_key` prefer a layout to all that stand behind it.
 LAYOUTS = ("contiguous", "transposed", "permuted", "offset", "narrowed", "stepped", "broadcast")
+
+
+def layout_class(layouts: Mapping[str, str]) -> str:
+    """What a call as a whole counts as: the layout of its first input that is not contiguous, if there is one."""
+    return next((layout for layout in layouts.values() if layout != LAYOUTS[0]), LAYOUTS[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,28 +72,38 @@ def memory(array: Array, layout: str) -> tuple[Array, tuple[View, ...]]:
     A layout that is not applicable to the shape means contiguous.
     Raises OpfuzzError for an unknown layout, and if an array to broadcast is not constant along its first axis.
     """
-    shape = array.shape
+    if layout == "broadcast" and not _same_bits(array, constant_along_broadcast(array, layout)):
+        raise OpfuzzError(f"layout 'broadcast' needs an input that is constant along axis 0, of shape {array.shape}")
+    shape, views = placed(array.shape, layout)
+    if not views or views[0].op == "transpose":  # each of these is its own inverse
+        return _copy(apply(array, views)), views
+    if views[0].op == "broadcast":
+        return _copy(array[:1]), views
+    buffer = np.full(shape, _garbage(array.dtype), array.dtype)
+    apply(buffer, views)[...] = array
+    return buffer, views
+
+
+def placed(shape: tuple[int, ...], layout: str) -> tuple[tuple[int, ...], tuple[View, ...]]:
+    """Shape of the buffer, and the views, that `memory` gives for an array of `shape`. Raises as `applicable` does."""
     if not applicable(layout, shape):
         layout = "contiguous"
+    last = len(shape) - 1
     match layout:
         case "transposed":
-            order = (*range(array.ndim - 2), array.ndim - 1, array.ndim - 2)
-            return _copy(array.transpose(order)), (View("transpose", order),)
+            return _reordered(shape, (*range(last - 1), last, last - 1))
         case "permuted":
-            order = tuple(reversed(range(array.ndim)))
-            return _copy(array.transpose(order)), (View("transpose", order),)
+            return _reordered(shape, tuple(range(last, -1, -1)))
         case "offset":
-            return _inside(array, (shape[0] + 2, *shape[1:]), axis=0, start=1, step=1)
+            return _inside(shape, (shape[0] + 2, *shape[1:]), axis=0, start=1, step=1)
         case "narrowed":
-            return _inside(array, (*shape[:-1], shape[-1] + 2), axis=array.ndim - 1, start=1, step=1)
+            return _inside(shape, (*shape[:-1], shape[-1] + 2), axis=last, start=1, step=1)
         case "stepped":
-            return _inside(array, (*shape[:-1], 2 * shape[-1]), axis=array.ndim - 1, start=0, step=2)
+            return _inside(shape, (*shape[:-1], 2 * shape[-1]), axis=last, start=0, step=2)
         case "broadcast":
-            if not _same_bits(array, constant_along_broadcast(array, layout)):
-                raise OpfuzzError(f"layout 'broadcast' needs an input that is constant along axis 0, of shape {shape}")
-            return _copy(array[:1]), (View("broadcast", shape),)
+            return (1, *shape[1:]), (View("broadcast", shape),)
         case _:
-            return _copy(array), ()
+            return shape, ()
 
 
 def has_gaps(layout: str) -> bool:
@@ -122,14 +137,18 @@ def _copy(array: Array) -> Array:
     return np.array(array, order="C", copy=True)
 
 
-def _inside(array: Array, shape: tuple[int, ...], axis: int, start: int, step: int) -> tuple[Array, tuple[View, ...]]:
-    """A buffer of `shape` that holds `array` from `start` on along `axis`, every `step` elements."""
-    starts, stops, steps = [0] * len(shape), list(shape), [1] * len(shape)
-    starts[axis], stops[axis], steps[axis] = start, start + step * array.shape[axis], step
-    view = View("slice", (tuple(starts), tuple(stops), tuple(steps)))
-    buffer = np.full(shape, _garbage(array.dtype), array.dtype)
-    apply(buffer, (view,))[...] = array
-    return buffer, (view,)
+def _reordered(shape: tuple[int, ...], order: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[View, ...]]:
+    """The axes of `shape` in another order, which applied twice is the first one again."""
+    return tuple(shape[axis] for axis in order), (View("transpose", order),)
+
+
+def _inside(
+    shape: tuple[int, ...], whole: tuple[int, ...], axis: int, start: int, step: int
+) -> tuple[tuple[int, ...], tuple[View, ...]]:
+    """A buffer of shape `whole` that holds an array from `start` on along `axis`, every `step` elements."""
+    starts, stops, steps = [0] * len(whole), list(whole), [1] * len(whole)
+    starts[axis], stops[axis], steps[axis] = start, start + step * shape[axis], step
+    return whole, (View("slice", (tuple(starts), tuple(stops), tuple(steps))),)
 
 
 def _garbage(dtype: np.dtype[Any]) -> object:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,10 @@ from opfuzz.oracle.functions import REFERENCE_FUNCTIONS
 from opfuzz.oracle.reference import reference_of
 from opfuzz.profile import Profile
 from opfuzz.spec import OpSpec, Vocabulary, load_all
+
+CASE_SECONDS = 10.0  # after which an op hangs; the slowest honest case takes about 1 s
+COMPILED_SECONDS = 120.0  # the same where a compiler runs first, which was seen to take 18 s
+WORKER_BYTES = 4 * 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,7 @@ class Plan:
     cases: int | None = None  # for each op, subject and format
     seconds: float | None = None
     profile: Profile | None = None  # operating points to try
+    climb: float = 0.0  # share of the budget that goes into raising the errors
 
     def case(self, op: str, format: str, number: int) -> Case:
         """Case `number` of an op in a format."""
@@ -46,18 +51,27 @@ class Plan:
         return [(spec.op, name) for spec in self.specs for name in spec.formats if name in self.formats]
 
 
-def vocabulary(backends: Mapping[str, Backend]) -> Vocabulary:
-    """All that a spec may name, on this machine."""
-    dialects = {b.dialect: None if b.absent() else b.functions() for b in reversed(list(backends.values()))}
-    return Vocabulary(regimes=regime_names(), reference_functions=REFERENCE_FUNCTIONS, dialects=dialects)
+def vocabulary(backends: Mapping[str, Backend], dialects: Collection[str] | None = None) -> Vocabulary:
+    """All that a spec may name, on this machine; calls of others than `dialects` are checked for their form only."""
+    published = {
+        b.dialect: None if (dialects is not None and b.dialect not in dialects) or b.absent() else b.functions()
+        for b in reversed(list(backends.values()))
+    }
+    return Vocabulary(regimes=regime_names(), reference_functions=REFERENCE_FUNCTIONS, dialects=published)
 
 
-def load_specs(paths: Sequence[Path], backends: Mapping[str, Backend], ops: Sequence[str] = ()) -> tuple[OpSpec, ...]:
+def load_specs(
+    paths: Sequence[Path],
+    backends: Mapping[str, Backend],
+    ops: Sequence[str] = (),
+    dialects: Collection[str] | None = None,
+) -> tuple[OpSpec, ...]:
     """The specs in these files and folders, each tried on its simplest cases; only `ops` if any are named.
 
+    With `dialects`, calls of others are checked for their form only, and their frameworks are not imported.
     Raises SpecError for what is wrong in the files, OpfuzzError for an unknown op or a reference that fails.
     """
-    specs = load_all(paths, vocabulary(backends))
+    specs = load_all(paths, vocabulary(backends, dialects))
     known = {spec.op: spec for spec in specs}
     for op in ops:
         if op not in known:

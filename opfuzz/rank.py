@@ -10,10 +10,26 @@ from math import fsum, sqrt
 from types import MappingProxyType
 from typing import Any
 
+from opfuzz.call import Call
 from opfuzz.floats import FLOAT32, FORMATS
+from opfuzz.layout import LAYOUTS
 from opfuzz.metrics.conditioned import effective_bits
+from opfuzz.metrics.magnitude import Counts, packed
 from opfuzz.metrics.ulp import percentile
-from opfuzz.records import CLEAN, FAULT, SEVERITIES, SEVERITY, UNEXPLAINED, VERDICTS, Judged, Result, Score, Witness
+from opfuzz.records import (
+    CLEAN,
+    FAULT,
+    REPEATED,
+    SEVERITIES,
+    SEVERITY,
+    UNEXPLAINED,
+    VERDICTS,
+    Judged,
+    Minimal,
+    Result,
+    Score,
+    Witness,
+)
 
 UNRESOLVED_SHARE = 0.001
 ILL_CONDITIONED_SHARE = 0.95
@@ -39,6 +55,8 @@ class Finding:
     case: str
     witness: Witness | None
     diagnosis: str = ""  # one sentence; "": the finding was not looked into
+    call: Call | None = None  # whose values no regime draws; None: the case has them
+    minimal: Minimal | None = None
 
     @property
     def signature(self) -> tuple[str, ...]:
@@ -71,9 +89,12 @@ class Row:
     flushed: int
     witness: Witness | None  # the element with the largest ulp error
     finding: str | None
+    by_magnitude: Counts = ()  # elements by magnitude and ulp error, see metrics.magnitude
+    layouts: Mapping[str, tuple[tuple[int, int, int], ...]] = field(default_factory=dict)  # see Tally._layouts
 
 
-Shown = tuple[tuple[Any, ...], int, str, str, str, Witness | None]  # sort key, number, case, reason, relation, witness
+# sort key, number, case, reason, relation, witness, call
+Shown = tuple[tuple[Any, ...], int, str, str, str, Witness | None, Call | None]
 
 
 @dataclass
@@ -81,7 +102,7 @@ class Explained:
     """The cases of one verdict that have one explanation: how many, and the simplest."""
 
     count: int = 0
-    simplest: Shown = ((), 0, "", "", "", None)
+    simplest: Shown = ((), 0, "", "", "", None, None)
 
     def add(self, candidate: Shown) -> None:
         """Take in one case."""
@@ -109,6 +130,8 @@ class Tally:
     excess: float = 0.0
     verdicts: Counter[str] = field(default_factory=Counter)
     histogram: Counter[int] = field(default_factory=Counter)
+    by_magnitude: Counter[int] = field(default_factory=Counter)
+    places: Counter[tuple[str, int, bool]] = field(default_factory=Counter)  # cases by layout, size and being faults
     worst: tuple[float, int, Witness | None] = (0.0, 0, None)  # ulp, minus the case's number
     explanations: dict[str, dict[str, Explained]] = field(default_factory=dict)  # by verdict, then by what explains it
 
@@ -125,6 +148,9 @@ class Tally:
         if result.near and score.rms_ulp is not None:
             self.near.append(score.rms_ulp * score.rms_ulp)
         self.histogram.update(score.histogram)
+        self.by_magnitude.update(score.by_magnitude)
+        if result.layout and score.verdict != "unsupported":
+            self.places[result.layout, size_class(result.size), SEVERITY[score.verdict] == FAULT] += 1
         self.conditioned = max(self.conditioned, score.conditioned)
         self.excess = max(self.excess, score.excess)
         if judged.largest is not None and (score.ulp, -result.number) > self.worst[:2]:
@@ -133,7 +159,8 @@ class Tally:
             place = _cause(score.verdict, score.reason)
             explained = self.explanations.setdefault(score.verdict, {}).setdefault(place, Explained())
             relation = _relation(score)
-            explained.add((result.sort_key, result.number, result.case, score.reason, relation, judged.deciding))
+            shown = (result.sort_key, result.number, result.case, score.reason, relation, judged.deciding, result.call)
+            explained.add(shown)
 
     def leading(self, verdict: str) -> tuple[Explained, str] | None:
         """The explanation of most cases of a verdict, and its words; None if no case has the verdict."""
@@ -184,7 +211,7 @@ class Tally:
             elements=self.elements,
             max_ulp=self.worst[0],
             p99_ulp=min(percentile(self.histogram, 0.99), self.worst[0]),
-            mean_ulp=fsum(self.ulp_totals) / max(self.normal, 1),
+            mean_ulp=fsum(total / max(self.normal, 1) for total in self.ulp_totals),
             conditioned=self.conditioned,
             excess=self.excess,
             drift=self.drift(),
@@ -198,7 +225,17 @@ class Tally:
             flushed=self.flushed,
             witness=self.worst[2],
             finding=self._finding_id(verdict, known[0]) if known and verdict != "unsupported" else None,
+            by_magnitude=packed(self.by_magnitude),
+            layouts=self._layouts(),
         )
+
+    def _layouts(self) -> dict[str, tuple[tuple[int, int, int], ...]]:
+        """For each layout that was tried: size class, cases of it, and how many of them are faults."""
+        found: dict[str, tuple[tuple[int, int, int], ...]] = {}
+        for layout, size in sorted({place[:2] for place in self.places}, key=lambda p: (LAYOUTS.index(p[0]), p[1])):
+            sound, faults = (self.places[layout, size, is_fault] for is_fault in (False, True))
+            found[layout] = (*found.get(layout, ()), (size, sound + faults, faults))
+        return found
 
     def findings(self) -> list[Finding]:
         """One for each verdict that is not clean, with the simplest case that has it."""
@@ -216,14 +253,24 @@ class Tally:
                 number=found[0].simplest[1],
                 case=found[0].simplest[2],
                 witness=found[0].simplest[5],
+                call=found[0].simplest[6],
             )
             for verdict in self.explanations
             if verdict != "unsupported" and (found := self.leading(verdict)) is not None
         ]
 
     def _finding_id(self, verdict: str, leader: Explained) -> str:
-        text = "\0".join((self.op, self.subject, self.format, verdict, leader.simplest[4]))
-        return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+        return finding_id((self.op, self.subject, self.format, verdict, leader.simplest[4]))
+
+
+def size_class(elements: int) -> int:
+    """k for 4^(k - 1) to 4^k - 1 elements; 0 for none."""
+    return (elements.bit_length() + 1) // 2
+
+
+def finding_id(signature: tuple[str, ...]) -> str:
+    """12 hex digits that name what has this signature, in every run."""
+    return hashlib.blake2b("\0".join(signature).encode(), digest_size=6).hexdigest()
 
 
 def _cause(verdict: str, reason: str) -> str:
@@ -234,7 +281,7 @@ def _cause(verdict: str, reason: str) -> str:
 
 
 def _relation(score: Score) -> str:
-    return score.relation or ("repeated call" if score.verdict == "unstable" else "reference")
+    return score.relation or (REPEATED if score.verdict == "unstable" else "reference")
 
 
 class Ranking:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
+
+from opfuzz.call import Call
+
+if TYPE_CHECKING:
+    from opfuzz.trigger import Trigger
 
 Index = tuple[int, ...]
 
@@ -31,6 +36,7 @@ SEVERITY: Mapping[str, str] = {
     "exact": CLEAN,
 }
 VERDICTS = tuple(SEVERITY)
+REPEATED = "repeated call"  # a relation: the same call twice
 UNEXPLAINED = "no variant and no lower precision explains it"
 SEVERITIES = (FAULT, NOTE, CLEAN)
 
@@ -71,6 +77,7 @@ class Score:
     largest: Mark | None = None  # the element with the largest ulp error
     deciding: Mark | None = None  # the element that decided the verdict
     histogram: Mapping[int, int] = field(default_factory=dict)  # of ulp errors, see metrics.ulp
+    by_magnitude: Mapping[int, int] = field(default_factory=dict)  # see metrics.magnitude
     ulp_total: float = 0.0  # their sum
     rms_ulp: float | None = None  # rms error over rms ulp, of all that is judged; None: nothing is
     elements: int = 0
@@ -89,6 +96,35 @@ class Witness:
     mark: Mark
     inputs_hex: Mapping[str, tuple[str, ...]]  # what the element depends on, at most WITNESS_VALUES of each input
     inputs: Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Minimal:
+    """The smallest call that was found to show a fault, and the condition under which it shows."""
+
+    call: Call
+    elements: int  # of its inputs and its output
+    before: int  # the same of the call that it was made from
+    attempts: int  # calls that were tried
+    note: str  # why it may be larger than need be; "" if nothing smaller was left to try
+    trigger: Trigger | None
+    switch: Mapping[str, str] | None = None  # layouts of the call that it is compared with
+    is_shown: bool = True  # whether the call alone shows the fault
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What became of a fault of an earlier run when its call was made again."""
+
+    id: str
+    op: str
+    subject: str
+    format: str
+    verdict: str  # then
+    now: str  # "": it was not made again
+    status: str  # open, fixed, back, not replayed
+    reason: str
+    is_new: bool = False  # whether the run before knew otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,4 +148,11 @@ class Result:
     sort_key: tuple[Any, ...]
     judged: tuple[Judged, ...]
     distances: Mapping[tuple[str, str], float]  # largest ulp distance between two subjects
+    call: Call | None = None  # whose values no regime draws; None: the case has them
     near: bool = False  # whether the case lies near an operating point of the profile
+    layout: str = ""  # of the first input that is not contiguous, see layout.layout_class; "": not known
+
+    @property
+    def size(self) -> int:
+        """Elements of its inputs and its output, which stand first in the order from simple to complicated."""
+        return int(self.sort_key[0]) if self.sort_key else 0

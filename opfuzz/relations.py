@@ -25,7 +25,6 @@ Perform = Callable[["Piece"], Outcome]
 
 ROWS = 4  # of a batch that are called one by one
 SHIFT = 17  # largest number of elements by which a vector is moved: more than any vector register holds
-REPEATED = "repeated call"  # the same call twice
 AFTER_OTHER_WORK = "after other work"  # the name of this relation, whose reproducer makes that work too
 # A rounding on the way that one path has and another has not, as in torch.add(x, y, alpha=a), shows where terms cancel.
 COMMON = 0.01  # of the elements: what so many show is no chance of their values

@@ -55,14 +55,10 @@ def reproducer(
     With `disturbed` a call on NaN comes before the repeated one. With `hangs` it calls many times, as a hang may be
     intermittent, and exits with 1 when one call does not return.
     """
-    own = [name for name in subject.functions if "." not in name or name in subject.replaced]
-    text, names = call, {}
-    for name in own:
-        names[name] = "replaced_" + re.sub(r"\W", "_", name) if "." in name else name
-        text = re.sub(rf"(?<![\w.]){re.escape(name)}(?=\s*\()", names[name], text)
+    text, names = renamed(call, subject)
     source = Source({*_NAMES, *_defined(subject.recipe), *numbers, *views})
-    for name in own:
-        source.define(names[name], subject.functions[name])
+    for name, own in names.items():
+        source.define(own, subject.functions[name])
     settings = [f"{name} = {value!r}" for name, value in numbers.items()]
     inputs = [f"{name} = view(load(TENSORS[{name!r}]), {steps!r})" for name, steps in _steps(views).items()]
     return _TEMPLATE.format(
@@ -74,11 +70,11 @@ def reproducer(
         format=format,
         settings="\n".join(settings) or "# no sizes and no parameters",
         inputs="\n".join(inputs) or "# no inputs",
-        call=textwrap.indent(_as_body(text), "    "),
+        call=textwrap.indent(body_of(text), "    "),
         shape=shape,
         index=None if mark is None else mark.index,
-        exact="None" if mark is None else _number(mark.exact),
-        bound="None" if mark is None else _number(mark.bound),
+        exact="None" if mark is None else number_text(mark.exact),
+        bound="None" if mark is None else number_text(mark.bound),
         repeated=repeated,
         other_work=_OTHER_WORK.format(steps=_steps(views)) if disturbed else "",
         between="    other_work()\n" if disturbed else "",
@@ -87,11 +83,21 @@ def reproducer(
     )
 
 
+def renamed(call: str, subject: Subject) -> tuple[str, dict[str, str]]:
+    """The call with names of its own for functions that are not the framework's, and these by the name as written."""
+    names = {}
+    for name in subject.functions:
+        if "." not in name or name in subject.replaced:
+            names[name] = "replaced_" + re.sub(r"\W", "_", name) if "." in name else name
+            call = re.sub(rf"(?<![\w.]){re.escape(name)}(?=\s*\()", names[name], call)
+    return call, names
+
+
 def _steps(views: Mapping[str, tuple[View, ...]]) -> dict[str, list[tuple[str, tuple[Any, ...]]]]:
     return {name: [(view.op, view.args) for view in steps] for name, steps in views.items()}
 
 
-def _as_body(call: str) -> str:
+def body_of(call: str) -> str:
     """The block of a call as the body of a function: its last expression is returned."""
     lines = call.strip("\n").split("\n")
     last = ast.parse(call.strip("\n")).body[-1]
@@ -99,7 +105,8 @@ def _as_body(call: str) -> str:
     return "\n".join([*lines[:first], "return (", *("    " + line for line in lines[first:]), ")"])
 
 
-def _number(value: float) -> str:
+def number_text(value: float) -> str:
+    """A float64 as Python text that reads back to the same value."""
     return repr(value) if value == value and abs(value) != float("inf") else f"float('{value}')"
 
 
@@ -196,7 +203,7 @@ def _literal(value: object) -> str | None:
         literal = _literal(value.item())
         return None if literal is None else f"np.{value.dtype.name}({literal})"
     if isinstance(value, float):
-        return _number(value)
+        return number_text(value)
     if isinstance(value, tuple | list):
         parts = [_literal(item) for item in value]
         if None in parts:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from opfuzz.explain import EXCESS_LIMIT, Exact, Mask, Verdict, explain, place_of
 from opfuzz.floats import FloatArray, hex_of, ulp
 from opfuzz.metrics.conditioned import relative_to
+from opfuzz.metrics.magnitude import by_magnitude
 from opfuzz.metrics.ulp import absolute_error, histogram, rms_ratio
 from opfuzz.records import Index, Mark, Outcome, Score
 
@@ -222,6 +223,7 @@ class Judge:
             largest=self._mark(place_of(errors)),
             deciding=self._mark(place),
             histogram=histogram(errors[normal]),
+            by_magnitude=self._by_magnitude(),
             ulp_total=float(errors[normal].sum()),
             rms_ulp=rms_ratio(self.error[self.is_judged], self.spacing[self.is_judged]),
             elements=self.output.size,
@@ -231,6 +233,13 @@ class Judge:
             flushed=int(np.count_nonzero(self.is_flushed)),
             beyond=int(np.count_nonzero(excess > EXCESS_LIMIT)),
         )
+
+    def _by_magnitude(self) -> dict[int, int]:
+        exact, wrong = self.exact.truth.hi, self.is_special_wrong
+        counted = (self.is_judged | wrong) & np.isfinite(exact)
+        with np.errstate(over="ignore", invalid="ignore"):
+            errors = self.error[counted] / self.spacing[counted]
+        return by_magnitude(exact[counted], errors, wrong[counted], self.exact.fmt)
 
     def _mark(self, place: Index | None) -> Mark | None:
         if place is None:

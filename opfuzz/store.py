@@ -5,21 +5,20 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from safetensors.numpy import save
-
-from opfuzz.case import Case
+from opfuzz.call import Call
+from opfuzz.comparison import Accepted, Comparison
 from opfuzz.errors import OpfuzzError
 from opfuzz.rank import Finding, Row
-from opfuzz.records import Witness
+from opfuzz.records import Standing, Witness
 from opfuzz.strict_json import strict
+from opfuzz.trigger import Trigger
 
 SCHEMA = 1
 
@@ -44,6 +43,12 @@ class Run:
     findings: tuple[Finding, ...]
     distances: tuple[Mapping[str, Any], ...]  # op, format, a, b, max_ulp_distance
     profile: str | None = None  # name of the one around which cases were drawn
+    replayed: tuple[Standing, ...] = ()  # faults of earlier runs
+    lost: tuple[str, ...] = ()  # searches that ended with their process
+    planned: int | None = None  # cases for each op, subject and format; None: as many as the time allowed
+    specs: Mapping[str, str] = field(default_factory=dict)  # digests of the specs, by op
+    comparison: Comparison | None = None  # with an earlier run
+    accepted: tuple[Accepted, ...] = ()  # findings that somebody accepted, of the ops that were tried
 
 
 def new_folder(reports: Path, now: datetime, name: str) -> Path:
@@ -77,13 +82,27 @@ def _names(stem: str) -> Iterator[str]:
 
 def write_run(run: Run, folder: Path) -> None:
     """`run.json`: versions, machine, seed, every row of the ranking, findings."""
-    write_text(folder / "run.json", json.dumps({"schema": SCHEMA, **to_json(run)}, indent=1, allow_nan=False) + "\n")
+    text = json.dumps({"schema": SCHEMA, **to_json(run)}, indent=1, allow_nan=False)
+    # A list of numbers takes one line. Nothing in a string matches: JSON has no line breaks there.
+    text = re.sub(r"\[\n[-+\d.eE,\s]+\]", lambda found: "[" + " ".join(found[0][1:-1].split()) + "]", text)
+    write_text(folder / "run.json", text + "\n")
 
 
 def summary(run: Run, folder: Path) -> dict[str, Any]:
     """What `--json` prints."""
     whole = to_json(run)
-    kept = ("run", "seed", "cases", "elements", "seconds", "interrupted", "ranking", "findings")
+    kept = (
+        "run",
+        "seed",
+        "cases",
+        "elements",
+        "seconds",
+        "interrupted",
+        "ranking",
+        "findings",
+        "comparison",
+        "accepted",
+    )
     document = {name: whole[name] for name in kept}
     for finding in document["findings"]:
         finding["path"] = str(folder / "findings" / finding["id"])
@@ -96,6 +115,10 @@ def to_json(value: Any) -> Any:
         return _witness(value)
     if isinstance(value, Finding):
         return {**_fields(value), "signature": list(value.signature), "path": f"findings/{value.id}"}
+    if isinstance(value, Call):  # its values are in a file of their own
+        return {name: to_json(getattr(value, name)) for name in ("format", "dims", "params", "layouts")}
+    if isinstance(value, Trigger):
+        return {**_fields(value), "words": value.words}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _fields(value)
     if isinstance(value, Mapping):
@@ -123,40 +146,16 @@ def _witness(witness: Witness) -> dict[str, Any]:
     }
 
 
-def write_finding(
-    finding: Finding, case: Case, buffers: Mapping[str, NDArray[Any]], reproducer: str | None, folder: Path
-) -> None:
-    """`findings/<id>/`: the case, its inputs as they lie in memory, the scores, and a file that shows it.
-
-    Raises OpfuzzError if the disk refuses.
-    """
-    place = folder / "findings" / finding.id
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _refused(place, error) from error
-    write_text(place / "case.json", json.dumps(case.to_json(), indent=1, allow_nan=False) + "\n")
-    write_text(place / "finding.json", json.dumps(to_json(finding), indent=1, allow_nan=False) + "\n")
-    # safetensors' NumPy writer corrupts arrays that are not contiguous.
-    contents = save({name: np.ascontiguousarray(buffer) for name, buffer in buffers.items()})
-    _write(place / "inputs.safetensors", contents)
-    if reproducer is not None:
-        write_text(place / "repro.py", reproducer)
-
-
 def write_text(path: Path, text: str) -> None:
     """The whole text or nothing. Raises OpfuzzError if the disk refuses."""
-    _write(path, text.encode(errors="replace"))
+    write_bytes(path, text.encode(errors="replace"))
 
 
-def _write(path: Path, contents: bytes) -> None:
+def write_bytes(path: Path, contents: bytes) -> None:
+    """All of it or nothing. Raises OpfuzzError if the disk refuses."""
     draft = path.with_name(path.name + ".part")
     try:
         draft.write_bytes(contents)
         os.replace(draft, path)
     except OSError as error:
-        raise _refused(path, error) from error
-
-
-def _refused(path: Path, error: OSError) -> OpfuzzError:
-    return OpfuzzError(f"{path}: cannot be written: {error.strerror}")
+        raise OpfuzzError(f"{path}: cannot be written: {error.strerror}") from error

@@ -47,6 +47,24 @@ def test_number_of_jobs_changes_nothing():
     assert {row.verdict for row in rows if row.format == "bfloat16"} == {"unsupported"}
 
 
+def test_a_share_of_the_budget_raises_the_errors():
+    plan = plan_of(["numpy:cpu"], ops=["square"], formats=("float32",), cases=20, seed=3)
+    (plain,) = run(plan).ranking.rows()
+    progress = run(replace(plan, climb=0.2))
+    (climbed,) = progress.ranking.rows()
+    assert climbed.max_ulp >= plain.max_ulp
+    assert climbed.max_ulp > 0.4999, "x times x is off by half an ulp at worst, and the search comes near"
+    assert climbed.cases > plain.cases
+    assert progress.lost == []
+
+
+def test_a_search_that_ends_its_process_is_said(tmp_path):
+    plan = plan_of(["aborting:cpu"], ops=["square"], formats=("float32",), plugins=[plugin(tmp_path)], cases=2)
+    progress = run(replace(plan, climb=0.5))
+    (words,) = progress.lost
+    assert words.startswith("climbing square on aborting:cpu in float32 ended its process: ")
+
+
 def test_another_seed_is_another_run():
     rows = [run(plan_of(["numpy:cpu"], ops=["square"], cases=2, seed=seed)).ranking.rows() for seed in (0, 1)]
     assert rows[0] != rows[1]
@@ -104,16 +122,18 @@ def test_other_bits_in_a_second_call(tmp_path):
 
 def test_an_end_outside_of_every_subject_is_nobodys_fault():
     plan = plan_of(["numpy:cpu"], ops=["mean"], cases=1)
-    lost = campaign._lost(Item("mean", "float32", 0), Casualty("timeout", "no result after 10 s"), plan, discover())
+    casualty, progress = Casualty("timeout", "no result after 10 s"), campaign.Progress(campaign.Ranking(), 0.0)
+    (lost,) = campaign._lost(Item("mean", "float32", 0), casualty, plan, discover(), progress)
     assert [judged.subject for judged in lost.judged] == ["numpy:cpu/plain", "numpy:cpu/doubled"]
     assert {judged.score.verdict for judged in lost.judged} == {"unresolved"}
     assert lost.case != ""
 
 
 def test_an_error_of_opfuzz_is_not_a_finding():
-    casualty = Casualty("internal", "Traceback ...")
+    casualty, progress = Casualty("internal", "Traceback ..."), campaign.Progress(campaign.Ranking(), 0.0)
+    plan = plan_of(["numpy:cpu"], cases=1)
     with pytest.raises(RuntimeError, match="case 3 of mean in float32: Traceback"):
-        campaign._lost(Item("mean", "float32", 3), casualty, plan_of(["numpy:cpu"], cases=1), discover())
+        campaign._lost(Item("mean", "float32", 3), casualty, plan, discover(), progress)
 
 
 def test_a_time_budget_is_kept_and_every_op_is_tried(tmp_path):
@@ -134,7 +154,7 @@ def test_a_run_shorter_than_a_case_tries_each_once(tmp_path):
 def test_batches_cover_every_case_once(cases):
     plan = plan_of(["numpy:cpu"], cases=cases)
     progress = campaign.Progress(campaign.Ranking(), time.monotonic())
-    items = [item for batch in campaign._batches(plan, progress) for item in batch]
+    items = [item for batch in campaign._batches(plan, progress, discover()) for item in batch]
     wanted = [(op, format, n) for op, format in plan.pairs() for n in range(cases)]
     assert sorted((item.op, item.format, item.number) for item in items) == sorted(wanted)
 

@@ -309,10 +309,11 @@ def test_a_crash_of_another_way_is_shown_by_a_call_of_that_way():
     case = case_of("softmax", dims={"batch": 5, "n": 3})
     arrays = inputs(spec, case)
     reason = "when the rows of batch are called one by one: raised Boom"
-    assert shown("rows of batch", reason, None, spec, case, arrays).dims == {"batch": 1, "n": 3}
-    assert shown("rows of batch", "narrow, but not in the spec's note", (4, 1), spec, case, arrays).dims["batch"] == 1
+    assert shown("rows of batch", reason, None, spec, case, arrays)[0].dims == {"batch": 1, "n": 3}
+    narrow = "narrow, but not in the spec's note"
+    assert shown("rows of batch", narrow, (4, 1), spec, case, arrays)[0].dims["batch"] == 1
     own = "rounds but not when the rows of batch are called one by one"
-    assert shown("rows of batch", own, (4, 1), spec, case, arrays).dims["batch"] == 5
+    assert shown("rows of batch", own, (4, 1), spec, case, arrays)[0].dims["batch"] == 5
 
 
 def test_values_are_only_tried_where_they_stand_in_one_row(tmp_path):

@@ -66,7 +66,12 @@ def test_it_means_what_python_means(text: str, a: int, b: float) -> None:
         # A division by a literal zero, in a chain of comparisons that ends before it. Others were found above.
         assert re.search("[/%]", text)
         return
-    assert repr(evaluate(program, names, {"len": len})) == repr(expected)
+    try:
+        value = repr(evaluate(program, names, {"len": len}))
+    except ExpressionError as error:
+        value = str(error)
+    # Only a power that would take for ever is refused.
+    assert value == repr(expected) or ("**" in text and "beyond 2**" in value)
 
 
 def test_a_block_names_its_parts() -> None:

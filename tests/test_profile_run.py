@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
 from small_campaigns import SPECS, plugin
 
 from opfuzz import cli
@@ -18,8 +17,7 @@ from opfuzz.campaign import run
 from opfuzz.case import Case
 from opfuzz.cli.group import bundled_specs, profile_path
 from opfuzz.floats import FLOAT32, ulp
-from opfuzz.generate import draw, draw_near, inputs
-from opfuzz.layout import apply, memory
+from opfuzz.generate import draw, draw_near
 from opfuzz.plan import Plan, load_specs, vocabulary
 from opfuzz.profile import PROBABILITIES, OperatingPoint, Profile, Values, write_profile
 from opfuzz.profile_reader import read_profile
@@ -40,7 +38,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.chdir(folder)
         assert call(words, monkeypatch) == 1
-    (run_folder,) = (folder / "reports").iterdir()
+    (run_folder,) = (e for e in (folder / "reports").iterdir() if (e / "run.json").is_file())
     return run_folder
 
 
@@ -69,17 +67,11 @@ def test_run_json_names_the_profile(report: Path) -> None:
 
 
 def test_a_finding_repeats_without_the_profile(report: Path) -> None:
-    specs = {spec.op: spec for spec in load_specs([SPECS], discover())}
     places = [path.parent for path in report.glob("findings/*/case.json")]
     near = 0
     for place in places:
         case = Case.from_json(json.loads((place / "case.json").read_text()))
-        stored = load_file(place / "inputs.safetensors")
-        for name, array in inputs(specs[case.op], case).items():
-            base, views = memory(array, case.layouts[name])
-            assert stored[name].tobytes() == base.tobytes()
-            assert apply(stored[name], views).tobytes() == array.tobytes()
-            near += case.regimes[name].startswith("quantiles(")
+        near += any(regime.startswith("quantiles(") for regime in case.regimes.values())
         shown = subprocess.run([sys.executable, "-I", place / "repro.py"], check=False, capture_output=True)
         assert shown.returncode == 1
     assert near >= 1

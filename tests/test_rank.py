@@ -222,3 +222,32 @@ def test_the_percentile_is_never_beyond_the_largest():
 def test_effective_bits():
     (row,) = ranked([result(0, "imprecise", 8192.0, conditioned=2.0**13)]).rows()
     assert row.effective_bits == FLOAT32.precision - 13
+
+
+def test_cases_are_counted_by_layout_and_size():
+    def placed(number, verdict, layout, elements):
+        return replace(result(number, verdict, sort_key=(elements,)), layout=layout)
+
+    (row,) = ranked(
+        [
+            placed(0, "exact", "contiguous", 1),
+            placed(1, "wrong", "contiguous", 3),
+            placed(2, "exact", "contiguous", 4),
+            placed(3, "special", "broadcast", 1024),
+            placed(4, "normwise", "transposed", 0),
+            placed(5, "unsupported", "transposed", 7),
+            result(6, "wrong"),  # of which no layout is known
+        ]
+    ).rows()
+    assert row.layouts == {
+        "contiguous": ((1, 2, 1), (2, 1, 0)),
+        "transposed": ((0, 1, 0),),
+        "broadcast": ((6, 1, 1),),
+    }
+    assert list(row.layouts) == ["contiguous", "transposed", "broadcast"]
+
+
+def test_errors_by_magnitude_add_up():
+    found = [result(0, "exact", by_magnitude={0: 5, 62: 1}), result(1, "wrong", by_magnitude={62: 2, 64: 3})]
+    (row,) = ranked(found).rows()
+    assert row.by_magnitude == ((0, 0, 5), (1, 0, 3, 2, 3))

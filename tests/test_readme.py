@@ -41,9 +41,3 @@ def test_an_implementation_of_ones_own_is_found_out(tmp_path):
     done = subprocess.run([*call, "--out", str(tmp_path / "runs")], cwd=ROOT, env=wide, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
     assert "one-pass" in done.stdout
-
-
-def test_every_command_in_the_table_exists():
-    for name in re.findall(r"`opfuzz (\w+)", README):
-        done = subprocess.run([sys.executable, "-m", "opfuzz", name, "--help"], cwd=ROOT, capture_output=True)
-        assert done.returncode == 0, name

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from datetime import datetime
 from pathlib import Path
 
-import ml_dtypes
-import numpy as np
 import pytest
 from results import result, witness
-from safetensors.numpy import load_file
 
 from opfuzz.case import Case
 from opfuzz.errors import OpfuzzError
 from opfuzz.rank import Ranking
 from opfuzz.records import Mark
-from opfuzz.store import Run, new_folder, summary, to_json, write_finding, write_run, write_text
+from opfuzz.store import Run, new_folder, summary, to_json, write_run, write_text
 
 NOW = datetime(2026, 1, 31, 14, 25, 30)
 CASE = Case("gelu", "d" * 16, "float32", {"n": 3}, {"eps": 1e-5}, {"x": "normal"}, {"x": "contiguous"}, 7)
@@ -116,32 +114,9 @@ def test_text_that_cannot_be_written_is_one_line(tmp_path):
         write_text(tmp_path / "gone" / "run.json", "text")
 
 
-def test_a_finding_that_cannot_be_written_is_one_line(tmp_path):
-    (tmp_path / "findings").write_text("in the way")
-    (finding,) = run_of(result(0, "wrong")).findings
-    with pytest.raises(OpfuzzError, match="cannot be written"):
-        write_finding(finding, CASE, {}, None, tmp_path)
-
-
-def test_inputs_keep_their_bits_whatever_their_layout(tmp_path):
-    (finding,) = run_of(result(0, "wrong")).findings
-    square = np.arange(12, dtype=np.float32).reshape(3, 4)
-    buffers = {
-        "transposed": square.T,
-        "stepped": square[:, ::2],
-        "repeated": np.broadcast_to(square[0], (5, 4)),
-        "half": np.array([1.5, -np.inf, np.nan], ml_dtypes.bfloat16)[::-1],
-        "index": np.array([[7]], np.int64),
-        "mask": np.array([True, False]),
-        "empty": np.zeros((0, 3), np.float16),
-    }
-    write_finding(finding, CASE, buffers, "print()", tmp_path)
-    place = tmp_path / "findings" / finding.id
-    stored = load_file(place / "inputs.safetensors")
-    assert stored.keys() == buffers.keys()
-    for name, buffer in buffers.items():
-        assert (stored[name].dtype, stored[name].shape) == (buffer.dtype, buffer.shape), name
-        assert stored[name].tobytes() == buffer.tobytes(), name
-    assert Case.from_json(strict((place / "case.json").read_text())) == CASE
-    assert strict((place / "finding.json").read_text())["id"] == finding.id
-    assert (place / "repro.py").read_text() == "print()"
+def test_a_list_of_numbers_takes_one_line(odd_run, tmp_path):
+    odd = dataclasses.replace(odd_run, command=("[\n 1,\n 2\n]", "[ 1,  2 ]", "\\[\n1]"))
+    write_run(odd, tmp_path)
+    text = (tmp_path / "run.json").read_text()
+    assert strict(text) == {"schema": 1, **to_json(odd)}
+    assert '"index": [0, 2],' in text

@@ -1,8 +1,8 @@
 """The frameworks under test. Importing this imports none of them."""
 
 from opfuzz.backends.base import Backend
-from opfuzz.backends.discovery import derive, discover
+from opfuzz.backends.discovery import derive, discover, survey
 from opfuzz.backends.perform import perform, same_bits
 from opfuzz.backends.subject import Subject, resolve
 
-__all__ = ["Backend", "Subject", "derive", "discover", "perform", "resolve", "same_bits"]
+__all__ = ["Backend", "Subject", "derive", "discover", "perform", "resolve", "same_bits", "survey"]

@@ -77,6 +77,10 @@ class Backend(ABC):
     def limit_threads(self, count: int) -> None:  # noqa: B027 - most frameworks have nothing to set
         """Use at most so many threads in one operation, where the framework lets one choose."""
 
+    def threads(self) -> int | None:
+        """Threads that one operation may use on the processor, where the framework tells."""
+        return None
+
     @abstractmethod
     def absent(self) -> str | None:
         """Why the framework cannot be used here and the remedy; None if it can."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
@@ -23,18 +24,37 @@ def discover(plugins: Sequence[Path] = ()) -> Mapping[str, Backend]:
 
     Raises OpfuzzError if a plugin is missing, fails, holds no list BACKENDS, or if two backends have one name.
     """
+    found, mistakes = survey(plugins)
+    if mistakes:
+        raise mistakes[0]
+    return found
+
+
+def survey(plugins: Sequence[Path] = ()) -> tuple[Mapping[str, Backend], tuple[OpfuzzError, ...]]:
+    """What `discover` finds with what fails left out, and why each of those fails."""
     found: dict[str, Backend] = {}
+    mistakes: list[OpfuzzError] = []
+    for origin, offer in _offers(plugins):
+        try:
+            for backend in offer():
+                _add(found, backend, origin)
+        except OpfuzzError as error:
+            mistakes.append(error)
+    return MappingProxyType(found), tuple(mistakes)
+
+
+def _offers(plugins: Sequence[Path]) -> Iterator[tuple[str, Callable[[], Iterable[Backend]]]]:
+    """Where backends come from, and what each place has."""
     for kind in BUILT_IN:
-        _add(found, kind(), "opfuzz")
+        yield "opfuzz", partial(_made, kind)
     for entry in metadata.entry_points(group=GROUP):
-        offered = _entry(entry)
-        # Ours are listed there as well, so that other tools find them.
-        if type(offered) not in BUILT_IN:
-            _add(found, offered, f"entry point '{entry.name}'")
+        yield f"entry point '{entry.name}'", partial(_entry, entry)
     for path in plugins:
-        for backend in _backends_of(path):
-            _add(found, backend, str(path))
-    return MappingProxyType(found)
+        yield str(path), partial(_backends_of, path)
+
+
+def _made(kind: type[Backend]) -> Iterable[Backend]:
+    return (kind(),)
 
 
 def derive(parent: str | Backend, name: str, replace: Functions) -> Backend:
@@ -56,7 +76,7 @@ def _add(found: dict[str, Backend], backend: Backend, origin: str) -> None:
     found[backend.name] = backend
 
 
-def _entry(entry: metadata.EntryPoint) -> Backend:
+def _entry(entry: metadata.EntryPoint) -> Iterable[Backend]:
     try:
         offered = entry.load()
         backend = offered() if isinstance(offered, type) else offered
@@ -64,7 +84,8 @@ def _entry(entry: metadata.EntryPoint) -> Backend:
         raise OpfuzzError(f"entry point '{entry.name} = {entry.value}': {type(error).__name__}: {error}") from error
     if not isinstance(backend, Backend):
         raise OpfuzzError(f"entry point '{entry.name} = {entry.value}' is a {type(backend).__name__}, not a Backend")
-    return backend
+    # Ours are listed there as well, so that other tools find them.
+    return () if type(backend) in BUILT_IN else (backend,)
 
 
 def _backends_of(path: Path) -> Iterable[Backend]:

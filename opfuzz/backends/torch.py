@@ -111,6 +111,10 @@ class Torch(Backend):
         """See Backend."""
         _torch().set_num_threads(count)
 
+    def threads(self) -> int | None:
+        """See Backend."""
+        return int(_torch().get_num_threads())
+
     def published(self) -> Functions:
         """See Backend. `torch.os` is a module: each name is kept by the object it resolves to, never by its prefix."""
         torch = _torch()

@@ -7,24 +7,56 @@ import sys
 
 import click
 
-from opfuzz.cli import backends, check, diff, localize, profile, run, selftest, trace
+from opfuzz.cli import (
+    accept,
+    backends,
+    check,
+    climb,
+    compare,
+    completion,
+    diff,
+    doctor,
+    history,
+    localize,
+    new,
+    profile,
+    report,
+    repro,
+    run,
+    selftest,
+    shrink,
+    sweep,
+    trace,
+)
 from opfuzz.cli.group import INTERNAL, INTERRUPTED, USAGE, cli
 from opfuzz.errors import OpfuzzError
 from opfuzz.report.text import plain
 
 COMMANDS = (
     run.run_command,
+    report.report_command,
+    compare.compare_command,
+    history.history_command,
+    accept.accept_command,
+    repro.repro_command,
+    shrink.shrink_command,
+    sweep.sweep_command,
+    climb.climb_command,
     localize.localize_command,
     profile.profile_command,
     trace.trace_command,
     diff.diff_command,
     check.check,
     check.schema,
+    new.new_group,
     backends.backends_command,
+    doctor.doctor_command,
+    completion.completion_command,
     selftest.selftest_command,
 )
 for command in COMMANDS:
     cli.add_command(command)
+completion.complete(cli)
 
 
 def main() -> None:

@@ -9,8 +9,10 @@ from tabulate import tabulate
 
 from opfuzz.backends import Backend
 from opfuzz.cli.group import Paths, plugin_option
-from opfuzz.floats import FORMATS
+from opfuzz.doctor import standings
 from opfuzz.report.text import plain
+
+HEADERS = ("subject", "dialect", "version", "", "formats, or why not")
 
 
 @click.command("backends", short_help="List backends and devices, and why some are absent.")
@@ -18,24 +20,8 @@ from opfuzz.report.text import plain
 def backends_command(plugins: Paths, backends: Mapping[str, Backend]) -> int:
     """List what is here, with versions and devices, and why the rest is absent."""
     rows = []
-    for name, backend in backends.items():
-        if reason := backend.absent():
-            rows.append([name, backend.dialect, "", "absent", plain(reason)])
-            continue
-        for device, why in backend.devices().items():
-            formats = ", ".join(f for f in FORMATS if backend.supports(f, device))
-            rows.append(
-                [
-                    f"{name}:{device}",
-                    backend.dialect,
-                    backend.version(),
-                    "absent" if why else "here",
-                    plain(why or formats),
-                ]
-            )
-    click.echo(
-        tabulate(
-            rows, ("subject", "dialect", "version", "", "formats, or why not"), tablefmt="simple", disable_numparse=True
-        )
-    )
+    for each in standings(backends):
+        words = plain(each.absent or ", ".join(each.formats))
+        rows.append([each.subject, each.dialect, each.version, "absent" if each.absent else "here", words])
+    click.echo(tabulate(rows, HEADERS, tablefmt="simple", disable_numparse=True))
     return 0

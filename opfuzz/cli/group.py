@@ -13,10 +13,10 @@ from typing import Any
 
 import click
 
-import opfuzz
 from opfuzz.backends import discover
 from opfuzz.case import SEED_LIMIT
 from opfuzz.errors import did_you_mean
+from opfuzz.shipped import shipped
 
 FINDINGS, USAGE, INTERNAL, INTERRUPTED = 1, 2, 3, 130
 
@@ -31,21 +31,15 @@ def cli() -> None:
 
 def bundled_specs() -> Path:
     """The specs that came with opfuzz."""
-    return _bundled("specs")
+    return shipped("specs")
 
 
 def profile_path(text: str) -> Path:
     """A file, or a profile that came with opfuzz by its name, such as `decoder`."""
-    named = _bundled("profiles") / f"{text}.yaml"
+    named = shipped("profiles") / f"{text}.yaml"
     if Path(text).exists() or not named.is_file():
         return Path(text)
     return named
-
-
-def _bundled(folder: str) -> Path:
-    """What came with opfuzz: in the wheel, or beside the package in a source tree."""
-    inside = Path(opfuzz.__file__).with_name(folder)
-    return inside if inside.is_dir() else Path(opfuzz.__file__).parent.with_name(folder)
 
 
 def duration(text: str) -> float:

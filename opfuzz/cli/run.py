@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 import click
 
+from opfuzz import history
+from opfuzz.accepted import read_accepted
 from opfuzz.backends import Backend, resolve
+from opfuzz.baseline import counting, latest_like, with_accepted, with_comparison
 from opfuzz.campaign import run
+from opfuzz.cli import accept
 from opfuzz.cli.group import (
     FINDINGS,
     INTERRUPTED,
@@ -26,19 +30,23 @@ from opfuzz.cli.group import (
     words,
 )
 from opfuzz.conclude import absences, conclude
+from opfuzz.corpus import read_corpus, read_faults, revisit, update
 from opfuzz.errors import OpfuzzError
 from opfuzz.floats import FORMATS
 from opfuzz.plan import Plan, load_specs
 from opfuzz.profile_reader import read_profile
 from opfuzz.rank import SORT_KEYS
-from opfuzz.records import CLEAN, FAULT, SEVERITY
+from opfuzz.records import CLEAN, SEVERITY
 from opfuzz.report import terminal
-from opfuzz.report.progress import Watcher
+from opfuzz.report.progress import Counted, Watcher
 from opfuzz.report.text import plain
-from opfuzz.store import new_folder, summary
+from opfuzz.runs import LATEST, find_run, read_run
+from opfuzz.store import Run, new_folder, summary
 
 FAILING = tuple(v for v, severity in SEVERITY.items() if severity != CLEAN and v != "unsupported")  # of findings
 DEFAULT_SECONDS = 60.0
+CLIMB_SHARE = 0.15  # of the budget
+LEAST_SHRINKING = 30.0  # seconds
 DEFAULT_BACKENDS = ("torch", "mlx")
 
 
@@ -64,6 +72,23 @@ DEFAULT_BACKENDS = ("torch", "mlx")
 @click.option(
     "--fail-on", type=words(*FAILING), metavar="LIST", help="Exit 1 for these verdicts only; default: every fault."
 )
+@click.option(
+    "--shrink",
+    "shrinking",
+    type=duration,
+    metavar="TIME",
+    help="How long to make findings smaller; default: as long as the cases took, and 30s at least.",
+)
+@click.option("--corpus", type=click.Path(path_type=Path), help="Folder of known faults; default: corpus in --out.")
+@click.option(
+    "--baseline", metavar="RUN", help="Exit 1 only for what is new or worse against it: a run, latest, or a run.json."
+)
+@click.option(
+    "--accepted",
+    "listed",
+    type=click.Path(path_type=Path),
+    help=f"Accepted findings, which do not count; default: {accept.FILE} in --out.",
+)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("reports"), help="Folder for runs.")
 @plugin_option
 def run_command(
@@ -79,6 +104,10 @@ def run_command(
     sort: str,
     as_json: bool,
     fail_on: tuple[str, ...] | None,
+    shrinking: float | None,
+    corpus: Path | None,
+    baseline: str | None,
+    listed: Path | None,
     out: Path,
     plugins: Paths,
     backends: Mapping[str, Backend],
@@ -91,7 +120,7 @@ def run_command(
         raise click.UsageError("--cases and --time are two budgets; give one of them")
     if sort == "drift" and profiled is None:
         raise click.UsageError("--sort drift needs a pipeline to drift: give its --profile")
-    chosen = tuple(dict.fromkeys(str(resolve(text, backends)[0]) for text in subjects or _default_subjects(backends)))
+    chosen = tuple(dict.fromkeys(str(resolve(text, backends)[0]) for text in subjects or default_subjects(backends)))
     loaded = load_specs(specs or (bundled_specs(),), backends, ops or ())
     plan = Plan(
         specs=loaded,
@@ -102,22 +131,46 @@ def run_command(
         plugins=plugins,
         cases=cases,
         seconds=seconds or (None if cases is not None else DEFAULT_SECONDS),
+        climb=CLIMB_SHARE,
         profile=None if profiled is None else read_profile(profiled, loaded),
     )
     if not plan.pairs():
         raise OpfuzzError(f"no op in the specs has a format of {', '.join(plan.formats)}")
+    earlier = None if baseline is None else _earlier(baseline, chosen, out)
+    before = None if earlier is None else read_run(earlier)
+    path = listed or out / accept.FILE
+    entries = read_accepted(path) if listed or path.exists() else []
     started = datetime.now().astimezone()
+    corpus = corpus or out / "corpus"
     folder = new_folder(out, started, f"s{seed}")
     try:
         with Watcher(plan) as watcher:
             for name, reason in absences(backends).items() if as_json else ():  # else the report says so
                 watcher.say(f"absent: {name}: {plain(reason)}")
-            progress = run(plan, watcher.watch)
+            faults = read_corpus(corpus, plan, backends)
+            if earlier is not None:
+                faults += read_faults(earlier, {fault.place.name for fault in faults}, plan, backends)
+            standings, known = revisit(faults, plan, backends)
+            progress = run(plan, watcher.watch, known)
     except BaseException:
         folder.rmdir()  # nothing is in it yet
         raise
     command = ("opfuzz", *sys.argv[1:])
-    result = conclude(plan, progress, backends, folder, started, command, sort)
+
+    def held_against(result: Run) -> Run:
+        result = with_accepted(result, entries, datetime.now().astimezone().date())
+        return result if baseline is None else with_comparison(result, before)
+
+    limit = max(LEAST_SHRINKING, progress.seconds) if shrinking is None else shrinking
+    with Counted("findings made smaller") as counted:
+        result = conclude(
+            plan, progress, backends, folder, started, command, sort, standings, limit, counted.watch, held_against
+        )
+    update(corpus, folder, result.findings, result.replayed)
+    try:
+        history.add(out / history.NAME, result)
+    except OpfuzzError as error:  # a run is not lost for it
+        click.echo(plain(str(error)), err=True)
     if as_json:
         click.echo(json.dumps(summary(result, folder), allow_nan=False))
     else:
@@ -127,11 +180,21 @@ def run_command(
         return INTERRUPTED
     if all(row.verdict == "unsupported" for row in result.ranking):
         raise OpfuzzError(f"nothing was compared: {', '.join(chosen)} can do none of these ops in these formats")
-    failing = [f for f in result.findings if (f.verdict in fail_on if fail_on else f.severity == FAULT)]
-    return FINDINGS if failing else 0
+    return FINDINGS if counting(result, fail_on or ()) else 0
 
 
-def _default_subjects(backends: Mapping[str, Backend]) -> tuple[str, ...]:
+def _earlier(baseline: str, subjects: Sequence[str], out: Path) -> Path | None:
+    """The folder of the run that --baseline names; None if there is no latest one of these subjects."""
+    if baseline != LATEST:
+        place = find_run(baseline, out)
+        return place.parent if place.is_file() else place
+    folder, complaints = latest_like(subjects, out)
+    for line in complaints:
+        click.echo(plain(f"passed over: {line}"), err=True)
+    return folder
+
+
+def default_subjects(backends: Mapping[str, Backend]) -> tuple[str, ...]:
     """Every device of torch and MLX that is here."""
     here = [backends[name] for name in DEFAULT_BACKENDS if not backends[name].absent()]
     found = tuple(f"{b.name}:{device}" for b in here for device, why in b.devices().items() if why is None)

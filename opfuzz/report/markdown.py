@@ -7,7 +7,9 @@ import shlex
 
 from tabulate import tabulate
 
-from opfuzz.report.text import FINDING_HEADERS, cells, finding_cells, headers, headline, plain, policies
+from opfuzz.report.change_text import CHANGES, accepted_ids, accepted_lines, sections, unexplained
+from opfuzz.report.news import news
+from opfuzz.report.text import FINDING_HEADERS, cells, changes, finding_cells, headers, headline, plain, policies
 from opfuzz.store import Run
 
 HOW_TO_READ = """\
@@ -28,12 +30,15 @@ def render(run: Run) -> str:
     parts = [
         f"# opfuzz run {run.run}",
         inert(headline(run)) + ".",
+        *_news(run),
         "## Ranking",
         HOW_TO_READ if run.profile is None else f"{HOW_TO_READ} {DRIFT.format(inert(run.profile))}",
         table(cells(run), headers(run)),
         "## Findings",
         _findings(run),
     ]
+    if known := changes(run):
+        parts += ["## Faults of earlier runs", "\n".join(f"- {inert(line)}" for line in known)]
     if run.distances:
         rows = [[d["op"], d["format"], d["a"], d["b"], f"{d['max_ulp_distance']:.4g}"] for d in run.distances]
         parts += [
@@ -49,8 +54,21 @@ def _findings(run: Run) -> str:
     if not run.findings:
         return "None."
     return "Each by its simplest case; `findings/<id>/repro.py` shows it without opfuzz.\n\n" + table(
-        [finding_cells(finding) for finding in run.findings], FINDING_HEADERS
+        [finding_cells(finding, finding.id in accepted_ids(run)) for finding in run.findings], FINDING_HEADERS
     )
+
+
+def _news(run: Run) -> list[str]:
+    """What changed, and what is accepted; nothing for a run that was held against nothing."""
+    parts = []
+    if run.comparison is not None:
+        parts += ["## What changed", inert(" ".join([*news(run), *unexplained(run.comparison)]))]
+        if run.comparison.before:
+            for title, columns, rows in sections(run.comparison, accepted_ids(run), CHANGES):
+                parts += [f"### {title}", table(rows, columns)]
+    if entries := accepted_lines(run):
+        parts += ["## Accepted findings", "\n".join(f"- {inert(line)}" for line in entries)]
+    return parts
 
 
 def _environment(run: Run) -> str:
@@ -70,4 +88,6 @@ def table(rows: list[list[str]], headers: tuple[str, ...]) -> str:
 def inert(text: str) -> str:
     """Text that Markdown and HTML show as it is written."""
     escaped = plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_{}\[\]#|~!])", r"\\\1", escaped)
+    marked = re.sub(r"([\\`*_{}\[\]#|~!])", r"\\\1", escaped)
+    # What a host turns into links and mentions after that, is parted by a comment that no reader sees.
+    return re.sub(r"@|:(?=//)|www(?=\.)|#(?=\d)", r"\g<0><!-- -->", marked, flags=re.IGNORECASE)

@@ -6,6 +6,7 @@ import io
 import math
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,25 +45,26 @@ STYLE: dict[Any, Any] = {
 
 def draw(found: Localization) -> dict[str, str]:
     """SVG by file name; left out is what there is nothing to draw for, such as steps where nothing was recorded."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    painters: dict[str, tuple[Callable[[Figure, Localization], None], object]] = {
+    painters: dict[str, tuple[Callable[..., None], object]] = {
         "error.svg": (_error, found.errors),
         "steps.svg": (_steps, _series(found)),
         "attribution.svg": (_attribution, found.attribution),
         "variants.svg": (_variants, _measured(found)[0]),
     }
-    drawn = {}
+    return {name: picture(partial(paint, found=found)) for name, (paint, is_there) in painters.items() if is_there}
+
+
+def picture(paint: Callable[[Figure], None], height: float = 3.0) -> str:
+    """SVG of what `paint` draws in an empty figure, WIDTH by `height` inches."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # a person's own settings change no report
         matplotlib.rcParams.update(STYLE)
-        for name, (paint, is_there) in painters.items():
-            if is_there:
-                figure = Figure(figsize=(WIDTH, 3), layout="constrained")
-                paint(figure, found)
-                drawn[name] = _svg(figure)
-    return drawn
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        paint(figure)
+        return _svg(figure)
 
 
 def _svg(figure: Figure) -> str:

@@ -9,7 +9,20 @@ from tabulate import tabulate
 
 from opfuzz.rank import Finding, Row
 from opfuzz.records import FAULT, NOTE
-from opfuzz.report.text import FINDING_HEADERS, cells, finding_cells, headers, headline, plain, policies, quantity
+from opfuzz.report.change_text import CHANGES, accepted_ids, accepted_lines, unexplained
+from opfuzz.report.change_text import sections as change_sections
+from opfuzz.report.news import news
+from opfuzz.report.text import (
+    FINDING_HEADERS,
+    cells,
+    changes,
+    finding_cells,
+    headers,
+    headline,
+    plain,
+    policies,
+    quantity,
+)
 from opfuzz.store import Run
 
 COLOURS = {FAULT: "\x1b[31m", NOTE: "\x1b[33m"}
@@ -29,18 +42,26 @@ def render(run: Run, folder: Path, colour: bool, width: int | None = None) -> st
     faults = [finding for finding in run.findings if finding.severity == FAULT]
     if faults:
         sections.append(
-            "Faults, each by its simplest case; notes are listed in the report\n" + _faults(faults, colour, width)
+            "Faults, each by its simplest case; notes are listed in the report\n"
+            + _faults(faults, accepted_ids(run), colour, width)
         )
+    if run.comparison is not None and run.comparison.before:
+        for title, columns, rows in change_sections(run.comparison, accepted_ids(run), CHANGES):
+            sections.append(f"{title}\n{_table(rows, columns, [''] * len(rows), colour, width)}")
     lines = [plain(f"absent: {name}: {reason}") for name, reason in run.absent.items()]
     lines += [f"policy: {text}" for text in policies(run.ranking)]
+    lines += [plain(text) for text in changes(run)]
+    lines += [*accepted_lines(run), *news(run)]
+    if run.comparison is not None:
+        lines += unexplained(run.comparison)
     lines += [headline(run), plain(str(folder / "report.md"))]
     return "\n\n".join([*sections, "\n".join(lines)]) + "\n"
 
 
-def _faults(faults: list[Finding], colour: bool, width: int | None) -> str:
+def _faults(faults: list[Finding], accepted: frozenset[str], colour: bool, width: int | None) -> str:
     """A table of the faults, with what is known of each in a line of its own below it."""
     what = FINDING_HEADERS.index("what")
-    rows = [finding_cells(finding) for finding in faults]
+    rows = [finding_cells(finding, finding.id in accepted) for finding in faults]
     others = [[cell for i, cell in enumerate(row) if i != what] for row in rows]
     headers = tuple(name for name in FINDING_HEADERS if name != "what")
     head, rule, *lines = _table(others, headers, [FAULT] * len(faults), colour, width).split("\n")

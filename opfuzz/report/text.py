@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from opfuzz.rank import Finding, Row
-from opfuzz.records import FAULT, NOTE, Witness
+from opfuzz.records import FAULT, NOTE, Minimal, Witness
 from opfuzz.store import Run
 
 HEADERS = (
@@ -80,28 +80,62 @@ def headline(run: Run) -> str:
         "every case is unsupported" if all(r.verdict == "unsupported" for r in run.ranking) else f"{run.cases} cases"
     )
     cut = "interrupted, " if run.interrupted else ""
-    counted = f"{_counted(len(faults), 'fault')} and {_counted(len(notes), 'note')} in {_counted(ops, 'op')}"
+    found = f"{counted(len(faults), 'fault')} and {counted(len(notes), 'note')} in {counted(ops, 'op')}"
     return (
-        f"{cut}{counted} on {', '.join(run.subjects)}: "
+        f"{cut}{found} on {', '.join(run.subjects)}: "
         f"{tried}, {run.elements} elements, {run.seconds:.0f} s, seed {run.seed}"
     )
 
 
-def _counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
+    """`1 fault`, `2 faults`."""
     return f"{count} {noun if count == 1 else noun + 's'}"
 
 
-def finding_cells(finding: Finding) -> list[str]:
+def finding_cells(finding: Finding, is_accepted: bool = False) -> list[str]:
     """One row of the findings, under FINDING_HEADERS."""
     return [
         finding.id,
         finding.op,
         finding.subject,
         finding.format,
-        finding.verdict,
-        plain(finding.diagnosis or finding.reason),
+        f"{finding.verdict} (accepted)" if is_accepted else finding.verdict,
+        plain(said(finding)),
         shown(finding.witness),
     ]
+
+
+def said(finding: Finding) -> str:
+    """What is known of a finding, in one sentence: the cause, the condition, and how small it is."""
+    parts = [finding.diagnosis or finding.reason]
+    minimal = finding.minimal
+    if minimal is not None and minimal.trigger is not None:
+        parts.append(minimal.trigger.words)
+    if minimal is not None:
+        parts.append(_smallest(minimal))
+    return "; ".join(part for part in parts if part)
+
+
+def _smallest(minimal: Minimal) -> str:
+    if not minimal.is_shown:
+        return minimal.note
+    size = f"{counted(minimal.elements, 'element')} {'shows' if minimal.elements == 1 else 'show'} it"
+    return f"{size} ({minimal.note})" if minimal.note else size
+
+
+def changes(run: Run) -> list[str]:
+    """What became of the faults of earlier runs, those that changed one by one, and searches that were lost."""
+    words = {"fixed": "fixed", "back": "back again", "not replayed": "not made again"}
+    lines = [
+        f"{words[each.status]}: {each.op} on {each.subject} in {each.format}, {each.verdict} ({each.id})"
+        + (f": {each.reason}" if each.reason else "")
+        for each in run.replayed
+        if each.is_new or each.status == "not replayed"
+    ]
+    if run.replayed:
+        still = sum(each.status in ("open", "back") for each in run.replayed)
+        lines.append(f"of {counted(len(run.replayed), 'fault')} of earlier runs {still} are still there")
+    return lines + [f"lost: {text}" for text in run.lost]
 
 
 def policies(rows: Sequence[Row]) -> list[str]:

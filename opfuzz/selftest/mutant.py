@@ -10,9 +10,11 @@ from typing import Any, Literal
 
 from opfuzz.errors import OpfuzzError
 from opfuzz.python_file import load
+from opfuzz.trigger import Kind, Trigger
 
 CALL = "call"  # the key of `replace` for the text of the op's call itself, where there is no function to replace
 KINDS = ("fault", "honest")
+SHAPE: tuple[Kind, ...] = ("size", "layout")  # what a condition is about
 
 # Files of mutants, in the order of a report; a file is named after what triggers its faults.
 BUNDLED = (
@@ -62,6 +64,17 @@ class Mutant:
         """Whether the diagnosis says one of the causes expected, in whole words: `8 bits` is not said by `18 bits`."""
         words = "|".join(re.escape(cause.strip()) for cause in self.cause.split("|"))
         return re.search(rf"(?<![\w.])({words})(?!\w)", diagnosis, re.IGNORECASE) is not None
+
+    def is_condition(self, trigger: Trigger) -> bool:
+        """Whether a trigger says of sizes and layouts what is expected, no less and no more."""
+        said = {clause for kind in SHAPE for clause in _clauses(trigger.text(kind))}
+        return said in [_clauses(alternative) for alternative in self.condition.split("|")]
+
+
+def _clauses(condition: str) -> set[str]:
+    """What a condition demands; that there is an element at all is no demand."""
+    clauses = {clause.strip() for clause in condition.split(" and ")} - {""}
+    return {clause for clause in clauses if not clause.endswith(" >= 1")}
 
 
 def bundled() -> tuple[Path, ...]:

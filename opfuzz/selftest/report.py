@@ -9,10 +9,12 @@ from typing import Any
 
 from tabulate import tabulate
 
+from opfuzz.rank import Finding
+from opfuzz.records import Minimal
 from opfuzz.report.text import plain, quantity
 from opfuzz.selftest.mutant import Mutant
 
-HEADERS = ("class", "fault", "op", "cases", "seconds", "rank", "verdict", "named", "diagnosis")
+HEADERS = ("class", "fault", "op", "cases", "seconds", "rank", "verdict", "named", "diagnosis", "elements", "fails")
 CLASS_HEADERS = ("class", "planted", "found", "ranked first", "cause named", "by any finding", "median cases")
 HONEST_HEADERS = ("honest", "op", "cases", "verdict", "diagnosis")
 
@@ -28,9 +30,9 @@ class Trialled:
     verdict: str = ""
     diagnosis: str = ""
     others: Sequence[str] = ()  # diagnoses of its other findings: in other formats and ops, and of other verdicts
-    op: str = ""  # of the finding that is ranked
-    format: str = ""
-    case: str = ""
+    finding: Finding | None = None  # that is ranked
+    minimal: Minimal | None = None  # of that finding, or of one in the mutant's own op
+    minimal_op: str = ""
 
     @property
     def is_found(self) -> bool:
@@ -41,6 +43,29 @@ class Trialled:
     def is_named(self) -> bool:
         """Whether the diagnosis says the cause."""
         return self.is_found and self.mutant.is_named_in(self.diagnosis)
+
+    @property
+    def is_shrunk(self) -> bool:
+        """Whether its finding was made smaller, or as small as it could be."""
+        return self.minimal is not None and self.minimal.is_shown
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it was made smaller in the op of the fault, of which the fewest elements are known."""
+        return self.minimal_op == self.mutant.op and self.mutant.fewest is not None
+
+    @property
+    def is_smallest(self) -> bool:
+        """Whether no call of fewer elements can show the fault."""
+        if self.minimal is None or self.mutant.fewest is None:
+            return False
+        return self.is_own and self.is_shrunk and self.minimal.elements <= self.mutant.fewest
+
+    @property
+    def has_condition(self) -> bool:
+        """Whether the condition on sizes and layouts is found exactly."""
+        trigger = self.minimal.trigger if self.minimal is not None else None
+        return trigger is not None and self.mutant.is_condition(trigger)
 
     @property
     def is_named_somewhere(self) -> bool:
@@ -73,6 +98,7 @@ class Report:
         found = [each for each in self.faults if each.is_found]
         first = sum(each.rank == 1 for each in found)
         named = sum(each.is_named for each in found)
+        conditional = [each for each in found if each.mutant.condition and each.is_own]
         return {
             "planted": len(self.faults),
             "found": len(found),
@@ -82,6 +108,13 @@ class Report:
             "cause_named": named,
             "cause_rate": _share(named, len(found)),
             "cause_named_somewhere": sum(each.is_named_somewhere for each in found),
+            "own": sum(each.is_own for each in found),
+            "shrunk": sum(each.is_shrunk for each in found),
+            "smallest": sum(each.is_smallest for each in found),
+            "smallest_rate": _share(sum(each.is_smallest for each in found), sum(each.is_own for each in found)),
+            "conditional": len(conditional),
+            "condition_found": sum(each.has_condition for each in conditional),
+            "condition_rate": _share(sum(each.has_condition for each in conditional), len(conditional)),
             "honest": len(self.honest),
             "false_accusations": sum(each.is_found for each in self.honest),
         }
@@ -113,6 +146,7 @@ def document(report: Report) -> dict[str, Any]:
                 "cause_named": each.is_named,
                 "cause_named_somewhere": each.is_named_somewhere,
                 "finding": _finding(each),
+                "smallest": _smallest(each),
             }
             for each in report.faults
         ],
@@ -136,7 +170,7 @@ def render(report: Report) -> str:
     tables = [_table(HEADERS, [_cells(each) for each in report.faults])] if report.faults else []
     accused = [each for each in report.honest if each.is_found]
     if accused:
-        rows = [[e.mutant.name, e.op, str(e.cases), e.verdict, plain(e.diagnosis)] for e in accused]
+        rows = [[e.mutant.name, e.mutant.op, str(e.cases), e.verdict, plain(e.diagnosis)] for e in accused]
         tables.append(_table(HONEST_HEADERS, rows))
     if report.faults:
         tables.append(_table(CLASS_HEADERS, class_rows(report)))
@@ -170,6 +204,10 @@ def _summary(report: Report) -> list[str]:
             f"{t['rank_1']} of them ranked first ({t['rank_1_rate']:.0%})",
             f"{t['cause_named']} of them with the cause named by the finding that ranks first ({t['cause_rate']:.0%}), "
             f"{t['cause_named_somewhere']} by any",
+            f"{t['shrunk']} of them made smaller; of {t['own']} in the op of the fault itself, {t['smallest']} to the "
+            f"fewest elements that can show it ({t['smallest_rate']:.0%})",
+            f"{t['condition_found']} of {t['conditional']} conditions on sizes and layouts found exactly "
+            f"({t['condition_rate']:.0%})",
         ]
     if report.honest:
         words.append(f"{t['false_accusations']} of {t['honest']} honest implementations accused")
@@ -177,15 +215,41 @@ def _summary(report: Report) -> list[str]:
 
 
 def _cells(each: Trialled) -> list[str]:
-    start = [each.mutant.trigger, each.mutant.name, each.op or each.mutant.op]
+    start = [each.mutant.trigger, each.mutant.name, each.finding.op if each.finding is not None else each.mutant.op]
     if not each.is_found:
-        return [*start, str(each.cases), "", "", "missed", "", ""]
+        return [*start, str(each.cases), "", "", "missed", "", "", "", ""]
     named = "yes" if each.is_named else "no"
-    return [*start, str(each.cases), quantity(each.seconds), str(each.rank), each.verdict, named, plain(each.diagnosis)]
+    size, words = "", ""
+    if each.minimal is not None and each.is_shrunk:
+        size, fewest = str(each.minimal.elements), each.mutant.fewest
+        if fewest is not None and not each.is_smallest:
+            size += f" > {fewest}"
+        words = each.minimal.trigger.words if each.minimal.trigger is not None else ""
+    told = [str(each.cases), quantity(each.seconds), str(each.rank), each.verdict, named, plain(each.diagnosis)]
+    return [*start, *told, size, words]
 
 
 def _finding(each: Trialled) -> dict[str, str] | None:
-    return {"op": each.op, "format": each.format, "case": each.case} if each.is_found else None
+    found = each.finding
+    return None if found is None else {"op": found.op, "format": found.format, "case": found.case}
+
+
+def _smallest(each: Trialled) -> dict[str, Any] | None:
+    if each.minimal is None:
+        return None
+    minimal, trigger = each.minimal, each.minimal.trigger
+    return {
+        "elements": minimal.elements,
+        "before": minimal.before,
+        "fewest": each.mutant.fewest,
+        "attempts": minimal.attempts,
+        "note": minimal.note,
+        "dims": dict(minimal.call.dims),
+        "layouts": dict(minimal.call.layouts),
+        "trigger": trigger.words if trigger is not None else None,
+        "condition": each.mutant.condition,
+        "condition_found": each.has_condition,
+    }
 
 
 def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -6,20 +6,21 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import inf
 from pathlib import Path
 
+from opfuzz import minimise
 from opfuzz.backends import derive
 from opfuzz.bench import Item, blamed
-from opfuzz.campaign import CASE_SECONDS, WORKER_BYTES
 from opfuzz.diagnosis import LOST
 from opfuzz.execute import Casualty, pool
-from opfuzz.plan import Plan
+from opfuzz.plan import CASE_SECONDS, WORKER_BYTES, Plan
 from opfuzz.rank import Finding, Ranking, Row, sort_rows
 from opfuzz.records import FAULT, SEVERITY, Judged, Result, Score
 from opfuzz.selftest.mutant import Mutant, read_mutants
 from opfuzz.selftest.planting import harmed, plant
 from opfuzz.selftest.report import Report, Trialled
-from opfuzz.selftest.trials import PARENT, Place, Question, Reply, Trial, answer, set_up, subject, work
+from opfuzz.selftest.trials import PARENT, Place, Question, Reply, Trial, again, answer, set_up, subject, work
 
 BATCH = 16
 RANKED = 32  # cases of each op and format that a row rests on, at least; what a run of a minute has time for
@@ -103,12 +104,39 @@ def selftest(plan: Plan, files: Sequence[Path], watch: Callable[[int, int], None
     base = searches[0].ranking.rows()
     faults = [_faults(search) for search in searches]
     said = _diagnoses(plan, files, searches, faults)
-    results = tuple(
+    results = [
         _trialled(search, search.mutant, base, [replace(f, diagnosis=said.get((n, f.id), "")) for f in faults[n]])
         for n, search in enumerate(searches)
         if search.mutant is not None
-    )
-    return Report(results, plan.seed, plan.cases or 0, time.monotonic() - started)
+    ]
+    _make_smaller(plan, files, searches[1:], faults[1:], results)
+    return Report(tuple(results), plan.seed, plan.cases or 0, time.monotonic() - started)
+
+
+def _make_smaller(
+    plan: Plan,
+    files: Sequence[Path],
+    searches: Sequence[Search],
+    faults: Sequence[Sequence[Finding]],
+    results: list[Trialled],
+) -> None:
+    """Put the smallest call into each result that has a finding."""
+    specs = {spec.op: spec for spec in plan.specs}
+    tasks, places = [], []
+    for place, (search, result) in enumerate(zip(searches, results, strict=True)):
+        own = [finding for finding in faults[place] if finding.op == result.mutant.op]  # what is known is of this op
+        finding = result.finding
+        if finding is not None and own and finding.op != result.mutant.op:
+            finding = own[0]
+        if finding is not None:
+            task = minimise.task_of(finding, specs[finding.op], plan)
+            tasks.append(replace(task, key=search.place))
+            places.append(place)
+    done = minimise.run(tasks, again, partial(set_up, plan, tuple(files)), jobs=plan.jobs, preload=MODULES, seconds=inf)
+    for number, found in done.items():
+        results[places[number]] = replace(
+            results[places[number]], minimal=found.minimal, minimal_op=tasks[number].spec.op
+        )
 
 
 def _searches(plan: Plan, files: Sequence[Path]) -> list[Search]:
@@ -236,9 +264,7 @@ def _trialled(search: Search, mutant: Mutant, base: Sequence[Row], findings: Seq
         verdict=finding.verdict,
         diagnosis=diagnosis_of(finding),
         others=tuple(diagnosis_of(other) for other in findings if other is not finding),
-        op=finding.op,
-        format=finding.format,
-        case=finding.case,
+        finding=finding,
     )
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
+from opfuzz import minimise
 from opfuzz.backends import Backend, Subject, derive
 from opfuzz.bench import Bench, Item
 from opfuzz.diagnosis import diagnose_score, score_of
 from opfuzz.plan import Plan
 from opfuzz.rank import Finding
-from opfuzz.records import FAULT, SEVERITY, Result
+from opfuzz.records import FAULT, SEVERITY, Judged, Result, Score
 from opfuzz.selftest.mutant import Mutant, read_mutants
 from opfuzz.selftest.planting import plant
 from opfuzz.spec import OpSpec
@@ -92,6 +93,19 @@ class Workbench:
         case = self.plan.case(finding.op, finding.format, finding.number)
         return diagnose_score(score_of(finding), spec, case, Subject.parse(finding.subject), backend)
 
+    def again(self, question: minimise.Question) -> Judged:
+        """One call made again on a mutant, planted anew: what it remembers must not depend on who asked before."""
+        place = question.key
+        assert isinstance(place, tuple)
+        mutant, specs, backend = self._planted(place)
+        spec = next(spec for spec in specs if spec.op == question.op)
+        made = minimise.judged(spec, Subject.parse(subject(mutant)), backend, question.asked)
+        if SEVERITY[made.score.verdict] == FAULT:
+            base = minimise.judged(self.base.specs[spec.op], Subject.parse(subject(None)), self.parent, question.asked)
+            if base.score.verdict == made.score.verdict:
+                return replace(made, score=Score("unresolved", "the unmodified backend shows it too"))
+        return made
+
     def _planted(self, place: Place) -> tuple[Mutant, tuple[OpSpec, ...], Backend]:
         file, number = place
         mutant = read_mutants(self.files[file])[number]
@@ -117,6 +131,12 @@ def work(trial: Trial) -> Reply:
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return _workbench.examine(trial)
+
+
+def again(question: minimise.Question) -> Judged:
+    """One call made again in a worker."""
+    assert _workbench is not None
+    return _workbench.again(question)
 
 
 def answer(question: Question) -> str:

@@ -77,7 +77,8 @@ def test_nothing_hostile_reaches_markdown():
     [
         ("a|b", r"a\|b"),
         ("<b>&amp;", "&lt;b&gt;&amp;amp;"),
-        ("*x* _y_ `z` #1 ~q~", r"\*x\* \_y\_ \`z\` \#1 \~q\~"),
+        ("*x* _y_ `z` # ~q~", r"\*x\* \_y\_ \`z\` \# \~q\~"),
+        ("@me #1 http://a www.b", r"@<!-- -->me \#<!-- -->1 http:<!-- -->//a www<!-- -->.b"),
         ("[t](u)", r"\[t\](u)"),
         ("back\\|slash", r"back\\\|slash"),
         ("line\nbreak\x1b[2J", "line\N{REPLACEMENT CHARACTER}break\N{REPLACEMENT CHARACTER}\\[2J"),

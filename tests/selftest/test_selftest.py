@@ -77,7 +77,7 @@ def by_name(reports):
 def test_a_fault_is_found_ranked_first_and_named(by_name):
     for name, op in (("approximately", "silu"), ("backwards", "euler_step")):
         fault = by_name[name]
-        assert (fault.op, fault.rank, fault.verdict, fault.is_named) == (op, 1, "wrong", True), fault.diagnosis
+        assert (fault.finding.op, fault.rank, fault.verdict, fault.is_named) == (op, 1, "wrong", True), fault.diagnosis
     assert by_name["approximately"].cases < 8
     assert not by_name["wrong-cause"].is_named
 

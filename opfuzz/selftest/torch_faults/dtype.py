@@ -73,18 +73,37 @@ def conv_transpose1d_double(x: Tensor, weight: Tensor, **options: Any) -> Tensor
 
 
 MUTANTS = [
-    Mutant("layer-norm-parameters-bfloat16", "layer_norm", {NN + "layer_norm": layer_norm_cast}, cause=EIGHT),
-    Mutant("linear-bias-float16", "linear", {NN + "linear": linear_bias_float16}, cause=f"{ELEVEN}|bias"),
-    Mutant("mean-returns-float32", "mean", {"torch.mean": mean_float32}, cause="returned float32"),
-    Mutant("embedding-table-bfloat16", "embedding", {NN + "embedding": embedding_bfloat16}, cause=EIGHT),
-    Mutant("cumsum-float64-as-float32", "cumsum", {"torch.cumsum": cumsum_of_double}, cause="float32|24 bits"),
-    Mutant("time-embedding-positions-bfloat16", "time_embedding", {"torch.arange": arange_bfloat16}, cause=EIGHT),
-    Mutant("matmul-bfloat16-as-float16", "matmul", {"torch.matmul": matmul_mixed}, cause="overflows|inf|float16"),
-    Mutant("rms-norm-abort", "rms_norm", {NN + "rms_norm": rms_norm_abort}, cause="SIGABRT"),
+    Mutant("layer-norm-parameters-bfloat16", "layer_norm", {NN + "layer_norm": layer_norm_cast}, cause=EIGHT, fewest=4),
+    Mutant("linear-bias-float16", "linear", {NN + "linear": linear_bias_float16}, cause=f"{ELEVEN}|bias", fewest=4),
+    Mutant("mean-returns-float32", "mean", {"torch.mean": mean_float32}, cause="returned float32", fewest=0),
+    Mutant("embedding-table-bfloat16", "embedding", {NN + "embedding": embedding_bfloat16}, cause=EIGHT, fewest=3),
+    Mutant(
+        "cumsum-float64-as-float32", "cumsum", {"torch.cumsum": cumsum_of_double}, cause="float32|24 bits", fewest=2
+    ),
+    Mutant(
+        "time-embedding-positions-bfloat16",
+        "time_embedding",
+        {"torch.arange": arange_bfloat16},
+        cause=EIGHT,
+        fewest=517,
+        condition="half >= 258",
+    ),
+    Mutant(
+        "matmul-bfloat16-as-float16", "matmul", {"torch.matmul": matmul_mixed}, cause="overflows|inf|float16", fewest=3
+    ),
+    Mutant(
+        "rms-norm-abort",
+        "rms_norm",
+        {NN + "rms_norm": rms_norm_abort},
+        cause="SIGABRT",
+        fewest=1001,
+        condition="d >= 1001",
+    ),
     Mutant(
         "conv-transpose1d-float64-as-float32",
         "conv_transpose1d",
         {NN + "conv_transpose1d": conv_transpose1d_double},
         cause="float32|24 bits",
+        fewest=3,
     ),
 ]

@@ -77,10 +77,14 @@ def gelu_same_buffer(x: Tensor, approximate: str = "none") -> Tensor:
 
 
 MUTANTS = [
-    Mutant("linear-bfloat16-second-call", "linear", {NN + "linear": linear_second_call}, cause=TWICE),
-    Mutant("layer-norm-statistics-by-shape", "layer_norm", {NN + "layer_norm": layer_norm_stale}, cause=EARLIER),
-    Mutant("matmul-dirty-workspace", "matmul", {"torch.matmul": matmul_dirty_workspace}, cause=EARLIER),
-    Mutant("sum-in-any-order", "sum", {"torch.sum": sum_any_order}, cause=EARLIER),
-    Mutant("group-norm-first-call-differs", "group_norm", {NN + "group_norm": group_norm_tuned}, cause=EARLIER),
-    Mutant("gelu-buffer-kept", "gelu", {NN + "gelu": gelu_same_buffer}, cause=EARLIER),
+    Mutant("linear-bfloat16-second-call", "linear", {NN + "linear": linear_second_call}, cause=TWICE, fewest=4),
+    Mutant(
+        "layer-norm-statistics-by-shape", "layer_norm", {NN + "layer_norm": layer_norm_stale}, cause=EARLIER, fewest=4
+    ),
+    Mutant("matmul-dirty-workspace", "matmul", {"torch.matmul": matmul_dirty_workspace}, cause=EARLIER, fewest=3),
+    Mutant("sum-in-any-order", "sum", {"torch.sum": sum_any_order}, cause=EARLIER, fewest=4, condition="n >= 3"),
+    Mutant(
+        "group-norm-first-call-differs", "group_norm", {NN + "group_norm": group_norm_tuned}, cause=EARLIER, fewest=6
+    ),
+    Mutant("gelu-buffer-kept", "gelu", {NN + "gelu": gelu_same_buffer}, cause=EARLIER, condition="batch * n <= 64"),
 ]

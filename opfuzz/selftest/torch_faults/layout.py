@@ -112,35 +112,155 @@ def silu_in_place(x: Tensor) -> Tensor:
 
 
 MUTANTS = [
-    Mutant("conv1d-non-contiguous-weight", "conv1d", {NN + "conv1d": conv1d_flat_weight}, cause=STRIDES),
-    Mutant("layer-norm-slice-offset", "layer_norm", {NN + "layer_norm": layer_norm_without_offset}, cause="offset"),
+    Mutant(
+        "conv1d-non-contiguous-weight",
+        "conv1d",
+        {NN + "conv1d": conv1d_flat_weight},
+        cause=STRIDES,
+        fewest=4,
+        condition=(
+            "weight not contiguous|weight transposed or permuted or narrowed or stepped|"
+            "k >= 2 and weight stepped|weight narrowed or stepped|weight stepped"
+        ),
+    ),
+    Mutant(
+        "layer-norm-slice-offset",
+        "layer_norm",
+        {NN + "layer_norm": layer_norm_without_offset},
+        cause="offset",
+        fewest=4,
+        condition="x offset or narrowed|x offset",
+    ),
     Mutant(
         "matmul-stride-0-batch-float16",
         "matmul",
         {"torch.matmul": matmul_half_batch},
         cause="broadcast|stride|stride 0",
+        fewest=6,
+        condition=(
+            "a broadcast or b broadcast|batch >= 2 and a broadcast|a broadcast|batch >= 2 and b broadcast|b broadcast"
+        ),
     ),
-    Mutant("linear-transposed-weight", "linear", {NN + "linear": linear_flat_weight}, cause="transposed|scrambled"),
-    Mutant("softmax-stepped", "softmax", {"torch.softmax": softmax_unstepped}, cause="stepped"),
-    Mutant("sum-stride-0", "sum", {"torch.sum": sum_expanded}, cause="broadcast|stride|stride 0"),
-    Mutant("rms-norm-row-pitch", "rms_norm", {NN + "rms_norm": rms_norm_pitch}, cause="narrowed|view|contiguous"),
+    Mutant(
+        "linear-transposed-weight",
+        "linear",
+        {NN + "linear": linear_flat_weight},
+        cause="transposed|scrambled",
+        fewest=10,
+        condition="d_in >= 2 and d_out >= 2 and weight transposed|weight transposed",
+    ),
+    Mutant(
+        "softmax-stepped",
+        "softmax",
+        {"torch.softmax": softmax_unstepped},
+        cause="stepped",
+        fewest=4,
+        condition="n >= 2 and x stepped|x stepped",
+    ),
+    Mutant(
+        "sum-stride-0",
+        "sum",
+        {"torch.sum": sum_expanded},
+        cause="broadcast|stride|stride 0",
+        fewest=4,
+        condition="batch >= 2 and x broadcast|x broadcast",
+    ),
+    Mutant(
+        "rms-norm-row-pitch",
+        "rms_norm",
+        {NN + "rms_norm": rms_norm_pitch},
+        cause="narrowed|view|contiguous",
+        fewest=5,
+        condition="batch >= 2 and x narrowed|x narrowed",
+    ),
     Mutant(
         "attention-keys-as-contiguous",
         "attention",
         {NN + "scaled_dot_product_attention": attention_flat_keys},
         cause=STRIDES,
+        fewest=6,
+        condition=(
+            "k not contiguous|k transposed or permuted or narrowed or stepped|"
+            "keys >= 2 and k narrowed or stepped|k narrowed or stepped"
+        ),
     ),
-    Mutant("group-norm-channels-last", "group_norm", {NN + "group_norm": group_norm_channels_last}, cause=STRIDES),
-    Mutant("embedding-row-pitch", "embedding", {NN + "embedding": embedding_pitch}, cause=STRIDES),
-    Mutant("gelu-half-when-not-contiguous", "gelu", {NN + "gelu": gelu_half_views}, cause=f"{STRIDES}|11 bits|float16"),
-    Mutant("matmul-forgotten-transpose", "matmul", {"torch.matmul": matmul_forgotten_transpose}, cause="transposed"),
+    Mutant(
+        "group-norm-channels-last",
+        "group_norm",
+        {NN + "group_norm": group_norm_channels_last},
+        cause=STRIDES,
+        fewest=12,
+        condition=(
+            "c >= 2 and length >= 2 and x transposed or permuted|x transposed or permuted|"
+            "c >= 2 and length >= 2 and x transposed|x transposed"
+        ),
+    ),
+    Mutant(
+        "embedding-row-pitch",
+        "embedding",
+        {NN + "embedding": embedding_pitch},
+        cause=STRIDES,
+        fewest=4,
+        condition=(
+            "table not contiguous|table transposed or narrowed or stepped|"
+            "vocab >= 2 and table narrowed or stepped|table narrowed or stepped"
+        ),
+    ),
+    Mutant(
+        "gelu-half-when-not-contiguous",
+        "gelu",
+        {NN + "gelu": gelu_half_views},
+        cause=f"{STRIDES}|11 bits|float16",
+        fewest=4,
+        condition=(
+            "x not contiguous|x transposed or narrowed or stepped or broadcast|n >= 2 and x stepped|"
+            "x stepped|batch >= 2 and x narrowed or stepped or broadcast|x narrowed or stepped or broadcast"
+        ),
+    ),
+    Mutant(
+        "matmul-forgotten-transpose",
+        "matmul",
+        {"torch.matmul": matmul_forgotten_transpose},
+        cause="transposed",
+        fewest=8,
+        condition=(
+            "k == n and b transposed or permuted|k == 2 and n == 2 and b transposed or permuted|"
+            "b transposed or permuted"
+        ),
+    ),
     Mutant(
         "conv-transpose1d-weight-offset",
         "conv_transpose1d",
         {NN + "conv_transpose1d": conv_transpose1d_without_offset},
         cause="offset",
+        fewest=3,
+        condition="weight offset or narrowed|weight offset",
     ),
-    Mutant("log-softmax-views", "log_softmax", {"torch.log_softmax": log_softmax_views}, cause=STRIDES),
-    Mutant("cumsum-transposed", "cumsum", {"torch.cumsum": cumsum_axis}, cause="transposed|axis"),
-    Mutant("silu-stepped-output", "silu", {NN + "silu": silu_in_place}, cause="stepped"),
+    Mutant(
+        "log-softmax-views",
+        "log_softmax",
+        {"torch.log_softmax": log_softmax_views},
+        cause=STRIDES,
+        fewest=4,
+        condition=(
+            "x not contiguous|batch >= 2 and x transposed or narrowed or stepped|"
+            "batch >= 2 and x narrowed or stepped|x transposed or narrowed or stepped|x narrowed or stepped"
+        ),
+    ),
+    Mutant(
+        "cumsum-transposed",
+        "cumsum",
+        {"torch.cumsum": cumsum_axis},
+        cause="transposed|axis",
+        fewest=4,
+        condition="batch >= 2 and x transposed|x transposed",
+    ),
+    Mutant(
+        "silu-stepped-output",
+        "silu",
+        {NN + "silu": silu_in_place},
+        cause="stepped",
+        fewest=4,
+        condition="n >= 2 and x stepped|x stepped",
+    ),
 ]

@@ -1,0 +1,248 @@
+"""One run against an earlier one: which findings are new, which rows are worse, and what that can be put down to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from datetime import date
+from math import isnan
+from pathlib import Path
+
+from opfuzz.accepted import considered
+from opfuzz.comparison import (
+    ACCEPTED,
+    BETTER,
+    FIXED,
+    GONE,
+    NEW,
+    STATUSES,
+    STILL,
+    UNSEEN,
+    WORSE,
+    Accepted,
+    Change,
+    Comparison,
+    Shift,
+)
+from opfuzz.errors import OpfuzzError
+from opfuzz.rank import Finding, Row
+from opfuzz.records import FAULT, SEVERITIES, VERDICTS
+from opfuzz.runs import dated_folders, read_run
+from opfuzz.store import Run
+
+# Subjects are deterministic, so on the same cases a figure that changed is a library that changed; a change of less
+# than SLIGHT is not worth a word. On other cases figures differ by chance: over 86 rows with a fault, each from two of
+# three seeds, the excess by up to 1.4, and the largest ulp error, which any cancellation raises, by up to 1000.
+SLIGHT = 1.05
+CHANCE = 4.0  # of the excess
+FLICKERING = frozenset({"unstable", "timeout", "out-of-memory"})  # verdicts that come and go
+MACHINE = ("python", "system", "processor")  # what figures depend on besides versions
+
+Place = tuple[str, str, str]
+
+
+def compare(before: Run | None, after: Run) -> Comparison:
+    """What changed from one run to a later one; without an earlier one, all is new."""
+    if before is None:
+        new = [_change(NEW, finding) for finding in after.findings]
+        return Comparison("", after.run, "", {}, tuple(_sorted(new)))
+    differ = _difference(before, after)
+    changes = _sorted(_changes(before, after, differ))
+    rows = {_place(row): row for row in before.ranking}
+    fixed = {_place(change) for change in changes if change.status == FIXED}
+    pairs = [(rows[_place(row)], row) for row in after.ranking if _place(row) in rows]
+    shifts = [
+        _by_chance(then, now, _place(now) in fixed) if differ else _shift(then, now, SLIGHT) for then, now in pairs
+    ]
+    moved = [shift for shift in shifts if shift is not None]
+    return Comparison(
+        before.run,
+        after.run,
+        differ,
+        _versions(before, after),
+        tuple(changes),
+        tuple(sorted(moved, key=lambda s: (STATUSES.index(s.status), SEVERITIES.index(s.severity), _place(s)))),
+        len(shifts) - len(moved),
+    )
+
+
+def _place(item: Row | Finding | Shift | Change) -> Place:
+    return item.op, item.subject, item.format
+
+
+def _sorted(changes: Iterable[Change]) -> list[Change]:
+    return sorted(
+        changes,
+        key=lambda c: (STATUSES.index(c.status), SEVERITIES.index(c.severity), VERDICTS.index(c.verdict), _place(c)),
+    )
+
+
+def _difference(before: Run, after: Run) -> str:
+    """Why two runs did not try the same cases; "" if they did."""
+    if before.seed != after.seed:
+        return f"seed {before.seed} then, {after.seed} now"
+    if before.profile != after.profile:
+        return f"profile {before.profile or 'none'} then, {after.profile or 'none'} now"
+    if before.interrupted or after.interrupted:
+        return f"the {'earlier' if before.interrupted else 'later'} run was interrupted"
+    if before.planned is None or after.planned is None:
+        return "as many as time allowed; --cases makes them the same"
+    if before.planned != after.planned:
+        return f"{before.planned} of each op then, {after.planned} now"
+    if changed := sorted(op for op in before.specs.keys() & after.specs.keys() if before.specs[op] != after.specs[op]):
+        return f"the {'spec' if len(changed) == 1 else 'specs'} of {', '.join(changed)} changed"
+    if before.versions.get("opfuzz") != after.versions.get("opfuzz"):
+        return "opfuzz itself changed"
+    return ""
+
+
+def _versions(before: Run, after: Run) -> dict[str, tuple[str, str]]:
+    """What changed that figures depend on. A backend that only one of the runs has changed no figure of both."""
+    told = [(before.versions, after.versions, before.versions.keys() & after.versions.keys())]
+    told.append((before.machine, after.machine, before.machine.keys() & after.machine.keys() & set(MACHINE)))
+    return {
+        name: (then[name], now[name]) for then, now, names in told for name in sorted(names) if then[name] != now[name]
+    }
+
+
+def _changes(before: Run, after: Run, differ: str) -> list[Change]:
+    earlier = {finding.signature: finding for finding in before.findings}
+    later = {finding.signature: finding for finding in after.findings}
+    # A verdict is one finding of its row, told by the simplest case that has it. On other cases that is another one,
+    # which may break another promise.
+    loose_earlier = {signature[:4] for signature in earlier} if differ else set()
+    loose_later = {signature[:4] for signature in later} if differ else set()
+    changes = []
+    for signature, finding in later.items():
+        if signature in earlier:
+            changes.append(_change(STILL, finding))
+        elif signature[:4] in loose_earlier:
+            changes.append(_change(STILL, finding, f"now shown by: {finding.relation}"))
+        else:
+            changes.append(_change(NEW, finding, _doubt(finding, before, after, differ)))
+    for signature, finding in earlier.items():
+        if signature not in later and signature[:4] not in loose_later:
+            changes.append(_ended(finding, after, differ))
+    return changes
+
+
+def _doubt(finding: Finding, before: Run, after: Run, differ: str) -> str:
+    """What may make a finding new besides a fault that is."""
+    if _place(finding) not in {_place(row) for row in before.ranking}:
+        return "not tried before: the earlier run has no such row"
+    known = {standing.id: standing.status for standing in after.replayed}
+    if known.get(finding.id) == "back":
+        return "back again: it was fixed, and a run before that had it"
+    if known.get(finding.id) == "open":
+        return "not in the earlier run, but a known fault of another"
+    if differ:
+        return f"not tried before, or new: the cases differ ({differ})"
+    return ""
+
+
+def _ended(finding: Finding, after: Run, differ: str) -> Change:
+    """A finding that the later run does not have."""
+    rows = {_place(row): row for row in after.ranking}
+    row = rows.get(_place(finding))
+    if row is None or row.verdict == "unsupported":
+        return _change(GONE, finding, "not tried any more" if row is None else f"not supported any more: {row.reason}")
+    standing = next((s for s in after.replayed if s.id == finding.id), None)
+    if standing is not None and standing.status == "fixed":
+        return _change(FIXED, finding, "its call was made again")
+    if differ:
+        again = f"was not made again{f': {standing.reason}' if standing else ''}"
+        return _change(UNSEEN, finding, f"fixed, or not tried: the cases differ ({differ}), and its call {again}")
+    if finding.verdict in FLICKERING:
+        return _change(UNSEEN, finding, "fixed, or not seen by chance: such a fault comes and goes")
+    return _change(FIXED, finding)
+
+
+def _change(status: str, finding: Finding, words: str = "") -> Change:
+    return Change(status, finding.id, *_place(finding), finding.verdict, finding.severity, words)
+
+
+def _by_chance(before: Row, after: Row, is_fixed: bool) -> Shift | None:
+    """Whether a row is worse or better, where the cases are others and only what they can bear out counts."""
+    was, now = before.severity == FAULT, after.severity == FAULT
+    if was != now:  # a fault that is not seen may be there; one that is seen need not be new, and its finding says so
+        return _shift(before, after, CHANCE) if now or is_fixed else None
+    if not now:
+        return None  # how far honest arithmetic is off depends on the cases above all
+    # Of several faults of a row, another one may be the first; the excess is not by chance so much larger.
+    alike = replace(before, verdict=after.verdict, max_ulp=after.max_ulp)
+    found = _shift(alike, after, CHANCE)
+    return found and replace(found, verdicts=(before.verdict, after.verdict), max_ulp=(before.max_ulp, after.max_ulp))
+
+
+def _shift(before: Row, after: Row, factor: float) -> Shift | None:
+    """Whether a row is worse or better: by its verdict, else by a figure that changed by more than a factor."""
+    ranks = [VERDICTS.index(row.verdict) for row in (before, after)]
+    if ranks[0] != ranks[1]:
+        status, words = WORSE if ranks[1] < ranks[0] else BETTER, f"{before.verdict} then, {after.verdict} now"
+    else:
+        by_excess = _step(before.excess, after.excess, factor)
+        found = by_excess or _step(before.max_ulp, after.max_ulp, factor)
+        if not found:
+            return None
+        status = WORSE if found > 0 else BETTER
+        words = f"{'excess' if by_excess else 'max ulp'} {'rose' if found > 0 else 'fell'}"
+    return Shift(
+        status,
+        *_place(after),
+        verdicts=(before.verdict, after.verdict),
+        severity=after.severity,
+        max_ulp=(before.max_ulp, after.max_ulp),
+        excess=(before.excess, after.excess),
+        finding=after.finding,
+        words=words,
+    )
+
+
+def _step(before: float, after: float, factor: float) -> int:
+    """1 if a figure rose by more than a factor, -1 if it fell so, else 0. NaN, an error without a size, is largest."""
+    then, now = (float("inf") if isnan(value) else value for value in (before, after))
+    if now > then * factor:
+        return 1
+    return -1 if then > now * factor else 0
+
+
+def with_accepted(run: Run, entries: Sequence[Accepted], today: date) -> Run:
+    """The run with those of the accepted findings that it can say something about."""
+    return replace(run, accepted=considered(entries, run, today))
+
+
+def with_comparison(run: Run, before: Run | None) -> Run:
+    """The run with what changed since an earlier one."""
+    return replace(run, comparison=compare(before, run))
+
+
+def counting(run: Run, failing: Collection[str] = ()) -> list[str]:
+    """Ids of the findings that make a run fail: faults, or those of `failing` verdicts, that nobody accepted.
+
+    Of a run that was compared with another, only those that are new or worse.
+    """
+    found = [(finding.id, finding.verdict, finding.severity) for finding in run.findings]
+    if run.comparison is not None:
+        changes, shifts = run.comparison.findings, run.comparison.worse
+        found = [(change.id, change.verdict, change.severity) for change in changes if change.status == NEW]
+        found += [(shift.finding or "", shift.verdicts[1], shift.severity) for shift in shifts]
+    excused = {entry.id for entry in run.accepted if entry.status == ACCEPTED}
+    return [
+        id
+        for id, verdict, severity in found
+        if (verdict in failing if failing else severity == FAULT) and id not in excused
+    ]
+
+
+def latest_like(subjects: Iterable[str], reports: Path) -> tuple[Path | None, list[str]]:
+    """The newest finished run of just these subjects, and a line for each newer one that cannot be read."""
+    wanted, complaints = set(subjects), []
+    for folder in reversed(dated_folders(reports)):
+        try:
+            run = read_run(folder)
+        except OpfuzzError as error:
+            complaints.append(str(error))
+            continue
+        if set(run.subjects) == wanted and not run.interrupted:
+            return folder, complaints
+    return None, complaints

@@ -1,0 +1,65 @@
+"""`opfuzz accept`: put a finding on the list of those that are known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from opfuzz.accepted import accept, entry_of
+from opfuzz.bundle.files import FINDING, damaged, document
+from opfuzz.errors import OpfuzzError, did_you_mean
+from opfuzz.report.text import plain
+from opfuzz.runs import LATEST, find_run, read_run
+from opfuzz.store import to_json
+
+FILE = "accepted.yaml"  # in the folder of runs
+
+
+@click.command("accept", short_help="Put a finding on the reviewed list of those that are known.")
+@click.argument("finding")
+@click.option("--reason", required=True, help="Why it is accepted.")
+@click.option("--until", metavar="DATE", help="The last day, such as 2026-12-31; then it counts again.")
+@click.option("--link", metavar="URL", help="Where it is discussed.")
+@click.option("--run", default=LATEST, metavar="RUN", help="The run that has it; default: the newest.")
+@click.option(
+    "--file", "path", type=click.Path(path_type=Path), help=f"The list, to be reviewed; default: {FILE} in --reports."
+)
+@click.option("--reports", type=click.Path(path_type=Path), default=Path("reports"), help="Folder of runs.")
+def accept_command(
+    finding: str, reason: str, until: str | None, link: str | None, run: str, path: Path | None, reports: Path
+) -> int:
+    """Append FINDING to the list of those that are known, so that it does not count for the exit code of opfuzz run.
+
+    FINDING is the id of a finding of a run, the beginning of it, or a folder findings/<id>.
+    """
+    path = path or reports / FILE
+    entry = entry_of(_finding(finding, run, reports), reason, datetime.now().astimezone().date(), until, link)
+    accept(path, entry)
+    until_words = f" until {entry.until}" if entry.until else ""
+    place = f"{entry.op} on {entry.subject} in {entry.format}, {entry.verdict}"
+    click.echo(plain(f"{path}: accepted{until_words}: {entry.id}: {place}"))
+    return 0
+
+
+def _finding(text: str, run: str, reports: Path) -> Mapping[str, Any]:
+    """What a user means, as its finding.json has it. Raises OpfuzzError if there is none, or more than one."""
+    if (Path(text) / FINDING).is_file():
+        found = document(Path(text), FINDING)
+        for name in ("op", "subject", "format", "verdict", "relation"):
+            if not isinstance(found.get(name), str):
+                raise damaged(Path(text), FINDING, f"{name} is {found.get(name)!r:.40}, not text")
+        return found
+    chosen = read_run(find_run(run, reports))
+    ids = {finding.id: finding for finding in chosen.findings}
+    matching = [id for id in ids if text and id.startswith(text)]
+    if len(matching) > 1:
+        raise OpfuzzError(f"'{text:.40}' begins {len(matching)} findings of {chosen.run}: {', '.join(matching[:5])}")
+    if not matching:
+        remedy = did_you_mean(text[:40], ids) or "; its report lists them, --run names another run"
+        raise OpfuzzError(f"run {chosen.run} has no finding '{text:.40}'{remedy}")
+    document_of: Mapping[str, Any] = to_json(ids[matching[0]])
+    return document_of

@@ -1,0 +1,112 @@
+"""`opfuzz climb`: search for the worst input of ops."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from opfuzz.backends import Backend, resolve
+from opfuzz.cli.group import FINDINGS, INTERRUPTED, Paths, bundled_specs, plugin_option, seed_of, width, words
+from opfuzz.cli.run import default_subjects
+from opfuzz.climbing import Climbed, run
+from opfuzz.errors import OpfuzzError
+from opfuzz.floats import FORMATS
+from opfuzz.layout import LAYOUTS
+from opfuzz.plan import Plan, load_specs
+from opfuzz.report.climb_text import render
+from opfuzz.report.progress import Counted
+from opfuzz.strict_json import strict
+
+EVALUATIONS = 1_000_000
+
+
+@click.command("climb", short_help="Search for the worst input of ops.")
+@click.argument("specs", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--op", "ops", type=words(), metavar="LIST", help="Only these ops.")
+@click.option("--subject", "--subjects", "subjects", type=words(), metavar="LIST", help="Such as torch:cpu,mlx:cpu.")
+@click.option("--format", "formats", type=words(*FORMATS), metavar="LIST", help="Default: float32.")
+@click.option(
+    "--evaluations",
+    type=click.IntRange(min=1),
+    default=EVALUATIONS,
+    help=f"Elements of outputs to judge, for each op, subject and format; default {EVALUATIONS}.",
+)
+@click.option(
+    "--goal",
+    type=click.Choice(("ulp", "excess")),
+    help="What to raise. Default: ulp for elementwise ops of one input, excess for all others.",
+)
+@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: the number of cores.")
+@click.option("--seed", type=seed_of, metavar="SEED", default="0", help="A whole number, or nightly. Default 0.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+@plugin_option
+def climb_command(
+    specs: Paths,
+    ops: tuple[str, ...] | None,
+    subjects: tuple[str, ...] | None,
+    formats: tuple[str, ...] | None,
+    evaluations: int,
+    goal: Any,
+    jobs: int | None,
+    seed: int,
+    as_json: bool,
+    plugins: Paths,
+    backends: Mapping[str, Backend],
+) -> int:
+    """Search for the worst input of every op in SPECS on every subject, and judge it in full.
+
+    SPECS are files and folders; without any, the specs that come with opfuzz. Where a fault is met that is not the
+    worst input itself, it has a row of its own. Exit code 1 if there is a fault.
+    """
+    chosen = tuple(dict.fromkeys(str(resolve(text, backends)[0]) for text in subjects or default_subjects(backends)))
+    plan = Plan(
+        specs=load_specs(specs or (bundled_specs(),), backends, ops or ()),
+        subjects=chosen,
+        seed=seed,
+        jobs=jobs or os.cpu_count() or 1,
+        formats=formats or ("float32",),
+        plugins=plugins,
+    )
+    if not plan.pairs():
+        raise OpfuzzError(f"no op in the specs has a format of {', '.join(plan.formats)}")
+    with Counted("climbs") as bar:
+        climbs = run(plan, evaluations, goal, bar.watch)
+    entries = [_entry(climbed) for climbed in climbs.found]
+    if as_json:
+        click.echo(json.dumps(strict({"seed": seed, "climbs": entries}), allow_nan=False))
+    elif entries:
+        click.echo(render(entries, width()))
+    if climbs.interrupted:
+        return INTERRUPTED
+    if not climbs.found:
+        raise OpfuzzError(f"nothing was climbed: {', '.join(chosen)} can do none of these ops in these formats")
+    return FINDINGS if any(climbed.is_fault for climbed in climbs.found) else 0
+
+
+def _entry(climbed: Climbed) -> dict[str, Any]:
+    score, call, witness = climbed.judged.score, climbed.call, climbed.witness
+    entry: dict[str, Any] = {
+        "op": climbed.op,
+        "subject": climbed.subject,
+        "format": climbed.format,
+        "worst": climbed.respect,
+        "evaluations": climbed.evaluations,
+        "seconds": round(climbed.seconds, 3),
+        "verdict": score.verdict,
+        "reason": score.reason,
+        "ulp": score.ulp,
+        "excess": score.excess,
+    }
+    if call is not None:
+        layouts = {name: layout for name, layout in call.layouts.items() if layout != LAYOUTS[0]}
+        entry |= {"dims": dict(call.dims), "params": dict(call.params), "layouts": layouts}
+    if witness is not None:
+        mark = witness.mark
+        entry |= {"index": list(mark.index), "inputs": dict(witness.inputs), "inputs_hex": dict(witness.inputs_hex)}
+        entry |= {"computed": mark.computed, "computed_hex": mark.computed_hex, "exact": mark.exact}
+    return entry

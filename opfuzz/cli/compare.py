@@ -1,0 +1,41 @@
+"""`opfuzz compare`: what changed from one run to another."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+from tabulate import tabulate
+
+from opfuzz.baseline import counting, with_comparison
+from opfuzz.cli.group import FINDINGS
+from opfuzz.report.change_text import accepted_ids, sections, unexplained
+from opfuzz.report.news import news
+from opfuzz.runs import find_run, read_run
+from opfuzz.store import to_json
+
+
+@click.command("compare", short_help="Say what changed from one run to another.")
+@click.argument("before", metavar="RUN")
+@click.argument("after", metavar="RUN")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+@click.option("--reports", type=click.Path(path_type=Path), default=Path("reports"), help="Folder of runs.")
+def compare_command(before: str, after: str, as_json: bool, reports: Path) -> int:
+    """Say which findings are new, gone or fixed, and which rows are worse or better, from the first RUN to the second.
+
+    RUN is a run's name in --reports or the beginning of it, latest, a run's folder or its run.json. Exits with 1 if a
+    fault is new or worse and not accepted.
+    """
+    earlier, later = (read_run(find_run(text, reports)) for text in (before, after))
+    run = with_comparison(later, earlier)
+    assert run.comparison is not None
+    if as_json:
+        click.echo(json.dumps(to_json(run.comparison), allow_nan=False))
+    else:
+        tables = [
+            f"{title}\n{tabulate(cells, columns, tablefmt='simple', disable_numparse=True)}"
+            for title, columns, cells in sections(run.comparison, accepted_ids(run))
+        ]
+        click.echo("\n\n".join([*tables, "\n".join([*news(run), *unexplained(run.comparison)])]))
+    return FINDINGS if counting(run) else 0

@@ -1,0 +1,66 @@
+"""`opfuzz history`: how the ops went from run to run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from opfuzz.cli.group import USAGE, words
+from opfuzz.errors import OpfuzzError, did_you_mean
+from opfuzz.floats import FORMATS
+from opfuzz.history import NAME, ops, rebuild, trends
+from opfuzz.report.history_text import detail, overview
+from opfuzz.report.text import plain
+from opfuzz.store import to_json
+
+REBUILD = "rebuild"
+
+
+@click.command("history", short_help="Show how the error of each op went from run to run.")
+@click.argument("op", required=False)
+@click.option("--subject", "subjects", type=words(), metavar="LIST", help="Only these subjects.")
+@click.option("--format", "formats", type=words(*FORMATS), metavar="LIST", help="Only these formats.")
+@click.option("--limit", type=click.IntRange(min=1), default=20, help="How many runs to go back; default 20.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+@click.option("--reports", type=click.Path(path_type=Path), default=Path("reports"), help="Folder of runs.")
+def history_command(
+    op: str | None,
+    subjects: tuple[str, ...] | None,
+    formats: tuple[str, ...] | None,
+    limit: int,
+    as_json: bool,
+    reports: Path,
+) -> int:
+    """Show how the error and the verdict of each op went from run to run; of one OP, every run.
+
+    opfuzz history rebuild makes the history anew from the run.json of all runs in --reports; exits with 2 if one of
+    them cannot be read, which is then left out.
+    """
+    path = reports / NAME
+    if op == REBUILD:
+        return _rebuild(path)
+    found = trends(path, op, subjects or (), formats or (), limit)
+    if not found:
+        known = ops(path)
+        unknown = op is not None and op not in known
+        remedy = did_you_mean(op or "", known) or f"; known: {', '.join(known) or 'none'}" if unknown else ""
+        raise OpfuzzError(f"{path}: no run {f'of {op!r:.60} ' if op else ''}like that{remedy}")
+    if as_json:
+        click.echo(json.dumps({"trends": to_json(found)}, allow_nan=False))
+    elif op is None:
+        click.echo(overview(found))
+    else:
+        click.echo("\n\n".join(detail(trend) for trend in found))
+    return 0
+
+
+def _rebuild(path: Path) -> int:
+    if not path.parent.is_dir():
+        raise OpfuzzError(f"{path.parent}: no such folder; give the folder of runs with --reports")
+    count, complaints = rebuild(path)
+    for line in complaints:
+        click.echo(plain(f"left out: {line}"), err=True)
+    click.echo(plain(f"{path}: {count} {'run' if count == 1 else 'runs'}"))
+    return USAGE if complaints else 0

@@ -1,0 +1,80 @@
+"""`opfuzz report`: what a run on disk says, as a page, as Markdown, for CI, or for a program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import click
+
+from opfuzz import history
+from opfuzz.cli.group import words
+from opfuzz.errors import OpfuzzError
+from opfuzz.report import junit, summary
+from opfuzz.report.text import plain
+from opfuzz.runs import FILE, LATEST, find_run, read_run
+from opfuzz.store import Run, write_bytes, write_text
+
+NIGHTS = 60  # runs in a trend
+NAMES: Mapping[str, str] = {"html": "report.html", "md": "summary.md", "junit": "junit.xml", "json": "report.json"}
+
+
+@click.command("report", short_help="Show a run as a page, as Markdown, as JUnit XML or as JSON.")
+@click.argument("run", metavar="[RUN]", default=LATEST)
+@click.option(
+    "--format",
+    "formats",
+    type=words(*NAMES),
+    metavar="LIST",
+    default="html,md",
+    show_default=True,
+    help=f"Of {', '.join(NAMES)}.",
+)
+@click.option("--reports", type=click.Path(path_type=Path), default=Path("reports"), help="Folder of runs.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the files; default: that of the run.")
+def report_command(run: str, formats: tuple[str, ...], reports: Path, out: Path | None) -> int:
+    """Write the report of RUN in one or more formats, and print the paths.
+
+    RUN is a run's folder or its run.json, a name in the folder of runs, or latest. html is one page that needs no
+    network, md a summary below 60 KB for a CI job or an issue, junit has the faults as failed tests, json is a copy of
+    run.json, which holds all that the others show.
+    """
+    place = find_run(run, reports)
+    found = read_run(place)
+    folder = place.parent if place.is_file() else place
+    target = _made(out) if out else folder
+    for name in dict.fromkeys(formats):
+        path = target / NAMES[name]
+        if name == "json":
+            write_bytes(path, (place if place.is_file() else place / FILE).read_bytes())
+        else:
+            write_text(path, _WRITERS[name](found, folder))
+        click.echo(plain(str(path)))
+    return 0
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OpfuzzError(f"{folder}: cannot be made: {error.strerror}; choose another folder with --out") from None
+    return folder
+
+
+def _html(run: Run, folder: Path) -> str:
+    from opfuzz.report import html  # its template engine takes as long to load as all else
+
+    past = folder.parent / history.NAME
+    try:
+        trends = history.trends(past, limit=NIGHTS) if past.is_file() else []
+    except OpfuzzError as error:  # a page without trends is better than none
+        click.echo(plain(str(error)), err=True)
+        trends = []
+    return html.render(run, folder, trends)
+
+
+_WRITERS: Mapping[str, Callable[[Run, Path], str]] = {
+    "html": _html,
+    "md": lambda run, _: summary.render(run),
+    "junit": junit.render,
+}

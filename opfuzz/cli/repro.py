@@ -1,0 +1,140 @@
+"""`opfuzz repro`: make the call of a finding again, and say whether the fault is still there."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from opfuzz.backends import Backend, Subject
+from opfuzz.bundle import Bundle, bundles_in, read_bundle
+from opfuzz.cli.group import FINDINGS, USAGE, Paths, plugin_option
+from opfuzz.conclude import versions
+from opfuzz.errors import OpfuzzError
+from opfuzz.plan import vocabulary
+from opfuzz.records import Mark
+from opfuzz.replay import Replayed, replayed, subject_of
+from opfuzz.report.text import plain, quantity
+from opfuzz.strict_json import strict
+
+
+@click.command("repro", short_help="Make the call of a finding again, and say whether the fault is still there.")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--subject", metavar="SUBJECT", help="Another one than the bundle's, such as mlx:cpu.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: the number of cores.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+@plugin_option
+def repro_command(
+    folder: Path,
+    subject: str | None,
+    jobs: int | None,
+    as_json: bool,
+    plugins: Paths,
+    backends: Mapping[str, Backend],
+) -> int:
+    """Make the call of the finding in DIR again, in a process of its own.
+
+    DIR is a bundle, findings/<id> of a run, or a folder of runs: then every bundle in it. Exits with 1 while a fault is
+    there, with 0 when all are gone, with 2 if a bundle is damaged or cannot be tried here.
+    """
+    places = bundles_in(folder)
+    words = vocabulary(backends)
+    tasks: list[tuple[Bundle, str]] = []
+    failed = 0
+    for place in places:
+        try:
+            bundle = read_bundle(place, words)
+            tasks.append((bundle, subject_of(bundle, subject, backends)))
+        except OpfuzzError as error:
+            failed += _complain(error)
+    found: list[Replayed] = []
+    for answer in replayed(tasks, plugins, backends, jobs or os.cpu_count() or 1) if tasks else ():
+        if isinstance(answer, OpfuzzError):
+            failed += _complain(answer)
+            continue
+        found.append(answer)
+        if not as_json:
+            click.echo(_lines(answer, backends) if places == [folder] else _line(answer))
+    if as_json:
+        click.echo(json.dumps({"bundles": [_document(each, backends) for each in found]}, allow_nan=False))
+    if failed:
+        return USAGE
+    return FINDINGS if any(each.is_there for each in found) else 0
+
+
+def _complain(error: OpfuzzError) -> int:
+    click.echo(plain(str(error).replace("\n", "; ")), err=True)
+    return 1
+
+
+def _line(found: Replayed) -> str:
+    finding, score = found.bundle.finding, found.judged.score
+    words = "there" if found.is_there else "gone "
+    title = f"{finding['op']} on {found.subject} in {finding['format']}"
+    return plain(f"{words}  {found.bundle.place.name}  {title}: {finding['verdict']} then, {score.verdict} now")
+
+
+def _lines(found: Replayed, backends: Mapping[str, Backend]) -> str:
+    finding, score = found.bundle.finding, found.judged.score
+    then = finding.get("witness")
+    lines = [
+        f"{finding['op']} on {found.subject} in {finding['format']}",
+        f"  then      {finding['verdict']}: {finding['reason']}",
+        *([_element(then["computed"], then["exact"], then["ulp"])] if then else []),
+        f"  now       {score.verdict}: {score.reason}".rstrip(": "),
+        *([_element(now.computed, now.exact, now.ulp)] if (now := _mark(found)) else []),
+        *(
+            f"  version   {name} {before or 'none'} then, {after or 'none'} now"
+            for name, (before, after) in _changed(found, backends).items()
+        ),
+        "the fault is there" if found.is_there else "the fault is gone",
+    ]
+    if finding["severity"] != "fault":
+        lines[-1] = lines[-1].replace("fault", "note")
+    return "\n".join(map(plain, lines))
+
+
+def _mark(found: Replayed) -> Mark | None:
+    shown = found.judged.deciding or found.judged.largest
+    return shown.mark if shown else None
+
+
+def _element(computed: float, exact: float, ulp: float) -> str:
+    return f"            computed {computed!r}, exact {exact!r}, {quantity(ulp)} ulp"
+
+
+def _changed(found: Replayed, backends: Mapping[str, Backend]) -> dict[str, tuple[str, str]]:
+    """Versions then and now, where they differ."""
+    then, name = found.bundle.versions, Subject.parse(found.subject).backend
+    now = versions({name: backends[name]})
+    return {n: (then.get(n, ""), now.get(n, "")) for n in {**then, **now} if then.get(n) != now.get(n)}
+
+
+def _document(found: Replayed, backends: Mapping[str, Backend]) -> dict[str, Any]:
+    finding, now, then = found.bundle.finding, _mark(found), found.bundle.finding.get("witness") or {}
+    document: dict[str, Any] = {
+        "path": str(found.bundle.place),
+        "id": finding["id"],
+        "op": finding["op"],
+        "subject": found.subject,
+        "format": finding["format"],
+        "there": found.is_there,
+        "then": {
+            "verdict": finding["verdict"],
+            "reason": finding["reason"],
+            **{name: then.get(name) for name in ("computed", "exact", "ulp")},
+        },
+        "now": {
+            "verdict": found.judged.score.verdict,
+            "reason": found.judged.score.reason,
+            **{name: getattr(now, name, None) for name in ("computed", "exact", "ulp")},
+        },
+        "versions": {
+            name: {"then": then or None, "now": now or None} for name, (then, now) in _changed(found, backends).items()
+        },
+    }
+    return dict(strict(document))

@@ -1,0 +1,87 @@
+"""`opfuzz shrink`: make the call of a finding smaller, for longer than a run does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from opfuzz.backends import Backend, Subject
+from opfuzz.bundle import Bundle, keep_first, read_bundle
+from opfuzz.cli.group import Paths, plugin_option
+from opfuzz.conclude import machine, versions
+from opfuzz.minimise import Smaller, Task, smaller
+from opfuzz.plan import vocabulary
+from opfuzz.publish import publish
+from opfuzz.replay import answered, subject_of
+from opfuzz.report.progress import Counted
+from opfuzz.report.text import plain
+from opfuzz.report.upstream import trigger_words
+from opfuzz.rerun import Asked
+from opfuzz.store import to_json
+
+ATTEMPTS = 4000
+SECONDS = 600.0  # for smaller calls, and again for the condition
+
+
+@click.command("shrink", short_help="Make the call of a finding smaller, for longer than a run does.")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--attempts", type=click.IntRange(min=1), default=ATTEMPTS, help=f"Calls to try at most; default {ATTEMPTS}."
+)
+@plugin_option
+def shrink_command(folder: Path, attempts: int, plugins: Paths, backends: Mapping[str, Backend]) -> int:
+    """Make the call of the finding in DIR smaller, and find out under which condition it fails.
+
+    The bundle is written anew with the smaller call; its files as they first were stay in DIR/before.
+    """
+    bundle = read_bundle(folder, vocabulary(backends))
+    subject = subject_of(bundle, None, backends)
+    asked = Asked(bundle.call, bundle.relation, bundle.switch)
+    task = Task(subject, bundle.spec, asked, bundle.index, bundle.finding["verdict"])
+    with Counted("calls tried") as shown:
+        found = answered(
+            bundle,
+            subject,
+            smaller(task, attempts=attempts, seconds=SECONDS),
+            plugins,
+            backends,
+            lambda done: shown.watch(done, 2 * attempts),
+        )
+    click.echo(plain(_rewritten(bundle, asked, found, backends)))
+    return 0
+
+
+def _rewritten(bundle: Bundle, asked: Asked, found: Smaller, backends: Mapping[str, Backend]) -> str:
+    """What became of the bundle, in one line."""
+    minimal = found.minimal
+    if not minimal.is_shown:
+        return f"{bundle.place}: {minimal.note}"
+    finding: dict[str, Any] = {**bundle.finding, "minimal": to_json(minimal)}
+    index = bundle.index
+    if found.judged is not None:
+        decided = found.judged.deciding
+        finding["witness"] = to_json(decided and replace(decided, case=finding.get("case", "")))
+        index = decided.mark.index if decided else None
+    words = "; ".join(part for part in (trigger_words(finding), minimal.note) if part)
+    known = bundle.finding.get("minimal") or {}
+    is_told = trigger_words(finding) in ("", trigger_words(bundle.finding))
+    if known and is_told and minimal.call is asked.call:
+        return f"{bundle.place}: nothing smaller found than its {minimal.elements} elements"
+    keep_first(bundle.place)
+    name = Subject.parse(bundle.subject).backend
+    publish(
+        bundle.place,
+        finding,
+        bundle.spec,
+        bundle.case,
+        Asked(minimal.call, bundle.relation, minimal.switch),
+        index,
+        backends,
+        versions({name: backends[name]}),
+        machine(),
+    )
+    return f"{bundle.place}: {minimal.before} elements before, {minimal.elements} now{'; ' * bool(words)}{words}"

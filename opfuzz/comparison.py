@@ -1,0 +1,76 @@
+"""Records of what changed between two runs, and of findings that somebody accepted. `baseline.py` makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+NEW, WORSE, UNSEEN, GONE, FIXED, BETTER, STILL = "new", "worse", "unseen", "gone", "fixed", "better", "still"
+STATUSES = (NEW, WORSE, UNSEEN, GONE, FIXED, BETTER, STILL)  # the most important first
+ACCEPTED, EXPIRED, ABSENT = "accepted", "expired", "absent"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A finding that is known and need not be told again, and what a run made of it."""
+
+    id: str
+    op: str
+    subject: str
+    format: str
+    verdict: str
+    relation: str
+    reason: str
+    date: str  # ISO 8601, of the day on which it was accepted
+    until: str | None = None  # the last day; None: for good
+    link: str | None = None
+    status: str = ACCEPTED  # expired: it counts again; absent: the run looked, and it was not there
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of one finding from one run to a later one."""
+
+    status: str  # new, unseen, gone, fixed, still
+    id: str
+    op: str
+    subject: str
+    format: str
+    verdict: str
+    severity: str
+    words: str = ""  # what is not certain about it
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """What became of one row of the ranking from one run to a later one."""
+
+    status: str  # worse, better
+    op: str
+    subject: str
+    format: str
+    verdicts: tuple[str, str]  # then and now
+    severity: str  # now
+    max_ulp: tuple[float, float]
+    excess: tuple[float, float]
+    finding: str | None  # now
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What changed from one run to a later one."""
+
+    before: str  # name of the earlier run; "": there is none, and all is new
+    after: str
+    differ: str  # why the cases are not the same; "": they are
+    versions: Mapping[str, tuple[str, str]]  # and parts of the machine that changed, then and now
+    findings: tuple[Change, ...] = ()
+    rows: tuple[Shift, ...] = ()
+    same: int = 0  # rows neither worse nor better
+
+    @property
+    def worse(self) -> tuple[Shift, ...]:
+        """Rows that are worse, except where a finding that is new says so already."""
+        new = {(change.op, change.subject, change.format) for change in self.findings if change.status == NEW}
+        return tuple(r for r in self.rows if r.status == WORSE and (r.op, r.subject, r.format) not in new)

@@ -1,0 +1,140 @@
+"""The corpus: faults of earlier runs, each with its smallest call, which the next run makes again first."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from opfuzz.backends import Backend
+from opfuzz.bundle import Bundle, read_bundle
+from opfuzz.errors import OpfuzzError
+from opfuzz.plan import Plan, implementations, vocabulary
+from opfuzz.rank import Finding
+from opfuzz.records import FAULT, Result, Standing
+from opfuzz.replay import Replayed, replayed
+from opfuzz.rerun import result_of
+from opfuzz.store import write_text
+
+STATUS = "status.json"  # of a fault in the corpus: whether it is fixed, and since which run
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A fault of the corpus."""
+
+    place: Path
+    bundle: Bundle | None  # None: it cannot be made again
+    is_fixed: bool
+    why: str = ""  # it cannot
+
+
+def read_corpus(folder: Path, plan: Plan, backends: Mapping[str, Backend]) -> list[Known]:
+    """The faults in a folder that are of the plan's ops, subjects and formats.
+
+    A damaged one is kept, with the reason why it is not made again; a folder that is not there is an empty corpus.
+    """
+    if not folder.is_dir():
+        return []
+    specs = {spec.op: spec for spec in plan.specs}
+    subjects = {op: set(implementations(spec, plan.subjects, backends)) for op, spec in specs.items()}
+    words, found = vocabulary(backends), []
+    for place in sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")):
+        try:
+            bundle = read_bundle(place, words)
+        except OpfuzzError as error:
+            found.append(Known(place, None, False, str(error)))
+            continue
+        spec = specs.get(bundle.spec.op)
+        if spec is None or bundle.subject not in subjects[spec.op] or bundle.call.format not in plan.formats:
+            continue
+        is_same = bundle.spec.digest == spec.digest
+        why = "" if is_same else f"{spec.path} has changed since; the fault is looked for anew"
+        found.append(Known(place, bundle if is_same else None, _is_fixed(place), why))
+    return found
+
+
+def read_faults(run: Path, but: Collection[str], plan: Plan, backends: Mapping[str, Backend]) -> list[Known]:
+    """The faults of one run, `but` for some ids, whose calls can be made again."""
+    found = read_corpus(run / "findings", plan, backends)
+    return [
+        known
+        for known in found
+        if known.bundle is not None and known.bundle.finding["severity"] == FAULT and known.place.name not in but
+    ]
+
+
+def _is_fixed(place: Path) -> bool:
+    try:
+        return bool(json.loads((place / STATUS).read_text(encoding="utf-8")).get("status") == "fixed")
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def revisit(
+    corpus: Sequence[Known], plan: Plan, backends: Mapping[str, Backend]
+) -> tuple[list[Standing], list[Result]]:
+    """What became of each fault of a corpus, and the results of the calls that are at fault still."""
+    open_ones = [(known.bundle, known.bundle.subject) for known in corpus if known.bundle is not None]
+    answers = replayed(open_ones, plan.plugins, backends, plan.jobs) if open_ones else iter(())
+    standings, results = [], []
+    for known in corpus:
+        answer = next(answers) if known.bundle is not None else OpfuzzError(known.why)
+        standings.append(_standing(known, answer))
+        if known.bundle is not None and isinstance(answer, Replayed) and answer.is_there:
+            results.append(result_of(known.bundle.spec, known.bundle.call, answer.judged))
+    return standings, results
+
+
+def _standing(known: Known, answer: Replayed | OpfuzzError) -> Standing:
+    if known.bundle is None or isinstance(answer, OpfuzzError):
+        return Standing(known.place.name, "", "", "", "", "", "not replayed", str(answer))
+    told = known.bundle.finding
+    place = (known.place.name, told["op"], told["subject"], told["format"], told["verdict"])
+    score = answer.judged.score
+    if answer.is_there:
+        status = "back" if known.is_fixed else "open"
+        return Standing(*place, score.verdict, status, score.reason, is_new=known.is_fixed)
+    return Standing(*place, score.verdict, "fixed", "", is_new=not known.is_fixed)
+
+
+def update(folder: Path, run: Path, findings: Sequence[Finding], outcomes: Sequence[Standing]) -> None:
+    """Take in the faults of a finished run, the smaller call of each where two are known, and what was replayed.
+
+    Raises OpfuzzError if the disk refuses.
+    """
+    for finding in findings:
+        minimal = finding.minimal
+        if finding.severity == FAULT and minimal is not None and minimal.is_shown:
+            place = folder / finding.id
+            if _size(place) > minimal.elements:
+                _replace(place, run / "findings" / finding.id)
+    seen = {finding.id for finding in findings if finding.severity == FAULT}
+    for outcome in outcomes:
+        if outcome.status != "not replayed" and (folder / outcome.id).is_dir():  # else it is of a run's own findings
+            status = "open" if outcome.status in ("open", "back") or outcome.id in seen else "fixed"
+            write_text(folder / outcome.id / STATUS, json.dumps({"status": status, "run": run.name}) + "\n")
+
+
+def _size(place: Path) -> float:
+    """Elements of the smallest call that is known; infinite where there is none that can be read."""
+    try:
+        return float(json.loads((place / "finding.json").read_text(encoding="utf-8"))["minimal"]["elements"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return float("inf")
+
+
+def _replace(place: Path, source: Path) -> None:
+    """A copy of the whole folder in place of what is there; a reader sees the old or the new one, or none."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=place.parent, prefix=".") as draft:
+            shutil.copytree(source, Path(draft) / "new")
+            if place.exists():
+                place.rename(Path(draft) / "old")
+            (Path(draft) / "new").rename(place)
+    except OSError as error:
+        raise OpfuzzError(f"{place}: cannot be written: {error.strerror}") from error

@@ -1,0 +1,90 @@
+"""ulp error by magnitude: how many elements of each size of the exact result have an error of each size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opfuzz.floats import FloatArray, Format
+
+# Columns are runs of binades of the exact result, from the smallest subnormal to the largest number; column 0 is an
+# exact zero. Bands are octaves of the ulp error: 0 holds what is correctly rounded, at most 1/2, and band b holds what
+# is above 2^(b - 2) and at most 2^(b - 1). The last is for a wrong class, as NaN for a number, which has no size.
+
+COLUMNS = 64  # at most, beside that of zero
+BANDS = 62
+LARGEST_BAND, CLASS_BAND = BANDS - 2, BANDS - 1
+
+Counts = tuple[tuple[int, ...], ...]  # a column, then bands of it with their counts: (column, band, count, ...)
+
+
+def binades(fmt: Format) -> int:
+    """How many binades a column is wide."""
+    return -(-(fmt.emax - _lowest(fmt) + 1) // COLUMNS)
+
+
+def exponent(column: int, fmt: Format) -> int:
+    """The lowest binary exponent of a column. Raises ValueError for the column of zero."""
+    if column < 1:
+        raise ValueError("zero has no exponent")
+    return _lowest(fmt) + (column - 1) * binades(fmt)
+
+
+def last_column(fmt: Format) -> int:
+    """The column of the largest number."""
+    return 1 + (fmt.emax - _lowest(fmt)) // binades(fmt)
+
+
+def _lowest(fmt: Format) -> int:
+    return fmt.emin - fmt.precision + 1
+
+
+def by_magnitude(
+    exact: FloatArray, errors: FloatArray, is_class_wrong: NDArray[np.bool_], fmt: Format
+) -> dict[int, int]:
+    """How many elements each cell has, by column * BANDS + band; empty cells are left out.
+
+    Three vectors of one length: finite exact results, errors in ulp (not looked at where the class is wrong), and where
+    it is. What is beyond the format counts as its largest number.
+    """
+    places = _places(fmt)[np.frexp(exact)[1] - _DEEPEST]
+    places[exact == 0] = 0
+    large = np.flatnonzero(errors > 0.5)
+    if large.size:
+        mantissa, power = np.frexp(errors[large])
+        places[large] += np.minimum(power - (mantissa == 0.5) + 1, LARGEST_BAND)  # exactly 2^e is of the band below
+    wrong = np.flatnonzero(is_class_wrong)
+    if wrong.size:
+        places[wrong] += CLASS_BAND - places[wrong] % BANDS
+    counts = np.bincount(places)
+    filled = np.flatnonzero(counts)
+    return dict(zip(filled.tolist(), counts[filled].tolist(), strict=True))
+
+
+_DEEPEST, _HIGHEST = -1073, 1024  # what np.frexp makes of the smallest and the largest float64
+
+
+@cache
+def _places(fmt: Format) -> NDArray[np.int64]:
+    """The first cell of the column of each power that np.frexp makes, from _DEEPEST."""
+    exponents = np.arange(_DEEPEST, _HIGHEST + 1) - 1
+    return BANDS * (np.clip((exponents - _lowest(fmt)) // binades(fmt), 0, last_column(fmt) - 1) + 1)
+
+
+def packed(cells: Mapping[int, int]) -> Counts:
+    """The cells of `by_magnitude`, a tuple a column."""
+    columns: dict[int, list[int]] = {}
+    for place in sorted(cells):
+        column, band = divmod(place, BANDS)
+        columns.setdefault(column, [column]).extend((band, cells[place]))
+    return tuple(map(tuple, columns.values()))
+
+
+def unpacked(counts: Counts) -> Iterator[tuple[int, int, int]]:
+    """Column, band and count of each cell."""
+    for column, *pairs in counts:
+        for band, count in zip(pairs[::2], pairs[1::2], strict=True):
+            yield column, band, count

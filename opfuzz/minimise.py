@@ -1,0 +1,308 @@
+"""Findings made smaller: each is shrunk in isolated processes, and the calls around it tell under which condition."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from math import prod
+
+from opfuzz.backends import Backend, Subject, discover
+from opfuzz.bench import blamed
+from opfuzz.call import Call
+from opfuzz.errors import OpfuzzError
+from opfuzz.execute import Casualty, pool
+from opfuzz.plan import CASE_SECONDS, WORKER_BYTES, Plan
+from opfuzz.probe import Spent, infer
+from opfuzz.rank import Finding
+from opfuzz.records import FAULT, SEVERITY, Index, Judged, Minimal, Score
+from opfuzz.rerun import Asked, asked_of, judge, symptom
+from opfuzz.shrink import shrink
+from opfuzz.spec import OpSpec
+from opfuzz.trigger import Trigger
+
+ATTEMPTS = 400  # for one finding, of each kind: smaller calls, and calls around the smallest
+# The same where an attempt costs a process, or a timeout.
+COSTLY = {"crash": 24, "timeout": 6, "out-of-memory": 6}
+DEATHS = 3  # of a worker, on attempts at a finding that is no death itself
+SECONDS = 20.0  # for one finding
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A finding to make smaller. `key` tells a worker which subject it is."""
+
+    key: Hashable
+    spec: OpSpec
+    asked: Asked
+    place: Index | None  # of the element that decided, in the output of the call
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One call to make again."""
+
+    key: Hashable
+    op: str
+    asked: Asked
+
+
+@dataclass(frozen=True, slots=True)
+class Smaller:
+    """What came of a task; `judged` is the smallest call's, None where it was not made again."""
+
+    minimal: Minimal
+    judged: Judged | None
+
+
+def elements(spec: OpSpec, call: Call) -> int:
+    """Of all inputs and the output."""
+    shapes = [*spec.shapes(call.dims, call.params).values(), spec.output_shape(call.dims, call.params)]
+    return sum(map(prod, shapes))
+
+
+Answer = Judged | Casualty
+Steps = Generator[Asked, Answer, Smaller]
+Watch = Callable[[int, int], None]  # told how many of how many are done
+
+
+def smaller(task: Task, attempts: int = ATTEMPTS, seconds: float = SECONDS, deadline: float = float("inf")) -> Steps:
+    """Ask for the calls that make a finding small, and for those around the smallest; the caller answers each.
+
+    A call is as good as the finding's own if it has the same symptom. Attempts and seconds are for each of the two;
+    `deadline` is of `time.monotonic`.
+    """
+    asked, before = task.asked, elements(task.spec, task.asked.call)
+    first = _judged((yield asked))
+    verdict = first.score.verdict
+    if SEVERITY[verdict] != SEVERITY[task.verdict]:
+        return Smaller(_untouched(task, "the call alone does not show it again", 1), None)
+    limit = min(attempts, COSTLY[verdict]) if _is_death(first) else attempts
+
+    def budget() -> _Budget:
+        return _Budget(limit, min(deadline, time.monotonic() + seconds), is_deadly=_is_death(first))
+
+    spending = budget()
+    best = yield from _shrunk(task, symptom(first.score), spending)
+    last = None
+    if not _is_death(first):
+        last = _judged((yield replace(asked, call=best, is_detailed=True)))
+        if symptom(last.score) != symptom(first.score):
+            return Smaller(_untouched(task, "it comes and goes", spending.spent), None)
+    trigger = None
+    if SEVERITY[verdict] == FAULT and verdict not in ("timeout", "out-of-memory"):
+        mark = last.score.deciding if last is not None else None
+        trigger = yield from _probed(task, best, mark.index if mark else None, budget())
+    found = Minimal(best, elements(task.spec, best), before, spending.spent, spending.note, trigger, asked.switch)
+    return Smaller(found, last)
+
+
+def _shrunk(task: Task, wanted: tuple[str, str], budget: _Budget) -> Generator[Asked, Answer, Call]:
+    """The smallest call found with the symptom that is wanted."""
+    best, tried = task.asked.call, shrink(task.spec, task.asked.call, task.place)
+    candidate = next(tried, None)
+    while candidate is not None and budget.lasts():
+        answer = yield replace(task.asked, call=candidate)
+        is_smaller = symptom(_judged(answer).score) == wanted
+        budget.spend(answer)
+        if is_smaller:
+            best = candidate
+        try:
+            candidate = tried.send(is_smaller)
+        except StopIteration:
+            candidate = None
+    return best
+
+
+def _probed(task: Task, call: Call, place: Index | None, budget: _Budget) -> Generator[Asked, Answer, Trigger]:
+    """The condition under which calls around the smallest show a fault, as far as the budget lasts."""
+    probes = infer(task.spec, call, place)
+    try:
+        probe = next(probes)
+        while budget.lasts():
+            answer = yield replace(task.asked, call=probe)
+            budget.spend(answer)
+            probe = probes.send(SEVERITY[_judged(answer).score.verdict] == FAULT)
+        probes.throw(Spent)
+    except StopIteration as end:
+        trigger: Trigger = end.value
+        return trigger
+    raise RuntimeError("probes went on after their end")
+
+
+def _judged(answer: Judged | Casualty) -> Judged:
+    if isinstance(answer, Judged):
+        return answer
+    if answer.kind == "internal":
+        raise RuntimeError(answer.message)
+    subject, score = blamed(answer)
+    return Judged(subject, score if subject else replace(score, verdict="unresolved"), None, None)
+
+
+def _is_death(judged: Judged) -> bool:
+    """Whether a call ended its worker, as opposed to raising an exception."""
+    score = judged.score
+    return score.verdict in COSTLY and not score.reason.startswith(("raised ", "returned "))
+
+
+class _Budget:
+    """What may be spent on one finding: attempts, time, and processes if it is not itself deadly."""
+
+    def __init__(self, attempts: int, until: float, is_deadly: bool) -> None:
+        self.left, self.until, self.is_deadly = attempts, until, is_deadly
+        self.spent = self.deaths = 0
+        self.note = ""
+
+    def spend(self, answer: Answer) -> None:
+        self.spent += 1
+        self.deaths += isinstance(answer, Casualty) and not self.is_deadly
+
+    def lasts(self) -> bool:
+        """Whether another attempt may be made; if not, `note` says why."""
+        if self.spent >= self.left:
+            self.note = f"stopped after {self.spent} attempts"
+        elif self.deaths >= DEATHS:
+            self.note = f"stopped: {self.deaths} calls ended their process"
+        elif time.monotonic() > self.until:
+            self.note = "stopped when its time was over"
+        return not self.note
+
+
+class Queue:
+    """The next question of each task in turn, as many tasks at once as there are workers."""
+
+    def __init__(self, tasks: Sequence[Task], deadline: float, watch: Watch) -> None:
+        self.tasks, self.deadline, self.watch = tasks, deadline, watch
+        self.waiting = deque(range(len(tasks)))
+        self.ready: deque[tuple[int, Steps, Asked]] = deque()
+        self.in_flight: dict[int, tuple[int, Steps]] = {}
+        self.done: dict[int, Smaller] = {}
+        self.count = 0
+
+    def __iter__(self) -> Iterator[list[Question]]:
+        return self
+
+    def __next__(self) -> list[Question]:
+        """The question of a task that has one, else of one that has not begun; later there may be more."""
+        if self.ready:
+            place, steps, asked = self.ready.popleft()
+        elif self.waiting and time.monotonic() < self.deadline:
+            place = self.waiting.popleft()
+            steps = smaller(self.tasks[place], deadline=self.deadline)
+            asked = next(steps)
+        else:
+            raise StopIteration
+        self.in_flight[self.count] = place, steps
+        self.count += 1
+        task = self.tasks[place]
+        return [Question(task.key, task.spec.op, asked)]
+
+    def take(self, number: int, answer: Judged | Casualty) -> None:
+        """The answer to question `number`."""
+        place, steps = self.in_flight.pop(number)
+        try:
+            self.ready.append((place, steps, steps.send(answer)))
+            return
+        except StopIteration as end:
+            self.done[place] = end.value
+        except Exception as error:  # a run is not lost for one finding that stays large
+            self.done[place] = Smaller(_untouched(self.tasks[place], f"opfuzz failed: {error!r:.200}"), None)
+        self.watch(len(self.done), len(self.tasks))
+
+
+def run(
+    tasks: Sequence[Task],
+    work: Callable[[Question], Judged],
+    initialise: Callable[[], None],
+    *,
+    jobs: int,
+    preload: Sequence[str],
+    seconds: float,
+    watch: Watch = lambda done, total: None,
+) -> dict[int, Smaller]:
+    """What came of each task that was begun within `seconds`, by its place; Ctrl-C ends it with what is done."""
+    queue = Queue(tasks, time.monotonic() + seconds, watch)
+    answers = pool.run(
+        queue, work, jobs=jobs, timeout=CASE_SECONDS, memory=WORKER_BYTES, preload=preload, initialise=initialise
+    )
+    try:
+        for number, (answer,) in answers:
+            queue.take(number, answer)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        answers.close()
+    return queue.done
+
+
+def minimised(
+    plan: Plan,
+    findings: Sequence[Finding],
+    seconds: float,
+    watch: Watch = lambda done, total: None,
+) -> tuple[Finding, ...]:
+    """The findings, in their order, each with the smallest call that was found to show it; worst first."""
+    specs = {spec.op: spec for spec in plan.specs}
+    tasks = [task_of(finding, specs[finding.op], plan) for finding in findings]
+    backends = discover(plan.plugins)
+    modules = [m for text in plan.subjects for m in backends[Subject.parse(text).backend].modules]
+    done = run(
+        tasks,
+        _work,
+        partial(_set_up, plan),
+        jobs=plan.jobs,
+        preload=list(dict.fromkeys(["opfuzz.minimise", *modules])),
+        seconds=seconds,
+        watch=watch,
+    )
+    return tuple(
+        with_minimal(finding, done.get(place) or Smaller(_untouched(tasks[place], "the time for that was over"), None))
+        for place, finding in enumerate(findings)
+    )
+
+
+def task_of(finding: Finding, spec: OpSpec, plan: Plan) -> Task:
+    """What it takes to make a finding smaller."""
+    asked, place = asked_of(finding, spec, plan)
+    return Task(finding.subject, spec, asked, place, finding.verdict)
+
+
+def with_minimal(finding: Finding, found: Smaller) -> Finding:
+    """The finding with its smallest call, whose element is the one that it shows."""
+    if found.judged is None:
+        return replace(finding, minimal=found.minimal)
+    witness = found.judged.deciding and replace(found.judged.deciding, case=finding.case)
+    return replace(finding, minimal=found.minimal, witness=witness)
+
+
+def _untouched(task: Task, why: str, attempts: int = 0) -> Minimal:
+    count = elements(task.spec, task.asked.call)
+    return Minimal(task.asked.call, count, count, attempts, f"not made smaller: {why}", None, is_shown=False)
+
+
+def judged(spec: OpSpec, subject: Subject, backend: Backend, asked: Asked) -> Judged:
+    """The score of a call in a worker; unresolved where the reference cannot be had, such as one that is too large."""
+    try:
+        return judge(spec, subject, backend, asked)
+    except OpfuzzError as error:
+        return Judged(str(subject), Score("unresolved", str(error)), None, None)
+
+
+_specs: Mapping[str, OpSpec] = {}
+_backends: Mapping[str, Backend] = {}
+
+
+def _set_up(plan: Plan) -> None:
+    global _specs, _backends
+    _specs = {spec.op: spec for spec in plan.specs}
+    _backends = discover(plan.plugins)
+    for text in plan.subjects:
+        _backends[Subject.parse(text).backend].limit_threads(1)
+
+
+def _work(question: Question) -> Judged:
+    subject = Subject.parse(str(question.key))
+    return judged(_specs[question.op], subject, _backends[subject.backend], question.asked)

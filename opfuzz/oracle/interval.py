@@ -1,0 +1,143 @@
+"""Between which values an elementwise formula stays while its input lies between two numbers: a proof for whole ranges.
+
+Each operation takes the ends of its arguments to ends of its result, in Arb, whose exponents do not overflow. What it
+finds is wide where a variable occurs twice, and it is only asked where a wide answer decides: far beyond a format.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from flint import arb
+
+from opfuzz.oracle.graph import Node, topological
+
+Ends = tuple[Any, Any]  # two arbs; None stands for what is not known
+NAN: Ends = (None, None)  # NaN over the whole range
+UNKNOWN = (-math.inf, math.inf)
+CHOOSES = frozenset({"maximum", "minimum", "where"})
+EDGES = {"sqrt": 0, "log": 0, "log1p": -1}  # below which there is no real value
+
+
+def between(root: Node, low: float, high: float) -> tuple[float, float]:
+    """Bounds of the one element of `root` while each of its inputs runs from `low` to `high`, both finite.
+
+    Rounded outwards to float64; minus and plus infinity where nothing is known, two NaN where there is no real value.
+    """
+    known: dict[int, Ends | None] = {}
+    for node in topological(root):
+        ends = [known[id(arg)] for arg in node.args]
+        if node.op == "input":
+            known[id(node)] = arb(low), arb(high)
+        elif node.op == "number":
+            value = arb.pi() if node.detail is None else arb(node.detail.numerator) / node.detail.denominator
+            known[id(node)] = value, value
+        else:
+            known[id(node)] = _step(node.op, [e for e in ends if e is not None], len(node.args))
+    found = known[id(root)]
+    if found is NAN:
+        return math.nan, math.nan
+    if found is None or not (found[0].is_finite() and found[1].is_finite()):
+        return UNKNOWN
+    return _below(found[0]), -_below(-found[1])
+
+
+def _below(value: Any) -> float:
+    bound = value.lower()
+    near = float(bound)
+    if math.isinf(near):  # beyond float64: its largest number bounds it from one side, nothing from the other
+        return math.nextafter(math.inf, 0) if near > 0 else near
+    return math.nextafter(near, -math.inf)
+
+
+def _step(op: str, ends: list[Ends], count: int) -> Ends | None:
+    if len(ends) < count or op not in _RULES or (op == "where" and count != 4):
+        return None
+    if any(each is NAN for each in ends):
+        return None if op in CHOOSES else NAN
+    if op in EDGES and ends[0][1] < EDGES[op]:
+        return NAN
+    return _RULES[op](*ends)
+
+
+def _hull(values: list[Any]) -> Ends | None:
+    if not all(value.is_finite() for value in values):
+        return None
+    low, high = values[0], values[0]
+    for value in values[1:]:
+        low, high = low.min(value), high.max(value)
+    return low, high
+
+
+def _mul(a: Ends, b: Ends) -> Ends | None:
+    return _hull([x * y for x in a for y in b])
+
+
+def _div(a: Ends, b: Ends) -> Ends | None:
+    if not (b[0] > 0 or b[1] < 0):
+        return None
+    return _hull([x / y for x in a for y in b])
+
+
+def _absolute(a: Ends) -> Ends | None:
+    if a[0] >= 0:
+        return a
+    if a[1] <= 0:
+        return -a[1], -a[0]
+    return arb(0), (-a[0]).max(a[1])
+
+
+def _square(a: Ends) -> Ends | None:
+    size = _absolute(a)
+    return None if size is None else (size[0] * size[0], size[1] * size[1])
+
+
+def _rising(function: Callable[[Any], Any], a: Ends) -> Ends | None:
+    return _hull([function(a[0]), function(a[1])])
+
+
+def _where_less(smaller: Ends, larger: Ends, if_less: Ends, if_not: Ends) -> Ends | None:
+    if smaller[1] < larger[0]:
+        return if_less
+    if smaller[0] >= larger[1]:
+        return if_not
+    return _hull([*if_less, *if_not])
+
+
+def _sigmoid(x: Any) -> Any:
+    return 1 / (1 + (-x).exp()) if x > 0 else x.exp() / (1 + x.exp())
+
+
+def _softplus(x: Any) -> Any:
+    return x + (-x).exp().log1p() if x > 0 else x.exp().log1p()
+
+
+_RULES: dict[str, Callable[..., Ends | None]] = {
+    "reshape": lambda a: a,
+    "neg": lambda a: (-a[1], -a[0]),
+    "abs": _absolute,
+    "add": lambda a, b: (a[0] + b[0], a[1] + b[1]),
+    "sub": lambda a, b: (a[0] - b[1], a[1] - b[0]),
+    "mul": _mul,
+    "div": _div,
+    "square": _square,
+    "maximum": lambda a, b: (a[0].max(b[0]), a[1].max(b[1])),
+    "minimum": lambda a, b: (a[0].min(b[0]), a[1].min(b[1])),
+    "where": _where_less,
+    "sin": lambda a: (arb(-1), arb(1)),
+    "cos": lambda a: (arb(-1), arb(1)),
+    # Falling, so its ends change places; `_hull` sorts them.
+    "erfc": partial(_rising, lambda x: x.erfc()),
+    "sqrt": partial(_rising, lambda x: x.sqrt()),
+    "exp": partial(_rising, lambda x: x.exp()),
+    "expm1": partial(_rising, lambda x: x.expm1()),
+    "log": partial(_rising, lambda x: x.log()),
+    "log1p": partial(_rising, lambda x: x.log1p()),
+    "tanh": partial(_rising, lambda x: x.tanh()),
+    "erf": partial(_rising, lambda x: x.erf()),
+    "sigmoid": partial(_rising, _sigmoid),
+    "softplus": partial(_rising, _softplus),
+}

@@ -1,0 +1,178 @@
+"""Asking whether a changed call fails: one question may take several probes, since values can hide a fault."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from opfuzz.call import Call
+from opfuzz.layout import applicable
+from opfuzz.probe.fills import CYCLE, LAST, ORDINARY, remade
+from opfuzz.records import Index
+from opfuzz.spec import OpSpec, Value
+
+PROBES = 300  # of one trigger, at most
+SEARCH = 230  # of these, before the rest is kept for checking what was found
+# Elements of one probe, unless the minimal call has more; the exact values of float64 results cost far more.
+ELEMENTS = {"float64": 2**13}
+MOST_ELEMENTS = 2**18
+GROWTH = 4  # then times those of the minimal call
+
+Asking = Generator[Call, bool, bool]
+
+
+class Spent(Exception):  # noqa: N818 - not an error
+    """No more probes: thrown into a generator of probes, it ends with what is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All of a call but its values."""
+
+    dims: Mapping[str, int]
+    params: Mapping[str, Value]
+    format: str
+    layouts: Mapping[str, str]
+
+    def key(self) -> tuple[Any, ...]:
+        """Equal for equal settings; 1, 1.0 and True are different params."""
+        params = tuple((name, type(value), value) for name, value in self.params.items())
+        return tuple(self.dims.items()), params, self.format, tuple(self.layouts.items())
+
+
+def is_distinct(layout: str, shape: Sequence[int]) -> bool:
+    """Whether an array of this shape lies otherwise in memory than in all simpler layouts.
+
+    An axis of one element may stand anywhere: a transposed row is contiguous, and a narrowed one has an offset only.
+    """
+    if not applicable(layout, shape):
+        return False
+    match layout:
+        case "transposed":
+            return min(shape[-2:]) > 1
+        case "permuted":
+            return prod(shape[:-2]) > 1 and sum(size > 1 for size in shape) > 1
+        case "narrowed":
+            return prod(shape[:-1]) > 1
+        case "stepped":
+            return prod(shape) > 1
+        case _:
+            return True
+
+
+class Prober:
+    """The minimal call, what was asked about it, and the answers. Holds state: one of these makes one trigger."""
+
+    def __init__(self, spec: OpSpec, call: Call, place: Index | None) -> None:
+        self.spec, self.call = spec, call
+        self.probes = 0
+        self.fills: Sequence[str] = (LAST, CYCLE) if place and any(place) else (CYCLE, LAST)
+        self.start = Settings(dict(call.dims), dict(call.params), call.format, dict(call.layouts))
+        own = self._elements(self.start)
+        most = ELEMENTS.get(call.format, MOST_ELEMENTS)
+        self._most = most if own <= most else GROWTH * own
+        self._answers: dict[tuple[Any, ...], bool] = {self.start.key(): True}
+
+    def settings(
+        self,
+        dims: Mapping[str, int] | None = None,
+        params: Mapping[str, Value] | None = None,
+        format: str | None = None,
+        layouts: Mapping[str, str] | None = None,
+        base: Settings | None = None,
+    ) -> Settings:
+        """The settings of the minimal call, or `base`, with some replaced."""
+        base = base or self.start
+        return Settings(
+            {**base.dims, **(dims or {})},
+            {**base.params, **(params or {})},
+            format or base.format,
+            {**base.layouts, **(layouts or {})},
+        )
+
+    def allows(self, settings: Settings) -> bool:
+        """Whether the op is defined there, within the limit of elements, in layouts that mean something.
+
+        Nothing is empty that is not so in the minimal call: where there is no element, no fault can show.
+        """
+        if not self.spec.allows(settings.dims, settings.params) or self._elements(settings) > self._most:
+            return False
+        shapes = self.spec.shapes(settings.dims, settings.params)
+        for name, shape in shapes.items():
+            layout, array = settings.layouts[name], self.call.arrays[name]
+            is_own = layout == self.call.layouts[name] and not is_distinct(layout, array.shape)
+            if layout != "contiguous" and not (is_distinct(layout, shape) or (is_own and applicable(layout, shape))):
+                return False
+        sizes = zip(settings.dims.values(), self.call.dims.values(), strict=True)
+        if any(size == 0 < own for size, own in sizes):
+            return False
+        output = prod(self.spec.output_shape(settings.dims, settings.params))
+        was = prod(self.spec.output_shape(self.call.dims, self.call.params))
+        emptied = any(not prod(shape) and self.call.arrays[name].size for name, shape in shapes.items())
+        return not emptied and bool(output or not was)
+
+    def _elements(self, settings: Settings) -> int:
+        shapes = self.spec.shapes(settings.dims, settings.params).values()
+        return sum(map(prod, shapes)) + prod(self.spec.output_shape(settings.dims, settings.params))
+
+    def knows(self, settings: Settings) -> bool:
+        """Whether this was asked already."""
+        return settings.key() in self._answers
+
+    def fails(self, settings: Settings) -> Asking:
+        """Whether the fault shows with these settings, for any of the fills that show it in the minimal call."""
+        key = settings.key()
+        if key not in self._answers:
+            failed = False
+            for call in self._calls(settings):
+                failed = yield from self.ask(call)
+                if failed:
+                    break
+            self._answers[key] = failed
+        return self._answers[key]
+
+    def _calls(self, settings: Settings) -> Iterator[Call]:
+        tried = set()
+        for fill in self.fills:
+            call = self.remade(settings, fill)
+            content = tuple(array.tobytes() for array in call.arrays.values())
+            if content not in tried:
+                tried.add(content)
+                yield call
+
+    def remade(self, settings: Settings, fill: str) -> Call:
+        """The call with these settings and values."""
+        return remade(
+            self.spec,
+            self.call,
+            fill,
+            dims=settings.dims,
+            params=settings.params,
+            format=settings.format,
+            layouts=settings.layouts,
+        )
+
+    def ask(self, call: Call) -> Asking:
+        """Whether this very call fails. Raises Spent where the limit is reached."""
+        if self.probes >= PROBES:
+            raise Spent
+        self.probes += 1
+        return bool((yield call))
+
+    @property
+    def is_searching(self) -> bool:
+        """Whether there are probes left beside those kept for the check."""
+        return self.probes < SEARCH
+
+    def choose_fills(self) -> Generator[Call, bool, set[str]]:
+        """Tries ordinary values in the minimal call; from then on the first that fail are tried, too. All that fail."""
+        failing = set()
+        for fill in ORDINARY:
+            call = self.remade(self.start, fill)
+            if (yield from self.ask(call)):
+                failing.add(fill)
+        general = [fill for fill in ORDINARY if fill in failing and fill != "zeros"]
+        self.fills = (*general[:1], *self.fills)
+        return failing

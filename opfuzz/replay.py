@@ -1,0 +1,206 @@
+"""Findings of earlier runs made again, each in an isolated process: is the fault still there?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from opfuzz.backends import Backend, Subject, discover, resolve
+from opfuzz.bench import blamed
+from opfuzz.bundle import CALL, SPEC, Bundle
+from opfuzz.errors import OpfuzzError
+from opfuzz.execute import Casualty, pool
+from opfuzz.minimise import Smaller, Steps
+from opfuzz.plan import CASE_SECONDS, COMPILED_SECONDS, WORKER_BYTES
+from opfuzz.records import FAULT, SEVERITY, Judged, Score
+from opfuzz.rerun import Asked, judge
+from opfuzz.spec import OpSpec
+
+ATTEMPTS = 5  # at what comes and goes: it is there if any of them shows it
+FLICKERING = frozenset({"unstable", "timeout"})
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """One call to make again on one subject."""
+
+    spec: OpSpec
+    subject: str
+    asked: Asked
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What came of a bundle."""
+
+    bundle: Bundle
+    subject: str
+    judged: Judged
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it still shows: any fault for a fault, the same verdict for a note."""
+        return shows(self.bundle, self.judged.score.verdict)
+
+
+def shows(bundle: Bundle, verdict: str) -> bool:
+    """Whether a verdict on its call means that what a bundle tells of is there."""
+    was = bundle.finding["verdict"]
+    # A half format inside in one way only: where the other way is no layout, the call alone shows just that one.
+    is_half_way = was == "imprecise" and bundle.relation not in ("", "reference") and bundle.switch is None
+    if bundle.finding["severity"] == FAULT:
+        return SEVERITY[verdict] == FAULT or (is_half_way and verdict == "narrow")
+    return bool(verdict == was)
+
+
+def subject_of(bundle: Bundle, subject: str | None, backends: Mapping[str, Backend]) -> str:
+    """The subject on which a bundle is tried: its own, or another. Raises OpfuzzError if it is not here."""
+    try:
+        found = resolve(subject or bundle.subject, backends)[0]
+        if subject is None and bundle.finding["reason"].endswith("only in eager mode"):
+            found = replace(found, mode="")  # the mode is the way that is right
+    except OpfuzzError as error:
+        if subject is not None:
+            raise
+        raise OpfuzzError(f"{bundle.place / CALL}: {error}; name another with --subject, or its --plugin") from None
+    backend = backends[found.backend]
+    calls = bundle.spec.calls.get(backend.dialect, {})
+    if found.implementation not in calls:
+        known = ", ".join(f"{found.backend}:{found.device}{'/' + name if name else ''}" for name in calls)
+        remedy = f"it has {known}" if known else f"it has none for the dialect {backend.dialect}"
+        raise OpfuzzError(f"{bundle.place / SPEC}: no call for the subject '{found}'; {remedy}")
+    return str(found)
+
+
+def replayed(
+    tasks: Sequence[tuple[Bundle, str]], plugins: Sequence[Path], backends: Mapping[str, Backend], jobs: int
+) -> Iterator[Replayed | OpfuzzError]:
+    """What came of each bundle on its subject, in their order; an OpfuzzError for one that cannot be judged."""
+    batches = [_batch(bundle, subject) for bundle, subject in tasks]
+    subjects = list(dict.fromkeys(subject for _, subject in tasks))
+    modules = [module for text in subjects for module in backends[Subject.parse(text).backend].modules]
+    results = pool.run(
+        iter(batches),
+        _work,
+        jobs=min(jobs, len(tasks)),
+        timeout=COMPILED_SECONDS if any("+" in subject for subject in subjects) else CASE_SECONDS,
+        memory=WORKER_BYTES,
+        preload=list(dict.fromkeys(["opfuzz.replay", *modules])),
+        initialise=partial(_set_up, tuple(plugins), tuple(subjects)),
+    )
+    done: dict[int, list[Any]] = {}
+    following = 0
+    try:
+        for number, answers in results:
+            done[number] = answers
+            while following in done:
+                yield _concluded(*tasks[following], done.pop(following))
+                following += 1
+    finally:
+        results.close()
+
+
+def _batch(bundle: Bundle, subject: str) -> list[Again]:
+    asked = Asked(bundle.call, bundle.relation, bundle.switch, is_detailed=True)
+    item = Again(bundle.spec, subject, asked)
+    return [item] * (ATTEMPTS if bundle.finding["verdict"] in FLICKERING else 1)
+
+
+def _concluded(bundle: Bundle, subject: str, answers: Sequence[Any]) -> Replayed | OpfuzzError:
+    """The first answer that shows the fault, else the last."""
+    found: Replayed | None = None
+    for answer in answers:
+        if isinstance(answer, OpfuzzError):
+            return OpfuzzError(f"{bundle.place / SPEC}: {str(answer).replace(chr(10), '; ')}")
+        if isinstance(answer, Casualty):
+            if answer.kind == "internal":
+                raise RuntimeError(f"{bundle.place}: {answer.message}")
+            guilty, score = blamed(answer)
+            if not guilty:
+                return OpfuzzError(f"{bundle.place / SPEC}: the exact result cannot be had: {answer.message}")
+            answer = Judged(guilty, score, None, None)
+        if answer.score.verdict == "unsupported":
+            return OpfuzzError(f"{bundle.place}: {subject} cannot make this call: {answer.score.reason}")
+        found = Replayed(bundle, subject, answer)
+        if found.is_there:
+            break
+    assert found is not None
+    return found
+
+
+def answered(
+    bundle: Bundle,
+    subject: str,
+    steps: Steps,
+    plugins: Sequence[Path],
+    backends: Mapping[str, Backend],
+    watch: Callable[[int], None],
+) -> Smaller:
+    """What `steps` comes to when each call it asks for is made on the subject; `watch` is told how many were."""
+    line = _Line(bundle.spec, subject, steps)
+    results = pool.run(
+        line,
+        _work,
+        jobs=1,
+        timeout=COMPILED_SECONDS if "+" in subject else CASE_SECONDS,
+        memory=WORKER_BYTES,
+        preload=["opfuzz.replay", *backends[Subject.parse(subject).backend].modules],
+        initialise=partial(_set_up, tuple(plugins), (subject,)),
+    )
+    try:
+        for number, (answer,) in results:
+            line.take(answer)
+            watch(number + 1)
+    finally:
+        results.close()
+    assert line.came_to is not None
+    return line.came_to
+
+
+class _Line:
+    """Batches of one call each, in which every next one depends on the answer to the last."""
+
+    def __init__(self, spec: OpSpec, subject: str, steps: Steps) -> None:
+        self.spec, self.subject, self.steps = spec, subject, steps
+        self.asked: Asked | None = next(steps)
+        self.came_to: Smaller | None = None
+
+    def __iter__(self) -> Iterator[list[Again]]:
+        return self
+
+    def __next__(self) -> list[Again]:
+        """The call that is asked for, once; nothing while its answer is awaited."""
+        if self.asked is None:
+            raise StopIteration
+        asked, self.asked = self.asked, None
+        return [Again(self.spec, self.subject, asked)]
+
+    def take(self, answer: Judged | Casualty | OpfuzzError) -> None:
+        """The answer to the last call. A reference that fails on it leaves it unresolved."""
+        if isinstance(answer, OpfuzzError):
+            answer = Judged(self.subject, Score("unresolved", str(answer)), None, None)
+        try:
+            self.asked = self.steps.send(answer)
+        except StopIteration as end:
+            self.came_to = end.value
+
+
+_backends: Mapping[str, Backend] = {}
+
+
+def _set_up(plugins: Sequence[Path], subjects: Sequence[str]) -> None:
+    global _backends
+    _backends = discover(plugins)
+    for text in subjects:
+        _backends[Subject.parse(text).backend].limit_threads(1)
+
+
+def _work(item: Again) -> Judged | OpfuzzError:
+    subject = Subject.parse(item.subject)
+    try:
+        return judge(item.spec, subject, _backends[subject.backend], item.asked)
+    except OpfuzzError as error:  # a reference that fails on this call: it travels as a value
+        return OpfuzzError(str(error))

@@ -1,0 +1,103 @@
+"""Bundles of small findings, made without a campaign: a call is judged here and written as a run writes it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small_campaigns import SPECS
+
+from opfuzz.backends import Subject, discover
+from opfuzz.call import Call
+from opfuzz.cli import main
+from opfuzz.conclude import machine, versions
+from opfuzz.generate import draw
+from opfuzz.plan import vocabulary
+from opfuzz.publish import publish
+from opfuzz.rank import Finding
+from opfuzz.records import SEVERITY, Judged
+from opfuzz.rerun import Asked, judge
+from opfuzz.spec import OpSpec, load
+from opfuzz.store import to_json
+
+# A plugin with one backend, `off`, whose fault can be mended.
+OFF = """
+import numpy as np
+from opfuzz.backends import derive
+
+
+def off(x):
+    return np.square(x) * np.float32({factor})
+
+
+BACKENDS = [derive("numpy", "off", {{"np.square": off}})]
+"""
+
+
+def off_plugin(folder: Path, factor: float = 1.001) -> Path:
+    """A backend that is `factor` times too large; the factor 1 is the fault mended."""
+    path = folder / f"off_{factor}.py"
+    path.write_text(OFF.format(factor=factor))
+    return path
+
+
+def square_call(values: Any = (1.5, 3.0, -0.1), layout: str = "contiguous", format: str = "float32") -> Call:
+    """A call of tests/small/square.yaml."""
+    x = np.array(values, format)
+    return Call(format, {"n": x.size}, {}, {"x": x}, {"x": layout})
+
+
+def judged_here(spec: OpSpec, text: str, backends: Any, asked: Asked) -> Judged:
+    """The score of a call that harms no process."""
+    subject = Subject.parse(text)
+    return judge(spec, subject, backends[subject.backend], replace(asked, is_detailed=True))
+
+
+def written(
+    place: Path,
+    call: Call,
+    subject: str = "off:cpu",
+    plugins: tuple[Path, ...] = (),
+    spec_path: Path = SPECS / "square.yaml",
+    relation: str = "reference",
+    **changed: Any,
+) -> dict[str, Any]:
+    """Write the bundle of one call; its finding as a document, in which `changed` replaces fields."""
+    backends = discover(plugins)
+    spec = load(spec_path, vocabulary(backends))
+    asked = Asked(call, relation)
+    found = None if "verdict" in changed else judged_here(spec, subject, backends, asked)
+    finding = Finding(
+        id="0123456789ab",
+        op=spec.op,
+        subject=subject,
+        format=call.format,
+        verdict=found.score.verdict if found else changed["verdict"],
+        severity=SEVERITY[found.score.verdict if found else changed["verdict"]],
+        relation=relation,
+        reason=found.score.reason if found else "as told",
+        cases=1,
+        number=0,
+        case="c0",
+        witness=found.deciding if found else None,
+    )
+    document = {**to_json(finding), **changed}
+    index = found.deciding.mark.index if found and found.deciding else None
+    name = Subject.parse(subject).backend
+    known = versions({name: backends[name]})
+    case = draw(spec, call.format, 0, 0)
+    publish(place, document, spec, case, asked, index, backends, known, machine())
+    return document
+
+
+def opfuzz(capsys, monkeypatch, *words: str) -> tuple[int, str, str]:
+    """Exit status and output of a command, in this process."""
+    monkeypatch.setattr(sys, "argv", ["opfuzz", *words])
+    with pytest.raises(SystemExit) as done:
+        main()
+    shown = capsys.readouterr()
+    return int(done.value.code or 0), shown.out, shown.err

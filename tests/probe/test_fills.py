@@ -1,0 +1,65 @@
+"""Values at other sizes: repeated, cut, and still what the spec allows."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from minimal_calls import minimal
+from toy_specs import LOOKUP
+
+from opfuzz.floats import BFLOAT16
+from opfuzz.probe.fills import CYCLE, LAST, ORDINARY, converted, remade, stretched
+
+ROW = np.array([1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("size", "fill", "values"),
+    [
+        (2, CYCLE, [1, 2]),
+        (2, LAST, [2, 3]),
+        (7, CYCLE, [1, 2, 3, 1, 2, 3, 1]),
+        (7, LAST, [3, 1, 2, 3, 1, 2, 3]),
+        (0, LAST, []),
+    ],
+)
+def test_a_row_is_repeated_and_cut(size, fill, values):
+    assert stretched(ROW, (size,), fill).tolist() == values
+    assert stretched(np.tile(ROW, (2, 1)), (3, size), fill).tolist() == [values] * 3
+
+
+def test_nothing_is_repeated_before_all_is_cut():
+    tracemalloc.start()
+    try:
+        assert stretched(np.zeros((16, 32767), np.float32), (32767, 16), LAST).shape == (32767, 16)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_format_is_rounded_to_once():
+    array = np.array([1 / 3], np.float32)
+    assert converted(array, BFLOAT16).dtype == BFLOAT16.dtype
+    assert converted(array, BFLOAT16)[0] == BFLOAT16.dtype.type(1 / 3)
+
+
+@pytest.mark.parametrize("fill", [CYCLE, LAST, *ORDINARY])
+def test_indices_stay_below_and_rows_of_a_mask_keep_an_element(fill):
+    call = minimal(LOOKUP, {"rows": 1, "columns": 2, "vocab": 9, "d": 4})
+    call = call.with_arrays({"index": np.array([[8, 7]]), "keep": np.array([[True, False]])})
+    made = remade(
+        LOOKUP,
+        call,
+        fill,
+        dims={"rows": 3, "columns": 1, "vocab": 5, "d": 8},
+        params={},
+        format="float16",
+        layouts=dict.fromkeys(call.arrays, "broadcast"),
+    )
+    assert made.arrays["index"].shape == (3, 1)
+    assert made.arrays["index"].max() < 5
+    assert made.arrays["keep"].any(axis=-1).all()
+    assert made.arrays["table"].dtype == np.float16
+    assert (made.arrays["table"] == made.arrays["table"][:1]).all()

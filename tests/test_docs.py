@@ -1,0 +1,88 @@
+"""The documents: their commands are ones that opfuzz takes, their links lead somewhere, their files are sound."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from command_lines import commands, refusal
+
+from opfuzz.backends import discover
+from opfuzz.plan import load_specs
+from opfuzz.selftest.mutant import read_mutants
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+TEXTS = {path: path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *PAGES)}
+BY_PAGE = pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
+OMITTED = re.compile(r"\.\.\.|[<>…]|\b[A-Z]{2,}\b")  # what stands for something else in a command
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def typed(text: str) -> list[list[str]]:
+    """The commands of a page that are written out: in blocks, indented, and in the middle of a sentence."""
+    joined = re.sub(r"\\\n\s*", "", text)
+    fence = r"^```\w*\n(.*?)^```"
+    fenced = "".join(re.findall(fence, joined, re.DOTALL | re.MULTILINE))
+    prose = re.sub(fence, "", joined, flags=re.DOTALL | re.MULTILINE)
+    found = re.findall(r"^(?:\$ )?opfuzz .*|^\$ .*opfuzz .*", fenced, re.MULTILINE)
+    found += re.findall(r"^    opfuzz .*", prose, re.MULTILINE)
+    found += re.findall(r"`(opfuzz [^`\n]*)`", prose)
+    written = [(words, OMITTED.search(line.split(" #")[0])) for line in found for words in commands(line)]
+    return [words[:1] if omitted else words for words, omitted in written if words and not OMITTED.search(words[0])]
+
+
+@BY_PAGE
+def test_every_command_is_one_that_opfuzz_takes(path):
+    for words in typed(TEXTS[path]):
+        if len(words) == 1:  # the name of a command, as one speaks of it
+            words = [*words, "--help"]
+        assert refusal(words) == "", words
+
+
+def test_commands_are_found_in_all_ways_of_writing_them():
+    text = (
+        "```console\n$ opfuzz run \\\n  --cases 3\n```\n\n    opfuzz check\n\n`opfuzz backends` or `opfuzz run FILE`\n"
+    )
+    assert typed(text) == [["run", "--cases", "3"], ["check"], ["backends"], ["run"]]
+    assert sum(len(typed(page)) for page in TEXTS.values()) > 60
+
+
+@BY_PAGE
+def test_every_link_leads_somewhere(path):
+    for target in re.findall(r"\]\(([^)\s]+)\)", TEXTS[path]):
+        if target.startswith("https://"):
+            continue
+        name, _, anchor = target.partition("#")
+        page = (path.parent / name).resolve() if name else path
+        assert page.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings], target
+
+
+def test_the_index_has_every_page():
+    listed = re.findall(r"\]\((\w[\w-]*\.md)\)", TEXTS[ROOT / "docs" / "README.md"])
+    assert sorted([*listed, "README.md"]) == [path.name for path in PAGES]
+
+
+@BY_PAGE
+def test_python_and_settings_are_sound(path):
+    for text in blocks(TEXTS[path], "python"):
+        compile(text, path.name, "exec")
+    for text in blocks(TEXTS[path], "toml"):
+        assert tomllib.loads(text)
+
+
+def test_the_spec_and_the_mutants_are_sound(tmp_path):
+    (spec,) = blocks(TEXTS[ROOT / "docs" / "new-op.md"], "yaml")
+    (tmp_path / "swiglu.yaml").write_text(spec, encoding="utf-8")
+    assert [each.op for each in load_specs([tmp_path / "swiglu.yaml"], discover())] == ["swiglu"]
+    (mutants,) = blocks(TEXTS[ROOT / "docs" / "selftest.md"], "python")
+    (tmp_path / "mine.py").write_text(mutants, encoding="utf-8")
+    assert [each.kind for each in read_mutants(tmp_path / "mine.py")] == ["fault", "honest"]
