@@ -26,7 +26,7 @@ from opfuzz.comparison import (
 )
 from opfuzz.errors import OpfuzzError
 from opfuzz.rank import Finding, Row
-from opfuzz.records import FAULT, SEVERITIES, VERDICTS
+from opfuzz.records import FAULT, NOTE, SEVERITIES, VERDICTS
 from opfuzz.runs import dated_folders, read_run
 from opfuzz.store import Run
 
@@ -146,6 +146,8 @@ def _ended(finding: Finding, after: Run, differ: str) -> Change:
     row = rows.get(_place(finding))
     if row is None or row.verdict == "unsupported":
         return _change(GONE, finding, "not tried any more" if row is None else f"not supported any more: {row.reason}")
+    if finding.severity == NOTE and row.severity == FAULT:
+        return _change(UNSEEN, finding, f"the row is {row.verdict} now, a fault")
     standing = next((s for s in after.replayed if s.id == finding.id), None)
     if standing is not None and standing.status == "fixed":
         return _change(FIXED, finding, "its call was made again")

@@ -76,9 +76,8 @@ def headline(run: Run) -> str:
     faults = [f for f in run.findings if f.severity == FAULT]
     notes = [f for f in run.findings if f.severity == NOTE]
     ops = len({row.op for row in run.ranking})
-    tried = (
-        "every case is unsupported" if all(r.verdict == "unsupported" for r in run.ranking) else f"{run.cases} cases"
-    )
+    is_nothing = all(row.verdict == "unsupported" for row in run.ranking)
+    tried = "every case is unsupported" if is_nothing else counted(run.cases, "case")
     cut = "interrupted, " if run.interrupted else ""
     found = f"{counted(len(faults), 'fault')} and {counted(len(notes), 'note')} in {counted(ops, 'op')}"
     return (

@@ -51,8 +51,8 @@ class Trialled:
 
     @property
     def is_own(self) -> bool:
-        """Whether it was made smaller in the op of the fault, of which the fewest elements are known."""
-        return self.minimal_op == self.mutant.op and self.mutant.fewest is not None
+        """Whether it was made smaller in the op of the fault itself, of which more is known than of others."""
+        return self.minimal_op == self.mutant.op
 
     @property
     def is_smallest(self) -> bool:
@@ -98,6 +98,7 @@ class Report:
         found = [each for each in self.faults if each.is_found]
         first = sum(each.rank == 1 for each in found)
         named = sum(each.is_named for each in found)
+        known = [each for each in found if each.is_own and each.mutant.fewest is not None]
         conditional = [each for each in found if each.mutant.condition and each.is_own]
         return {
             "planted": len(self.faults),
@@ -108,10 +109,10 @@ class Report:
             "cause_named": named,
             "cause_rate": _share(named, len(found)),
             "cause_named_somewhere": sum(each.is_named_somewhere for each in found),
-            "own": sum(each.is_own for each in found),
+            "known": len(known),  # of which the fewest elements are known
             "shrunk": sum(each.is_shrunk for each in found),
             "smallest": sum(each.is_smallest for each in found),
-            "smallest_rate": _share(sum(each.is_smallest for each in found), sum(each.is_own for each in found)),
+            "smallest_rate": _share(sum(each.is_smallest for each in found), len(known)),
             "conditional": len(conditional),
             "condition_found": sum(each.has_condition for each in conditional),
             "condition_rate": _share(sum(each.has_condition for each in conditional), len(conditional)),
@@ -204,8 +205,8 @@ def _summary(report: Report) -> list[str]:
             f"{t['rank_1']} of them ranked first ({t['rank_1_rate']:.0%})",
             f"{t['cause_named']} of them with the cause named by the finding that ranks first ({t['cause_rate']:.0%}), "
             f"{t['cause_named_somewhere']} by any",
-            f"{t['shrunk']} of them made smaller; of {t['own']} in the op of the fault itself, {t['smallest']} to the "
-            f"fewest elements that can show it ({t['smallest_rate']:.0%})",
+            f"{t['shrunk']} of them made smaller; of {t['known']} whose fewest elements are known, "
+            f"{t['smallest']} to these ({t['smallest_rate']:.0%})",
             f"{t['condition_found']} of {t['conditional']} conditions on sizes and layouts found exactly "
             f"({t['condition_rate']:.0%})",
         ]

@@ -39,22 +39,24 @@ def test_without_an_earlier_run_it_begins_with_what_was_found():
     assert text.split("\n")[:3] == [
         "## opfuzz run monday",
         "",
-        "**1 fault and 0 notes in 1 op on torch:cpu: 1 cases, 200 elements, 2 s, seed 0.**",
+        "**1 fault and 0 notes in 1 op on torch:cpu: 1 case, 200 elements, 2 s, seed 0.**",
     ]
     assert sections(text) == ["opfuzz run monday", "Ranking", "Faults", "Environment"]
 
 
 def test_the_headline_says_what_changed():
     run = against(BEFORE, AFTER)
-    assert news(run) == ["Since monday: 1 new fault, 2 findings fixed, 1 row better; 1 finding as before."]
+    assert news(run) == [
+        "Since monday: 1 new fault, 1 finding fixed, 1 row better, 1 finding not seen again; 1 finding as before."
+    ]
     text = render(run)
     assert text.split("\n")[2] == f"**{news(run)[0]}**"
     assert sections(text)[:3] == ["opfuzz run tuesday", "What changed", "Ranking"]
     changes = [line.split(" | ") for line in text.split("### What changed")[1].split("###")[0].splitlines()[4:] if line]
     assert [(cells[0], cells[1], cells[4]) for cells in changes] == [
         ("| new", "sum", "wrong"),
+        ("| unseen", "sum", "normwise"),
         ("| fixed", "exp", "special"),
-        ("| fixed", "sum", "normwise"),
     ]
 
 
