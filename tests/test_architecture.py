@@ -168,7 +168,7 @@ CAMPAIGN = {
     ("replay", "plan"),
     ("replay", "rerun"),
     ("selftest", "bench"),
-    ("selftest", "campaign"),
+    ("selftest", "conclude"),
     ("selftest", "plan"),
     ("sweeping", "sweep_file"),
     ("sweeping", "swept"),

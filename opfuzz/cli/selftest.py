@@ -14,7 +14,7 @@ from opfuzz.cli.group import FINDINGS, bundled_specs, seed_of
 from opfuzz.plan import Plan, load_specs
 from opfuzz.selftest.mutant import bundled
 from opfuzz.selftest.report import document, render
-from opfuzz.selftest.run import selftest
+from opfuzz.selftest.run import selftest, write_findings
 from opfuzz.selftest.trials import subject
 
 DEFAULT_CASES = 2000
@@ -36,8 +36,16 @@ DEFAULT_CASES = 2000
 )
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: the number of cores.")
 @click.option("--seed", type=seed_of, metavar="SEED", default="0", help="A whole number, or nightly. Default 0.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write a folder for each fault found, with the smallest call that shows it and a reproducer.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
-def selftest_command(file: Path | None, cases: int, jobs: int | None, seed: int, as_json: bool) -> int:
+def selftest_command(
+    file: Path | None, cases: int, jobs: int | None, seed: int, out: Path | None, as_json: bool
+) -> int:
     """Plant known faults in torch, one at a time, and tell for each whether it is found, how soon, how high it ranks
     among all ops, and whether its cause is named; and tell which honest implementations are accused.
 
@@ -61,5 +69,7 @@ def selftest_command(file: Path | None, cases: int, jobs: int | None, seed: int,
             bar.update(done - bar.pos)
 
         report = selftest(plan, files, watch)
+    if out is not None:
+        write_findings(report, plan, out)
     click.echo(json.dumps(document(report), allow_nan=False) if as_json else render(report), nl=as_json)
     return 0 if report.is_clean else FINDINGS

@@ -31,8 +31,7 @@ class Trialled:
     diagnosis: str = ""
     others: Sequence[str] = ()  # diagnoses of its other findings: in other formats and ops, and of other verdicts
     finding: Finding | None = None  # that is ranked
-    minimal: Minimal | None = None  # of that finding, or of one in the mutant's own op
-    minimal_op: str = ""
+    smallest: Finding | None = None  # that finding, or one in the mutant's own op, made smaller
 
     @property
     def is_found(self) -> bool:
@@ -45,6 +44,11 @@ class Trialled:
         return self.is_found and self.mutant.is_named_in(self.diagnosis)
 
     @property
+    def minimal(self) -> Minimal | None:
+        """The smallest call, if one was looked for."""
+        return self.smallest.minimal if self.smallest is not None else None
+
+    @property
     def is_shrunk(self) -> bool:
         """Whether its finding was made smaller, or as small as it could be."""
         return self.minimal is not None and self.minimal.is_shown
@@ -52,7 +56,7 @@ class Trialled:
     @property
     def is_own(self) -> bool:
         """Whether it was made smaller in the op of the fault itself, of which more is known than of others."""
-        return self.minimal_op == self.mutant.op
+        return self.smallest is not None and self.smallest.op == self.mutant.op
 
     @property
     def is_smallest(self) -> bool:

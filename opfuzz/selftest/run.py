@@ -12,6 +12,7 @@ from pathlib import Path
 from opfuzz import minimise
 from opfuzz.backends import derive
 from opfuzz.bench import Item, blamed
+from opfuzz.conclude import write_finding
 from opfuzz.diagnosis import LOST
 from opfuzz.execute import Casualty, pool
 from opfuzz.plan import CASE_SECONDS, WORKER_BYTES, Plan
@@ -122,21 +123,31 @@ def _make_smaller(
 ) -> None:
     """Put the smallest call into each result that has a finding."""
     specs = {spec.op: spec for spec in plan.specs}
-    tasks, places = [], []
+    tasks, chosen = [], []
     for place, (search, result) in enumerate(zip(searches, results, strict=True)):
         own = [finding for finding in faults[place] if finding.op == result.mutant.op]  # what is known is of this op
         finding = result.finding
         if finding is not None and own and finding.op != result.mutant.op:
             finding = own[0]
         if finding is not None:
-            task = minimise.task_of(finding, specs[finding.op], plan)
-            tasks.append(replace(task, key=search.place))
-            places.append(place)
-    done = minimise.run(tasks, again, partial(set_up, plan, tuple(files)), jobs=plan.jobs, preload=MODULES, seconds=inf)
+            tasks.append(replace(minimise.task_of(finding, specs[finding.op], plan), key=search.place))
+            chosen.append((place, finding))
+    initialise = partial(set_up, plan, tuple(files))
+    done = minimise.run(tasks, again, initialise, jobs=plan.jobs, preload=MODULES, seconds=inf)
     for number, found in done.items():
-        results[places[number]] = replace(
-            results[places[number]], minimal=found.minimal, minimal_op=tasks[number].spec.op
-        )
+        place, finding = chosen[number]
+        results[place] = replace(results[place], smallest=minimise.with_minimal(finding, found))
+
+
+def write_findings(report: Report, plan: Plan, folder: Path) -> None:
+    """A bundle for each fault that was found, `folder`/NAME. Raises OpfuzzError if the disk refuses."""
+    parent = derive(PARENT, PARENT, {})
+    for each in report.faults:
+        if each.smallest is not None:
+            specs, backend = plant(each.mutant, plan.specs, parent)
+            spec = next(spec for spec in specs if spec.op == each.smallest.op)
+            finding = replace(each.smallest, diagnosis=each.diagnosis)
+            write_finding(finding, spec, plan, {each.mutant.name: backend}, folder / each.mutant.name)
 
 
 def _searches(plan: Plan, files: Sequence[Path]) -> list[Search]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -124,15 +126,20 @@ def test_the_text_says_what_was_missed(reports):
     assert "0 of 1 honest implementations accused" in text
 
 
-def test_the_command(file, monkeypatch):
+def test_the_command(file, monkeypatch, tmp_path):
     monkeypatch.setattr("opfuzz.cli.selftest.load_specs", lambda paths, backends: SPECS)
-    words = ["selftest", "--mutants", str(file), "--cases", "8", "--jobs", "1", "--json"]
+    words = ["selftest", "--mutants", str(file), "--cases", "8", "--jobs", "1", "--json", "--out", str(tmp_path)]
     result = CliRunner().invoke(cli, words, standalone_mode=False)
     assert result.return_value == 1, "one fault is out of reach"
     found = json.loads(result.stdout)
     assert found["totals"]["planted"] == 6
     keys = {"name", "op", "class", "found", "cases_to_find", "rank", "verdict", "diagnosis", "cause_named"}
     assert keys <= found["faults"][0].keys()
+    for name in ("backwards", "approximately"):
+        shown = subprocess.run([sys.executable, "-I", tmp_path / name / "repro.py"], capture_output=True, check=False)
+        assert shown.returncode == 1, shown.stderr
+    smallest = next(fault["smallest"] for fault in found["faults"] if fault["name"] == "approximately")
+    assert smallest["elements"] == 2
     assert found["honest"] == [
         {"name": "itself", "op": "silu", "accused": False, "verdict": None, "diagnosis": None, "finding": None}
     ]
