@@ -25,7 +25,7 @@ from opfuzz.trigger import Trigger
 
 ATTEMPTS = 400  # for one finding, of each kind: smaller calls, and calls around the smallest
 # The same where an attempt costs a process, or a timeout.
-COSTLY = {"crash": 24, "timeout": 6, "out-of-memory": 6}
+COSTLY = {"crash": 40, "timeout": 6, "out-of-memory": 6}
 DEATHS = 3  # of a worker, on attempts at a finding that is no death itself
 SECONDS = 20.0  # for one finding
 

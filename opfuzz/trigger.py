@@ -46,7 +46,7 @@ class Trigger:
 
     def text(self, kind: Kind) -> str:
         """The conditions of one kind, joined; '' if there is none."""
-        return " and ".join(each.text for each in self.conditions if each.kind == kind)
+        return " and ".join(each.text for each in self.conditions if each.kind == kind and each.text)
 
     @property
     def words(self) -> str:
@@ -56,6 +56,11 @@ class Trigger:
             return "; ".join((f"fails when {known[0]}", *known[1:], _INCOMPLETE) if known else (_UNKNOWN,))
         size, *rest = [text for kind in KINDS if (text := self.text(kind) or _NONE[kind])]
         start = f"fails when {size}" if self.text("size") else f"fails at {size}"
+        rest += [
+            f"not seen beyond {' * '.join(each.data['dims'])} = {each.data['seen_to']}"
+            for each in self.conditions
+            if each.data.get("seen_to") is not None
+        ]
         if self.held < self.checked:
             rest.append(f"holds for {self.held} of {self.checked} further calls")
         return "; ".join((start, *rest))

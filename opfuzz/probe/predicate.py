@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, log
 
 DIVISORS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024)
+FAR = 64
 NEAR = 64  # how far from the middle of a gap a size that the op allows is looked for
 
 
@@ -32,6 +33,16 @@ class Predicate:
     def is_any(self) -> bool:
         """Whether it holds for every n."""
         return self == Predicate()
+
+    @property
+    def without_fading(self) -> Predicate:
+        """The same without a far end that no kernel has: there the error is lost in what honest arithmetic may lose.
+
+        A tile, a block or a type ends at or beside a multiple of FAR; an error that fades ends anywhere.
+        """
+        if self.high is None or self.high < 4 * FAR or self.low == self.high or self.high % FAR in (0, FAR - 1):
+            return self
+        return replace(self, high=None)
 
     @property
     def cost(self) -> tuple[float, int]:

@@ -45,7 +45,7 @@ class Term:
 
     def condition(self) -> Condition:
         """The same in words and as data."""
-        predicate = self.predicate
+        predicate = self.predicate.without_fading
         if self.relation == "equal":
             rest = predicate.text(self.dims[0])
             text = " == ".join(self.dims) + (f" and {rest}" if rest else "")
@@ -59,6 +59,7 @@ class Term:
             "divisor": predicate.divisor,
             "is_multiple": predicate.is_multiple,
             "without": predicate.without,
+            "seen_to": self.predicate.high if predicate.high is None else None,
         }
         return Condition("size", text, data)
 

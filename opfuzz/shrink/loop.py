@@ -9,7 +9,7 @@ from opfuzz.records import Index
 from opfuzz.shrink.layouts import simple_layouts
 from opfuzz.shrink.params import enabling_params, simple_params
 from opfuzz.shrink.search import Attempts, Enough, Pass, Search
-from opfuzz.shrink.sizes import each_dim, first_values, slices, tied_dims, traded_dims
+from opfuzz.shrink.sizes import each_dim, first_values, large_values, slices, tied_dims, traded_dims
 from opfuzz.shrink.values import simple_fills, simple_values
 from opfuzz.spec import OpSpec
 
@@ -25,6 +25,7 @@ PASSES: tuple[Callable[[Search], Pass], ...] = (
     simple_layouts,
     simple_values,
     first_values,
+    large_values,
 )
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping
 from itertools import combinations, islice, permutations, product
 
-from opfuzz.call import Call
+import numpy as np
+
+from opfuzz.call import Array, Call
+from opfuzz.floats import FORMATS
 from opfuzz.shrink.resize import KEEPS, Keep, resized
 from opfuzz.shrink.search import Pass, Question, Search, is_callable
 from opfuzz.spec import Dim, Value
@@ -79,6 +82,30 @@ def first_values(search: Search) -> Pass:
                 if (yield from search.attempt(call, place)):
                     yield from _descend(search, (dim.name,))
                     break
+
+
+def large_values(search: Search) -> Pass:
+    """Smaller sizes with larger numbers, where the size of the numbers matters: fewer of them overflow as well."""
+    best, fmt = search.best, FORMATS[search.best.format]
+    names = [item.name for item in search.spec.inputs if item.kind == "float" and best.arrays[item.name].size]
+    large = [name for name in names if _largest_number(best.arrays[name]) >= 2.0 ** (fmt.emax // 8)]
+    for dim in search.spec.dims if large else ():
+        for smaller in (1, 2):
+            dims = {**search.best.dims, dim.name: smaller}
+            if smaller >= search.best.dims[dim.name] or not search.is_smaller(dims, search.best.params):
+                continue
+            call, place = resized(search.spec, search.best, search.place, dims, search.best.params)
+            for exponent in (fmt.emax, fmt.emax // 2 + 1, fmt.emax // 4 + 1, fmt.emax // 8 + 1):
+                if call is None:
+                    break
+                filled = {name: np.full_like(call.arrays[name], 2.0**exponent) for name in large}
+                if (yield from search.attempt(call.with_arrays(filled), place)):
+                    break
+
+
+def _largest_number(array: Array) -> float:
+    sizes = np.abs(array.astype(np.float64))
+    return float(sizes[np.isfinite(sizes)].max(initial=0.0))
 
 
 def _ask(

@@ -68,7 +68,19 @@ def test_any_of_the_family_is_found(predicate):
     trigger, _ = found(UNARY, minimal(UNARY, {"n": own}), lambda call: predicate.holds(call.dims["n"]))
     assert (trigger.held, trigger.complete) == (trigger.checked, True)
     text = trigger.text("size") or "True"
-    assert [n for n in range(1, 6000) if eval(text, {"n": n}) != predicate.holds(n)] == []
+    seen_to = next((each.data["seen_to"] for each in trigger.conditions if each.kind == "size"), None)
+    if seen_to is not None:  # an end that no kernel has
+        assert seen_to == max(n for n in range(1, 6000) if predicate.holds(n))
+        assert f"not seen beyond n = {seen_to}" in trigger.words
+    assert [n for n in range(1, (seen_to or 5999) + 1) if eval(text, {"n": n}) != predicate.holds(n)] == []
+
+
+def test_a_far_end_is_told_only_where_a_kernel_may_have_one():
+    for high in (127, 255, 320, 1023, 1024, 4096, 65535):
+        assert Predicate(2, high).without_fading == Predicate(2, high)
+    for high in (300, 1262, 10063, 45346):
+        assert Predicate(2, high).without_fading == Predicate(2)
+    assert Predicate(300, 300).without_fading == Predicate(300, 300)
 
 
 @settings(max_examples=20)

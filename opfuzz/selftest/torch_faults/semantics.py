@@ -197,7 +197,7 @@ MUTANTS = [
         {NN + "linear": linear_transposed_square},
         cause="transposed",
         fewest=10,
-        condition="d_in == d_out|d_in == 2 and d_out == 2",
+        condition="d_in == d_out and d_in >= 2|d_in == d_out|d_in == 2 and d_out == 2",
     ),
     Mutant(
         "attention-softmax-over-queries",
