@@ -11,7 +11,7 @@ from typing import Any
 
 from opfuzz.comparison import ABSENT, EXPIRED, Accepted
 from opfuzz.errors import OpfuzzError, SpecError, did_you_mean
-from opfuzz.rank import finding_id
+from opfuzz.rank import Finding, finding_id
 from opfuzz.store import Run, write_bytes
 from opfuzz.yaml_source import Items, Node, Scalar, Source, Table, read
 from opfuzz.yaml_values import misread, value_of
@@ -182,17 +182,24 @@ def _escaped(character: str) -> str:
 
 
 def considered(entries: Sequence[Accepted], run: Run, today: date) -> tuple[Accepted, ...]:
-    """The entries whose op, subject and format a run tried, each with what became of it."""
+    """The entries whose op, subject and format a run tried, each with what became of it.
+
+    An entry is for the finding with its id. Other cases may show the same verdict by another promise: where a run has
+    not that id, the entry is for the finding with its verdict that no entry names, and gets that one's id.
+    """
     tried = {(row.op, row.subject, row.format) for row in run.ranking}
-    found = {finding.id for finding in run.findings}
+    found = {finding.id: finding for finding in run.findings}
+    named = {entry.id for entry in entries}
+    others = {finding.signature[:4]: finding for id, finding in found.items() if id not in named}
     return tuple(
-        replace(entry, status=_status(entry, found, today))
+        _become(entry, found.get(entry.id) or others.get(signature(entry)[:4]), today)
         for entry in entries
         if (entry.op, entry.subject, entry.format) in tried
     )
 
 
-def _status(entry: Accepted, found: set[str], today: date) -> str:
-    if entry.id not in found:
-        return ABSENT
-    return EXPIRED if entry.until is not None and day(entry.until) < today else entry.status
+def _become(entry: Accepted, finding: Finding | None, today: date) -> Accepted:
+    if finding is None:
+        return replace(entry, status=ABSENT)
+    is_past = entry.until is not None and day(entry.until) < today
+    return replace(entry, id=finding.id, relation=finding.relation, status=EXPIRED if is_past else entry.status)

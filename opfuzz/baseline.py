@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from math import isnan
 from pathlib import Path
+from types import MappingProxyType
 
 from opfuzz.accepted import considered
 from opfuzz.comparison import (
@@ -15,6 +16,7 @@ from opfuzz.comparison import (
     FIXED,
     GONE,
     NEW,
+    NOT_TRIED,
     STATUSES,
     STILL,
     UNSEEN,
@@ -37,17 +39,36 @@ SLIGHT = 1.05
 CHANCE = 4.0  # of the excess
 FLICKERING = frozenset({"unstable", "timeout", "out-of-memory"})  # verdicts that come and go
 MACHINE = ("python", "system", "processor")  # what figures depend on besides versions
+BACK = 20  # runs that are looked at for one that tried all that is tried now
 
 Place = tuple[str, str, str]
 
 
-def compare(before: Run | None, after: Run) -> Comparison:
-    """What changed from one run to a later one; without an earlier one, all is new."""
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """The run that a later one is held against."""
+
+    place: Path | None = None  # its folder or file; None: there is none
+    run: Run | None = None
+    known: Mapping[tuple[str, ...], str] = field(default_factory=dict)  # see compare
+    complaints: tuple[str, ...] = ()  # a line for each newer run that cannot be read
+
+    @property
+    def folder(self) -> Path | None:
+        """Where its findings are."""
+        return self.place.parent if self.place is not None and self.place.is_file() else self.place
+
+
+def compare(before: Run | None, after: Run, known: Mapping[tuple[str, ...], str] = MappingProxyType({})) -> Comparison:
+    """What changed from one run to a later one; without an earlier one, all is new.
+
+    `known`: the run that has a finding of a row that the earlier run has not, by op, subject, format and verdict.
+    """
     if before is None:
         new = [_change(NEW, finding) for finding in after.findings]
         return Comparison("", after.run, "", {}, tuple(_sorted(new)))
     differ = _difference(before, after)
-    changes = _sorted(_changes(before, after, differ))
+    changes = _sorted(_changes(before, after, differ, known))
     rows = {_place(row): row for row in before.ranking}
     fixed = {_place(change) for change in changes if change.status == FIXED}
     pairs = [(rows[_place(row)], row) for row in after.ranking if _place(row) in rows]
@@ -105,7 +126,7 @@ def _versions(before: Run, after: Run) -> dict[str, tuple[str, str]]:
     }
 
 
-def _changes(before: Run, after: Run, differ: str) -> list[Change]:
+def _changes(before: Run, after: Run, differ: str, known: Mapping[tuple[str, ...], str]) -> list[Change]:
     earlier = {finding.signature: finding for finding in before.findings}
     later = {finding.signature: finding for finding in after.findings}
     # A verdict is one finding of its row, told by the simplest case that has it. On other cases that is another one,
@@ -118,6 +139,10 @@ def _changes(before: Run, after: Run, differ: str) -> list[Change]:
             changes.append(_change(STILL, finding))
         elif signature[:4] in loose_earlier:
             changes.append(_change(STILL, finding, f"now shown by: {finding.relation}"))
+        elif signature[:4] in known:
+            changes.append(
+                _change(STILL, finding, f"not tried in the earlier run, and found by {known[signature[:4]]}")
+            )
         else:
             changes.append(_change(NEW, finding, _doubt(finding, before, after, differ)))
     for signature, finding in earlier.items():
@@ -129,7 +154,7 @@ def _changes(before: Run, after: Run, differ: str) -> list[Change]:
 def _doubt(finding: Finding, before: Run, after: Run, differ: str) -> str:
     """What may make a finding new besides a fault that is."""
     if _place(finding) not in {_place(row) for row in before.ranking}:
-        return "not tried before: the earlier run has no such row"
+        return NOT_TRIED
     known = {standing.id: standing.status for standing in after.replayed}
     if known.get(finding.id) == "back":
         return "back again: it was fixed, and a run before that had it"
@@ -213,38 +238,69 @@ def with_accepted(run: Run, entries: Sequence[Accepted], today: date) -> Run:
     return replace(run, accepted=considered(entries, run, today))
 
 
-def with_comparison(run: Run, before: Run | None) -> Run:
-    """The run with what changed since an earlier one."""
-    return replace(run, comparison=compare(before, run))
+def with_comparison(run: Run, before: Run | None, known: Mapping[tuple[str, ...], str] = MappingProxyType({})) -> Run:
+    """The run with what changed since an earlier one; `known`: see compare."""
+    return replace(run, comparison=compare(before, run, known))
 
 
 def counting(run: Run, failing: Collection[str] = ()) -> list[str]:
     """Ids of the findings that make a run fail: faults, or those of `failing` verdicts, that nobody accepted.
 
-    Of a run that was compared with another, only those that are new or worse.
+    Of a run that was compared with another, only those that are new or worse. A fault of a row that the other one has
+    not is new, unless a run before that has it.
     """
+    excused = {entry.id for entry in run.accepted if entry.status == ACCEPTED}
     found = [(finding.id, finding.verdict, finding.severity) for finding in run.findings]
     if run.comparison is not None:
-        changes, shifts = run.comparison.findings, run.comparison.worse
+        changes, shifts = run.comparison.findings, run.comparison.worse(excused)
         found = [(change.id, change.verdict, change.severity) for change in changes if change.status == NEW]
         found += [(shift.finding or "", shift.verdicts[1], shift.severity) for shift in shifts]
-    excused = {entry.id for entry in run.accepted if entry.status == ACCEPTED}
-    return [
+    counted = [
         id
         for id, verdict, severity in found
         if (verdict in failing if failing else severity == FAULT) and id not in excused
     ]
+    return list(dict.fromkeys(counted))  # a note is told twice: it is new, and its row is worse
 
 
-def latest_like(subjects: Iterable[str], reports: Path) -> tuple[Path | None, list[str]]:
-    """The newest finished run of just these subjects, and a line for each newer one that cannot be read."""
-    wanted, complaints = set(subjects), []
+def latest_like(
+    subjects: Iterable[str], pairs: Iterable[tuple[str, str]], profile: str | None, reports: Path
+) -> Earlier:
+    """The newest finished run of just these subjects and this profile that tried all these ops in these formats.
+
+    If none of the last BACK did, the one that tried most of them, and what the others know of the rest.
+    """
+    wanted, asked = set(subjects), set(pairs)
+    complaints: list[str] = []
+    like: list[tuple[Path, Run]] = []  # the newest first
     for folder in reversed(dated_folders(reports)):
         try:
             run = read_run(folder)
         except OpfuzzError as error:
             complaints.append(str(error))
             continue
-        if set(run.subjects) == wanted and not run.interrupted:
-            return folder, complaints
-    return None, complaints
+        if set(run.subjects) != wanted or run.profile != profile or run.interrupted:
+            continue
+        if asked <= _tried(run):
+            return Earlier(folder, run, complaints=tuple(complaints))
+        like.append((folder, run))
+        if len(like) == BACK:
+            break
+    if not like:
+        return Earlier(complaints=tuple(complaints))
+    folder, run = max(like, key=lambda item: len(asked & _tried(item[1])))  # of equals the newest
+    return Earlier(folder, run, _known(run, [other for _, other in like]), tuple(complaints))
+
+
+def _tried(run: Run) -> set[tuple[str, str]]:
+    return {(row.op, row.format) for row in run.ranking}
+
+
+def _known(run: Run, others: Iterable[Run]) -> dict[tuple[str, ...], str]:
+    """Findings of the rows that a run has not: each row as the first of the others that has it says."""
+    seen = {_place(row) for row in run.ranking}
+    known: dict[tuple[str, ...], str] = {}
+    for other in others:
+        known |= {f.signature[:4]: other.run for f in other.findings if _place(f) not in seen}
+        seen |= {_place(row) for row in other.ranking}
+    return known

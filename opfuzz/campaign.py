@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
-from math import ceil
+from math import ceil, inf
+from random import Random
 
 import numpy as np
 
@@ -18,16 +19,18 @@ from opfuzz.bench import Bench, Item, blamed
 from opfuzz.climbing import climb_here
 from opfuzz.errors import OpfuzzError
 from opfuzz.execute import Casualty, pool
+from opfuzz.floats import FORMATS
 from opfuzz.layout import layout_class
 from opfuzz.plan import CASE_SECONDS, COMPILED_SECONDS, WORKER_BYTES, Plan, implementations
 from opfuzz.rank import Ranking
 from opfuzz.records import Judged, Result, Score
 from opfuzz.rerun import result_of
+from opfuzz.spec import OpSpec
 
 BATCH = 16  # cases a task, after smaller ones at the start: the pool costs well below a millisecond a batch
 CASUALTIES = 2  # of one op, format and subject, after which the subject is spared further cases of them
 
-CLIMBED_CASES = 8  # where a run has a limit of time
+CLIMBED_CASES = 2  # where a run has a limit of time
 # Evaluations of a climb for each case of its share: of an op of one number, which are cheap, and of another.
 CLIMB_UNARY, CLIMB_OTHER = 2**14, 2**11
 CLIMB_SECONDS = 3.0  # for one, well below what a worker may take
@@ -43,6 +46,7 @@ class Climb:
     format: str
     subject: str
     evaluations: int
+    seconds: float
 
 
 Job = Item | Climb
@@ -81,7 +85,7 @@ def _climbed(climb: Climb, bench: Bench) -> Found:
     subject, backend = bench.subject(climb.subject)
     spec = bench.specs[climb.op]
     seed = bench.plan.seed
-    found = climb_here(spec, subject, backend, climb.format, seed, climb.evaluations, seconds=CLIMB_SECONDS)
+    found = climb_here(spec, subject, backend, climb.format, seed, climb.evaluations, seconds=climb.seconds)
     return tuple(result_of(spec, each.call, each.judged) for each in found if each.call is not None)
 
 
@@ -205,14 +209,30 @@ def _climbs(plan: Plan, progress: Progress, backends: Mapping[str, Backend]) -> 
     if not plan.climb:
         return
     specs = {spec.op: spec for spec in plan.specs}
+    places = [
+        (op, fmt, subject)
+        for op, fmt in plan.pairs()
+        for subject in implementations(specs[op], plan.subjects, backends)
+        if subject not in _spared(progress, op, fmt)
+    ]
+    if plan.seconds is not None:  # it may not last for all, so each seed begins with others
+        Random(plan.seed).shuffle(places)
+    for begun, (op, fmt, subject) in enumerate(places):
+        if plan.seconds is not None and progress.seconds >= plan.seconds:
+            left = len(places) - begun
+            progress.lost.append(f"{left} of {len(places)} searches for the worst input, which the time did not allow")
+            return
+        yield [_climb(plan, specs[op], fmt, subject)]
+
+
+def _climb(plan: Plan, spec: OpSpec, fmt: str, subject: str) -> Climb:
+    """A search in proportion to the cases, and never so long that it seems to hang."""
     cases = ceil(plan.climb * plan.cases) if plan.cases is not None else CLIMBED_CASES
-    for op, fmt in plan.pairs():
-        for subject in implementations(specs[op], plan.subjects, backends):
-            if plan.seconds is not None and progress.seconds >= plan.seconds:
-                return
-            if subject not in _spared(progress, op, fmt):
-                each = CLIMB_UNARY if specs[op].single_input else CLIMB_OTHER
-                yield [Climb(op, fmt, subject, cases * each)]
+    each, most = (CLIMB_UNARY, 2**17) if spec.single_input else (CLIMB_OTHER, 2**14)
+    if FORMATS[fmt].bits == 64:
+        most //= 8  # whose exact values cost as much more
+    # The same number of cases is the same search on every machine; a limit of time is not.
+    return Climb(spec.op, fmt, subject, min(cases * each, most), inf if plan.seconds is None else CLIMB_SECONDS)
 
 
 def _lost(job: Job, casualty: Casualty, plan: Plan, backends: Mapping[str, Backend], progress: Progress) -> Found:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+
+from opfuzz.records import FAULT
 
 NEW, WORSE, UNSEEN, GONE, FIXED, BETTER, STILL = "new", "worse", "unseen", "gone", "fixed", "better", "still"
 STATUSES = (NEW, WORSE, UNSEEN, GONE, FIXED, BETTER, STILL)  # the most important first
 ACCEPTED, EXPIRED, ABSENT = "accepted", "expired", "absent"
+NOT_TRIED = "not tried before: the earlier run has no such row"  # what is said of a new finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +72,17 @@ class Comparison:
     rows: tuple[Shift, ...] = ()
     same: int = 0  # rows neither worse nor better
 
-    @property
-    def worse(self) -> tuple[Shift, ...]:
-        """Rows that are worse, except where a finding that is new says so already."""
-        new = {(change.op, change.subject, change.format) for change in self.findings if change.status == NEW}
+    def worse(self, accepted: Collection[str] = ()) -> tuple[Shift, ...]:
+        """Rows that are worse, except where a new fault, of which `accepted` has not the id, says so already."""
+        new = {
+            (change.op, change.subject, change.format)
+            for change in self.findings
+            if change.status == NEW and change.severity == FAULT and change.id not in accepted
+        }
         return tuple(r for r in self.rows if r.status == WORSE and (r.op, r.subject, r.format) not in new)
+
+    @property
+    def is_unexplained(self) -> bool:
+        """Whether something changed of which no remark, version or difference of the cases says why."""
+        changes = [c for c in self.findings if c.status not in (STILL, GONE, UNSEEN) and c.words != NOT_TRIED]
+        return bool(self.before and (self.rows or changes) and not self.versions and not self.differ)

@@ -45,8 +45,10 @@ def conclude(
     """
     ranking = progress.ranking
     findings = diagnosed(plan, ranking.findings())
+    interrupted = progress.interrupted
     if shrink_seconds:
-        findings = minimised(plan, findings, shrink_seconds, watch)
+        findings, was_stopped = minimised(plan, findings, shrink_seconds, watch)
+        interrupted |= was_stopped
     specs = {spec.op: spec for spec in plan.specs}
     for finding in findings:
         write_finding(finding, specs[finding.op], plan, backends, folder / "findings" / finding.id)
@@ -62,7 +64,7 @@ def conclude(
         cases=progress.cases,
         elements=sum(tally.elements for tally in ranking.tallies.values()),
         seconds=round(progress.seconds, 3),
-        interrupted=progress.interrupted,
+        interrupted=interrupted,
         ranking=tuple(ranking.rows(sort)),
         findings=findings,
         distances=tuple(

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from opfuzz.backends import Backend
-from opfuzz.bundle import Bundle, read_bundle
+from opfuzz.bundle import FINDING, Bundle, read_bundle
 from opfuzz.errors import OpfuzzError
 from opfuzz.plan import Plan, implementations, vocabulary
 from opfuzz.rank import Finding
 from opfuzz.records import FAULT, Result, Standing
 from opfuzz.replay import Replayed, replayed
 from opfuzz.rerun import result_of
+from opfuzz.spec import Vocabulary
 from opfuzz.store import write_text
 
 STATUS = "status.json"  # of a fault in the corpus: whether it is fixed, and since which run
+LOCK = ".lock"  # of a run that writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +40,18 @@ def read_corpus(folder: Path, plan: Plan, backends: Mapping[str, Backend]) -> li
     """The faults in a folder that are of the plan's ops, subjects and formats.
 
     A damaged one is kept, with the reason why it is not made again; a folder that is not there is an empty corpus.
+    Raises OpfuzzError if the path is no folder, or one that cannot be read.
     """
-    if not folder.is_dir():
+    try:
+        places = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        raise OpfuzzError(f"{folder}: {error.strerror}; known faults lie in a folder, name one with --corpus") from None
     specs = {spec.op: spec for spec in plan.specs}
     subjects = {op: set(implementations(spec, plan.subjects, backends)) for op, spec in specs.items()}
     words, found = vocabulary(backends), []
-    for place in sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")):
+    for place in places:
         try:
             bundle = read_bundle(place, words)
         except OpfuzzError as error:
@@ -90,10 +99,11 @@ def revisit(
 
 
 def _standing(known: Known, answer: Replayed | OpfuzzError) -> Standing:
+    told = _finding(known.place) if known.bundle is None else known.bundle.finding
+    op, subject, format, verdict = (str(told.get(name) or "") for name in ("op", "subject", "format", "verdict"))
+    place = (known.place.name, op, subject, format, verdict)
     if known.bundle is None or isinstance(answer, OpfuzzError):
-        return Standing(known.place.name, "", "", "", "", "", "not replayed", str(answer))
-    told = known.bundle.finding
-    place = (known.place.name, told["op"], told["subject"], told["format"], told["verdict"])
+        return Standing(*place, "", "not replayed", str(answer))
     score = answer.judged.score
     if answer.is_there:
         status = "back" if known.is_fixed else "open"
@@ -101,36 +111,68 @@ def _standing(known: Known, answer: Replayed | OpfuzzError) -> Standing:
     return Standing(*place, score.verdict, "fixed", "", is_new=not known.is_fixed)
 
 
-def update(folder: Path, run: Path, findings: Sequence[Finding], outcomes: Sequence[Standing]) -> None:
+def _finding(place: Path) -> Mapping[str, object]:
+    """What a damaged bundle says of its finding; nothing where it cannot be read."""
+    try:
+        found = json.loads((place / FINDING).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return {name: word for name, word in found.items() if isinstance(word, str)} if isinstance(found, dict) else {}
+
+
+def update(
+    folder: Path, run: Path, findings: Sequence[Finding], outcomes: Sequence[Standing], words: Vocabulary
+) -> None:
     """Take in the faults of a finished run, the smaller call of each where two are known, and what was replayed.
 
-    Raises OpfuzzError if the disk refuses.
+    What cannot be made again, since it is damaged or of another spec, gives way to any call of this run; two runs at
+    once wait for each other. Raises OpfuzzError if the disk refuses.
     """
-    for finding in findings:
-        minimal = finding.minimal
-        if finding.severity == FAULT and minimal is not None and minimal.is_shown:
-            place = folder / finding.id
-            if _size(place) > minimal.elements:
-                _replace(place, run / "findings" / finding.id)
-    seen = {finding.id for finding in findings if finding.severity == FAULT}
-    for outcome in outcomes:
-        if outcome.status != "not replayed" and (folder / outcome.id).is_dir():  # else it is of a run's own findings
-            status = "open" if outcome.status in ("open", "back") or outcome.id in seen else "fixed"
-            write_text(folder / outcome.id / STATUS, json.dumps({"status": status, "run": run.name}) + "\n")
+    faults = [finding for finding in findings if finding.severity == FAULT]
+    seen = {finding.id for finding in faults}
+    if not faults and not outcomes:
+        return
+    with _alone(folder):
+        for finding in faults:
+            minimal = finding.minimal
+            if minimal is not None and minimal.is_shown:
+                place, source = folder / finding.id, run / "findings" / finding.id
+                if _size(place, read_bundle(source, words).spec.digest, words) > minimal.elements:
+                    _replace(place, source)
+        for outcome in outcomes:
+            if outcome.status != "not replayed" and (folder / outcome.id).is_dir():  # else of a run's own findings
+                status = "open" if outcome.status in ("open", "back") or outcome.id in seen else "fixed"
+                write_text(folder / outcome.id / STATUS, json.dumps({"status": status, "run": run.name}) + "\n")
 
 
-def _size(place: Path) -> float:
-    """Elements of the smallest call that is known; infinite where there is none that can be read."""
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One run at a time; the system takes the lock back from a process that dies."""
     try:
-        return float(json.loads((place / "finding.json").read_text(encoding="utf-8"))["minimal"]["elements"])
-    except (OSError, ValueError, LookupError, TypeError):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("w")
+    except OSError as error:
+        raise OpfuzzError(f"{folder}: cannot be written: {error.strerror}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            raise OpfuzzError(f"{folder / LOCK}: cannot be locked: {error.strerror}") from error
+        yield
+
+
+def _size(place: Path, digest: str, words: Vocabulary) -> float:
+    """Elements of the smallest call that is known; infinite where there is none of this spec that can be read."""
+    try:
+        bundle = read_bundle(place, words)
+        return float(bundle.finding["minimal"]["elements"]) if bundle.spec.digest == digest else float("inf")
+    except (OpfuzzError, ValueError, LookupError, TypeError):
         return float("inf")
 
 
 def _replace(place: Path, source: Path) -> None:
     """A copy of the whole folder in place of what is there; a reader sees the old or the new one, or none."""
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=place.parent, prefix=".") as draft:
             shutil.copytree(source, Path(draft) / "new")
             if place.exists():

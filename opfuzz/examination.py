@@ -189,7 +189,7 @@ def _faults(
     if not findings:
         return {}
     told: dict[Place, tuple[Fault, ...]] = {}
-    for finding in minimised(plan, diagnosed(plan, findings), SHRINK_SECONDS):
+    for finding in minimised(plan, diagnosed(plan, findings), SHRINK_SECONDS)[0]:
         place = folder / "findings" / finding.id
         write_finding(finding, plan.specs[0], plan, backends, place)
         trigger = finding.minimal and finding.minimal.trigger

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from opfuzz.errors import OpfuzzError
 from opfuzz.rank import Row
-from opfuzz.runs import FILE, read_run, run_folders
+from opfuzz.runs import FILE, dated_folders, read_run
 from opfuzz.store import Run
 
 NAME = "history.sqlite"
@@ -99,39 +99,49 @@ def rebuild(path: Path) -> tuple[int, list[str]]:
 
     Raises OpfuzzError if it cannot be written.
     """
-    runs, complaints = [], []
-    for folder in run_folders(path.parent):
-        try:
-            runs.append(read_run(folder))
-        except OpfuzzError as error:
-            complaints.append(str(error))
-    _remove_damaged(path)
-    seen = {run.run for run in runs} | {Path(line.split(f"/{FILE}: ")[0]).name for line in complaints}
-    with _opened(path) as db:
-        for (name,) in db.execute("select run from runs").fetchall():
-            if name in seen or not (path.parent / name / FILE).is_file():  # else it ended while the others were read
-                _delete(db, name)
-        for run in runs:
-            _insert(db, run)
-    return len(runs), complaints
-
-
-def _remove_damaged(path: Path) -> None:
-    """Take away a file that is no history that this opfuzz writes."""
+    draft = path.with_name(f"{path.name}.new")
+    _remove(draft)
     try:
-        with _opened(path):
-            return
-    except _UnusableError:
-        pass
+        folders = dated_folders(path.parent)
+        count, complaints = _take_in(draft, folders)
+        _remove(path)  # a log that it left behind would be taken for one of the new file
+        draft.replace(path)
+    except OSError as error:
+        raise OpfuzzError(f"{path}: cannot be replaced: {error.strerror}") from None
+    finally:
+        _remove(draft)
+    # Runs that ended in the meantime are in the file that was replaced.
+    late = [folder for folder in dated_folders(path.parent) if folder not in folders]
+    late_count, late_complaints = _take_in(path, late) if late else (0, [])
+    return count + late_count, complaints + late_complaints
+
+
+def _take_in(path: Path, folders: Sequence[Path]) -> tuple[int, list[str]]:
+    """How many runs could be read, and a line for each that could not."""
+    count, complaints = 0, []
+    with _opened(path) as db:
+        for folder in folders:
+            try:
+                run = read_run(folder)
+            except OpfuzzError as error:
+                complaints.append(str(error))
+                continue
+            try:
+                _insert(db, run)
+                count += 1
+            except sqlite3.IntegrityError as error:  # such as a row that it has twice
+                _delete(db, run.run)
+                complaints.append(f"{folder / FILE}: no run for a history: {error}")
+    return count, complaints
+
+
+def _remove(path: Path) -> None:
+    """Take away a database, and what SQLite keeps beside it, if it is there."""
     try:
         for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
             path.with_name(name).unlink(missing_ok=True)
     except OSError as error:
         raise OpfuzzError(f"{path}: cannot be replaced: {error.strerror}") from None
-
-
-class _UnusableError(OpfuzzError):
-    """No history, a damaged one, or one of another opfuzz."""
 
 
 @contextmanager
@@ -159,14 +169,14 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
 def _check(db: sqlite3.Connection, path: Path) -> None:
     (version,) = db.execute("pragma user_version").fetchone()
     if version not in (0, SCHEMA):
-        raise _UnusableError(
+        raise OpfuzzError(
             f"{path}: history of schema {version}, this opfuzz has {SCHEMA}; opfuzz history rebuild makes it anew"
         )
 
 
 def _refused(path: Path, error: Exception) -> OpfuzzError:
     if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-        return _UnusableError(f"{path}: damaged: {error}; opfuzz history rebuild makes it anew from the runs")
+        return OpfuzzError(f"{path}: damaged: {error}; opfuzz history rebuild makes it anew from the runs")
     return OpfuzzError(f"{path}: the history cannot be used: {error}")
 
 
@@ -187,7 +197,7 @@ def _insert(db: sqlite3.Connection, run: Run) -> None:
         run.planned,
         run.cases,
         run.elements,
-        run.seconds,
+        float(run.seconds),
         run.interrupted,
     )
     db.execute(f"insert into runs values ({', '.join('?' * len(values))})", values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
@@ -14,7 +15,8 @@ from opfuzz.bench import blamed
 from opfuzz.call import Call
 from opfuzz.errors import OpfuzzError
 from opfuzz.execute import Casualty, pool
-from opfuzz.plan import CASE_SECONDS, WORKER_BYTES, Plan
+from opfuzz.layout import LAYOUTS
+from opfuzz.plan import CASE_SECONDS, COMPILED_SECONDS, WORKER_BYTES, Plan
 from opfuzz.probe import Spent, infer
 from opfuzz.rank import Finding
 from opfuzz.records import FAULT, SEVERITY, Index, Judged, Minimal, Score
@@ -28,6 +30,7 @@ ATTEMPTS = 400  # for one finding, of each kind: smaller calls, and calls around
 COSTLY = {"crash": 40, "timeout": 6, "out-of-memory": 6}
 DEATHS = 3  # of a worker, on attempts at a finding that is no death itself
 SECONDS = 20.0  # for one finding
+RETURNED = re.compile(r"returned \S+ where \S+ is right")  # the figures of one element
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ def smaller(task: Task, attempts: int = ATTEMPTS, seconds: float = SECONDS, dead
     asked, before = task.asked, elements(task.spec, task.asked.call)
     first = _judged((yield asked))
     verdict = first.score.verdict
-    if SEVERITY[verdict] != SEVERITY[task.verdict]:
+    if SEVERITY[verdict] != SEVERITY[task.verdict] or (verdict in COSTLY) != (task.verdict in COSTLY):
         return Smaller(_untouched(task, "the call alone does not show it again", 1), None)
     limit = min(attempts, COSTLY[verdict]) if _is_death(first) else attempts
 
@@ -95,7 +98,7 @@ def smaller(task: Task, attempts: int = ATTEMPTS, seconds: float = SECONDS, dead
     trigger = None
     if SEVERITY[verdict] == FAULT and verdict not in ("timeout", "out-of-memory"):
         mark = last.score.deciding if last is not None else None
-        trigger = yield from _probed(task, best, mark.index if mark else None, budget())
+        trigger = yield from _probed(task, best, mark.index if mark else None, symptom(first.score), budget())
     found = Minimal(best, elements(task.spec, best), before, spending.spent, spending.note, trigger, asked.switch)
     return Smaller(found, last)
 
@@ -117,7 +120,9 @@ def _shrunk(task: Task, wanted: tuple[str, str], budget: _Budget) -> Generator[A
     return best
 
 
-def _probed(task: Task, call: Call, place: Index | None, budget: _Budget) -> Generator[Asked, Answer, Trigger]:
+def _probed(
+    task: Task, call: Call, place: Index | None, wanted: tuple[str, str], budget: _Budget
+) -> Generator[Asked, Answer, Trigger]:
     """The condition under which calls around the smallest show a fault, as far as the budget lasts."""
     probes = infer(task.spec, call, place)
     try:
@@ -125,7 +130,12 @@ def _probed(task: Task, call: Call, place: Index | None, budget: _Budget) -> Gen
         while budget.lasts():
             answer = yield replace(task.asked, call=probe)
             budget.spend(answer)
-            probe = probes.send(SEVERITY[_judged(answer).score.verdict] == FAULT)
+            score = _judged(answer).score
+            # Another symptom is another fault of the op; but what lies beside a view, or what a format makes of it,
+            # may be NaN here and a number there.
+            is_alike = probe.format == call.format and set(probe.layouts.values()) <= {LAYOUTS[0]}
+            is_other = is_alike and symptom(score) != wanted
+            probe = probes.send(SEVERITY[score.verdict] == FAULT and not is_other)
         probes.throw(Spent)
     except StopIteration as end:
         trigger: Trigger = end.value
@@ -181,6 +191,7 @@ class Queue:
         self.in_flight: dict[int, tuple[int, Steps]] = {}
         self.done: dict[int, Smaller] = {}
         self.count = 0
+        self.interrupted = False
 
     def __iter__(self) -> Iterator[list[Question]]:
         return self
@@ -221,21 +232,22 @@ def run(
     jobs: int,
     preload: Sequence[str],
     seconds: float,
+    timeout: float = CASE_SECONDS,
     watch: Watch = lambda done, total: None,
-) -> dict[int, Smaller]:
-    """What came of each task that was begun within `seconds`, by its place; Ctrl-C ends it with what is done."""
+) -> Queue:
+    """A queue that is through with each task that was begun within `seconds`; Ctrl-C ends it with what is done."""
     queue = Queue(tasks, time.monotonic() + seconds, watch)
     answers = pool.run(
-        queue, work, jobs=jobs, timeout=CASE_SECONDS, memory=WORKER_BYTES, preload=preload, initialise=initialise
+        queue, work, jobs=jobs, timeout=timeout, memory=WORKER_BYTES, preload=preload, initialise=initialise
     )
     try:
         for number, (answer,) in answers:
             queue.take(number, answer)
     except KeyboardInterrupt:
-        pass
+        queue.interrupted = True
     finally:
         answers.close()
-    return queue.done
+    return queue
 
 
 def minimised(
@@ -243,25 +255,28 @@ def minimised(
     findings: Sequence[Finding],
     seconds: float,
     watch: Watch = lambda done, total: None,
-) -> tuple[Finding, ...]:
-    """The findings, in their order, each with the smallest call that was found to show it; worst first."""
+) -> tuple[tuple[Finding, ...], bool]:
+    """The findings, each with the smallest call found to show it, the worst first; and whether it was interrupted."""
     specs = {spec.op: spec for spec in plan.specs}
     tasks = [task_of(finding, specs[finding.op], plan) for finding in findings]
     backends = discover(plan.plugins)
     modules = [m for text in plan.subjects for m in backends[Subject.parse(text).backend].modules]
-    done = run(
+    queue = run(
         tasks,
         _work,
         partial(_set_up, plan),
         jobs=plan.jobs,
         preload=list(dict.fromkeys(["opfuzz.minimise", *modules])),
         seconds=seconds,
+        timeout=COMPILED_SECONDS if any("+" in subject for subject in plan.subjects) else CASE_SECONDS,
         watch=watch,
     )
-    return tuple(
-        with_minimal(finding, done.get(place) or Smaller(_untouched(tasks[place], "the time for that was over"), None))
+    why = "interrupted" if queue.interrupted else "the time for that was over"
+    smaller = tuple(
+        with_minimal(finding, queue.done.get(place) or Smaller(_untouched(tasks[place], why), None))
         for place, finding in enumerate(findings)
     )
+    return smaller, queue.interrupted
 
 
 def task_of(finding: Finding, spec: OpSpec, plan: Plan) -> Task:
@@ -271,11 +286,14 @@ def task_of(finding: Finding, spec: OpSpec, plan: Plan) -> Task:
 
 
 def with_minimal(finding: Finding, found: Smaller) -> Finding:
-    """The finding with its smallest call, whose element is the one that it shows."""
+    """The finding with its smallest call, whose element is the one that it shows and tells of."""
     if found.judged is None:
         return replace(finding, minimal=found.minimal)
     witness = found.judged.deciding and replace(found.judged.deciding, case=finding.case)
-    return replace(finding, minimal=found.minimal, witness=witness)
+    reason, diagnosis = finding.reason, finding.diagnosis
+    if (figures := RETURNED.search(found.judged.score.reason)) is not None:
+        reason, diagnosis = (RETURNED.sub(lambda _: figures[0], text) for text in (reason, diagnosis))
+    return replace(finding, minimal=found.minimal, witness=witness, reason=reason, diagnosis=diagnosis)
 
 
 def _untouched(task: Task, why: str, attempts: int = 0) -> Minimal:

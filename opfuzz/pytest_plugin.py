@@ -238,11 +238,14 @@ class Examiner:
         folder.mkdir(parents=True, exist_ok=True)
         kept = folder / "session.json"
         with _alone(folder / "lock"):
-            document = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
-            if document.get("session") == self.session:
-                mistake = document["mistake"]
-                found = [Examined.from_json(each) for each in document["examined"]]
-                return mistake or {each.place: each for each in found}
+            try:
+                document = json.loads(kept.read_text(encoding="utf-8"))
+                if document["session"] == self.session:
+                    mistake = document["mistake"]
+                    found = [Examined.from_json(each) for each in document["examined"]]
+                    return mistake or {each.place: each for each in found}
+            except (OSError, ValueError, LookupError, TypeError, AttributeError):
+                pass  # not there, or not one that this opfuzz has written: it is made anew
             mistake, made = "", {}
             try:
                 made = examine(examination, folder, self.jobs)

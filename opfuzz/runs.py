@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import types
 import typing
 from collections.abc import Hashable, Mapping
 from datetime import datetime
 from functools import cache
+from math import isfinite
 from pathlib import Path
 from typing import Any, Union
 
@@ -24,7 +26,9 @@ from opfuzz.trigger import Trigger
 FILE = "run.json"
 SIZE_LIMIT = 256 * 2**20  # bytes
 LATEST = "latest"
+INT64 = range(-(2**63), 2**63)  # what a database holds
 _DATED = re.compile(r"\d{8}-\d{6}-")
+_SURROGATE = re.compile(rb"\\ud[89a-f]", re.IGNORECASE)  # an escape that is half a character
 
 
 def read_run(place: Path) -> Run:
@@ -43,6 +47,8 @@ def read_run(place: Path) -> Run:
         raise _damaged(path, f"more than {SIZE_LIMIT} bytes")
     try:
         document = parse(data)
+        if _SURROGATE.search(data):
+            _check_text(document)
         return _run(document)
     except ValueError as error:
         raise _damaged(path, str(error)) from None
@@ -64,11 +70,33 @@ def _run(document: Any) -> Run:
     run = dataclasses.replace(run, distances=tuple(map(_distance, run.distances)))
     if not run.run or Path(run.run).name != run.run:
         raise ValueError(f"run is {run.run!r:.40}, not the name of a folder")
-    datetime.fromisoformat(run.started)
+    _check_time(run.started)
+    if not isfinite(run.seconds):
+        raise ValueError(f"run.seconds is {run.seconds}, not finite")
     for rated in (*run.ranking, *run.findings):
         if SEVERITY.get(rated.verdict) != rated.severity:
             raise ValueError(f"verdict {rated.verdict!r:.40} of severity {rated.severity!r:.40} is none")
     return typing.cast(Run, run)
+
+
+def _check_text(document: Any) -> None:
+    """Raises ValueError for half a character, which no file, terminal or database takes."""
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"half a character, {error.object[error.start]!a}, in a text") from None
+
+
+def _check_time(started: str) -> None:
+    """Raises ValueError for what is no time since 1970."""
+    time = datetime.fromisoformat(started)
+    try:
+        if time.year >= 1970:
+            time.timestamp()
+            return
+    except (OverflowError, OSError):
+        pass
+    raise ValueError(f"run.started is {started!r:.40}, not a time since 1970")
 
 
 def _distance(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -171,9 +199,9 @@ def _key(kind: Any, key: str, where: str) -> Any:
     if kind is not int:
         return key
     try:
-        return int(key)
+        return _integer(int(key), where)
     except ValueError:
-        raise ValueError(f"{where} has the key {key!r:.40}, not a whole number") from None
+        raise ValueError(f"{where} has the key {key!r:.40}, not a whole number of 64 bits") from None
 
 
 def _record(kind: Any, value: Any, where: str, beside: frozenset[str] = frozenset()) -> Any:
@@ -227,7 +255,15 @@ def _float(value: Any, where: str) -> float:
         found = number(value)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
-    return value if type(value) is int else found
+    return _integer(value, where) if type(value) is int else found
+
+
+def _integer(value: Any, where: str) -> int:
+    if type(value) is not int:
+        raise ValueError(f"{where} is {value!r:.40}, not a whole number")
+    if value not in (range(2**64) if where == "run.seed" else INT64):  # a seed has no sign
+        raise ValueError(f"{where} is {value}, beyond 64 bits")
+    return value
 
 
 def _finding(value: Any, where: str) -> Any:
@@ -262,7 +298,7 @@ def _witness(value: Any, where: str) -> Witness:
 
 _READERS: dict[Any, Any] = {
     str: _plain(str, "text"),
-    int: _plain(int, "a whole number"),
+    int: _integer,
     bool: _plain(bool, "true or false"),
     float: _float,
     Finding: _finding,

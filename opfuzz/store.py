@@ -6,7 +6,9 @@ import dataclasses
 import json
 import os
 import re
+import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -153,9 +155,11 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, contents: bytes) -> None:
     """All of it or nothing. Raises OpfuzzError if the disk refuses."""
-    draft = path.with_name(path.name + ".part")
+    draft = path.with_name(f".{uuid.uuid4().hex}.part")  # of its own: another process may write the same file
     try:
         draft.write_bytes(contents)
         os.replace(draft, path)
     except OSError as error:
+        with suppress(OSError):
+            draft.unlink()
         raise OpfuzzError(f"{path}: cannot be written: {error.strerror}") from error

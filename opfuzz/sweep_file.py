@@ -17,7 +17,9 @@ import numpy as np
 
 from opfuzz.errors import OpfuzzError
 from opfuzz.floats import FORMATS, Format, from_bits
-from opfuzz.search.totals import Totals, Worst, merge, totals_from
+from opfuzz.search.sweep import chunks
+from opfuzz.search.sweep_score import BUCKET_BITS
+from opfuzz.search.totals import LIMITS, Totals, Worst, merge, totals_from
 
 SCHEMA = 1
 
@@ -71,13 +73,18 @@ class SweepFile:
             raise OpfuzzError(f"{path}: cannot be written: {error.strerror}; name another folder with --out") from error
 
     def add(self, chunk: Chunk) -> None:
-        """Keep a chunk: one line, whole or cut off."""
+        """Keep a chunk: one line, whole or cut off. Raises OpfuzzError if the disk refuses."""
         self.chunks[chunk.place] = chunk
         line = asdict(chunk)
         if chunk.tail == chunk.body:
             line["tail"] = None
-        with self.path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        try:
+            with self.path.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise OpfuzzError(
+                f"{self.path}: cannot be written: {error.strerror}; what is there is kept, the same command goes on"
+            ) from error
 
     def swept(self) -> Swept:
         """The totals of all chunks that are here."""
@@ -96,16 +103,30 @@ class SweepFile:
         """Take in what is there; False if it is about something else, which `replaced` then says."""
         data = self.path.read_bytes()
         whole = data[: data.rfind(b"\n") + 1]
+        first, *lines = whole.splitlines() or [b""]
         try:
-            first, *lines = [json.loads(line) for line in whole.splitlines()]
-            if first != self.header:
-                self.replaced = _difference(first, self.header)
-                return False
-            found = [_chunk(line) for line in lines]
-        except (ValueError, KeyError, TypeError, AttributeError):
-            self.replaced = "it is damaged"
+            header = json.loads(first)
+        except ValueError:
+            header = None
+        if header != self.header:
+            self.replaced = _difference(header, self.header)
             return False
-        self.chunks = {chunk.place: chunk for chunk in found}
+        found: dict[int, Chunk] = {}
+        try:
+            fmt = FORMATS[self.header["format"]]
+            pieces = list(chunks(fmt, *self.header["range"]))
+            for line in lines:
+                chunk = _chunk(json.loads(line))
+                if chunk.place in found:
+                    raise ValueError("a chunk that is there already")
+                start, stop = pieces[chunk.place] if chunk.place >= 0 else (0, 0)
+                for totals in (chunk.body, chunk.tail):
+                    _check(totals, stop - start, fmt)
+                found[chunk.place] = chunk
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
+            self.replaced = f"it is damaged in line {len(found) + 2}"
+            return False
+        self.chunks = found
         if len(whole) < len(data):
             os.truncate(self.path, len(whole))
         return True
@@ -123,6 +144,30 @@ def _chunk(line: Mapping[str, Any]) -> Chunk:
         op_seconds=float(line["op_seconds"]),
         reference_seconds=float(line["reference_seconds"]),
     )
+
+
+def _check(totals: Totals, inputs: int, fmt: Format) -> None:
+    """Raises ValueError or TypeError for totals that no chunk of so many inputs has."""
+    counts = (
+        totals.normal,
+        *totals.above,
+        *totals.mismatches.values(),
+        totals.flushed,
+        totals.falls,
+        totals.unresolved,
+    )
+    worst = [w for w in (totals.largest, totals.excess) if w is not None]
+    patterns = (*totals.examples.values(), *(w.bits for w in worst))
+    if totals.inputs != inputs or not inputs or len(totals.above) != len(LIMITS):
+        raise ValueError("another number of inputs, or of limits")
+    if not all(0 <= count <= inputs for count in counts):
+        raise ValueError("more than there are inputs")
+    if not all(isinstance(bits, int) and 0 <= bits < 2**fmt.bits for bits in patterns):
+        raise ValueError("bits that the format has not")
+    if not all(0 <= bucket < 2**BUCKET_BITS for bucket in totals.buckets):
+        raise ValueError("a bucket beyond the last")
+    if not all(isinstance(v, int | float) for each in worst for v in (each.value, each.computed, each.exact)):
+        raise ValueError("text in place of a number")
 
 
 def _difference(there: object, here: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from datetime import date
 
 import pytest
 import yaml
+from results import result
 from runs_of_rows import clean, fault, run_of
 
 from opfuzz.accepted import START, accept, considered, entry_of, quoted, read_accepted
@@ -161,3 +162,15 @@ def test_what_became_of_entries():
         ("gelu", "accepted"), ("erf", "accepted"), ("relu", "absent"),
     ]  # fmt: skip
     assert [e.status for e in considered(entries, run, date(2026, 2, 1))] == ["expired", "accepted", "absent"]
+
+
+def test_an_entry_holds_where_another_promise_shows_the_same_verdict():
+    run = run_of(fault(relation="batch row"), fault(op="erf", relation="batch row"))
+    gelu, erf = sorted(run.findings, key=lambda f: f.op, reverse=True)
+    (found,) = considered([entry()], run, TODAY)
+    assert (found.id, found.relation, found.status) == (gelu.id, "batch row", "accepted")
+    own = entry_of(to_json(erf), "r", TODAY, "2026-01-31", None)
+    both = considered([entry("erf"), own], run, date(2026, 2, 1))
+    assert [e.status for e in both] == ["absent", "expired"], "the entry with its id decides"
+    (other,) = considered([entry()], run_of(result(0, "special", 9.0)), TODAY)
+    assert other.status == "absent"

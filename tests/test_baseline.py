@@ -10,7 +10,7 @@ import pytest
 from results import result
 from runs_of_rows import MACHINE, VERSIONS, clean, fault, run_of
 
-from opfuzz.baseline import CHANCE, SLIGHT, compare, counting, latest_like, with_accepted, with_comparison
+from opfuzz.baseline import CHANCE, SLIGHT, Earlier, compare, counting, latest_like, with_accepted, with_comparison
 from opfuzz.comparison import Accepted
 from opfuzz.rank import finding_id
 from opfuzz.records import Standing
@@ -46,7 +46,7 @@ def test_a_fault_that_came_with_a_version():
     assert (change.id, change.words) == (ID, "")
     (shift,) = comparison.rows
     assert (shift.verdicts, shift.words) == (("exact", "wrong"), "exact then, wrong now")
-    assert comparison.worse == (), "the new finding says it already"
+    assert comparison.worse() == (), "the new finding says it already"
 
 
 def test_a_machine_is_a_version():
@@ -73,7 +73,7 @@ def test_on_the_same_cases_a_changed_figure_is_a_changed_library(factor, status,
     figures = {"ulp": 100.0, "excess": 50.0}
     comparison = compare(run_of(fault(**figures)), later(fault(**figures | {figure: figures[figure] * factor})))
     assert [shift.status for shift in comparison.rows] == ([] if status is None else [status])
-    assert comparison.worse == (comparison.rows if status == "worse" else ())
+    assert comparison.worse() == (comparison.rows if status == "worse" else ())
 
 
 DIFFERENT = [
@@ -188,6 +188,28 @@ def entry(**fields):
 
 TODAY = date(2026, 2, 1)
 
+
+def test_a_new_note_or_accepted_fault_does_not_hide_a_worse_row():
+    note = result(1, "normwise", 9.0)
+    comparison = compare(run_of(fault()), later(fault(excess=500.0), note))
+    assert told(comparison)[0] == [("new", "gelu"), ("still", "gelu")]
+    assert comparison.worse() == comparison.rows != ()
+    assert counting(replace(later(fault(excess=500.0), note), comparison=comparison)) == [ID]
+    other = result(1, "unstable", 9.0)
+    comparison = compare(run_of(fault()), later(fault(excess=500.0), other))
+    (new,) = [change for change in comparison.findings if change.status == "new"]
+    assert (new.severity, comparison.worse()) == ("fault", ())
+    assert comparison.worse({new.id}) == comparison.rows != ()
+
+
+def test_what_was_not_tried_before_explains_itself():
+    before, not_tried = run_of(clean(op="relu")), compare(run_of(clean(op="relu")), later(fault(), clean(op="relu")))
+    assert not not_tried.is_unexplained
+    assert compare(run_of(clean()), later(fault())).is_unexplained
+    assert not compare(run_of(fault(), clean(op="relu")), later(clean(op="relu"))).is_unexplained, "gone"
+    assert counting(with_comparison(later(fault(), clean(op="relu")), before)) == [ID], "no earlier run has it"
+
+
 # before, after, failing verdicts, accepted, what counts
 COUNTED = [
     ((clean(),), (fault(),), (), (), [ID]),
@@ -233,9 +255,57 @@ def test_the_latest_run_of_the_same_subjects(tmp_path):
             (tmp_path / name / "run.json").write_text("{")
         else:
             write_run(run_of(fault(), name=name, **fields), tmp_path / name)
-    folder, complaints = latest_like(both, tmp_path)
-    assert folder == tmp_path / "20260102-000000-s0"
-    (line,) = complaints
+    pairs = [("gelu", "float32")]
+    earlier = latest_like(both, pairs, None, tmp_path)
+    assert (earlier.place, earlier.run.run) == (tmp_path / "20260102-000000-s0", "20260102-000000-s0")
+    (line,) = earlier.complaints
     assert "20260105-000000-s0/run.json: no run that this opfuzz can read" in line
-    assert latest_like(("numpy:cpu",), tmp_path)[0] is None
-    assert latest_like(both, tmp_path / "none") == (None, [])
+    assert latest_like(("numpy:cpu",), pairs, None, tmp_path).place is None
+    assert latest_like(both, pairs, "decoder", tmp_path).run is None
+    assert latest_like(both, pairs, None, tmp_path / "none") == Earlier()
+
+
+@pytest.fixture
+def nights(tmp_path):
+    """Three runs that tried ever less."""
+    for day, results in enumerate(
+        ((fault(), clean(op="relu"), fault(op="erf")), (clean(), clean(op="relu")), (clean(format="float16"),)), 1
+    ):
+        name = f"2026010{day}-000000-s0"
+        (tmp_path / name).mkdir()
+        write_run(run_of(*results, name=name), tmp_path / name)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("pairs", "day"),
+    [
+        ([("gelu", "float16")], 3),
+        ([("gelu", "float32")], 2),
+        ([("gelu", "float32"), ("relu", "float32")], 2),
+        ([("gelu", "float32"), ("erf", "float32")], 1),
+        ([("gelu", "float32"), ("erf", "float32"), ("tanh", "float32")], 1),  # which no run tried; most of them
+    ],
+)
+def test_the_latest_run_tried_the_same_ops_and_formats(pairs, day, nights):
+    assert latest_like(("torch:cpu",), pairs, None, nights).place == nights / f"2026010{day}-000000-s0"
+
+
+def test_what_another_run_before_knows_is_not_new(nights):
+    name = "20260104-000000-s0"
+    (nights / name).mkdir()
+    write_run(run_of(*(clean(op=op) for op in ("gelu", "relu", "tanh")), name=name), nights / name)
+    asked = [(op, "float32") for op in ("gelu", "relu", "erf", "tanh", "sin")]
+    earlier = latest_like(("torch:cpu",), asked, None, nights)
+    assert (earlier.place, dict(earlier.known)) == (
+        nights / name,
+        {("erf", "torch:cpu", "float32", "wrong"): "20260101-000000-s0"},
+    )
+    now = later(*(fault(op=op) for op in ("gelu", "erf", "sin")))
+    run = with_comparison(now, earlier.run, earlier.known)
+    assert [(c.status, c.op, c.words) for c in run.comparison.findings] == [
+        ("new", "gelu", ""),
+        ("new", "sin", "not tried before: the earlier run has no such row"),
+        ("still", "erf", "not tried in the earlier run, and found by 20260101-000000-s0"),
+    ]
+    assert counting(run) == [c.id for c in run.comparison.findings[:2]]

@@ -170,6 +170,16 @@ def test_the_faults_of_a_baseline_are_made_again_whatever_the_seed(three, tmp_pa
     assert any("The cases are not the same (seed 0 then, 1 now)" in line for line in lines)
 
 
+def test_a_baseline_is_the_file_that_is_named(three, tmp_path):
+    folder, _, names = three
+    fixed, at_fault = (folder / "reports" / name / "run.json" for name in (names[1], names[0]))
+    (tmp_path / "night.json").write_bytes(at_fault.read_bytes())
+    (tmp_path / "run.json").write_bytes(fixed.read_bytes())
+    code, lines, err = run(tmp_path, 1.001, "--baseline", "night.json")
+    assert (code, err) == (0, "")
+    assert any(line.startswith(f"Since {names[0]}: nothing changed; 1 finding as before") for line in lines)
+
+
 @pytest.fixture
 def reports(tmp_path, monkeypatch):
     """Two finished runs: a fault came with a version, and an op with a hostile name."""
@@ -219,6 +229,19 @@ def test_compare_as_json(reports, capsys, monkeypatch):
     assert code == 1
     assert (document["before"], document["after"]) == (FIRST, SECOND)
     assert document["versions"]["torch"] == ["2.12", HOSTILE]
+
+
+def test_what_is_accepted_does_not_count_in_a_comparison(reports, capsys, monkeypatch):
+    ids = [finding.id for finding in read_run(reports / SECOND).findings]
+    for number, id in enumerate(ids, 1):
+        assert opfuzz(capsys, monkeypatch, "accept", id, "--reason", "r", "--file", "list.yaml")[0] == 0
+        code, out, _ = opfuzz(capsys, monkeypatch, "compare", FIRST, SECOND, "--accepted", "list.yaml")
+        assert (code, out.count(" accepted")) == (1 if number < len(ids) else 0, number + 1)
+    assert opfuzz(capsys, monkeypatch, "compare", FIRST, SECOND)[0] == 1
+    Path("list.yaml").rename(reports / "accepted.yaml")
+    assert opfuzz(capsys, monkeypatch, "compare", FIRST, SECOND)[0] == 0
+    code, _, err = opfuzz(capsys, monkeypatch, "compare", FIRST, SECOND, "--accepted", "none.yaml")
+    assert (code, "none.yaml: cannot be read" in err) == (2, True)
 
 
 def test_a_finding_in_a_folder_of_its_own_is_accepted(reports, tmp_path, capsys, monkeypatch):

@@ -11,6 +11,7 @@ from command_lines import commands, refusal
 
 from opfuzz.backends import discover
 from opfuzz.plan import load_specs
+from opfuzz.pytest_plugin import SETTINGS
 from opfuzz.selftest.mutant import read_mutants
 
 ROOT = Path(__file__).parents[1]
@@ -86,3 +87,8 @@ def test_the_spec_and_the_mutants_are_sound(tmp_path):
     (mutants,) = blocks(TEXTS[ROOT / "docs" / "selftest.md"], "python")
     (tmp_path / "mine.py").write_text(mutants, encoding="utf-8")
     assert [each.kind for each in read_mutants(tmp_path / "mine.py")] == ["fault", "honest"]
+
+
+def test_the_page_of_the_plugin_has_all_its_settings():
+    rows = re.findall(r"^\| `(opfuzz_\w+)`", TEXTS[ROOT / "docs" / "pytest.md"], re.MULTILINE)
+    assert sorted(rows) == sorted(SETTINGS)

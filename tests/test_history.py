@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sqlite3
 import subprocess
@@ -12,8 +13,10 @@ from pathlib import Path
 import pytest
 from runs_of_rows import VERSIONS, clean, fault, run_of
 
+from opfuzz import history
 from opfuzz.errors import OpfuzzError
 from opfuzz.history import NAME, add, ops, rebuild, trends
+from opfuzz.runs import read_run
 from opfuzz.store import write_run
 
 ROOT = Path(__file__).parents[1]
@@ -96,6 +99,65 @@ def test_rebuilding_names_and_leaves_out_what_is_damaged(reports):
     assert count == 2
     assert line.startswith(f"{reports / '20260102-000000-s0' / 'run.json'}: no run that this opfuzz can read")
     assert [len(t.points) for t in trends(reports / NAME)] == [2, 1]
+
+
+def test_rebuilding_takes_only_what_a_run_named(reports):
+    (reports / "example").mkdir()
+    write_run(run_of(fault(op="erf"), name="20260104-000000-s0"), reports / "example")
+    assert rebuild(reports / NAME) == (3, [])
+    assert ops(reports / NAME) == ["gelu", "relu"]
+
+
+@pytest.mark.parametrize("statement", ["drop table rows; create table rows (other)", "create table runs_2 (run)"])
+def test_rebuilding_replaces_whatever_tables_there_are(statement, reports):
+    before = rows(reports / NAME)
+    with sqlite3.connect(reports / NAME) as db:
+        db.executescript(statement)
+    db.close()
+    assert rebuild(reports / NAME) == (3, [])
+    assert rows(reports / NAME) == before
+    with sqlite3.connect(reports / NAME) as db:
+        assert db.execute("select name from sqlite_master where type = 'table' order by 1").fetchall() == [
+            ("rows",), ("runs",),
+        ]  # fmt: skip
+    db.close()
+    assert sorted(path.name for path in reports.iterdir() if path.is_file()) == [NAME]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("cases", 2**63), ("started", "0001-01-01T00:00:00+00:00"), ("profile", "\ud800")]
+)
+def test_rebuilding_is_not_blocked_by_what_no_database_holds(name, value, reports):
+    place = reports / "20260102-000000-s0" / "run.json"
+    place.write_text(json.dumps({**json.loads(place.read_text()), name: value}))
+    count, (line,) = rebuild(reports / NAME)
+    assert count == 2
+    assert line.startswith(f"{place}: no run that this opfuzz can read")
+
+
+def test_rebuilding_is_not_blocked_by_a_row_that_is_there_twice(reports):
+    place = reports / "20260102-000000-s0" / "run.json"
+    document = json.loads(place.read_text())
+    place.write_text(json.dumps({**document, "ranking": document["ranking"] * 2}))
+    count, (line,) = rebuild(reports / NAME)
+    assert count == 2
+    assert line.startswith(f"{place}: no run for a history: UNIQUE constraint failed")
+    assert [[p.run[6:8] for p in trend.points] for trend in trends(reports / NAME)] == [["01", "03"], ["03"]]
+
+
+def test_a_run_that_ends_while_others_are_read_is_not_lost(reports, monkeypatch):
+    late = day(4, fault(op="erf"))
+
+    def slowly(folder):
+        if not (reports / late.run).exists():
+            (reports / late.run).mkdir()
+            write_run(late, reports / late.run)
+            add(reports / NAME, late)
+        return read_run(folder)
+
+    monkeypatch.setattr(history, "read_run", slowly)
+    assert rebuild(reports / NAME) == (4, [])
+    assert ops(reports / NAME) == ["erf", "gelu", "relu"]
 
 
 def test_errors_without_a_size_come_back(tmp_path):

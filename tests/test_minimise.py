@@ -12,8 +12,10 @@ from opfuzz.case import Case
 from opfuzz.cli.group import bundled_specs
 from opfuzz.execute import Casualty
 from opfuzz.generate import inputs
-from opfuzz.minimise import Task, judged, minimised, smaller
+from opfuzz.minimise import Smaller, Task, judged, minimised, smaller, with_minimal
 from opfuzz.plan import Plan, load_specs
+from opfuzz.rank import Finding
+from opfuzz.records import Judged, Minimal, Score
 from opfuzz.rerun import Asked, shown
 
 KNOWN = {spec.op: spec for spec in load_specs((bundled_specs(),), discover())}
@@ -77,6 +79,52 @@ def test_a_limit_of_attempts_keeps_what_was_reached():
     assert len(calls) <= 2 + 2 * 6
 
 
+def test_other_values_with_another_fault_are_no_part_of_the_condition():
+    """Infinite above 100, and off by 1 % everywhere: what is said of infinity holds above 100 only."""
+
+    def broken(x):
+        return np.where(x > 100, np.inf, np.exp(x) * 1.01)
+
+    call = call_of("exp", {"batch": 1, "n": 1})
+    call = call.with_arrays({"x": np.array([[200.0]])})
+    found, _ = answered(Task("planted:cpu", KNOWN["exp"], Asked(call), (0, 0), "special"), {"np.exp": broken})
+    assert "x >= 10" in found.minimal.trigger.text("values"), found.minimal.trigger.words
+
+
+def test_a_timeout_is_not_the_fault_that_was_looked_for():
+    task = Task("planted:cpu", KNOWN["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), (0,), "wrong")
+    steps = smaller(task)
+    next(steps)
+    with pytest.raises(StopIteration) as end:
+        steps.send(Casualty("timeout", "no result after 10 s", "planted:cpu"))
+    assert not end.value.value.minimal.is_shown
+
+
+def test_the_words_are_of_the_call_that_is_shown():
+    score = Score("special", "returned inf where 2 is right", deciding=None)
+    finding = Finding(
+        "i",
+        "exp",
+        "s:cpu",
+        "float32",
+        "special",
+        "fault",
+        "reference",
+        "returned inf where 1 is right (2 of 3 cases)",
+        3,
+        0,
+        "c",
+        None,
+        "returned inf where 1 is right: x is large",
+    )
+    made = with_minimal(
+        finding,
+        Smaller(Minimal(call_of("exp", {"batch": 1, "n": 1}), 2, 2, 1, "", None), Judged("s:cpu", score, None, None)),
+    )
+    assert made.reason == "returned inf where 2 is right (2 of 3 cases)"
+    assert made.diagnosis == "returned inf where 2 is right: x is large"
+
+
 def test_deaths_on_the_way_end_the_search():
     """Calls of 8 elements and fewer kill the worker; the fault itself is none that does."""
     task = Task("planted:cpu", KNOWN["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), (0,), "wrong")
@@ -120,7 +168,8 @@ def test_a_run_is_made_smaller_alike_on_any_number_of_workers(tmp_path):
     seen = []
     for jobs in (1, 2):
         plan = Plan(specs, ("off:cpu", "raising:cpu"), 0, jobs, formats=("float32",), plugins=(path,), cases=6)
-        findings = minimised(plan, run(plan).ranking.findings(), 60.0)
+        findings, interrupted = minimised(plan, run(plan).ranking.findings(), 60.0)
+        assert not interrupted
         seen.append(
             [(f.id, f.minimal.call.id(f.op), f.minimal.elements, f.minimal.trigger.words, f.witness) for f in findings]
         )
@@ -131,5 +180,5 @@ def test_a_run_is_made_smaller_alike_on_any_number_of_workers(tmp_path):
 def test_without_time_findings_stay_as_they_are(tmp_path):
     path = plugin(tmp_path)
     plan = Plan(load_specs([SPECS], discover([path]), ["square"]), ("off:cpu",), 0, 1, plugins=(path,), cases=6)
-    for finding in minimised(plan, run(plan).ranking.findings(), -1.0):
+    for finding in minimised(plan, run(plan).ranking.findings(), -1.0)[0]:
         assert finding.minimal.note == "not made smaller: the time for that was over"

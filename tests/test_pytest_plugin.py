@@ -11,10 +11,12 @@ import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from small_campaigns import SPECS, plugin
 
+from opfuzz.pytest_plugin import Examiner
 from opfuzz.rank import finding_id
 
 ROOT = Path(__file__).parents[1]
@@ -120,6 +122,21 @@ def test_all_tests_of_a_spec_share_one_run(three_lines):
     folder, _ = three_lines
     (kept,) = folder.glob(".pytest_cache/**/session.json")
     assert len(json.loads(kept.read_text())["examined"]) == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"session": "s"}', '{"session": "s", "mistake": "", "examined": [3]}']
+)
+def test_what_an_earlier_session_left_damaged_counts_as_none(text, tmp_path, monkeypatch):
+    settings = {"opfuzz_reports": str(tmp_path)}
+    config = SimpleNamespace(getini=settings.get, rootpath=tmp_path, workerinput={"testrunuid": "s"})
+    examination = SimpleNamespace(id="square")
+    monkeypatch.setattr("opfuzz.examination.examine", lambda *_: {})
+    (tmp_path / "square").mkdir()
+    (tmp_path / "square" / "session.json").write_text(text)
+    assert Examiner(config)._shared(examination) == {}
+    kept = json.loads((tmp_path / "square" / "session.json").read_text())
+    assert kept == {"session": "s", "mistake": "", "examined": []}
 
 
 @pytest.fixture(scope="module")

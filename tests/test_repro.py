@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -152,6 +153,15 @@ def test_a_run_is_a_line_a_bundle_and_its_damaged_ones_are_told(bundle, tmp_path
     code, again, err = opfuzz(capsys, monkeypatch, "repro", str(tmp_path / "run"), "--plugin", str(faulty))
     assert (code, again) == (2, out)
     assert err.startswith(f"{folder / 'bad' / 'finding.json'}: missing")
+
+
+def test_bundles_of_several_runs_are_told_apart(bundle, tmp_path, capsys, monkeypatch):
+    place, faulty = bundle
+    folder = tmp_path / "reports"
+    for name in ("monday", "tuesday"):
+        shutil.copytree(place, folder / name / "findings" / "same")
+    _, out, _ = opfuzz(capsys, monkeypatch, "repro", str(folder), "--plugin", str(faulty))
+    assert [line.split()[1] for line in out.splitlines()] == ["monday/findings/same", "tuesday/findings/same"]
 
 
 def test_the_snippet_alone_computes_what_was_found(tmp_path):

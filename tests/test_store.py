@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
@@ -120,3 +121,15 @@ def test_a_list_of_numbers_takes_one_line(odd_run, tmp_path):
     text = (tmp_path / "run.json").read_text()
     assert strict(text) == {"schema": 1, **to_json(odd)}
     assert '"index": [0, 2],' in text
+
+
+def test_many_may_write_the_same_file_at_once(tmp_path):
+    texts = [str(number) * 100_000 for number in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda text: write_text(tmp_path / "f", text), texts * 25))
+    assert (tmp_path / "f").read_text() in texts
+    assert os.listdir(tmp_path) == ["f"]
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OpfuzzError, match="folder: cannot be written"):
+        write_text(tmp_path / "folder", "text")
+    assert sorted(os.listdir(tmp_path)) == ["f", "folder"], "a draft that could not be moved is taken away"

@@ -46,7 +46,11 @@ def test_a_subject_without_the_format_is_said_to_be_left_out(tmp_path):
         ((EXP, "--format", "float64"), "--range"),
         ((EXP, "--format", "float16", "--range", "0x0:0x10001"), "16 bits"),
         ((EXP, "--range", "12"), "0x3f800000:0x40000000"),
+        ((EXP, "--range", "10:20"), "0x3f800000:0x40000000"),
+        ((EXP, "--range", "0x10:20"), "0x3f800000:0x40000000"),
+        ((EXP, "--range", "0x10:0x10"), "0x3f800000:0x40000000"),
         ((EXP, "--param", "eps=1"), "no parameter 'eps'"),
+        ((str(SPECS / "elementary"), "--param", "eps=1"), "no op to sweep has a parameter 'eps'"),
         ((str(SPECS / "activation"), "--op", "softmax"), "unknown op|several numbers"),
         ((str(SPECS / "norm" / "layer_norm.yaml"),), "opfuzz climb"),
     ],
@@ -61,3 +65,31 @@ def test_a_folder_is_swept_without_the_ops_that_cannot_be(tmp_path):
     done = opfuzz(str(SPECS / "norm"), out=tmp_path)
     assert "Left out" in done.stderr
     assert "layer_norm" in done.stderr
+
+
+SCALED = """
+op: scaled
+summary: Times a number.
+formats: [float16]
+dims: {batch: 0.., n: 0..}
+batch: [batch]
+params: {scale: [2.0, 3.0]}
+inputs:
+  x: {shape: [batch, n]}
+output: {shape: [batch, n]}
+calls: {numpy: x * scale}
+reference: x * scale
+"""
+
+
+def test_a_parameter_is_one_of_some_op(tmp_path):
+    (tmp_path / "specs").mkdir()
+    (tmp_path / "specs" / "scaled.yaml").write_text(SCALED)
+    (tmp_path / "specs" / "exp.yaml").write_text(Path(EXP).read_text())
+    given = (str(tmp_path / "specs"), "--format", "float16", "--range", "0x0:0x10", "--json")
+    error = opfuzz(*given, "--param", "scal=3.0", out=tmp_path).exception
+    assert str(error) == "--param scal=3.0: no op to sweep has a parameter 'scal'; did you mean 'scale'?"
+    done = opfuzz(*given, "--param", "scale=3.0", out=tmp_path)
+    assert done.exception is None
+    found = {each["op"]: each["params"] for each in map(json.loads, done.stdout.splitlines())}
+    assert found == {"exp": {}, "scaled": {"scale": 3.0}}

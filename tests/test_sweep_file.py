@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -18,21 +18,21 @@ from opfuzz.swept import NotUnaryError, Sweep, check_unary, measure, prepared
 SPECS = Path(__file__).parents[1] / "specs"
 BACKENDS = discover()
 (EXP,) = load_specs([SPECS / "elementary" / "exp.yaml"], BACKENDS)
-LOW, CHUNK = 0x3F000000, 2**22
+LOW = 0x3F000000
 HEADER = {
     "op": "exp", "digest": EXP.digest, "subject": "numpy:cpu", "format": "float32",
-    "range": [LOW - 900, LOW + 900], "params": {}, "versions": {"numpy": "1"}, "processor": "", "environment": {},
+    "range": [LOW, LOW + 4096], "params": {}, "versions": {"numpy": "1"}, "processor": "", "environment": {},
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def chunks():
-    """Eight small pieces, as eight sweeps would measure them."""
-    found = []
-    for place in range(8):
-        sweep = Sweep(EXP, "numpy:cpu", "float32", {}, LOW + 500 * place, LOW + 500 * (place + 1))
-        found.append(replace(measure(sweep, 0, *prepared(sweep, BACKENDS)), place=place))
-    return found
+    """The eight chunks of a sweep whose chunks are small."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("opfuzz.search.sweep.CHUNK_BITS", 9)
+        sweep = Sweep(EXP, "numpy:cpu", "float32", {}, LOW, LOW + 4096)
+        ready = prepared(sweep, BACKENDS)
+        yield [measure(sweep, place, *ready) for place in range(8)]
 
 
 def filled(path, chunks):
@@ -65,11 +65,69 @@ def test_a_file_about_something_else_is_started_anew(tmp_path, chunks):
     assert other.chunks == {}
     assert "digest" in other.replaced
     assert len(SweepFile(tmp_path / "file.old", HEADER).chunks) == 8
-    path.write_text("{}\nnonsense\n")
-    assert SweepFile(path, HEADER).replaced == "it is damaged"
+    path.write_text("nonsense\n")
+    assert SweepFile(path, HEADER).replaced == "it is no progress file"
     filled(path, chunks)
     assert SweepFile(path, HEADER).replaced == ""
     assert SweepFile(path, HEADER, again=True).chunks == {}
+
+
+def line_of(chunk):
+    return json.loads(json.dumps(asdict(chunk)))
+
+
+def harm(place, *path):
+    """A line with another value at the end of a path of keys."""
+    *keys, last, value = path
+
+    def harmed(chunk):
+        line = inner = {**line_of(chunk), "place": place}
+        for key in keys:
+            inner = inner[key]
+        inner[last] = value
+        return line
+
+    return harmed
+
+
+@pytest.mark.parametrize(
+    "harmed",
+    [
+        harm(1, "place", 8),
+        harm(1, "place", -1),
+        harm(1, "place", 0),  # twice
+        harm(1, "body", "above", [1]),
+        harm(1, "body", "inputs", 511),
+        harm(1, "tail", "inputs", 512.5e300),
+        harm(1, "tail", "inputs", 0),
+        harm(1, "body", "largest", "bits", 2**32),
+        harm(1, "body", "largest", "bits", 1.5),
+        harm(1, "body", "largest", "value", "1.5"),
+        harm(1, "tail", "excess", "bits", -1),
+        harm(1, "body", "examples", {"nan": 2**32}),
+        harm(1, "body", "normal", 513),
+        harm(1, "body", "buckets", {"4096": 0.5}),
+        harm(1, "body", "inputs", float("inf")),
+        lambda _: [],
+    ],
+)
+def test_a_damaged_line_is_started_anew_and_said(harmed, tmp_path, chunks):
+    path = tmp_path / "file"
+    filled(path, chunks[:1])
+    whole = path.read_text()
+    path.write_text(whole + json.dumps({**line_of(chunks[1])}) + "\n")
+    assert len(SweepFile(path, HEADER).chunks) == 2, "without harm it is taken"
+    path.write_text(whole + json.dumps(harmed(chunks[1])) + "\n")
+    file = SweepFile(path, HEADER)
+    assert (file.chunks, file.replaced) == ({}, "it is damaged in line 3")
+
+
+def test_a_disk_that_refuses_a_chunk_is_one_line(tmp_path, chunks):
+    file = filled(tmp_path / "file", chunks[:1])
+    (tmp_path / "file").unlink()
+    (tmp_path / "file").mkdir()
+    with pytest.raises(OpfuzzError, match="file: cannot be written: Is a directory"):
+        file.add(chunks[1])
 
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path):
@@ -80,7 +138,7 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path):
 
 def test_the_document_has_the_figures_of_both_ways(tmp_path, chunks):
     found = document(HEADER, filled(tmp_path / "file", chunks).swept())
-    assert found["inputs"] == found["tail"]["inputs"] == 4000
+    assert found["inputs"] == found["tail"]["inputs"] == 4096
     assert 0.5 < found["max_ulp"] < 3
     assert found["at_hex"].startswith("0x3f000")
     assert 0.5 <= found["at"] < 0.51

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 
 import click
 from tabulate import tabulate
 
-from opfuzz.baseline import counting, with_comparison
+from opfuzz.accepted import read_accepted
+from opfuzz.baseline import counting, with_accepted, with_comparison
+from opfuzz.cli import accept
 from opfuzz.cli.group import FINDINGS
 from opfuzz.report.change_text import accepted_ids, sections, unexplained
 from opfuzz.report.news import news
@@ -19,15 +22,24 @@ from opfuzz.store import to_json
 @click.command("compare", short_help="Say what changed from one run to another.")
 @click.argument("before", metavar="RUN")
 @click.argument("after", metavar="RUN")
+@click.option(
+    "--accepted",
+    "listed",
+    type=click.Path(path_type=Path),
+    help=f"Accepted findings, which do not count; default: {accept.FILE} in --reports.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 @click.option("--reports", type=click.Path(path_type=Path), default=Path("reports"), help="Folder of runs.")
-def compare_command(before: str, after: str, as_json: bool, reports: Path) -> int:
+def compare_command(before: str, after: str, listed: Path | None, as_json: bool, reports: Path) -> int:
     """Say which findings are new, gone or fixed, and which rows are worse or better, from the first RUN to the second.
 
     RUN is a run's name in --reports or the beginning of it, latest, a run's folder or its run.json. Exits with 1 if a
-    fault is new or worse and not accepted.
+    fault is new or worse and not accepted; without a list, those count as accepted that were when the second run ended.
     """
     earlier, later = (read_run(find_run(text, reports)) for text in (before, after))
+    path = listed or reports / accept.FILE
+    if listed or path.exists():
+        later = with_accepted(later, read_accepted(path), datetime.now().astimezone().date())
     run = with_comparison(later, earlier)
     assert run.comparison is not None
     if as_json:

@@ -42,6 +42,11 @@ def profile_path(text: str) -> Path:
     return named
 
 
+def duration_or_none(text: str) -> float:
+    """`90`, `60s`, `5m`, `2h`, in seconds; `0` for not at all."""
+    return 0.0 if text in ("0", "0s") else duration(text)
+
+
 def duration(text: str) -> float:
     """`90`, `60s`, `5m`, `2h`, in seconds."""
     unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:])

@@ -58,7 +58,7 @@ def repro_command(
             continue
         found.append(answer)
         if not as_json:
-            click.echo(_lines(answer, backends) if places == [folder] else _line(answer))
+            click.echo(_lines(answer, backends) if places == [folder] else _line(answer, folder))
     if as_json:
         click.echo(json.dumps({"bundles": [_document(each, backends) for each in found]}, allow_nan=False))
     if failed:
@@ -71,11 +71,14 @@ def _complain(error: OpfuzzError) -> int:
     return 1
 
 
-def _line(found: Replayed) -> str:
+def _line(found: Replayed, folder: Path) -> str:
+    """One bundle of those in a folder, and its run where these are runs."""
     finding, score = found.bundle.finding, found.judged.score
     words = "there" if found.is_there else "gone "
     title = f"{finding['op']} on {found.subject} in {finding['format']}"
-    return plain(f"{words}  {found.bundle.place.name}  {title}: {finding['verdict']} then, {score.verdict} now")
+    place = found.bundle.place
+    name = place.name if place.parent in (folder, folder / "findings") else place.relative_to(folder)
+    return plain(f"{words}  {name}  {title}: {finding['verdict']} then, {score.verdict} now")
 
 
 def _lines(found: Replayed, backends: Mapping[str, Backend]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import click
 from opfuzz import history
 from opfuzz.accepted import read_accepted
 from opfuzz.backends import Backend, resolve
-from opfuzz.baseline import counting, latest_like, with_accepted, with_comparison
+from opfuzz.baseline import Earlier, counting, latest_like, with_accepted, with_comparison
 from opfuzz.campaign import run
 from opfuzz.cli import accept
 from opfuzz.cli.group import (
@@ -23,6 +24,7 @@ from opfuzz.cli.group import (
     Paths,
     bundled_specs,
     duration,
+    duration_or_none,
     plugin_option,
     profile_path,
     seed_of,
@@ -33,7 +35,7 @@ from opfuzz.conclude import absences, conclude
 from opfuzz.corpus import read_corpus, read_faults, revisit, update
 from opfuzz.errors import OpfuzzError
 from opfuzz.floats import FORMATS
-from opfuzz.plan import Plan, load_specs
+from opfuzz.plan import Plan, load_specs, vocabulary
 from opfuzz.profile_reader import read_profile
 from opfuzz.rank import SORT_KEYS
 from opfuzz.records import CLEAN, SEVERITY
@@ -75,9 +77,9 @@ DEFAULT_BACKENDS = ("torch", "mlx")
 @click.option(
     "--shrink",
     "shrinking",
-    type=duration,
+    type=duration_or_none,
     metavar="TIME",
-    help="How long to make findings smaller; default: as long as the cases took, and 30s at least.",
+    help="How long to make findings smaller; default: as long as the cases took, and 30s at least. 0: not at all.",
 )
 @click.option("--corpus", type=click.Path(path_type=Path), help="Folder of known faults; default: corpus in --out.")
 @click.option(
@@ -136,8 +138,7 @@ def run_command(
     )
     if not plan.pairs():
         raise OpfuzzError(f"no op in the specs has a format of {', '.join(plan.formats)}")
-    earlier = None if baseline is None else _earlier(baseline, chosen, out)
-    before = None if earlier is None else read_run(earlier)
+    earlier = Earlier() if baseline is None else _earlier(baseline, plan, out)
     path = listed or out / accept.FILE
     entries = read_accepted(path) if listed or path.exists() else []
     started = datetime.now().astimezone()
@@ -148,8 +149,8 @@ def run_command(
             for name, reason in absences(backends).items() if as_json else ():  # else the report says so
                 watcher.say(f"absent: {name}: {plain(reason)}")
             faults = read_corpus(corpus, plan, backends)
-            if earlier is not None:
-                faults += read_faults(earlier, {fault.place.name for fault in faults}, plan, backends)
+            if earlier.folder is not None:
+                faults += read_faults(earlier.folder, {fault.place.name for fault in faults}, plan, backends)
             standings, known = revisit(faults, plan, backends)
             progress = run(plan, watcher.watch, known)
     except BaseException:
@@ -159,18 +160,17 @@ def run_command(
 
     def held_against(result: Run) -> Run:
         result = with_accepted(result, entries, datetime.now().astimezone().date())
-        return result if baseline is None else with_comparison(result, before)
+        return result if baseline is None else with_comparison(result, earlier.run, earlier.known)
 
     limit = max(LEAST_SHRINKING, progress.seconds) if shrinking is None else shrinking
     with Counted("findings made smaller") as counted:
         result = conclude(
             plan, progress, backends, folder, started, command, sort, standings, limit, counted.watch, held_against
         )
-    update(corpus, folder, result.findings, result.replayed)
-    try:
+    with _complaining():
+        update(corpus, folder, result.findings, result.replayed, vocabulary(backends))
+    with _complaining():
         history.add(out / history.NAME, result)
-    except OpfuzzError as error:  # a run is not lost for it
-        click.echo(plain(str(error)), err=True)
     if as_json:
         click.echo(json.dumps(summary(result, folder), allow_nan=False))
     else:
@@ -183,15 +183,24 @@ def run_command(
     return FINDINGS if counting(result, fail_on or ()) else 0
 
 
-def _earlier(baseline: str, subjects: Sequence[str], out: Path) -> Path | None:
-    """The folder of the run that --baseline names; None if there is no latest one of these subjects."""
+@contextmanager
+def _complaining() -> Iterator[None]:
+    """One line on what could not be kept: a run is not lost for it."""
+    try:
+        yield
+    except OpfuzzError as error:
+        click.echo(plain(str(error)), err=True)
+
+
+def _earlier(baseline: str, plan: Plan, out: Path) -> Earlier:
+    """The run that --baseline names; an empty one if there is no latest one like this."""
     if baseline != LATEST:
         place = find_run(baseline, out)
-        return place.parent if place.is_file() else place
-    folder, complaints = latest_like(subjects, out)
-    for line in complaints:
+        return Earlier(place, read_run(place))
+    found = latest_like(plan.subjects, plan.pairs(), plan.profile.name if plan.profile else None, out)
+    for line in found.complaints:
         click.echo(plain(f"passed over: {line}"), err=True)
-    return folder
+    return found
 
 
 def default_subjects(backends: Mapping[str, Backend]) -> tuple[str, ...]:

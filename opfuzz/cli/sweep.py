@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -26,6 +27,7 @@ from opfuzz.report.sweep_picture import draw
 from opfuzz.report.sweep_text import render
 from opfuzz.report.text import plain
 from opfuzz.spec import OpSpec, Value
+from opfuzz.store import write_text
 from opfuzz.strict_json import strict
 from opfuzz.sweep_file import SweepFile, document
 from opfuzz.sweeping import State, run
@@ -39,12 +41,9 @@ MOST_FLOAT64 = 2**20  # inputs: each takes Arb, some 50 microseconds
 
 def bits_range(text: str) -> tuple[int, int]:
     """`0x3f800000:0x40000000`, the second excluded."""
-    low, _, high = text.partition(":")
-    try:
-        found = int(low, 16), int(high, 16)
-    except ValueError:
-        found = 0, 0
-    if not 0 <= found[0] < found[1] <= 2**64:
+    ends = re.fullmatch(r"0x([0-9a-f]{1,17}):0x([0-9a-f]{1,17})", text, re.ASCII | re.IGNORECASE)
+    found = (int(ends[1], 16), int(ends[2], 16)) if ends else (0, 0)
+    if not found[0] < found[1] <= 2**64:
         raise click.BadParameter(
             f"'{text:.60}' is no range of bit patterns; write 0x3f800000:0x40000000, the end excluded"
         )
@@ -118,7 +117,7 @@ def sweep_command(
             swept = file.swept()
             results.append(document(file.header, swept))
             picture = draw(results[-1], swept.body.buckets, swept.tail.buckets)
-            file.path.with_suffix(".svg").write_text(picture)
+            write_text(file.path.with_suffix(".svg"), picture)
     if wants_json:
         for result in results:
             click.echo(json.dumps(strict(result), allow_nan=False))
@@ -170,11 +169,22 @@ def _sweeps(
                     if program is not None:
                         precise = str(replace(subject, implementation=implementation))
                         found.append(Sweep(spec, precise, name, values, low, high))
+    _check_known(params, found)
     if left_out:
         _say(f"Left out, as an element depends on several numbers: {', '.join(left_out)}")
     for reason in sorted(absent):
         _say(reason)
     return found
+
+
+def _check_known(params: tuple[str, ...], sweeps: list[Sweep]) -> None:
+    """Raises OpfuzzError for a parameter that none of the ops has."""
+    known = {name for sweep in sweeps for name in sweep.params}
+    for text in params if sweeps else ():
+        name = text.partition("=")[0]
+        if name not in known:
+            remedy = did_you_mean(name, known)
+            raise OpfuzzError(f"--param {plain(text)}: no op to sweep has a parameter '{plain(name)}'{remedy}")
 
 
 def _range(format: str, bits: tuple[int, int] | None) -> tuple[int, int]:

@@ -48,7 +48,7 @@ def sections(
     found: list[Section] = []
     for status in statuses:
         findings = [change for change in comparison.findings if change.status == status]
-        shifts = comparison.worse if status == WORSE else comparison.rows
+        shifts = comparison.worse(accepted) if status == WORSE else comparison.rows
         rows = [shift for shift in shifts if shift.status == status]
         if findings:
             cells = [_finding_cells(change, change.id in accepted) for change in findings]
@@ -76,8 +76,7 @@ def _pair(then: str, now: str) -> str:
 
 def unexplained(comparison: Comparison) -> list[str]:
     """A line where figures changed on the same cases, and nothing that is known did."""
-    has_changed = comparison.rows or any(change.status != STILL for change in comparison.findings)
-    if not (comparison.before and has_changed) or comparison.versions or comparison.differ:
+    if not comparison.is_unexplained:
         return []
     return ["The cases are the same, and no version is another: a plugin, a setting or the machine's state changed."]
 

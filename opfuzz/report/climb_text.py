@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 from tabulate import tabulate
@@ -22,8 +23,8 @@ def render(documents: Sequence[Document], width: int | None = None) -> str:
             *(plain(document[name]) for name in ("op", "subject", "format")),
             str(document["evaluations"]),
             document["worst"],
-            f"{document['ulp']:.6g}",
-            quantity(document["excess"]),
+            f"{document['ulp']:.6g}" if document["ulp"] or _has_size(document) else "",
+            quantity(document["excess"]) if document["excess"] or _has_size(document) else "",
             document["verdict"],
             plain(_shown(document)),
         ]
@@ -33,6 +34,11 @@ def render(documents: Sequence[Document], width: int | None = None) -> str:
     if width is not None:
         lines = [line if len(line) <= width else line[: width - 1] + "…" for line in lines]
     return "\n".join(lines)
+
+
+def _has_size(document: Document) -> bool:
+    """Whether the error is a number: not that of a call that raised, nor that between a number and NaN or infinity."""
+    return "exact" in document and isfinite(document["computed"]) and isfinite(document["exact"])
 
 
 def _shown(document: Document) -> str:

@@ -42,7 +42,7 @@ def _counts(comparison: Comparison, known: frozenset[str]) -> str:
         (len(fresh), "new fault", ""),
         (len(faults) - len(fresh), "new fault", " accepted"),
         (len(of[NEW]) - len(faults), "new note", ""),
-        (len(comparison.worse), "row", " worse"),
+        (len(comparison.worse(known)), "row", " worse"),
         (len(of[FIXED]), "finding", " fixed"),
         (len(better), "row", " better"),
         (len(of[GONE]), "finding", " not tried any more"),
@@ -60,7 +60,7 @@ def news_cells(run: Run) -> list[list[str]]:
     findings = {finding.id: finding for finding in run.findings}
     known = accepted_ids(run)
     told = [c for c in comparison.findings if c.status in (NEW, FIXED) and not (c.status == NEW and c.id in known)]
-    worse = [_shifted(shift) for shift in comparison.worse]
+    worse = [_shifted(shift) for shift in comparison.worse(known)]
     fresh = [_changed(change, findings.get(change.id)) for change in told if change.status == NEW]
     return fresh + worse + [_changed(change, None) for change in told if change.status == FIXED]
 

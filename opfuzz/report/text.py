@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from opfuzz.rank import Finding, Row
-from opfuzz.records import FAULT, NOTE, Minimal, Witness
+from opfuzz.records import FAULT, NOTE, Minimal, Standing, Witness
 from opfuzz.store import Run
 
 HEADERS = (
@@ -126,15 +126,24 @@ def changes(run: Run) -> list[str]:
     """What became of the faults of earlier runs, those that changed one by one, and searches that were lost."""
     words = {"fixed": "fixed", "back": "back again", "not replayed": "not made again"}
     lines = [
-        f"{words[each.status]}: {each.op} on {each.subject} in {each.format}, {each.verdict} ({each.id})"
-        + (f": {each.reason}" if each.reason else "")
+        f"{words[each.status]}: {_told(each)}" + (f": {each.reason}" if each.reason else "")
         for each in run.replayed
         if each.is_new or each.status == "not replayed"
     ]
     if run.replayed:
         still = sum(each.status in ("open", "back") for each in run.replayed)
-        lines.append(f"of {counted(len(run.replayed), 'fault')} of earlier runs {still} are still there")
+        untried = sum(each.status == "not replayed" for each in run.replayed)
+        text = f"of {counted(len(run.replayed), 'fault')} of earlier runs {still} are still there"
+        lines.append(text + (f", {untried} not made again" if untried else ""))
     return lines + [f"lost: {text}" for text in run.lost]
+
+
+def _told(standing: Standing) -> str:
+    """`gelu on torch:cpu in float32, wrong (4d0eedee785c)`; the id alone where the rest could not be read."""
+    known = (("", standing.op), ("on ", standing.subject), ("in ", standing.format))
+    place = " ".join(before + word for before, word in known if word)
+    place = ", ".join(word for word in (place, standing.verdict) if word)
+    return f"{place} ({standing.id})" if place else standing.id
 
 
 def policies(rows: Sequence[Row]) -> list[str]:

@@ -63,13 +63,13 @@ class Trialled:
         """Whether no call of fewer elements can show the fault."""
         if self.minimal is None or self.mutant.fewest is None:
             return False
-        return self.is_own and self.is_shrunk and self.minimal.elements <= self.mutant.fewest
+        return self.is_own and self.is_shrunk and self.minimal.elements == self.mutant.fewest
 
     @property
     def has_condition(self) -> bool:
         """Whether the condition on sizes and layouts is found exactly."""
         trigger = self.minimal.trigger if self.minimal is not None else None
-        return trigger is not None and self.mutant.is_condition(trigger)
+        return self.is_own and trigger is not None and self.mutant.is_condition(trigger)
 
     @property
     def is_named_somewhere(self) -> bool:
@@ -102,8 +102,8 @@ class Report:
         found = [each for each in self.faults if each.is_found]
         first = sum(each.rank == 1 for each in found)
         named = sum(each.is_named for each in found)
-        known = [each for each in found if each.is_own and each.mutant.fewest is not None]
-        conditional = [each for each in found if each.mutant.condition and each.is_own]
+        known = [each for each in found if each.mutant.fewest is not None]
+        conditional = [each for each in found if each.mutant.condition]
         return {
             "planted": len(self.faults),
             "found": len(found),

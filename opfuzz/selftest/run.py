@@ -133,8 +133,8 @@ def _make_smaller(
             tasks.append(replace(minimise.task_of(finding, specs[finding.op], plan), key=search.place))
             chosen.append((place, finding))
     initialise = partial(set_up, plan, tuple(files))
-    done = minimise.run(tasks, again, initialise, jobs=plan.jobs, preload=MODULES, seconds=inf)
-    for number, found in done.items():
+    queue = minimise.run(tasks, again, initialise, jobs=plan.jobs, preload=MODULES, seconds=inf)
+    for number, found in queue.done.items():
         place, finding = chosen[number]
         results[place] = replace(results[place], smallest=minimise.with_minimal(finding, found))
 

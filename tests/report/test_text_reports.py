@@ -10,9 +10,10 @@ import pytest
 from results import result, witness
 
 from opfuzz.rank import Ranking
+from opfuzz.records import Standing
 from opfuzz.report import markdown, terminal
 from opfuzz.report.markdown import inert
-from opfuzz.report.text import headline, plain, quantity, shown
+from opfuzz.report.text import changes, headline, plain, quantity, shown
 from opfuzz.store import Run
 
 HOSTILE = "\x1b[31mred\x07\r\nnew | line `code` <script>alert(1)</script> ![x](http://y) \u202e # *bold* \x9b1m"
@@ -199,3 +200,15 @@ def test_a_fault_is_shown_with_its_diagnosis():
         assert all(len(line) <= 60 for line in lines[place + 1 : place + 3]) or width is None
     assert "it rounds a to 8 bits" in markdown.render(run)
     assert HARMED.findings[0].reason.split("|")[0][-4:] in terminal.render(HARMED, Path("r"), colour=False)
+
+
+def test_what_was_not_made_again_is_said_with_what_is_known_of_it():
+    known = Standing("4d0e", "gelu", "torch:cpu", "float32", "wrong", "", "not replayed", "changed")
+    damaged = Standing("51c3", "", "", "", "", "", "not replayed", "call.json: missing")
+    still = Standing("77aa", "gelu", "torch:cpu", "float32", "wrong", "wrong", "open", "")
+    assert changes(run_of(replayed=(known, damaged, still))) == [
+        "not made again: gelu on torch:cpu in float32, wrong (4d0e): changed",
+        "not made again: 51c3: call.json: missing",
+        "of 3 faults of earlier runs 1 are still there, 2 not made again",
+    ]
+    assert changes(run_of(replayed=(still,))) == ["of 1 fault of earlier runs 1 are still there"]

@@ -109,6 +109,8 @@ def test_the_number_of_jobs_changes_nothing(reports):
         each.pop("seconds")
         for fault in each["faults"]:
             fault.pop("seconds_to_find")
+            if fault["verdict"] == "crash":
+                fault.pop("smallest")  # each attempt costs a process, and the time may end before the attempts
     assert one == three
 
 
