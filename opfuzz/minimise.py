@@ -120,21 +120,34 @@ def _shrunk(task: Task, wanted: tuple[str, str], budget: _Budget) -> Generator[A
     return best
 
 
+Settings = tuple[str, tuple[tuple[str, int], ...], str, tuple[tuple[str, str], ...]]
+
+
+def _settings(call: Call) -> Settings:
+    """All of a call but its values."""
+    return call.format, tuple(call.dims.items()), repr(call.params), tuple(call.layouts.items())
+
+
+def _is_view(layout: tuple[str, str]) -> bool:
+    return layout[1] != LAYOUTS[0]
+
+
 def _probed(
-    task: Task, call: Call, place: Index | None, wanted: tuple[str, str], budget: _Budget
+    task: Task, call: Call, index: Index | None, wanted: tuple[str, str], budget: _Budget
 ) -> Generator[Asked, Answer, Trigger]:
     """The condition under which calls around the smallest show a fault, as far as the budget lasts."""
-    probes = infer(task.spec, call, place)
+    probes, known = infer(task.spec, call, index), {_settings(call)}
     try:
         probe = next(probes)
         while budget.lasts():
             answer = yield replace(task.asked, call=probe)
             budget.spend(answer)
             score = _judged(answer).score
-            # Another symptom is another fault of the op; but what lies beside a view, or what a format makes of it,
-            # may be NaN here and a number there.
-            is_alike = probe.format == call.format and set(probe.layouts.values()) <= {LAYOUTS[0]}
-            is_other = is_alike and symptom(score) != wanted
+            # Where only the values are others, another symptom is another fault of the op; but at another size, in
+            # another format, or beside a view, the same fault may make NaN here and a wrong number there.
+            place = _settings(probe)
+            is_other = place in known and not any(_is_view(each) for each in place[3]) and symptom(score) != wanted
+            known.add(place)
             probe = probes.send(SEVERITY[score.verdict] == FAULT and not is_other)
         probes.throw(Spent)
     except StopIteration as end:
