@@ -29,7 +29,7 @@ ATTEMPTS = 400  # for one finding, of each kind: smaller calls, and calls around
 # The same where an attempt costs a process, or a timeout.
 COSTLY = {"crash": 40, "timeout": 6, "out-of-memory": 6}
 DEATHS = 3  # of a worker, on attempts at a finding that is no death itself
-SECONDS = 20.0  # for one finding
+SECONDS = 40.0  # for one finding, and as much for its condition
 RETURNED = re.compile(r"returned \S+ where \S+ is right")  # the figures of one element
 
 

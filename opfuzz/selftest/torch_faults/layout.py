@@ -224,8 +224,8 @@ MUTANTS = [
         cause="transposed",
         fewest=8,
         condition=(
-            "k == n and b transposed or permuted|k == n and b transposed|k == 2 and n == 2 and b transposed or permuted|"
-            "b transposed or permuted"
+            "k == n and b transposed or permuted|k == n and b transposed|"
+            "k == 2 and n == 2 and b transposed or permuted|b transposed or permuted"
         ),
     ),
     Mutant(

@@ -1,4 +1,4 @@
-"""layer_norm on mlx:cpu in float32: normwise, an intermediate overflows in the usual formula (14 of 15 cases)
+"""layer_norm on mlx:cpu in float32: normwise, an intermediate overflows in the usual formula
 
 Needs NumPy and the framework only. Exits with 1 while the result is wrong, with 0 when it is right.
 """
@@ -93,8 +93,8 @@ batch = 1
 d = 2
 eps = 1e-05
 x = view(load(TENSORS['x']), [])
-weight = view(load(TENSORS['weight']), [('slice', ((0,), (4,), (2,)))])
-bias = view(load(TENSORS['bias']), [('slice', ((1,), (3,), (1,)))])
+weight = view(load(TENSORS['weight']), [])
+bias = view(load(TENSORS['bias']), [])
 
 
 def call():
@@ -103,7 +103,7 @@ def call():
     )
 
 
-SHAPE, INDEX, EXACT, BOUND, REPEATED = (1, 2), (0, 1), 3.667781893582411e-46, 3.96831163954951e-06, False
+SHAPE, INDEX, EXACT, BOUND, REPEATED = (1, 2), (0, 1), -1.0, 4.325939508201854e-06, False
 HANGS, SECONDS = False, 30.0
 try:
     if HANGS:

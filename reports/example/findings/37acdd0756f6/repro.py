@@ -84,11 +84,11 @@ def ulp_of(exact):
 
 TENSORS = read(pathlib.Path(__file__).with_name("inputs.safetensors"))
 pi, inf, dtype = math.pi, math.inf, dtype_of(FORMAT)
-batch = 16
-m = 2
+batch = 1
+m = 1
 k = 2
-n = 2
-a = view(load(TENSORS['a']), [('slice', ((0, 0, 1), (16, 2, 3), (1, 1, 1)))])
+n = 1
+a = view(load(TENSORS['a']), [])
 b = view(load(TENSORS['b']), [])
 
 
@@ -98,7 +98,7 @@ def call():
     )
 
 
-SHAPE, INDEX, EXACT, BOUND, REPEATED = (16, 2, 2), (2, 0, 0), -1.9075224896429648e+56, 1.954395300348879e+50, False
+SHAPE, INDEX, EXACT, BOUND, REPEATED = (1, 1, 1), (0, 0, 0), 1.4711957192312533e+56, 1.496963613481696e+50, False
 HANGS, SECONDS = False, 30.0
 try:
     if HANGS:

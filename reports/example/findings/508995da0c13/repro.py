@@ -84,7 +84,7 @@ def ulp_of(exact):
 
 TENSORS = read(pathlib.Path(__file__).with_name("inputs.safetensors"))
 pi, inf, dtype = math.pi, math.inf, dtype_of(FORMAT)
-batch = 3
+batch = 1
 n = 1
 x = view(load(TENSORS['x']), [])
 
@@ -95,7 +95,7 @@ def call():
     )
 
 
-SHAPE, INDEX, EXACT, BOUND, REPEATED = (3, 1), (0, 0), -0.00012668496733247991, 2.279320775784792e-09, False
+SHAPE, INDEX, EXACT, BOUND, REPEATED = (1, 1), (0, 0), -4.976768459417463e-15, 3.165016977543574e-19, False
 HANGS, SECONDS = False, 30.0
 try:
     if HANGS:

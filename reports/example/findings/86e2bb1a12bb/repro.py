@@ -1,4 +1,4 @@
-"""gelu on mlx:cpu in float32: special, returned nan where -0 is right (3 of 4 cases)
+"""gelu on mlx:cpu in float32: special, returned nan where -0 is right (3 of 5 cases)
 
 Needs NumPy and the framework only. Exits with 1 while the result is wrong, with 0 when it is right.
 """
@@ -89,7 +89,7 @@ def ulp_of(exact):
 
 TENSORS = read(pathlib.Path(__file__).with_name("inputs.safetensors"))
 pi, inf, dtype = math.pi, math.inf, dtype_of(FORMAT)
-batch = 3
+batch = 1
 n = 1
 x = view(load(TENSORS['x']), [])
 
@@ -100,7 +100,7 @@ def call():
     )
 
 
-SHAPE, INDEX, EXACT, BOUND, REPEATED = (3, 1), (2, 0), -0.0, 2.1019476964872256e-45, False
+SHAPE, INDEX, EXACT, BOUND, REPEATED = (1, 1), (0, 0), -0.0, 2.1019476964872256e-45, False
 HANGS, SECONDS = False, 30.0
 try:
     if HANGS:

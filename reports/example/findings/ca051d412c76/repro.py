@@ -90,8 +90,8 @@ def ulp_of(exact):
 TENSORS = read(pathlib.Path(__file__).with_name("inputs.safetensors"))
 pi, inf, dtype = math.pi, math.inf, dtype_of(FORMAT)
 batch = 1
-n = 3
-x = view(load(TENSORS['x']), [('slice', ((0, 1), (1, 4), (1, 1)))])
+n = 1
+x = view(load(TENSORS['x']), [])
 
 
 def call():
@@ -100,7 +100,7 @@ def call():
     )
 
 
-SHAPE, INDEX, EXACT, BOUND, REPEATED = (1, 3), (0, 1), 1.326403336506333e-38, 1.36910713571368e-44, False
+SHAPE, INDEX, EXACT, BOUND, REPEATED = (1, 1), (0, 0), 1.326403336506333e-38, 1.36910713571368e-44, False
 HANGS, SECONDS = False, 30.0
 try:
     if HANGS:

@@ -89,8 +89,8 @@ def ulp_of(exact):
 
 TENSORS = read(pathlib.Path(__file__).with_name("inputs.safetensors"))
 pi, inf, dtype = math.pi, math.inf, dtype_of(FORMAT)
-batch = 2
-n = 1023
+batch = 1
+n = 1
 x = view(load(TENSORS['x']), [])
 
 
@@ -100,7 +100,7 @@ def call():
     )
 
 
-SHAPE, INDEX, EXACT, BOUND, REPEATED = (2, 1023), (0, 450), 0.029581855959624436, 1.4743627353035606e-08, False
+SHAPE, INDEX, EXACT, BOUND, REPEATED = (1, 1), (0, 0), 0.029581855959624436, 1.4743627353035606e-08, False
 HANGS, SECONDS = False, 30.0
 try:
     if HANGS:

@@ -84,11 +84,11 @@ def ulp_of(exact):
 
 TENSORS = read(pathlib.Path(__file__).with_name("inputs.safetensors"))
 pi, inf, dtype = math.pi, math.inf, dtype_of(FORMAT)
-batch = 2
+batch = 1
 d = 1
-eps = 1e-12
+eps = 1e-05
 x = view(load(TENSORS['x']), [])
-weight = view(load(TENSORS['weight']), [('slice', ((1,), (2,), (1,)))])
+weight = view(load(TENSORS['weight']), [])
 bias = view(load(TENSORS['bias']), [])
 
 
@@ -98,7 +98,7 @@ def call():
     )
 
 
-SHAPE, INDEX, EXACT, BOUND, REPEATED = (2, 1), (0, 0), -0.04612376540899277, float('inf'), False
+SHAPE, INDEX, EXACT, BOUND, REPEATED = (1, 1), (0, 0), 0.0, float('inf'), False
 HANGS, SECONDS = False, 30.0
 try:
     if HANGS:

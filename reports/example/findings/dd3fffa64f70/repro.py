@@ -1,4 +1,4 @@
-"""exp on mlx:cpu in float32: special, returned inf where 2.28129126e+38 is right
+"""exp on mlx:cpu in float32: special, returned inf where 2.72308783e+38 is right
 
 Needs NumPy and the framework only. Exits with 1 while the result is wrong, with 0 when it is right.
 """
@@ -90,7 +90,7 @@ def ulp_of(exact):
 TENSORS = read(pathlib.Path(__file__).with_name("inputs.safetensors"))
 pi, inf, dtype = math.pi, math.inf, dtype_of(FORMAT)
 batch = 1
-n = 129
+n = 1
 x = view(load(TENSORS['x']), [])
 
 
@@ -100,7 +100,7 @@ def call():
     )
 
 
-SHAPE, INDEX, EXACT, BOUND, REPEATED = (1, 129), (0, 23), 2.281291260358672e+38, 1.935942806489357e+32, False
+SHAPE, INDEX, EXACT, BOUND, REPEATED = (1, 1), (0, 0), 2.7230878250681117e+38, 2.2519403341192852e+32, False
 HANGS, SECONDS = False, 30.0
 try:
     if HANGS:

@@ -1,4 +1,4 @@
-"""exp on mlx:cpu in float32: imprecise, no worse than float16 inside (10 of 12 cases)
+"""exp on mlx:cpu in float32: imprecise, no worse than float16 inside
 
 Needs NumPy and the framework only. Exits with 1 while the result is wrong, with 0 when it is right.
 """
@@ -90,8 +90,8 @@ def ulp_of(exact):
 TENSORS = read(pathlib.Path(__file__).with_name("inputs.safetensors"))
 pi, inf, dtype = math.pi, math.inf, dtype_of(FORMAT)
 batch = 1
-n = 128
-x = view(load(TENSORS['x']), [('slice', ((0, 1), (1, 129), (1, 1)))])
+n = 132
+x = view(load(TENSORS['x']), [])
 
 
 def call():
@@ -100,7 +100,7 @@ def call():
     )
 
 
-SHAPE, INDEX, EXACT, BOUND, REPEATED = (1, 128), (0, 52), 5.563036312326272e+29, 4.5456776171700345e+23, False
+SHAPE, INDEX, EXACT, BOUND, REPEATED = (1, 132), (0, 131), 1.6961867169976302e+25, 1.3861455065635842e+19, False
 HANGS, SECONDS = False, 30.0
 try:
     if HANGS:

@@ -1,4 +1,4 @@
-"""erf on mlx:cpu in float32: wrong, behaves as the variant 'polynomial-7.1.26': Abramowitz and Stegun 7.1.26, which is off by up to 1.5e-7 (69 of 78 cases)
+"""erf on mlx:cpu in float32: wrong, behaves as the variant 'polynomial-7.1.26': Abramowitz and Stegun 7.1.26, which is off by up to 1.5e-7 (69 of 80 cases)
 
 Needs NumPy and the framework only. Exits with 1 while the result is wrong, with 0 when it is right.
 """
@@ -89,8 +89,8 @@ def ulp_of(exact):
 
 TENSORS = read(pathlib.Path(__file__).with_name("inputs.safetensors"))
 pi, inf, dtype = math.pi, math.inf, dtype_of(FORMAT)
-batch = 2
-n = 3
+batch = 1
+n = 1
 x = view(load(TENSORS['x']), [])
 
 
@@ -100,7 +100,7 @@ def call():
     )
 
 
-SHAPE, INDEX, EXACT, BOUND, REPEATED = (2, 3), (0, 2), 0.289184872494997, 2.515446227753141e-07, False
+SHAPE, INDEX, EXACT, BOUND, REPEATED = (1, 1), (0, 0), 0.2763263901682369, 2.42347519518068e-07, False
 HANGS, SECONDS = False, 30.0
 try:
     if HANGS:
