@@ -14,14 +14,14 @@ from random import Random
 
 import numpy as np
 
-from opfuzz.backends import Backend, Subject, discover
+from opfuzz.backends import Backend, discover
 from opfuzz.bench import Bench, Item, blamed
 from opfuzz.climbing import climb_here
 from opfuzz.errors import OpfuzzError
 from opfuzz.execute import Casualty, pool
 from opfuzz.floats import FORMATS
 from opfuzz.layout import layout_class
-from opfuzz.plan import CASE_SECONDS, COMPILED_SECONDS, WORKER_BYTES, Plan, implementations
+from opfuzz.plan import WORKER_BYTES, Plan, case_seconds, implementations, preload
 from opfuzz.rank import Ranking
 from opfuzz.records import Judged, Result, Score
 from opfuzz.rerun import result_of
@@ -122,9 +122,7 @@ def run(
     Raises OpfuzzError for a spec whose reference fails, RuntimeError for an error of opfuzz itself.
     """
     progress = Progress(Ranking(plan.profile.gains if plan.profile else {}), time.monotonic())
-    # Modules are imported before workers fork, and used by none but them: forking after use hangs.
     backends = discover(plan.plugins)
-    preload = ["opfuzz.campaign", *(m for s in plan.subjects for m in backends[Subject.parse(s).backend].modules)]
     for result in known:
         progress.take(result)
     batches = _Remembered(_batches(plan, progress, backends))
@@ -132,9 +130,9 @@ def run(
         batches,
         _work,
         jobs=plan.jobs,
-        timeout=COMPILED_SECONDS if any("+" in subject for subject in plan.subjects) else CASE_SECONDS,
+        timeout=case_seconds(plan.subjects),
         memory=WORKER_BYTES,
-        preload=list(dict.fromkeys(preload)),
+        preload=preload("opfuzz.campaign", plan.subjects, backends),
         initialise=partial(_set_up, plan),
     )
     try:

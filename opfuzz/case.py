@@ -100,12 +100,11 @@ def size_key(
     spec: OpSpec, dims: Mapping[str, int], params: Mapping[str, Value], layouts: Mapping[str, str]
 ) -> tuple[Any, ...]:
     """Place of a call in the order from simple to complicated, by all but its values."""
-    shapes = [*spec.shapes(dims, params).values(), spec.output_shape(dims, params)]
     away = [_distance(param, params[param.name]) for param in spec.params]
     sizes = tuple(dims[dim.name] for dim in spec.dims)
     places = [LAYOUTS.index(layout) for layout in layouts.values()]
     return (
-        sum(map(math.prod, shapes)),
+        spec.elements(dims, params),
         sum(map(bool, away)),
         sum(away),
         sum(sizes),

@@ -18,7 +18,7 @@ from opfuzz.call import Call
 from opfuzz.execute import Casualty, pool
 from opfuzz.explain import EXCESS_LIMIT
 from opfuzz.floats import FORMATS, FloatArray
-from opfuzz.plan import CASE_SECONDS, COMPILED_SECONDS, WORKER_BYTES, Plan, implementations
+from opfuzz.plan import WORKER_BYTES, Plan, backends_of, case_seconds, implementations, preload
 from opfuzz.records import FAULT, SEVERITY, Judged, Score, Witness
 from opfuzz.rerun import Asked, exact_of, judge, outcome_of
 from opfuzz.score import Judge
@@ -252,15 +252,14 @@ def run(
         for op, format in plan.pairs()
         for subject in implementations(specs[op], plan.subjects, backends)
     ]
-    modules = [m for text in plan.subjects for m in backends[Subject.parse(text).backend].modules]
-    limit = COMPILED_SECONDS if any("+" in subject for subject in plan.subjects) else CASE_SECONDS
+    limit = case_seconds(plan.subjects)
     results = pool.run(
         ([task] for task in tasks),
         _work,
         jobs=plan.jobs,
         timeout=SECONDS + limit,
         memory=WORKER_BYTES,
-        preload=list(dict.fromkeys(["opfuzz.climbing", *modules])),
+        preload=preload("opfuzz.climbing", plan.subjects, backends),
         initialise=partial(_set_up, plan, evaluations, goal),
     )
     found: list[Climbed] = []
@@ -305,14 +304,12 @@ _setting: tuple[Plan, int, Goal | None] | None = None
 @cache
 def _backends() -> Mapping[str, Backend]:
     assert _setting is not None
-    return discover(_setting[0].plugins)
+    return backends_of(_setting[0].plugins, _setting[0].subjects)
 
 
 def _set_up(plan: Plan, evaluations: int, goal: Goal | None) -> None:
     global _setting
     _setting = plan, evaluations, goal
-    for text in plan.subjects:
-        _backends()[Subject.parse(text).backend].limit_threads(1)
 
 
 def _work(task: _Task) -> list[Climbed]:

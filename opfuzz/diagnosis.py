@@ -17,7 +17,7 @@ from opfuzz.diagnose.evidence import Array
 from opfuzz.execute import Casualty, pool
 from opfuzz.generate import inputs
 from opfuzz.layout import LAYOUTS
-from opfuzz.plan import WORKER_BYTES, Plan
+from opfuzz.plan import WORKER_BYTES, Plan, backends_of, preload
 from opfuzz.rank import Finding
 from opfuzz.records import Score
 from opfuzz.relations import relations
@@ -36,14 +36,13 @@ def diagnosed(plan: Plan, findings: Sequence[Finding]) -> tuple[Finding, ...]:
     open_ones = [finding for finding in findings if finding.verdict not in LOST]
     batches = [open_ones[first : first + BATCH] for first in range(0, len(open_ones), BATCH)]
     backends = discover(plan.plugins)
-    modules = [m for text in plan.subjects for m in backends[Subject.parse(text).backend].modules]
     results = pool.run(
         iter(batches),
         _work,
         jobs=plan.jobs,
         timeout=SECONDS,
         memory=WORKER_BYTES,
-        preload=list(dict.fromkeys(["opfuzz.diagnosis", *modules])),
+        preload=preload("opfuzz.diagnosis", plan.subjects, backends),
         initialise=partial(_set_up, plan),
     )
     try:
@@ -114,14 +113,12 @@ _plan: Plan | None = None
 @cache
 def _backends() -> Mapping[str, Backend]:
     assert _plan is not None
-    return discover(_plan.plugins)
+    return backends_of(_plan.plugins, _plan.subjects)
 
 
 def _set_up(plan: Plan) -> None:
     global _plan
     _plan = plan
-    for text in plan.subjects:
-        _backends()[Subject.parse(text).backend].limit_threads(1)
 
 
 def _work(finding: Finding) -> str:

@@ -22,7 +22,7 @@ from opfuzz.errors import OpfuzzError
 from opfuzz.execute import Casualty, pool
 from opfuzz.expr import parse
 from opfuzz.floats import FORMATS
-from opfuzz.plan import WORKER_BYTES, vocabulary
+from opfuzz.plan import WORKER_BYTES, preload, vocabulary
 from opfuzz.records import Outcome
 from opfuzz.shipped import shipped
 from opfuzz.spec import load_all
@@ -155,14 +155,13 @@ def _subjects(rows: Sequence[Standing], plugins: Sequence[Path]) -> list[Fact]:
 def squared(subjects: Sequence[str], plugins: Sequence[Path] = ()) -> dict[str, str]:
     """What is wrong with each subject that does not square four numbers exactly."""
     backends, _ = survey(plugins)
-    modules = [module for text in subjects for module in backends[Subject.parse(text).backend].modules]
     results = pool.run(
         ([text] for text in subjects),
         partial(_square, tuple(plugins)),
         jobs=1,
         timeout=CALL_SECONDS,
         memory=WORKER_BYTES,
-        preload=list(dict.fromkeys(["opfuzz.doctor", *modules])),
+        preload=preload("opfuzz.doctor", subjects, backends),
     )
     wrong: dict[str, str] = {}
     for number, (answer,) in results:

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from math import prod
 
 from opfuzz.backends import Backend, Subject, discover
 from opfuzz.bench import blamed
@@ -16,7 +15,7 @@ from opfuzz.call import Call
 from opfuzz.errors import OpfuzzError
 from opfuzz.execute import Casualty, pool
 from opfuzz.layout import LAYOUTS
-from opfuzz.plan import CASE_SECONDS, COMPILED_SECONDS, WORKER_BYTES, Plan
+from opfuzz.plan import CASE_SECONDS, WORKER_BYTES, Plan, backends_of, case_seconds, preload
 from opfuzz.probe import Spent, infer
 from opfuzz.rank import Finding
 from opfuzz.records import FAULT, SEVERITY, Index, Judged, Minimal, Score
@@ -61,12 +60,6 @@ class Smaller:
     judged: Judged | None
 
 
-def elements(spec: OpSpec, call: Call) -> int:
-    """Of all inputs and the output."""
-    shapes = [*spec.shapes(call.dims, call.params).values(), spec.output_shape(call.dims, call.params)]
-    return sum(map(prod, shapes))
-
-
 Answer = Judged | Casualty
 Steps = Generator[Asked, Answer, Smaller]
 Watch = Callable[[int, int], None]  # told how many of how many are done
@@ -78,7 +71,8 @@ def smaller(task: Task, attempts: int = ATTEMPTS, seconds: float = SECONDS, dead
     A call is as good as the finding's own if it has the same symptom. Attempts and seconds are for each of the two;
     `deadline` is of `time.monotonic`.
     """
-    asked, before = task.asked, elements(task.spec, task.asked.call)
+    spec, asked = task.spec, task.asked
+    before = spec.elements(asked.call.dims, asked.call.params)
     first = _judged((yield asked))
     verdict = first.score.verdict
     if SEVERITY[verdict] != SEVERITY[task.verdict] or (verdict in COSTLY) != (task.verdict in COSTLY):
@@ -99,7 +93,8 @@ def smaller(task: Task, attempts: int = ATTEMPTS, seconds: float = SECONDS, dead
     if SEVERITY[verdict] == FAULT and verdict not in ("timeout", "out-of-memory"):
         mark = last.score.deciding if last is not None else None
         trigger = yield from _probed(task, best, mark.index if mark else None, symptom(first.score), budget())
-    found = Minimal(best, elements(task.spec, best), before, spending.spent, spending.note, trigger, asked.switch)
+    count = spec.elements(best.dims, best.params)
+    found = Minimal(best, count, before, spending.spent, spending.note, trigger, asked.switch)
     return Smaller(found, last)
 
 
@@ -273,15 +268,14 @@ def minimised(
     specs = {spec.op: spec for spec in plan.specs}
     tasks = [task_of(finding, specs[finding.op], plan) for finding in findings]
     backends = discover(plan.plugins)
-    modules = [m for text in plan.subjects for m in backends[Subject.parse(text).backend].modules]
     queue = run(
         tasks,
         _work,
         partial(_set_up, plan),
         jobs=plan.jobs,
-        preload=list(dict.fromkeys(["opfuzz.minimise", *modules])),
+        preload=preload("opfuzz.minimise", plan.subjects, backends),
         seconds=seconds,
-        timeout=COMPILED_SECONDS if any("+" in subject for subject in plan.subjects) else CASE_SECONDS,
+        timeout=case_seconds(plan.subjects),
         watch=watch,
     )
     why = "interrupted" if queue.interrupted else "the time for that was over"
@@ -310,8 +304,9 @@ def with_minimal(finding: Finding, found: Smaller) -> Finding:
 
 
 def _untouched(task: Task, why: str, attempts: int = 0) -> Minimal:
-    count = elements(task.spec, task.asked.call)
-    return Minimal(task.asked.call, count, count, attempts, f"not made smaller: {why}", None, is_shown=False)
+    call = task.asked.call
+    count = task.spec.elements(call.dims, call.params)
+    return Minimal(call, count, count, attempts, f"not made smaller: {why}", None, is_shown=False)
 
 
 def judged(spec: OpSpec, subject: Subject, backend: Backend, asked: Asked) -> Judged:
@@ -329,9 +324,7 @@ _backends: Mapping[str, Backend] = {}
 def _set_up(plan: Plan) -> None:
     global _specs, _backends
     _specs = {spec.op: spec for spec in plan.specs}
-    _backends = discover(plan.plugins)
-    for text in plan.subjects:
-        _backends[Subject.parse(text).backend].limit_threads(1)
+    _backends = backends_of(plan.plugins, plan.subjects)
 
 
 def _work(question: Question) -> Judged:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from opfuzz.backends import Backend, Subject, resolve
+from opfuzz.backends import Backend, Subject, discover, resolve
 from opfuzz.case import Case
 from opfuzz.errors import OpfuzzError, did_you_mean
 from opfuzz.expr import Program
@@ -96,3 +96,22 @@ def implementations(spec: OpSpec, subjects: Sequence[str], backends: Mapping[str
     """Every subject, once for each implementation of the op that it means."""
     resolved = [resolve(text, backends) for text in subjects]
     return [str(replace(s, implementation=name)) for s, backend in resolved for name in calls_of(spec, s, backend)]
+
+
+def case_seconds(subjects: Sequence[str]) -> float:
+    """After how long a call of any of these subjects hangs."""
+    return COMPILED_SECONDS if any("+" in text for text in subjects) else CASE_SECONDS
+
+
+def preload(module: str, subjects: Iterable[str], backends: Mapping[str, Backend]) -> list[str]:
+    """What to import before workers fork, who alone use it: forking after use hangs."""
+    modules = (each for text in subjects for each in backends[Subject.parse(text).backend].modules)
+    return list(dict.fromkeys([module, *modules]))
+
+
+def backends_of(plugins: Sequence[Path], subjects: Iterable[str]) -> Mapping[str, Backend]:
+    """All backends in a worker, those of its subjects with one thread: the workers share the cores."""
+    backends = discover(plugins)
+    for text in subjects:
+        backends[Subject.parse(text).backend].limit_threads(1)
+    return backends

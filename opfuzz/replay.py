@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from opfuzz.backends import Backend, Subject, discover, resolve
+from opfuzz.backends import Backend, Subject, resolve
 from opfuzz.bench import blamed
 from opfuzz.bundle import CALL, SPEC, Bundle
 from opfuzz.errors import OpfuzzError
 from opfuzz.execute import Casualty, pool
 from opfuzz.minimise import Smaller, Steps
-from opfuzz.plan import CASE_SECONDS, COMPILED_SECONDS, WORKER_BYTES
+from opfuzz.plan import WORKER_BYTES, backends_of, case_seconds, preload
 from opfuzz.records import FAULT, SEVERITY, Judged, Score
 from opfuzz.rerun import Asked, judge
 from opfuzz.spec import OpSpec
@@ -81,14 +81,13 @@ def replayed(
     """What came of each bundle on its subject, in their order; an OpfuzzError for one that cannot be judged."""
     batches = [_batch(bundle, subject) for bundle, subject in tasks]
     subjects = list(dict.fromkeys(subject for _, subject in tasks))
-    modules = [module for text in subjects for module in backends[Subject.parse(text).backend].modules]
     results = pool.run(
         iter(batches),
         _work,
         jobs=min(jobs, len(tasks)),
-        timeout=COMPILED_SECONDS if any("+" in subject for subject in subjects) else CASE_SECONDS,
+        timeout=case_seconds(subjects),
         memory=WORKER_BYTES,
-        preload=list(dict.fromkeys(["opfuzz.replay", *modules])),
+        preload=preload("opfuzz.replay", subjects, backends),
         initialise=partial(_set_up, tuple(plugins), tuple(subjects)),
     )
     done: dict[int, list[Any]] = {}
@@ -145,9 +144,9 @@ def answered(
         line,
         _work,
         jobs=1,
-        timeout=COMPILED_SECONDS if "+" in subject else CASE_SECONDS,
+        timeout=case_seconds([subject]),
         memory=WORKER_BYTES,
-        preload=["opfuzz.replay", *backends[Subject.parse(subject).backend].modules],
+        preload=preload("opfuzz.replay", [subject], backends),
         initialise=partial(_set_up, tuple(plugins), (subject,)),
     )
     try:
@@ -193,9 +192,7 @@ _backends: Mapping[str, Backend] = {}
 
 def _set_up(plugins: Sequence[Path], subjects: Sequence[str]) -> None:
     global _backends
-    _backends = discover(plugins)
-    for text in subjects:
-        _backends[Subject.parse(text).backend].limit_threads(1)
+    _backends = backends_of(plugins, subjects)
 
 
 def _work(item: Again) -> Judged | OpfuzzError:

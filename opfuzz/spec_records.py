@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from math import prod
 
 from opfuzz.errors import OpfuzzError
 from opfuzz.expr import ExpressionError, Program, evaluate
@@ -134,6 +135,10 @@ class OpSpec:
     def output_shape(self, dims: Mapping[str, int], params: Mapping[str, Value]) -> Shape:
         """Shape of the output; raises as `shapes` does."""
         return self._shape(self.output, {**dims, **params})
+
+    def elements(self, dims: Mapping[str, int], params: Mapping[str, Value]) -> int:
+        """Of all inputs and the output together; raises as `shapes` does."""
+        return sum(map(prod, [*self.shapes(dims, params).values(), self.output_shape(dims, params)]))
 
     def _shape(self, axes: tuple[Program, ...], names: Mapping[str, object]) -> Shape:
         sizes = []

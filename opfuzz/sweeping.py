@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from opfuzz.backends import Subject, discover
+from opfuzz.backends import discover
 from opfuzz.errors import OpfuzzError
 from opfuzz.execute import Casualty, note, pool
+from opfuzz.plan import preload
 from opfuzz.sweep_file import Chunk, SweepFile
 from opfuzz.swept import Called, Function, Sweep, measure, prepared
 
@@ -72,14 +73,13 @@ def run(
     state.done = state.inputs - sum(_size(pieces, item) for item in items)
     if not items:
         return state
-    modules = [m for s in sweeps for m in discover(plugins)[Subject.parse(s.subject).backend].modules]
     results = pool.run(
         ([] if item.sweep in state.failed else [item] for item in items),
         _work,
         jobs=min(jobs, len(items)),
         timeout=CHUNK_SECONDS,
         memory=WORKER_BYTES,
-        preload=list(dict.fromkeys(["opfuzz.sweeping", *modules])),
+        preload=preload("opfuzz.sweeping", (sweep.subject for sweep in sweeps), discover(plugins)),
         initialise=partial(_set_up, sweeps, plugins),
     )
     try:

@@ -170,6 +170,7 @@ CAMPAIGN = {
     ("selftest", "bench"),
     ("selftest", "conclude"),
     ("selftest", "plan"),
+    ("sweeping", "plan"),
     ("sweeping", "sweep_file"),
     ("sweeping", "swept"),
     ("swept", "plan"),

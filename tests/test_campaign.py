@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import pytest
 from small_campaigns import SPECS, plugin
 
+import opfuzz.plan
 from opfuzz import campaign
 from opfuzz.backends import discover
 from opfuzz.bench import Item
@@ -94,7 +95,7 @@ def test_an_abort_costs_one_case(tmp_path):
 
 
 def test_a_hang_costs_one_case(tmp_path, monkeypatch):
-    monkeypatch.setattr(campaign, "CASE_SECONDS", 0.5)
+    monkeypatch.setattr(opfuzz.plan, "CASE_SECONDS", 0.5)
     plan = plan_of(["hanging:cpu"], ops=["square"], formats=("float32",), plugins=[plugin(tmp_path)], cases=16)
     started = time.monotonic()
     progress = run(plan)

@@ -11,7 +11,7 @@ from toy_specs import CONVOLUTION, NORM, TOYS, UNARY
 
 from opfuzz.case import Case
 from opfuzz.generate import DEFAULT_REGIMES
-from opfuzz.generate.sizes import budget_of, elements
+from opfuzz.generate.sizes import budget_of
 from opfuzz.layout import LAYOUTS
 from opfuzz.spec import OpSpec
 from opfuzz.strategies import cases, inputs
@@ -28,7 +28,7 @@ def test_cases_are_allowed_and_within_the_budget(spec: OpSpec) -> None:
         assert case.digest == spec.digest
         assert case.format in spec.formats
         assert spec.allows(case.dims, case.params)
-        assert elements(spec, case.dims, case.params) <= budget_of(case.format).elements
+        assert spec.elements(case.dims, case.params) <= budget_of(case.format).elements
         assert set(case.layouts.values()) <= set(LAYOUTS)
 
     check()

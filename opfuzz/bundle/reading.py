@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -190,8 +189,7 @@ class _Checked:
         if not self.spec.allows(self.dims, self.params):
             settings = ", ".join(f"{name} = {value!r:.40}" for name, value in {**self.dims, **self.params}.items())
             raise ValueError(f"the spec does not allow {settings}")
-        shapes = [*self.spec.shapes(self.dims, self.params).values(), self._output_shape()]
-        if (elements := sum(map(prod, shapes))) > ELEMENTS:
+        if (elements := self.spec.elements(self.dims, self.params)) > ELEMENTS:
             raise ValueError(f"inputs and output of {elements} elements, the limit is {ELEMENTS}")
 
     def _output_shape(self) -> tuple[int, ...]:

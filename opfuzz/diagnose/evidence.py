@@ -178,10 +178,7 @@ def ordinary(
     if not spec.allows(dims, call.params):
         dims = call.dims
     shapes = spec.shapes(dims, call.params)
-    if (
-        sum(map(prod, [*shapes.values(), spec.output_shape(dims, call.params)])) > MOST_ELEMENTS
-        or prod(dims.values()) > MOST_WORK
-    ):
+    if spec.elements(dims, call.params) > MOST_ELEMENTS or prod(dims.values()) > MOST_WORK:
         return None
     chance = np.random.default_rng(seed)
     arrays = {}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from opfuzz.generate.choices import Choices
 from opfuzz.generate.quantiles import regime_of
 from opfuzz.generate.repair import mend, nearest_allowed
-from opfuzz.generate.sizes import Budget, elements, is_callable, work
+from opfuzz.generate.sizes import Budget, is_callable, work
 
 if TYPE_CHECKING:
     from opfuzz.profile import OperatingPoint
@@ -64,7 +64,7 @@ def _settled(
         if mended is None or mended[1] != point.params or not is_callable(spec, *mended):
             return None
         dims = mended[0]
-        if work(dims) <= budget.work and elements(spec, dims, point.params) <= budget.elements:
+        if work(dims) <= budget.work and spec.elements(dims, point.params) <= budget.elements:
             return dims
         smaller = _halved(spec, dims)
         if smaller is None:

@@ -68,11 +68,6 @@ def budget_of(format: str) -> Budget:
     return Budget(ELEMENT_BUDGET, WORK_BUDGET)
 
 
-def elements(spec: OpSpec, dims: Mapping[str, int], params: Mapping[str, Value]) -> int:
-    """Elements of the inputs and the output together."""
-    return sum(map(prod, spec.shapes(dims, params).values())) + prod(spec.output_shape(dims, params))
-
-
 def work(dims: Mapping[str, int]) -> int:
     """Product of the dims, those of size 0 left out."""
     return prod(size for size in dims.values() if size)
@@ -119,7 +114,7 @@ def _refuse_large(spec: OpSpec) -> None:
     if work(lows) <= ELEMENT_BUDGET:
         return
     try:
-        count = elements(spec, lows, {param.name: param.default for param in spec.params})
+        count = spec.elements(lows, {param.name: param.default for param in spec.params})
     except (ZeroDivisionError, ExpressionError):  # the op is undefined there
         return
     if count > ELEMENT_BUDGET:
@@ -249,7 +244,7 @@ def _trim(spec: OpSpec, dims: dict[str, int], params: Mapping[str, Value], focus
     """Halves the largest dims until the case is within the budget, the focus last. True if anything had to change."""
     changed = False
     by_name = {dim.name: dim for dim in spec.dims}
-    while work(dims) > budget.work or elements(spec, dims, params) > budget.elements:
+    while work(dims) > budget.work or spec.elements(dims, params) > budget.elements:
         halves = {name: nearest_allowed(by_name[name], size // 2) for name, size in dims.items()}
         smaller = [name for name, size in dims.items() if halves[name] < size]
         if not smaller:

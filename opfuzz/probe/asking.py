@@ -70,7 +70,7 @@ class Prober:
         self.probes = 0
         self.fills: Sequence[str] = (LAST, CYCLE) if place and any(place) else (CYCLE, LAST)
         self.start = Settings(dict(call.dims), dict(call.params), call.format, dict(call.layouts))
-        own = self._elements(self.start)
+        own = spec.elements(call.dims, call.params)
         most = ELEMENTS.get(call.format, MOST_ELEMENTS)
         self._most = most if own <= most else GROWTH * own
         self._answers: dict[tuple[Any, ...], bool] = {self.start.key(): True}
@@ -97,7 +97,10 @@ class Prober:
 
         Nothing is empty that is not so in the minimal call: where there is no element, no fault can show.
         """
-        if not self.spec.allows(settings.dims, settings.params) or self._elements(settings) > self._most:
+        if (
+            not self.spec.allows(settings.dims, settings.params)
+            or self.spec.elements(settings.dims, settings.params) > self._most
+        ):
             return False
         shapes = self.spec.shapes(settings.dims, settings.params)
         for name, shape in shapes.items():
@@ -105,17 +108,13 @@ class Prober:
             is_own = layout == self.call.layouts[name] and not is_distinct(layout, array.shape)
             if layout != "contiguous" and not (is_distinct(layout, shape) or (is_own and applicable(layout, shape))):
                 return False
-        sizes = zip(settings.dims.values(), self.call.dims.values(), strict=True)
-        if any(size == 0 < own for size, own in sizes):
+        pairs = zip(settings.dims.values(), self.call.dims.values(), strict=True)
+        if any(size == 0 < own for size, own in pairs):
             return False
         output = prod(self.spec.output_shape(settings.dims, settings.params))
         was = prod(self.spec.output_shape(self.call.dims, self.call.params))
         emptied = any(not prod(shape) and self.call.arrays[name].size for name, shape in shapes.items())
         return not emptied and bool(output or not was)
-
-    def _elements(self, settings: Settings) -> int:
-        shapes = self.spec.shapes(settings.dims, settings.params).values()
-        return sum(map(prod, shapes)) + prod(self.spec.output_shape(settings.dims, settings.params))
 
     def knows(self, settings: Settings) -> bool:
         """Whether this was asked already."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from opfuzz.call import Call
 from opfuzz.expr import evaluate
 from opfuzz.floats import FORMATS, from_bits, round_to, to_bits
-from opfuzz.generate.sizes import budget_of, elements, work
+from opfuzz.generate.sizes import budget_of, work
 from opfuzz.layout import LAYOUTS, applicable, constant_along_broadcast
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def is_small(spec: OpSpec, format: str, dims: Mapping[str, int], params: Mapping
     """Whether calls of these sizes have elements, and few of them."""
     budget = budget_of(format)
     is_empty = 0 in dims.values() or not prod(spec.output_shape(dims, params))
-    size = elements(spec, dims, params)
+    size = spec.elements(dims, params)
     return not is_empty and size <= min(ELEMENTS, budget.elements) and work(dims) <= budget.work
 
 

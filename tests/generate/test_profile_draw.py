@@ -15,7 +15,7 @@ from opfuzz.case import Case
 from opfuzz.errors import OpfuzzError
 from opfuzz.floats import FLOAT16, FORMATS
 from opfuzz.generate import DEFAULT_REGIMES, draw, draw_near, inputs
-from opfuzz.generate.sizes import budget_of, elements, work
+from opfuzz.generate.sizes import budget_of, work
 from opfuzz.profile import PROBABILITIES, OperatingPoint, Profile, Values, values_of
 from opfuzz.spec import OpSpec
 
@@ -75,7 +75,7 @@ def test_a_case_is_allowed_within_budget_and_repeats_without_the_profile(spec: O
     for case in near(spec, 60, format):
         assert spec.allows(case.dims, case.params)
         assert work(case.dims) <= budget.work
-        assert elements(spec, case.dims, case.params) <= budget.elements
+        assert spec.elements(case.dims, case.params) <= budget.elements
     for number in range(8):
         case = draw(spec, format, 5, number, PROFILE)
         again = Case.from_json(json.loads(json.dumps(case.to_json())))

@@ -16,7 +16,7 @@ from opfuzz.errors import OpfuzzError
 from opfuzz.generate import ELEMENT_BUDGET, WORK_BUDGET, draw
 from opfuzz.generate.choices import Words
 from opfuzz.generate.repair import mend, nearest_allowed
-from opfuzz.generate.sizes import BOUNDARIES, budget_of, elements, smallest, work
+from opfuzz.generate.sizes import BOUNDARIES, budget_of, smallest, work
 from opfuzz.spec import Dim, OpSpec
 
 toys = pytest.mark.parametrize("spec", TOYS, ids=lambda spec: spec.op)
@@ -39,7 +39,7 @@ def test_every_case_is_allowed_and_within_the_budget(spec: OpSpec, format: str) 
     for case in drawn(spec.op, format):
         assert spec.allows(case.dims, case.params)
         if not is_tiled(spec, case):
-            assert elements(spec, case.dims, case.params) <= budget.elements
+            assert spec.elements(case.dims, case.params) <= budget.elements
             assert work(case.dims) <= budget.work
         assert all(dim.allows(case.dims[dim.name]) for dim in spec.dims)
         assert all(param.allows(case.params[param.name]) for param in spec.params)
@@ -48,7 +48,7 @@ def test_every_case_is_allowed_and_within_the_budget(spec: OpSpec, format: str) 
 def is_tiled(spec: OpSpec, case: Case) -> bool:
     """A huge sum among tiles, which has a budget of its own."""
     largest = max(case.dims.values())
-    is_large = work(case.dims) > 64 * largest or elements(spec, case.dims, case.params) > ELEMENT_BUDGET
+    is_large = work(case.dims) > 64 * largest or spec.elements(case.dims, case.params) > ELEMENT_BUDGET
     return largest > 2000 and is_large and spec in (PRODUCT, CONVOLUTION)
 
 
@@ -58,7 +58,7 @@ def test_a_huge_sum_meets_tiles_now_and_then() -> None:
     assert 2 <= len(cases) <= 20
     assert any(case.dims["k"] >= 32767 and min(case.dims["m"], case.dims["n"]) >= 16 for case in cases)
     for case in cases:
-        assert elements(PRODUCT, case.dims, case.params) <= 2**22
+        assert PRODUCT.elements(case.dims, case.params) <= 2**22
 
 
 def test_a_window_stays_narrow_among_tiles() -> None:
@@ -96,7 +96,7 @@ def test_65537_is_reached_on_one_dim_while_the_others_are_tiny() -> None:
         assert cases or spec in (LOOKUP, CONVOLUTION)
         for case in cases:
             assert work(case.dims) // 65537 <= 16
-    assert elements(NORM, {"batch": 1, "d": 65537}, {"eps": 1e-5}) <= ELEMENT_BUDGET
+    assert NORM.elements({"batch": 1, "d": 65537}, {"eps": 1e-5}) <= ELEMENT_BUDGET
 
 
 @toys
@@ -110,7 +110,7 @@ def test_empty_dims_are_tried_where_the_spec_has_them(spec: OpSpec) -> None:
 
 @toys
 def test_most_cases_are_small(spec: OpSpec) -> None:
-    counts = sorted(elements(spec, case.dims, case.params) for case in drawn(spec.op))
+    counts = sorted(spec.elements(case.dims, case.params) for case in drawn(spec.op))
     assert 250 <= statistics.median(counts) <= 3500
     assert counts[1800] <= 2**16
     assert counts[-1] > 2**17
