@@ -77,7 +77,7 @@ def test_an_abort_costs_one_case(tmp_path):
     progress = run(plan)
     rows = rows_of(progress)
     harmed = rows["square", "aborting:cpu", "float32"]
-    assert (harmed.verdict, harmed.reason) == ("crash", "killed by SIGABRT")
+    assert (harmed.verdict, harmed.reason) == ("crash", "killed by SIGABRT in aborting (faulty.py:17)")
     assert harmed.cases == 24, "every other case was tried"
     assert harmed.verdicts["crash"] > 1
     assert harmed.verdicts["exact"] > 5
@@ -97,11 +97,10 @@ def test_an_abort_costs_one_case(tmp_path):
 def test_a_hang_costs_one_case(tmp_path, monkeypatch):
     monkeypatch.setattr(opfuzz.plan, "CASE_SECONDS", 0.5)
     plan = plan_of(["hanging:cpu"], ops=["square"], formats=("float32",), plugins=[plugin(tmp_path)], cases=16)
-    started = time.monotonic()
     progress = run(plan)
     (row,) = progress.ranking.rows()
-    assert time.monotonic() - started < 6, "after two, the subject is spared"
-    assert (row.verdict, row.reason) == ("timeout", "no result after 0.5 s")
+    assert row.cases < 16, "after two, the subject is spared"
+    assert (row.verdict, row.reason) == ("timeout", "no result after 0.5 s in hanging (faulty.py:23)")
     assert row.verdicts["exact"] > 1
     folder = new_folder(tmp_path, datetime.now(UTC), "s0")
     conclude(plan, progress, discover(plan.plugins), folder, datetime.now(UTC), (), "ulp")

@@ -18,7 +18,9 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, TypeVar
 
+from opfuzz.execute import reaper
 from opfuzz.execute.base import Casualty
+from opfuzz.execute.last_words import LastWords
 from opfuzz.execute.worker import THREAD_SETTINGS, Word, serve
 
 Item = TypeVar("Item")
@@ -26,6 +28,8 @@ Result = TypeVar("Result")
 
 START_ATTEMPTS = 3
 MEMORY_POLL = 0.1  # seconds
+TORN = object()  # in place of a message
+LAST_SECONDS = 0.5  # that a hanging worker has for its last words
 
 
 def run(
@@ -92,7 +96,7 @@ class _Batch:
 class _Worker:
     """One place in the pool: a process, replaced when it dies, and the batch it is at."""
 
-    def __init__(self, start: Callable[[], tuple[Any, Any]]) -> None:
+    def __init__(self, start: Callable[[str], tuple[Any, Any]]) -> None:
         self.batch: _Batch | None = None
         self._start = start
         self._failed_starts = 0
@@ -112,28 +116,38 @@ class _Worker:
 
     def advance(self, timeout: float, memory: int | None) -> None:
         """Take in what the process sent, and replace it if it died, hangs or takes too much memory."""
+        self._words.bound()
         if not self._receive():
-            self._bury(_death(self._process.exitcode))
+            kind, message = _death(self._process.exitcode)
+            self._bury((kind, message + self._words.read()))
         elif self.batch is None or self.batch.is_done() or not self._has_begun:
             return
         elif self.waited() > timeout:
-            self._bury(("timeout", f"no result after {timeout:g} s"))
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGUSR1)  # it says where it is, and ends
+            self._process.join(LAST_SECONDS)
+            self._bury(("timeout", f"no result after {timeout:g} s{self._words.read()}"))
         elif memory is not None and (resident := _resident(self._process.pid)) > memory:
             self._bury(("out-of-memory", f"{resident / 2**30:.2f} GiB in use, the limit is {memory / 2**30:.2f} GiB"))
 
     def end(self) -> None:
-        """Kill the process and all that it started."""
+        """Kill the process and all that it started, unless that was done."""
+        if self._connection.closed:
+            return
         self._process.kill()
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.join()
+        reaper.forget(self._process.pid)
         self._connection.close()
+        self._words.close()
 
     def _restart(self) -> None:
-        self._process, self._connection = self._start()
+        self._words = LastWords()
+        self._process, self._connection = self._start(self._words.folder)
+        reaper.watch(self._process.pid)
         self._is_ready = False
         self._has_begun = False
-        self._label = ""
         self._since = 0.0
 
     def _send(self) -> None:
@@ -146,20 +160,24 @@ class _Worker:
         """Whether the process is alive, after everything that it has sent is taken in."""
         # Asked first: what a process wrote before it died is then in the pipe.
         is_alive: bool = self._process.is_alive()
-        try:
-            while self._connection.poll():
-                self._understand(*self._connection.recv())
-        except (EOFError, OSError):  # closed, or torn in the middle of a message
-            self._process.join(1)
-            return False
+        while (message := self._next_message()) is not None:
+            if message is TORN:
+                self._process.join(1)
+                return False
+            self._understand(*message)
         return is_alive
+
+    def _next_message(self) -> Any:
+        try:
+            return self._connection.recv() if self._connection.poll() else None
+        except Exception:  # closed, torn in the middle of a message, or written to by what a subject called
+            return TORN
 
     def _understand(self, word: Word, content: Any) -> None:
         match word:
-            case Word.LABEL:
-                self._label = content
             case Word.READY:
                 self._is_ready = True
+                self._words.hide()
                 self._send()
             case Word.BEGUN:
                 self._has_begun = True
@@ -168,15 +186,15 @@ class _Worker:
             case Word.UNREADY:
                 raise RuntimeError(f"a worker could not start:\n{content}")
             case _ if self.batch is not None:
-                self.batch.results.append(content if word is Word.RESULT else _casualty(content, self._label))
-                self._label = ""
+                self.batch.results.append(content if word is Word.RESULT else Casualty(*content))
                 self._since = time.monotonic()
 
     def _bury(self, cause: tuple[str, str]) -> None:
+        label = self._words.label
         self.end()
         if self._has_begun:
             if self.batch is not None and not self.batch.is_done():
-                self.batch.results.append(_casualty(cause, self._label))
+                self.batch.results.append(Casualty(*cause, label))
         else:  # it was starting, idle, or reading a batch: no item is to blame
             self._failed_starts += 1
             if self._failed_starts == START_ATTEMPTS:
@@ -186,7 +204,7 @@ class _Worker:
 
 def _starter(
     work: Callable[[Any], object], initialise: Callable[[], None] | None, threads: int, preload: Sequence[str]
-) -> Callable[[], tuple[Any, Any]]:
+) -> Callable[[str], tuple[Any, Any]]:
     # The server imports the frameworks once and never uses them: forking after use hangs. On macOS a fork after Metal
     # or Accelerate was loaded is unsafe even then.
     method = "forkserver" if sys.platform == "linux" else "spawn"
@@ -196,9 +214,9 @@ def _starter(
         with _environment(threads):
             forkserver.ensure_running()
 
-    def start() -> tuple[Any, Any]:
+    def start(words: str) -> tuple[Any, Any]:
         ours, theirs = context.Pipe()
-        process = context.Process(target=serve, args=(theirs, work, initialise, threads), daemon=True)
+        process = context.Process(target=serve, args=(theirs, work, initialise, threads, words), daemon=True)
         with _environment(threads):
             process.start()
         theirs.close()
@@ -234,14 +252,11 @@ def _resident(pid: int) -> int:
         return 0
 
 
-def _casualty(cause: tuple[str, str], label: str) -> Casualty:
-    kind, message = cause
-    return Casualty(kind, message, label)
-
-
 def _death(exitcode: int | None) -> tuple[str, str]:
     if exitcode == -signal.SIGKILL:
         return "out-of-memory", "killed by SIGKILL, as the system does when memory runs out"
-    if exitcode is not None and exitcode < 0:
+    if exitcode is None:
+        return "crash", "the process sent what is no result"
+    if exitcode < 0:
         return "crash", f"killed by {signal.Signals(-exitcode).name}"
     return "crash", f"the process exited with status {exitcode}"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from opfuzz.execute.base import listen
+from opfuzz.execute.last_words import forget, speak_into
 
 
 class Word(Enum):
@@ -21,9 +22,8 @@ class Word(Enum):
     READY = auto()  # nothing: initialised
     BEGUN = auto()  # nothing: a batch has arrived whole
     UNREADY = auto()  # the traceback
-    LABEL = auto()  # what the item noted
     RESULT = auto()  # what the work returned
-    FAILED = auto()  # kind and message of a Casualty
+    FAILED = auto()  # kind, message and label of a Casualty
 
 
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -31,9 +31,24 @@ OOM_SCORE = Path("/proc/self/oom_score_adj")
 
 
 def serve(
-    connection: Connection[Any, Any], work: Callable[[Any], object], initialise: Callable[[], None] | None, threads: int
+    connection: Connection[Any, Any],
+    work: Callable[[Any], object],
+    initialise: Callable[[], None] | None,
+    threads: int,
+    words: str,
 ) -> None:
-    """Run batches from `connection` until it closes. A result is sent as soon as it is there, so none is lost later."""
+    """Run batches from `connection` until it closes. A result is sent as soon as it is there, so none is lost later.
+
+    What is noted and printed meanwhile goes into the folder `words`.
+    """
+    write = speak_into(words)
+    label = ""
+
+    def heard(text: str) -> None:
+        nonlocal label
+        label = text
+        write(text)
+
     os.environ.update(dict.fromkeys(THREAD_SETTINGS, str(threads)))
     # A group of its own: Ctrl-C reaches the parent alone, and compilers that a framework starts end with the worker.
     os.setpgid(0, 0)
@@ -46,7 +61,7 @@ def serve(
     except BaseException:
         connection.send((Word.UNREADY, traceback.format_exc()))
         return
-    listen(lambda label: connection.send((Word.LABEL, label)))
+    listen(heard)
     connection.send((Word.READY, None))
     while True:
         try:
@@ -55,9 +70,11 @@ def serve(
             return
         connection.send((Word.BEGUN, None))
         for item in batch:
+            forget()
+            heard("")
             try:
                 connection.send((Word.RESULT, work(item)))
             except MemoryError as error:
-                connection.send((Word.FAILED, ("out-of-memory", f"raised MemoryError: {error}")))
+                connection.send((Word.FAILED, ("out-of-memory", f"raised MemoryError: {error}", label)))
             except Exception:
-                connection.send((Word.FAILED, ("internal", traceback.format_exc())))
+                connection.send((Word.FAILED, ("internal", traceback.format_exc(), label)))

@@ -29,6 +29,15 @@ def work(item: Any) -> Any:
             sys.exit(4)
         case "killed":
             os.kill(os.getpid(), 9)
+        case "talk":
+            os.abort() if os.write(2, b"a warning\n  what():  no such kernel\n") else None
+        case "whisper":
+            print("half a line", end="", flush=True)
+            os._exit(6)
+        case "print":
+            print("much")
+            os.write(1, b"more\n")
+            return "printed" * 2
         case "hang":
             time.sleep(600)
         case "hang with the lock held":

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -21,6 +22,12 @@ def run(batches, work=casualties.work, **options):
     found = dict(pool.run(batches, work, **settings))
     assert multiprocessing.active_children() == []
     return [found[number] for number in range(len(found))]
+
+
+def line_of(item):
+    """Where `casualties.work` does what an item says."""
+    lines = Path(casualties.__file__).read_text().splitlines()
+    return next((n + 2 for n, line in enumerate(lines, 0) if line.strip() == f'case "{item}":'), 0)
 
 
 def alive(pid):
@@ -43,8 +50,10 @@ def test_same_as_inline():
 @pytest.mark.parametrize(
     ("item", "kind", "message"),
     [
-        ("abort", "crash", "killed by SIGABRT"),
+        ("abort", "crash", "killed by SIGABRT in work (casualties.py:LINE)"),
         ("segfault", "crash", "killed by SIGSEGV"),
+        ("talk", "crash", "killed by SIGABRT in work (casualties.py:LINE); last words: what():  no such kernel"),
+        ("whisper", "crash", "the process exited with status 6; last words: half a line"),
         ("exit", "crash", "the process exited with status 3"),
         ("sys.exit", "crash", "the process exited with status 4"),
         ("killed", "out-of-memory", "killed by SIGKILL, as the system does when memory runs out"),
@@ -52,6 +61,7 @@ def test_same_as_inline():
     ],
 )
 def test_a_death_costs_one_item(item, kind, message):
+    message = message.replace("LINE", str(line_of(item)))
     assert run([[1, item, 2, item, 3], [4]]) == [
         [2, Casualty(kind, message, f"item {item}"), 4, Casualty(kind, message, f"item {item}"), 6],
         [8],
@@ -59,12 +69,10 @@ def test_a_death_costs_one_item(item, kind, message):
 
 
 @pytest.mark.parametrize("item", ["hang", "hang with the lock held"])
-def test_a_hang_costs_one_item(item):
+def test_a_hang_costs_one_item_and_says_where(item):
     began = time.monotonic()
-    assert run([[1, item, 2], [3, 4]], timeout=1.0) == [
-        [2, Casualty("timeout", "no result after 1 s", f"item {item}"), 4],
-        [6, 8],
-    ]
+    message = f"no result after 1 s in work (casualties.py:{line_of(item)})"
+    assert run([[1, item, 2], [3, 4]], timeout=1.0) == [[2, Casualty("timeout", message, f"item {item}"), 4], [6, 8]]
     assert time.monotonic() - began < 5
 
 
@@ -91,8 +99,8 @@ def test_nothing_is_computed_twice(tmp_path):
 
 
 def test_many_deaths_in_many_batches():
-    batches = [[1, "abort", 2] for _ in range(15)]
-    assert run(batches, jobs=3) == [[2, Casualty("crash", "killed by SIGABRT", "item abort"), 4]] * 15
+    batches = [[1, "exit", 2] for _ in range(15)]
+    assert run(batches, jobs=3) == [[2, Casualty("crash", "the process exited with status 3", "item exit"), 4]] * 15
 
 
 def test_a_worker_that_dies_idle_costs_nothing():
@@ -128,6 +136,35 @@ def test_a_slow_consumer_is_no_timeout():
 def test_large_results_and_batches():
     items = [b"x" * 300_000] * 12
     assert run([items, items]) == [[item * 2 for item in items]] * 2
+
+
+def test_what_is_printed_goes_nowhere(capfd):
+    assert run([["print", 1]]) == [["printed" * 2, 2]]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_words_are_of_the_item_that_died():
+    [[_, casualty]] = run([["print", "exit"]])
+    assert casualty.message == "the process exited with status 3"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+def test_a_killed_parent_leaves_no_hanging_worker(tmp_path):
+    process = started(tmp_path)
+    workers = [int(word) for word in process.stdout.readline().split()]
+    assert all(map(alive, workers))
+    process.kill()
+    process.wait(10)
+    deadline = time.monotonic() + 10
+    while any(map(alive, workers)):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_no_files_are_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    run([[1, "exit", 2], ["abort"]])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_workers_are_prepared():
@@ -175,15 +212,18 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
-def test_ctrl_c_ends_everything_promptly(tmp_path):
-    script = tmp_path / "script.py"
+def started(folder):
+    script = folder / "script.py"
     script.write_text(INTERRUPTED.format(folder=str(Path(__file__).parent)))
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, script], stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True
     )
-    assert process.stdout is not None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+def test_ctrl_c_ends_everything_promptly(tmp_path):
+    process = started(tmp_path)
     workers = [int(word) for word in process.stdout.readline().split()]
     assert len(workers) == 3
     deadline = time.monotonic() + 10
