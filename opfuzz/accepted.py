@@ -16,6 +16,7 @@ from opfuzz.store import Run, write_bytes
 from opfuzz.yaml_source import Items, Node, Scalar, Source, Table, read
 from opfuzz.yaml_values import misread, value_of
 
+FILE = "accepted.yaml"  # in the folder of runs
 WHAT = "file of accepted findings"
 KEYS = tuple(field.name for field in fields(Accepted) if field.name != "status")
 NEEDED = tuple(key for key in KEYS if key not in ("until", "link"))

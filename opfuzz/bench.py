@@ -37,7 +37,8 @@ class Item:
     op: str
     format: str
     number: int
-    spared: frozenset[str] = frozenset()  # subjects that this op kills
+    spared: frozenset[str] = frozenset()  # subjects that need not do it
+    subjects: tuple[str, ...] = ()  # of the plan, that are tried; (): all of them
 
 
 class Bench:
@@ -45,18 +46,17 @@ class Bench:
 
     def __init__(self, plan: Plan, backends: Mapping[str, Backend] | None = None) -> None:
         self.plan = plan
-        if backends is None:
-            backends = discover(plan.plugins)
+        self.backends = discover(plan.plugins) if backends is None else backends
         self.specs = {spec.op: spec for spec in plan.specs}
-        self.subjects = [resolve(text, backends) for text in plan.subjects]
-        for _, backend in self.subjects:
-            backend.limit_threads(1)
+        self._found: dict[str, tuple[Subject, Backend]] = {}
 
     def subject(self, text: str) -> tuple[Subject, Backend]:
-        """The subject of this name, with its implementation, and its backend."""
-        subject = Subject.parse(text)
-        place = (subject.backend, subject.device, subject.mode)
-        return subject, next(backend for s, backend in self.subjects if (s.backend, s.device, s.mode) == place)
+        """The subject of this name and its backend, ready to be called. Raises OpfuzzError if it is not here."""
+        if text not in self._found:
+            subject, backend = resolve(text, self.backends)
+            backend.limit_threads(1)
+            self._found[text] = subject, backend
+        return self._found[text]
 
     def examine(self, item: Item) -> Result:
         """One case on every subject that has a call for it."""
@@ -68,7 +68,7 @@ class Bench:
         repeat = item.number % REPEAT_EVERY == 0
         judged: list[Judged] = []
         outputs: dict[str, NDArray[Any]] = {}
-        for subject, backend in self.subjects:
+        for subject, backend in map(self.subject, item.subjects or self.plan.subjects):
             for implementation, program in calls_of(spec, subject, backend).items():
                 precise = replace(subject, implementation=implementation)
                 if str(precise) in item.spared:

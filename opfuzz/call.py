@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opfuzz.case import size_key
+from opfuzz.spec_records import Value
 
 if TYPE_CHECKING:
-    from opfuzz.spec import OpSpec, Value
+    from opfuzz.spec import OpSpec
 
 Array = NDArray[Any]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections import Counter
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from math import ceil, inf
@@ -18,17 +18,15 @@ from opfuzz.backends import Backend, discover
 from opfuzz.bench import Bench, Item, blamed
 from opfuzz.climbing import climb_here
 from opfuzz.errors import OpfuzzError
-from opfuzz.execute import Casualty, pool
+from opfuzz.execute import LOCAL, Casualty, Executor
 from opfuzz.floats import FORMATS
+from opfuzz.journal import Ended, Examined, Journal, Packed, Searched, pack, unpack
 from opfuzz.layout import layout_class
-from opfuzz.plan import WORKER_BYTES, Plan, case_seconds, implementations, preload
-from opfuzz.rank import Ranking
+from opfuzz.plan import Plan, implementations, needs_of, preload
+from opfuzz.progress import Progress
 from opfuzz.records import Judged, Result, Score
 from opfuzz.rerun import result_of
 from opfuzz.spec import OpSpec
-
-BATCH = 16  # cases a task, after smaller ones at the start: the pool costs well below a millisecond a batch
-CASUALTIES = 2  # of one op, format and subject, after which the subject is spared further cases of them
 
 CLIMBED_CASES = 2  # where a run has a limit of time
 # Evaluations of a climb for each case of its share: of an op of one number, which are cheap, and of another.
@@ -50,7 +48,7 @@ class Climb:
 
 
 Job = Item | Climb
-Found = tuple[Result, ...]
+Found = tuple[Packed, ...]
 
 
 def _set_up(plan: Plan) -> None:
@@ -65,9 +63,9 @@ def _work(job: Job) -> Found | OpfuzzError:
             warnings.simplefilter("ignore")  # what a framework has to say about extreme inputs
             match job:
                 case Item():
-                    return (_bench.examine(job),)
+                    return (pack(_bench.examine(job)),)
                 case Climb():
-                    return _climbed(job, _bench)
+                    return tuple(map(pack, _climbed(job, _bench)))
     except OpfuzzError as error:  # a spec that fails on this case: the user's to mend, so it travels as a value
         return OpfuzzError(f"{error} ({_described(job)})")
 
@@ -80,147 +78,213 @@ def _described(job: Job) -> str:
             return f"climbing {job.op} on {job.subject} in {job.format}"
 
 
-def _climbed(climb: Climb, bench: Bench) -> Found:
-
+def _climbed(climb: Climb, bench: Bench) -> Iterator[Result]:
     subject, backend = bench.subject(climb.subject)
     spec = bench.specs[climb.op]
     seed = bench.plan.seed
     found = climb_here(spec, subject, backend, climb.format, seed, climb.evaluations, seconds=climb.seconds)
-    return tuple(result_of(spec, each.call, each.judged) for each in found if each.call is not None)
-
-
-@dataclass
-class Progress:
-    """What is known while a campaign runs."""
-
-    ranking: Ranking
-    started: float
-    ended: float | None = None
-    cases: int = 0  # counted once per subject
-    interrupted: bool = False
-    casualties: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # op, format, subject
-    lost: list[str] = field(default_factory=list)  # searches that ended with their process
-
-    def take(self, result: Result) -> None:
-        """Take in one case."""
-        self.ranking.add(result)
-        self.cases += len(result.judged)
-
-    @property
-    def seconds(self) -> float:
-        """Since the start, to the end if it has ended."""
-        return (time.monotonic() if self.ended is None else self.ended) - self.started
+    return (result_of(spec, each.call, each.judged) for each in found if each.call is not None)
 
 
 def run(
     plan: Plan,
     watch: Callable[[Progress], None] = lambda progress: None,
     known: Sequence[Result] = (),
+    journal: Journal | None = None,
+    executor: Executor = LOCAL,
 ) -> Progress:
     """Run the plan, with results that are `known`; `watch` is called after every batch. Ctrl-C ends it early.
 
-    Raises OpfuzzError for a spec whose reference fails, RuntimeError for an error of opfuzz itself.
+    What the journal holds is not done again, and what comes is kept there at once.
+    Raises OpfuzzError for a spec whose reference fails or a disk that refuses, RuntimeError for an error of opfuzz's.
     """
-    progress = Progress(Ranking(plan.profile.gains if plan.profile else {}), time.monotonic())
     backends = discover(plan.plugins)
-    for result in known:
-        progress.take(result)
-    batches = _Remembered(_batches(plan, progress, backends))
-    results = pool.run(
-        batches,
-        _work,
-        jobs=plan.jobs,
-        timeout=case_seconds(plan.subjects),
-        memory=WORKER_BYTES,
-        preload=preload("opfuzz.campaign", plan.subjects, backends),
-        initialise=partial(_set_up, plan),
+    progress = Progress(
+        {spec.op: implementations(spec, plan.subjects, backends) for spec in plan.specs},
+        plan.patience,
+        plan.profile.gains if plan.profile else {},
     )
+    for result in known:
+        progress.count(result)
+    is_over = _recall(progress, journal)
+    work = _Work(plan, progress, backends, executor)
     try:
-        for number, batch in results:
-            for job, found in zip(batches.jobs.pop(number), batch, strict=True):
-                if isinstance(found, Casualty):
-                    found = _lost(job, found, plan, backends, progress)
-                if isinstance(found, OpfuzzError):
-                    raise found
-                for result in found:
-                    progress.take(result)
-            watch(progress)
+        if not is_over:
+            _carry_out(work, watch, journal)
+            if journal is not None:
+                journal.append(Ended(tuple(progress.lost), progress.seconds))
     except KeyboardInterrupt:
         progress.interrupted = True
     finally:
-        results.close()
-        progress.ended = time.monotonic()
+        progress.close(work.places)
     return progress
 
 
-class _Remembered:
-    """Batches, each kept under its number until its results are there."""
+def _recall(progress: Progress, journal: Journal | None) -> bool:
+    """Take in what a journal holds; whether its run had come to the end of its cases."""
+    is_over = False
+    for entry in journal.entries if journal is not None else ():
+        match entry:
+            case Examined():
+                for result in entry.results:
+                    progress.take(result)
+            case Searched():
+                progress.searches[entry.key] = entry
+            case Ended():
+                progress.lost.extend(entry.lost)
+                is_over = True
+            case _:
+                continue
+        progress.started = time.monotonic() - entry.seconds
+    return is_over
 
-    def __init__(self, batches: Iterator[list[Job]]) -> None:
-        self.batches = batches
-        self.jobs: dict[int, list[Job]] = {}
-        self.count = 0
+
+def _carry_out(work: _Work, watch: Callable[[Progress], None], journal: Journal | None) -> None:
+    plan, progress = work.plan, work.progress
+    results = work.executor.run(
+        work,
+        _work,
+        jobs=plan.jobs,
+        timeout=plan.timeout,
+        memory=plan.case_memory,
+        preload=preload("opfuzz.campaign", plan.subjects, work.backends),
+        initialise=partial(_set_up, plan),
+        needs=partial(_needs, plan, work.backends),
+    )
+    try:
+        for number, batch in results:
+            examined: list[Packed] = []
+            for job, found in zip(work.jobs.pop(number), batch, strict=True):
+                if isinstance(found, OpfuzzError):
+                    raise found
+                if isinstance(found, Casualty) and found.kind == "internal":
+                    raise RuntimeError(f"{_described(job)}: {found.message}")
+                if isinstance(job, Climb):
+                    searched = _searched(job, found, progress.seconds)
+                    progress.searches[searched.key] = searched
+                    if journal is not None:
+                        journal.append(searched)
+                    continue
+                packed = work.lost(job, found) if isinstance(found, Casualty) else found[0]
+                progress.take(unpack(packed))
+                examined.append(packed)
+                if isinstance(found, Casualty):
+                    work.again(job)
+            if journal is not None and examined:
+                journal.examined(examined, progress.seconds)
+            watch(progress)
+    finally:
+        results.close()
+
+
+def _searched(climb: Climb, found: Found | Casualty, seconds: float) -> Searched:
+    place = (climb.op, climb.format, climb.subject)
+    if isinstance(found, Casualty):
+        return Searched(*place, (), f"{_described(climb)} ended its process: {found.message}", seconds)
+    return Searched(*place, tuple(map(unpack, found)), "", seconds)
+
+
+def _needs(plan: Plan, backends: Mapping[str, Backend], job: Job) -> frozenset[str]:
+    """What a machine must have to do a job."""
+    return needs_of([job.subject] if isinstance(job, Climb) else job.subjects or plan.subjects, backends)
+
+
+class _Work:
+    """What is to be done, in batches: an iterator that may have more after it had nothing."""
+
+    def __init__(self, plan: Plan, progress: Progress, backends: Mapping[str, Backend], executor: Executor) -> None:
+        self.plan, self.progress, self.backends, self.executor = plan, progress, backends, executor
+        self.specs = {spec.op: spec for spec in plan.specs}
+        # Those that are tried together: on a cluster, all that need the same of a machine, if no machine has all.
+        self.crews = executor.crews({subject: needs_of([subject], backends) for subject in plan.subjects})
+        # Every search that there can be, in the order in which results are taken in.
+        self.places = [(op, fmt, subject) for op, fmt in plan.pairs() for subject in progress.subjects[op]]
+        self.jobs: dict[int, list[Job]] = {}  # by the number of their batch, until their results are there
+        self._batches = 0
+        self._unfinished: deque[Item] = deque()
+        self._fresh = self._cases()
 
     def __iter__(self) -> Iterator[list[Job]]:
         return self
 
     def __next__(self) -> list[Job]:
-        batch = next(self.batches)
-        self.jobs[self.count] = batch
-        self.count += 1
+        batch: list[Job] = [self._unfinished.popleft()] if self._unfinished else next(self._fresh)
+        self.jobs[self._batches] = batch
+        self._batches += 1
         return batch
 
+    def again(self, item: Item) -> None:
+        """Let the other subjects do a case that ended the process of one."""
+        if (left := self._item(item.op, item.format, item.number, item.subjects)) is not None:
+            self._unfinished.append(left)
 
-# Rounds over all ops and formats, so that a run cut short has tried them all alike. They grow, 1, 2, 4, 8 and then
-# BATCH cases of each, so that a short run gets round at all.
+    def lost(self, item: Item, casualty: Casualty) -> Packed:
+        """The result of a case that ended its process: a fault of the subject that was at work, else of nobody."""
+        subject, score = blamed(casualty)
+        case = self.plan.case(item.op, item.format, item.number)
+        judged = [Judged(subject, score, None, None)]
+        if not subject:
+            unknown = Score("unresolved", f"the exact result is not known: {casualty.message}")
+            done = self.progress.done(item.op, item.format, item.number)
+            judged = [
+                Judged(each, unknown, None, None) for each in self._crew(item.op, item.subjects) if each not in done
+            ]
+        place, key = layout_class(case.layouts), case.sort_key(self.specs[item.op])
+        return pack(Result(item.op, item.format, item.number, case.id, key, tuple(judged), {}, layout=place))
 
+    def _crew(self, op: str, subjects: Sequence[str]) -> list[str]:
+        """The implementations of an op that subjects mean, all of the plan's if none are given."""
+        if not subjects:
+            return list(self.progress.subjects[op])
+        return implementations(self.specs[op], subjects, self.backends)
 
-def _batches(plan: Plan, progress: Progress, backends: Mapping[str, Backend]) -> Iterator[list[Job]]:
-    pairs = plan.pairs()
-    for turn in count():
-        first, last = _cases_before(turn), _cases_before(turn + 1)
-        numbers = range(first, last if plan.cases is None else min(last, plan.cases))
-        if not pairs or not numbers:
-            break
-        for op, fmt in pairs:
-            # The first round is run whatever the time, so that every op is tried.
-            if turn and plan.seconds is not None and progress.seconds >= (1 - plan.climb) * plan.seconds:
-                yield from _climbs(plan, progress, backends)
-                return
-            spared = _spared(progress, op, fmt)
-            yield [Item(op, fmt, number, spared) for number in numbers]
-    yield from _climbs(plan, progress, backends)
+    def _item(self, op: str, format: str, number: int, crew: tuple[str, ...]) -> Item | None:
+        """What is left of a case; None if nothing is."""
+        done = self.progress.done(op, format, number)
+        if done.issuperset(self._crew(op, crew)):
+            return None
+        return Item(op, format, number, frozenset(done), crew)
 
+    # Rounds over all ops and formats, so that a run cut short has tried them all alike. They grow, 1, 2, 4, 8 and then
+    # 16 or more cases of each, so that a short run gets round at all.
 
-def _cases_before(turn: int) -> int:
-    growing = BATCH.bit_length() - 1
-    return (1 << min(turn, growing)) - 1 + BATCH * max(0, turn - growing)
+    def _cases(self) -> Iterator[list[Job]]:
+        plan, pairs = self.plan, self.plan.pairs()
+        for turn in count():
+            first, last = self._cases_before(turn), self._cases_before(turn + 1)
+            numbers = range(first, last if plan.cases is None else min(last, plan.cases))
+            if not pairs or not numbers:
+                break
+            for op, fmt in pairs:
+                # The first round is run whatever the time, so that every op is tried.
+                if turn and plan.seconds is not None and self.progress.seconds >= (1 - plan.climb) * plan.seconds:
+                    yield from self._climbs()
+                    return
+                for crew in self.crews:
+                    items = [item for n in numbers if (item := self._item(op, fmt, n, crew)) is not None]
+                    if items:
+                        yield list(items)
+        yield from self._climbs()
 
+    def _cases_before(self, turn: int) -> int:
+        batch = self.executor.batch
+        growing = batch.bit_length() - 1
+        return (1 << min(turn, growing)) - 1 + batch * max(0, turn - growing)
 
-def _spared(progress: Progress, op: str, fmt: str) -> frozenset[str]:
-    place = (op, fmt)
-    return frozenset(s for (*at, s), n in progress.casualties.items() if tuple(at) == place and n >= CASUALTIES)
-
-
-def _climbs(plan: Plan, progress: Progress, backends: Mapping[str, Backend]) -> Iterator[list[Job]]:
-    """One search for each op, format and subject; with a limit of time as many as it allows."""
-    if not plan.climb:
-        return
-    specs = {spec.op: spec for spec in plan.specs}
-    places = [
-        (op, fmt, subject)
-        for op, fmt in plan.pairs()
-        for subject in implementations(specs[op], plan.subjects, backends)
-        if subject not in _spared(progress, op, fmt)
-    ]
-    if plan.seconds is not None:  # it may not last for all, so each seed begins with others
-        Random(plan.seed).shuffle(places)
-    for begun, (op, fmt, subject) in enumerate(places):
-        if plan.seconds is not None and progress.seconds >= plan.seconds:
-            left = len(places) - begun
-            progress.lost.append(f"{left} of {len(places)} searches for the worst input, which the time did not allow")
+    def _climbs(self) -> Iterator[list[Job]]:
+        """One search for each op, format and subject; with a limit of time as many as it allows."""
+        plan, progress = self.plan, self.progress
+        if not plan.climb:
             return
-        yield [_climb(plan, specs[op], fmt, subject)]
+        places = [place for place in self.places if not progress.is_spared(*place) and place not in progress.searches]
+        if plan.seconds is not None:  # it may not last for all, so each seed begins with others
+            Random(plan.seed).shuffle(places)
+        for begun, (op, fmt, subject) in enumerate(places):
+            if plan.seconds is not None and progress.seconds >= plan.seconds:
+                left, known = len(places) - begun, len(places) + len(progress.searches)
+                progress.lost.append(f"{left} of {known} searches for the worst input, which the time did not allow")
+                return
+            yield [_climb(plan, self.specs[op], fmt, subject)]
 
 
 def _climb(plan: Plan, spec: OpSpec, fmt: str, subject: str) -> Climb:
@@ -231,24 +295,3 @@ def _climb(plan: Plan, spec: OpSpec, fmt: str, subject: str) -> Climb:
         most //= 8  # whose exact values cost as much more
     # The same number of cases is the same search on every machine; a limit of time is not.
     return Climb(spec.op, fmt, subject, min(cases * each, most), inf if plan.seconds is None else CLIMB_SECONDS)
-
-
-def _lost(job: Job, casualty: Casualty, plan: Plan, backends: Mapping[str, Backend], progress: Progress) -> Found:
-    """The result of a job that ended its worker: a fault of the subject that was at work, else of nobody."""
-    if casualty.kind == "internal":
-        raise RuntimeError(f"{_described(job)}: {casualty.message}")
-    subject, score = blamed(casualty)
-    if isinstance(job, Climb):
-        progress.lost.append(f"{_described(job)} ended its process: {casualty.message}")
-        return ()
-    spec = next(spec for spec in plan.specs if spec.op == job.op)
-    unknown = Score("unresolved", f"the exact result is not known: {casualty.message}")
-    if casualty.kind != "crash":  # which costs no time, so the later cases are tried all the same
-        progress.casualties[job.op, job.format, subject] += 1
-    case = plan.case(job.op, job.format, job.number)
-    if subject:
-        judged = [Judged(subject, score, None, None)]
-    else:
-        judged = [Judged(each, unknown, None, None) for each in implementations(spec, plan.subjects, backends)]
-    place = layout_class(case.layouts)
-    return (Result(job.op, job.format, job.number, case.id, case.sort_key(spec), tuple(judged), {}, layout=place),)

@@ -10,10 +10,13 @@ from importlib import metadata
 from pathlib import Path
 
 from opfuzz.backends import Backend, Subject
-from opfuzz.campaign import Progress
 from opfuzz.diagnosis import diagnosed
+from opfuzz.execute import LOCAL, Executor
+from opfuzz.journal import Journal
+from opfuzz.known import Known
 from opfuzz.minimise import Watch, minimised
 from opfuzz.plan import Plan
+from opfuzz.progress import Progress
 from opfuzz.publish import publish
 from opfuzz.rank import Finding
 from opfuzz.records import Index, Standing
@@ -37,17 +40,23 @@ def conclude(
     shrink_seconds: float = 0.0,
     watch: Watch = lambda done, total: None,
     held_against: Callable[[Run], Run] = lambda run: run,
+    journal: Journal | None = None,
+    executor: Executor = LOCAL,
 ) -> Run:
     """Write run.json, report.md and a folder for each finding; the run as it was written.
 
     Findings are made smaller, worst first, as long as `shrink_seconds` last; `watch` is told how far that is.
-    `held_against` adds what is known of earlier runs before anything is written.
+    `held_against` adds what is known of earlier runs before anything is written. What the journal holds of findings is
+    not looked for again.
     """
     ranking = progress.ranking
-    findings = diagnosed(plan, ranking.findings())
     interrupted = progress.interrupted
+    # Of a run that was interrupted, the cases that are still to come may make other findings.
+    known = Known(None if interrupted else journal)
+    findings = known.diagnosed(ranking.findings(), lambda findings: diagnosed(plan, findings, executor))
     if shrink_seconds:
-        findings, was_stopped = minimised(plan, findings, shrink_seconds, watch)
+        smaller = minimised(plan, findings, shrink_seconds, watch, known.smaller, known.keep, executor)
+        findings, was_stopped = smaller
         interrupted |= was_stopped
     specs = {spec.op: spec for spec in plan.specs}
     for finding in findings:

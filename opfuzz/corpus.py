@@ -14,6 +14,7 @@ from pathlib import Path
 from opfuzz.backends import Backend
 from opfuzz.bundle import FINDING, Bundle, read_bundle
 from opfuzz.errors import OpfuzzError
+from opfuzz.execute import LOCAL, Executor
 from opfuzz.plan import Plan, implementations, vocabulary
 from opfuzz.rank import Finding
 from opfuzz.records import FAULT, Result, Standing
@@ -84,11 +85,11 @@ def _is_fixed(place: Path) -> bool:
 
 
 def revisit(
-    corpus: Sequence[Known], plan: Plan, backends: Mapping[str, Backend]
+    corpus: Sequence[Known], plan: Plan, backends: Mapping[str, Backend], executor: Executor = LOCAL
 ) -> tuple[list[Standing], list[Result]]:
     """What became of each fault of a corpus, and the results of the calls that are at fault still."""
     open_ones = [(known.bundle, known.bundle.subject) for known in corpus if known.bundle is not None]
-    answers = replayed(open_ones, plan.plugins, backends, plan.jobs) if open_ones else iter(())
+    answers = replayed(open_ones, plan.plugins, backends, plan.jobs, executor) if open_ones else iter(())
     standings, results = [], []
     for known in corpus:
         answer = next(answers) if known.bundle is not None else OpfuzzError(known.why)

@@ -14,10 +14,10 @@ from opfuzz.call import Call
 from opfuzz.case import Case
 from opfuzz.diagnose import Evidence, diagnose, of_record
 from opfuzz.diagnose.evidence import Array
-from opfuzz.execute import Casualty, pool
+from opfuzz.execute import LOCAL, Casualty, Executor
 from opfuzz.generate import inputs
 from opfuzz.layout import LAYOUTS
-from opfuzz.plan import WORKER_BYTES, Plan, backends_of, preload
+from opfuzz.plan import Plan, backends_of, needs_of, preload
 from opfuzz.rank import Finding
 from opfuzz.records import Score
 from opfuzz.relations import relations
@@ -30,20 +30,26 @@ BATCH = 4
 LOST = frozenset({"crash", "timeout", "out-of-memory"})  # verdicts of calls that are not made again
 
 
-def diagnosed(plan: Plan, findings: Sequence[Finding]) -> tuple[Finding, ...]:
+def diagnosed(plan: Plan, findings: Sequence[Finding], executor: Executor = LOCAL) -> tuple[Finding, ...]:
     """The findings, in their order, each with its diagnosis."""
     said: dict[str, str] = {finding.id: _record(finding, plan) for finding in findings}
     open_ones = [finding for finding in findings if finding.verdict not in LOST]
-    batches = [open_ones[first : first + BATCH] for first in range(0, len(open_ones), BATCH)]
     backends = discover(plan.plugins)
-    results = pool.run(
+
+    def needs(finding: Finding) -> frozenset[str]:
+        return needs_of([finding.subject], backends)
+
+    open_ones.sort(key=lambda finding: sorted(needs(finding)))
+    batches = [open_ones[first : first + BATCH] for first in range(0, len(open_ones), BATCH)]
+    results = executor.run(
         iter(batches),
         _work,
         jobs=plan.jobs,
         timeout=SECONDS,
-        memory=WORKER_BYTES,
+        memory=plan.case_memory,
         preload=preload("opfuzz.diagnosis", plan.subjects, backends),
         initialise=partial(_set_up, plan),
+        needs=needs,
     )
     try:
         for number, batch in results:

@@ -11,6 +11,10 @@ class OpfuzzError(Exception):
     """A mistake of the user's. `str()` is the whole message: what was written, where, and the remedy."""
 
 
+class DiskError(OpfuzzError):
+    """The disk refuses: it is full, say. What was written before is kept."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
     """One thing wrong in a file. Lines and columns count from 1."""

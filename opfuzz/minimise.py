@@ -8,14 +8,15 @@ from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 
 from opfuzz.backends import Backend, Subject, discover
 from opfuzz.bench import blamed
 from opfuzz.call import Call
 from opfuzz.errors import OpfuzzError
-from opfuzz.execute import Casualty, pool
+from opfuzz.execute import LOCAL, Casualty, Executor
 from opfuzz.layout import LAYOUTS
-from opfuzz.plan import CASE_SECONDS, WORKER_BYTES, Plan, backends_of, case_seconds, preload
+from opfuzz.plan import CASE_SECONDS, WORKER_BYTES, Plan, backends_of, needs_of, preload
 from opfuzz.probe import Spent, infer
 from opfuzz.rank import Finding
 from opfuzz.records import FAULT, SEVERITY, Index, Judged, Minimal, Score
@@ -63,6 +64,7 @@ class Smaller:
 Answer = Judged | Casualty
 Steps = Generator[Asked, Answer, Smaller]
 Watch = Callable[[int, int], None]  # told how many of how many are done
+Keep = Callable[[int, Smaller], None]  # told what came of which task
 
 
 def smaller(task: Task, attempts: int = ATTEMPTS, seconds: float = SECONDS, deadline: float = float("inf")) -> Steps:
@@ -192,12 +194,14 @@ class _Budget:
 class Queue:
     """The next question of each task in turn, as many tasks at once as there are workers."""
 
-    def __init__(self, tasks: Sequence[Task], deadline: float, watch: Watch) -> None:
-        self.tasks, self.deadline, self.watch = tasks, deadline, watch
-        self.waiting = deque(range(len(tasks)))
+    def __init__(
+        self, tasks: Sequence[Task], deadline: float, watch: Watch, known: Mapping[int, Smaller], keep: Keep
+    ) -> None:
+        self.tasks, self.deadline, self.watch, self.keep = tasks, deadline, watch, keep
+        self.done = dict(known)
+        self.waiting = deque(place for place in range(len(tasks)) if place not in known)
         self.ready: deque[tuple[int, Steps, Asked]] = deque()
         self.in_flight: dict[int, tuple[int, Steps]] = {}
-        self.done: dict[int, Smaller] = {}
         self.count = 0
         self.interrupted = False
 
@@ -229,6 +233,7 @@ class Queue:
             self.done[place] = end.value
         except Exception as error:  # a run is not lost for one finding that stays large
             self.done[place] = Smaller(_untouched(self.tasks[place], f"opfuzz failed: {error!r:.200}"), None)
+        self.keep(place, self.done[place])
         self.watch(len(self.done), len(self.tasks))
 
 
@@ -241,12 +246,27 @@ def run(
     preload: Sequence[str],
     seconds: float,
     timeout: float = CASE_SECONDS,
+    memory: int = WORKER_BYTES,
     watch: Watch = lambda done, total: None,
+    known: Mapping[int, Smaller] = MappingProxyType({}),
+    keep: Keep = lambda place, found: None,
+    executor: Executor = LOCAL,
+    needs: Callable[[Question], frozenset[str]] = lambda question: frozenset(),
 ) -> Queue:
-    """A queue that is through with each task that was begun within `seconds`; Ctrl-C ends it with what is done."""
-    queue = Queue(tasks, time.monotonic() + seconds, watch)
-    answers = pool.run(
-        queue, work, jobs=jobs, timeout=timeout, memory=WORKER_BYTES, preload=preload, initialise=initialise
+    """A queue that is through with each task that was begun within `seconds`; Ctrl-C ends it with what is done.
+
+    What is `known` of tasks is not looked for again; `keep` is told of all others.
+    """
+    queue = Queue(tasks, time.monotonic() + seconds, watch, known, keep)
+    answers = executor.run(
+        queue,
+        work,
+        jobs=jobs,
+        timeout=timeout,
+        memory=memory,
+        preload=preload,
+        initialise=initialise,
+        needs=needs,
     )
     try:
         for number, (answer,) in answers:
@@ -263,8 +283,14 @@ def minimised(
     findings: Sequence[Finding],
     seconds: float,
     watch: Watch = lambda done, total: None,
+    known: Mapping[str, Smaller] = MappingProxyType({}),
+    keep: Callable[[str, Smaller], None] = lambda finding, found: None,
+    executor: Executor = LOCAL,
 ) -> tuple[tuple[Finding, ...], bool]:
-    """The findings, each with the smallest call found to show it, the worst first; and whether it was interrupted."""
+    """The findings, each with the smallest call found to show it, the worst first; and whether it was interrupted.
+
+    What is `known` of findings, by id, is not looked for again; `keep` is told of all others.
+    """
     specs = {spec.op: spec for spec in plan.specs}
     tasks = [task_of(finding, specs[finding.op], plan) for finding in findings]
     backends = discover(plan.plugins)
@@ -275,8 +301,13 @@ def minimised(
         jobs=plan.jobs,
         preload=preload("opfuzz.minimise", plan.subjects, backends),
         seconds=seconds,
-        timeout=case_seconds(plan.subjects),
+        timeout=plan.timeout,
+        memory=plan.case_memory,
         watch=watch,
+        known={place: known[finding.id] for place, finding in enumerate(findings) if finding.id in known},
+        keep=lambda place, found: keep(findings[place].id, found),
+        executor=executor,
+        needs=lambda question: needs_of([str(question.key)], backends),
     )
     why = "interrupted" if queue.interrupted else "the time for that was over"
     smaller = tuple(

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from opfuzz.backends import Backend, Subject, discover, resolve
+from opfuzz.backends import Backend, Subject, discover
 from opfuzz.case import Case
 from opfuzz.errors import OpfuzzError, did_you_mean
 from opfuzz.expr import Program
@@ -36,6 +36,9 @@ class Plan:
     seconds: float | None = None
     profile: Profile | None = None  # operating points to try
     climb: float = 0.0  # share of the budget that goes into raising the errors
+    case_seconds: float | None = None  # after which a case hangs; None: as long as honest ones may take
+    case_memory: int = WORKER_BYTES  # bytes that a process may take
+    patience: int | None = 2  # hangs and such of one op, format and subject, which is spared the rest; None: never
 
     def case(self, op: str, format: str, number: int) -> Case:
         """Case `number` of an op in a format."""
@@ -45,6 +48,11 @@ class Plan:
     def near(self, spec: OpSpec, format: str, number: int) -> Case | None:
         """Case `number`, if it lies near an operating point of the profile."""
         return None if self.profile is None else draw_near(spec, format, self.seed, number, self.profile)
+
+    @property
+    def timeout(self) -> float:
+        """Seconds after which a case hangs."""
+        return self.case_seconds or case_seconds(self.subjects)
 
     def pairs(self) -> list[tuple[str, str]]:
         """Ops and formats to try."""
@@ -94,8 +102,14 @@ def calls_of(spec: OpSpec, subject: Subject, backend: Backend) -> Mapping[str, P
 
 def implementations(spec: OpSpec, subjects: Sequence[str], backends: Mapping[str, Backend]) -> list[str]:
     """Every subject, once for each implementation of the op that it means."""
-    resolved = [resolve(text, backends) for text in subjects]
-    return [str(replace(s, implementation=name)) for s, backend in resolved for name in calls_of(spec, s, backend)]
+    parsed = [Subject.parse(text) for text in subjects]
+    return [str(replace(s, implementation=name)) for s in parsed for name in calls_of(spec, s, backends[s.backend])]
+
+
+def needs_of(subjects: Iterable[str], backends: Mapping[str, Backend]) -> frozenset[str]:
+    """What a machine must have so that these subjects can be tried there."""
+    parsed = map(Subject.parse, subjects)
+    return frozenset(need for s in parsed if (need := backends[s.backend].needs(s.device)) is not None)
 
 
 def case_seconds(subjects: Sequence[str]) -> float:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from opfuzz.trigger import Trigger
 
 Index = tuple[int, ...]
+SortKey = tuple[int | float | str | tuple[int, ...], ...]
 
 FAULT, NOTE, CLEAN = "fault", "note", "clean"
 
@@ -145,7 +146,7 @@ class Result:
     format: str
     number: int  # of the case in its op and format
     case: str
-    sort_key: tuple[Any, ...]
+    sort_key: SortKey
     judged: tuple[Judged, ...]
     distances: Mapping[tuple[str, str], float]  # largest ulp distance between two subjects
     call: Call | None = None  # whose values no regime draws; None: the case has them
@@ -155,4 +156,5 @@ class Result:
     @property
     def size(self) -> int:
         """Elements of its inputs and its output, which stand first in the order from simple to complicated."""
-        return int(self.sort_key[0]) if self.sort_key else 0
+        first = self.sort_key[0] if self.sort_key else 0
+        return first if isinstance(first, int) else 0

@@ -12,9 +12,9 @@ from opfuzz.backends import Backend, Subject, resolve
 from opfuzz.bench import blamed
 from opfuzz.bundle import CALL, SPEC, Bundle
 from opfuzz.errors import OpfuzzError
-from opfuzz.execute import Casualty, pool
+from opfuzz.execute import LOCAL, Casualty, Executor, pool
 from opfuzz.minimise import Smaller, Steps
-from opfuzz.plan import WORKER_BYTES, backends_of, case_seconds, preload
+from opfuzz.plan import WORKER_BYTES, backends_of, case_seconds, needs_of, preload
 from opfuzz.records import FAULT, SEVERITY, Judged, Score
 from opfuzz.rerun import Asked, judge
 from opfuzz.spec import OpSpec
@@ -76,12 +76,16 @@ def subject_of(bundle: Bundle, subject: str | None, backends: Mapping[str, Backe
 
 
 def replayed(
-    tasks: Sequence[tuple[Bundle, str]], plugins: Sequence[Path], backends: Mapping[str, Backend], jobs: int
+    tasks: Sequence[tuple[Bundle, str]],
+    plugins: Sequence[Path],
+    backends: Mapping[str, Backend],
+    jobs: int,
+    executor: Executor = LOCAL,
 ) -> Iterator[Replayed | OpfuzzError]:
     """What came of each bundle on its subject, in their order; an OpfuzzError for one that cannot be judged."""
     batches = [_batch(bundle, subject) for bundle, subject in tasks]
     subjects = list(dict.fromkeys(subject for _, subject in tasks))
-    results = pool.run(
+    results = executor.run(
         iter(batches),
         _work,
         jobs=min(jobs, len(tasks)),
@@ -89,6 +93,7 @@ def replayed(
         memory=WORKER_BYTES,
         preload=preload("opfuzz.replay", subjects, backends),
         initialise=partial(_set_up, tuple(plugins), tuple(subjects)),
+        needs=lambda item: needs_of([item.subject], backends),
     )
     done: dict[int, list[Any]] = {}
     following = 0

@@ -16,7 +16,7 @@ from typing import Any
 
 from opfuzz.call import Call
 from opfuzz.comparison import Accepted, Comparison
-from opfuzz.errors import OpfuzzError
+from opfuzz.errors import DiskError, OpfuzzError
 from opfuzz.rank import Finding, Row
 from opfuzz.records import Standing, Witness
 from opfuzz.strict_json import strict
@@ -149,12 +149,12 @@ def _witness(witness: Witness) -> dict[str, Any]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """The whole text or nothing. Raises OpfuzzError if the disk refuses."""
+    """The whole text or nothing. Raises DiskError if the disk refuses."""
     write_bytes(path, text.encode(errors="replace"))
 
 
 def write_bytes(path: Path, contents: bytes) -> None:
-    """All of it or nothing. Raises OpfuzzError if the disk refuses."""
+    """All of it or nothing. Raises DiskError if the disk refuses."""
     draft = path.with_name(f".{uuid.uuid4().hex}.part")  # of its own: another process may write the same file
     try:
         draft.write_bytes(contents)
@@ -162,4 +162,4 @@ def write_bytes(path: Path, contents: bytes) -> None:
     except OSError as error:
         with suppress(OSError):
             draft.unlink()
-        raise OpfuzzError(f"{path}: cannot be written: {error.strerror}") from error
+        raise DiskError(f"{path}: cannot be written: {error.strerror}") from error

@@ -11,21 +11,28 @@ from datetime import UTC, datetime
 import pytest
 from small_campaigns import SPECS, plugin
 
-import opfuzz.plan
 from opfuzz import campaign
 from opfuzz.backends import discover
 from opfuzz.bench import Item
 from opfuzz.campaign import run
 from opfuzz.conclude import conclude
 from opfuzz.errors import OpfuzzError
-from opfuzz.execute import Casualty
-from opfuzz.plan import Plan, load_specs
+from opfuzz.execute import LOCAL, Casualty, Executor
+from opfuzz.journal import unpack
+from opfuzz.plan import Plan, implementations, load_specs
+from opfuzz.progress import Progress
 from opfuzz.store import new_folder, to_json
 
 
 def plan_of(subjects, *, ops=(), plugins=(), **fields) -> Plan:
     specs = load_specs([SPECS], discover(plugins), ops)
     return Plan(specs=specs, subjects=tuple(subjects), plugins=tuple(plugins), **{"seed": 0, "jobs": 2} | fields)
+
+
+def work_of(plan) -> campaign._Work:
+    backends = discover(plan.plugins)
+    progress = Progress({spec.op: implementations(spec, plan.subjects, backends) for spec in plan.specs}, plan.patience)
+    return campaign._Work(plan, progress, backends, LOCAL)
 
 
 def rows_of(progress) -> dict[tuple[str, str, str], object]:
@@ -94,14 +101,18 @@ def test_an_abort_costs_one_case(tmp_path):
     assert "aborting" in (folder / "findings" / finding.id / "repro.py").read_text()
 
 
-def test_a_hang_costs_one_case(tmp_path, monkeypatch):
-    monkeypatch.setattr(opfuzz.plan, "CASE_SECONDS", 0.5)
-    plan = plan_of(["hanging:cpu"], ops=["square"], formats=("float32",), plugins=[plugin(tmp_path)], cases=16)
+def test_a_hang_costs_one_case(tmp_path):
+    plan = plan_of(
+        ["hanging:cpu"], ops=["square"], formats=("float32",), plugins=[plugin(tmp_path)], cases=16, case_seconds=0.5
+    )
     progress = run(plan)
     (row,) = progress.ranking.rows()
-    assert row.cases < 16, "after two, the subject is spared"
+    assert row.verdicts["timeout"] == 2, "after which the subject is spared"
+    assert progress.lost == ["cases of square on hanging:cpu in float32 after 2 that hung or took all memory"]
     assert (row.verdict, row.reason) == ("timeout", "no result after 0.5 s in hanging (faulty.py:23)")
-    assert row.verdicts["exact"] > 1
+    (patient,) = run(replace(plan, patience=None, jobs=4)).ranking.rows()
+    assert sum(patient.verdicts.values()) == patient.cases == 16
+    assert patient.verdicts["exact"] > 1
     folder = new_folder(tmp_path, datetime.now(UTC), "s0")
     conclude(plan, progress, discover(plan.plugins), folder, datetime.now(UTC), (), "ulp")
     (script,) = folder.glob("findings/*/repro.py")
@@ -122,18 +133,23 @@ def test_other_bits_in_a_second_call(tmp_path):
 
 def test_an_end_outside_of_every_subject_is_nobodys_fault():
     plan = plan_of(["numpy:cpu"], ops=["mean"], cases=1)
-    casualty, progress = Casualty("timeout", "no result after 10 s"), campaign.Progress(campaign.Ranking(), 0.0)
-    (lost,) = campaign._lost(Item("mean", "float32", 0), casualty, plan, discover(), progress)
+    work = work_of(plan)
+    lost = unpack(work.lost(Item("mean", "float32", 0), Casualty("timeout", "no result after 10 s")))
     assert [judged.subject for judged in lost.judged] == ["numpy:cpu/plain", "numpy:cpu/doubled"]
     assert {judged.score.verdict for judged in lost.judged} == {"unresolved"}
     assert lost.case != ""
 
 
 def test_an_error_of_opfuzz_is_not_a_finding():
-    casualty, progress = Casualty("internal", "Traceback ..."), campaign.Progress(campaign.Ranking(), 0.0)
-    plan = plan_of(["numpy:cpu"], cases=1)
-    with pytest.raises(RuntimeError, match="case 3 of mean in float32: Traceback"):
-        campaign._lost(Item("mean", "float32", 3), casualty, plan, discover(), progress)
+    class Failing(Executor):
+        batch = 1
+
+        def run(self, batches, work, **settings):
+            for number, batch in enumerate(batches):
+                yield number, [Casualty("internal", "Traceback ...") for _ in batch]
+
+    with pytest.raises(RuntimeError, match="case 0 of mean in float32: Traceback"):
+        run(plan_of(["numpy:cpu"], cases=1), executor=Failing())
 
 
 def test_a_time_budget_is_kept_and_every_op_is_tried(tmp_path):
@@ -153,8 +169,7 @@ def test_a_run_shorter_than_a_case_tries_each_once(tmp_path):
 @pytest.mark.parametrize("cases", [1, 15, 16, 40])
 def test_batches_cover_every_case_once(cases):
     plan = plan_of(["numpy:cpu"], cases=cases)
-    progress = campaign.Progress(campaign.Ranking(), time.monotonic())
-    items = [item for batch in campaign._batches(plan, progress, discover()) for item in batch]
+    items = [item for batch in work_of(plan) for item in batch]
     wanted = [(op, format, n) for op, format in plan.pairs() for n in range(cases)]
     assert sorted((item.op, item.format, item.number) for item in items) == sorted(wanted)
 

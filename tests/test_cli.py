@@ -198,7 +198,7 @@ def test_an_error_of_opfuzz_is_a_traceback_and_3(tmp_path, capsys, monkeypatch):
     def broken(*_):
         raise RuntimeError("broken on purpose")
 
-    monkeypatch.setattr("opfuzz.cli.run.run", broken)
+    monkeypatch.setattr("opfuzz.sitting.run", broken)
     status, _, err = call(["run", SPECS, *HONEST], tmp_path, capsys, monkeypatch)
     assert status == 3
     assert err.startswith("Traceback")

@@ -81,6 +81,10 @@ class Backend(ABC):
         """Threads that one operation may use on the processor, where the framework tells."""
         return None
 
+    def needs(self, device: str) -> str | None:
+        """What a machine must have so that calls can be made on the device, in one word; None: the processor does."""
+        return None
+
     @abstractmethod
     def absent(self) -> str | None:
         """Why the framework cannot be used here and the remedy; None if it can."""

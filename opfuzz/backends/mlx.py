@@ -118,6 +118,10 @@ class Mlx(Backend):
         mx = _mlx()
         return {"cpu": None, "gpu": None if mx.is_available(mx.gpu) else "no GPU: needs Apple silicon, or mlx[cuda]"}
 
+    def needs(self, device: str) -> str | None:
+        """See Backend. Few machines have MLX at all."""
+        return "mlx"
+
     def supports(self, format: str, device: str) -> bool:
         """See Backend."""
         return not (format == "float64" and device == "gpu")

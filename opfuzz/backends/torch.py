@@ -99,6 +99,10 @@ class Torch(Backend):
         mps = None if torch.backends.mps.is_available() else "needs macOS 14 or later on Apple silicon"
         return {"cpu": None, "cuda": cuda, "mps": mps}
 
+    def needs(self, device: str) -> str | None:
+        """See Backend."""
+        return None if device == "cpu" else device
+
     def supports(self, format: str, device: str) -> bool:
         """See Backend. Apple's GPU has no float64."""
         return not (format == "float64" and device == "mps")

@@ -15,7 +15,7 @@ from opfuzz.bundle.files import CALL, CASE, FINDING, INPUTS, NEEDED, REPRODUCER,
 from opfuzz.bundle.reading import SCHEMA
 from opfuzz.call import Call
 from opfuzz.case import Case
-from opfuzz.errors import OpfuzzError
+from opfuzz.errors import DiskError, OpfuzzError
 from opfuzz.layout import LAYOUTS, applicable, memory
 from opfuzz.records import Index
 from opfuzz.spec import OpSpec
@@ -47,7 +47,7 @@ def write_bundle(
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OpfuzzError(f"{place}: cannot be written: {error.strerror}") from error
+        raise DiskError(f"{place}: cannot be written: {error.strerror}") from error
     try:
         text = Path(spec.path).read_bytes()
     except OSError as error:

@@ -9,14 +9,12 @@ from typing import Any
 
 import click
 
-from opfuzz.accepted import accept, entry_of
+from opfuzz.accepted import FILE, accept, entry_of
 from opfuzz.bundle.files import FINDING, damaged, document
 from opfuzz.errors import OpfuzzError, did_you_mean
 from opfuzz.report.text import plain
 from opfuzz.runs import LATEST, find_run, read_run
 from opfuzz.store import to_json
-
-FILE = "accepted.yaml"  # in the folder of runs
 
 
 @click.command("accept", short_help="Put a finding on the reviewed list of those that are known.")

@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 from tabulate import tabulate
 
+from opfuzz.accepted import FILE as ACCEPTED
 from opfuzz.accepted import read_accepted
 from opfuzz.baseline import counting, with_accepted, with_comparison
-from opfuzz.cli import accept
 from opfuzz.cli.group import FINDINGS
 from opfuzz.report.change_text import accepted_ids, sections, unexplained
 from opfuzz.report.news import news
@@ -26,7 +26,7 @@ from opfuzz.store import to_json
     "--accepted",
     "listed",
     type=click.Path(path_type=Path),
-    help=f"Accepted findings, which do not count; default: {accept.FILE} in --reports.",
+    help=f"Accepted findings, which do not count; default: {ACCEPTED} in --reports.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 @click.option("--reports", type=click.Path(path_type=Path), default=Path("reports"), help="Folder of runs.")
@@ -37,7 +37,7 @@ def compare_command(before: str, after: str, listed: Path | None, as_json: bool,
     fault is new or worse and not accepted; without a list, those count as accepted that were when the second run ended.
     """
     earlier, later = (read_run(find_run(text, reports)) for text in (before, after))
-    path = listed or reports / accept.FILE
+    path = listed or reports / ACCEPTED
     if listed or path.exists():
         later = with_accepted(later, read_accepted(path), datetime.now().astimezone().date())
     run = with_comparison(later, earlier)

@@ -59,6 +59,15 @@ def duration(text: str) -> float:
     return seconds
 
 
+def size(text: str) -> int:
+    """`512M`, `4G`, in bytes; a number alone is of bytes."""
+    factor = {"K": 2**10, "M": 2**20, "G": 2**30}.get(text[-1:].upper())
+    digits = text[:-1] if factor else text
+    if not (digits.isascii() and digits.isdecimal() and 0 < len(digits) < 16 and int(digits)):
+        raise click.BadParameter(f"'{text:.40}' is no size; write 512M or 4G")
+    return int(digits) * (factor or 1)
+
+
 def words(*known: str) -> Callable[[str], tuple[str, ...]]:
     """Reads words with commas between them, each one of `known` if any are."""
 

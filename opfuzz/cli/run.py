@@ -7,17 +7,15 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from opfuzz import history
-from opfuzz.accepted import read_accepted
-from opfuzz.backends import Backend, resolve
-from opfuzz.baseline import Earlier, counting, latest_like, with_accepted, with_comparison
-from opfuzz.campaign import run
-from opfuzz.cli import accept
+from opfuzz.accepted import FILE as ACCEPTED
+from opfuzz.backends import Backend
+from opfuzz.baseline import counting
 from opfuzz.cli.group import (
     FINDINGS,
     INTERRUPTED,
@@ -28,28 +26,30 @@ from opfuzz.cli.group import (
     plugin_option,
     profile_path,
     seed_of,
+    size,
     width,
     words,
 )
-from opfuzz.conclude import absences, conclude
-from opfuzz.corpus import read_corpus, read_faults, revisit, update
+from opfuzz.conclude import absences
+from opfuzz.corpus import update
 from opfuzz.errors import OpfuzzError
+from opfuzz.execute import LOCAL, Executor
 from opfuzz.floats import FORMATS
-from opfuzz.plan import Plan, load_specs, vocabulary
-from opfuzz.profile_reader import read_profile
+from opfuzz.order import Order, resolved
+from opfuzz.plan import vocabulary
 from opfuzz.rank import SORT_KEYS
 from opfuzz.records import CLEAN, SEVERITY
 from opfuzz.report import terminal
 from opfuzz.report.progress import Counted, Watcher
 from opfuzz.report.text import plain
-from opfuzz.runs import LATEST, find_run, read_run
-from opfuzz.store import Run, new_folder, summary
+from opfuzz.sitting import Sitting, begun, resumed
+from opfuzz.store import summary
 
 FAILING = tuple(v for v, severity in SEVERITY.items() if severity != CLEAN and v != "unsupported")  # of findings
 DEFAULT_SECONDS = 60.0
-CLIMB_SHARE = 0.15  # of the budget
 LEAST_SHRINKING = 30.0  # seconds
 DEFAULT_BACKENDS = ("torch", "mlx")
+BESIDE_RESUME = frozenset({"resume", "jobs", "as_json", "out", "executor", "scheduler"})
 
 
 @click.command("run", short_help="Try ops on subjects, judge the results, and rank the ops.")
@@ -81,6 +81,15 @@ DEFAULT_BACKENDS = ("torch", "mlx")
     metavar="TIME",
     help="How long to make findings smaller; default: as long as the cases took, and 30s at least. 0: not at all.",
 )
+@click.option("--case-time", type=duration, metavar="TIME", help="After which a case hangs; default 10s.")
+@click.option("--case-memory", type=size, metavar="SIZE", default="4G", help="That a process may take; default 4G.")
+@click.option(
+    "--patience",
+    type=click.IntRange(min=0),
+    default=2,
+    metavar="N",
+    help="Cases that hang or take all memory after which a subject is spared an op and format; default 2. 0: never.",
+)
 @click.option("--corpus", type=click.Path(path_type=Path), help="Folder of known faults; default: corpus in --out.")
 @click.option(
     "--baseline", metavar="RUN", help="Exit 1 only for what is new or worse against it: a run, latest, or a run.json."
@@ -89,11 +98,14 @@ DEFAULT_BACKENDS = ("torch", "mlx")
     "--accepted",
     "listed",
     type=click.Path(path_type=Path),
-    help=f"Accepted findings, which do not count; default: {accept.FILE} in --out.",
+    help=f"Accepted findings, which do not count; default: {ACCEPTED} in --out.",
 )
 @click.option("--out", type=click.Path(path_type=Path), default=Path("reports"), help="Folder for runs.")
+@click.option("--resume", metavar="RUN", help="Go on with a run that was killed or interrupted: its name, or latest.")
 @plugin_option
+@click.pass_context
 def run_command(
+    context: click.Context,
     specs: Paths,
     subjects: tuple[str, ...] | None,
     ops: tuple[str, ...] | None,
@@ -107,10 +119,14 @@ def run_command(
     as_json: bool,
     fail_on: tuple[str, ...] | None,
     shrinking: float | None,
+    case_time: float | None,
+    case_memory: int,
+    patience: int,
     corpus: Path | None,
     baseline: str | None,
     listed: Path | None,
     out: Path,
+    resume: str | None,
     plugins: Paths,
     backends: Mapping[str, Backend],
 ) -> int:
@@ -118,69 +134,78 @@ def run_command(
 
     SPECS are files and folders; without any, the specs that come with opfuzz.
     """
+    executor = LOCAL
+    if resume is not None:
+        _check_alone(context)
+        return _finish(resumed(resume, out, jobs), executor, as_json)
     if cases is not None and seconds is not None:
         raise click.UsageError("--cases and --time are two budgets; give one of them")
     if sort == "drift" and profiled is None:
         raise click.UsageError("--sort drift needs a pipeline to drift: give its --profile")
-    chosen = tuple(dict.fromkeys(str(resolve(text, backends)[0]) for text in subjects or default_subjects(backends)))
-    loaded = load_specs(specs or (bundled_specs(),), backends, ops or ())
-    plan = Plan(
-        specs=loaded,
-        subjects=chosen,
-        seed=seed,
-        jobs=jobs or os.cpu_count() or 1,
+    order = Order(
+        specs=specs or (bundled_specs(),),
+        subjects=resolved(subjects or default_subjects(backends), backends),
+        out=out,
+        ops=ops or (),
         formats=formats or tuple(FORMATS),
-        plugins=plugins,
         cases=cases,
         seconds=seconds or (None if cases is not None else DEFAULT_SECONDS),
-        climb=CLIMB_SHARE,
-        profile=None if profiled is None else read_profile(profiled, loaded),
+        jobs=jobs,
+        seed=seed,
+        profile=profiled,
+        sort=sort,
+        fail_on=fail_on or (),
+        shrinking=shrinking,
+        corpus=corpus,
+        baseline=baseline,
+        accepted=listed,
+        plugins=plugins,
+        case_seconds=case_time,
+        case_memory=case_memory,
+        patience=patience or None,
     )
-    if not plan.pairs():
-        raise OpfuzzError(f"no op in the specs has a format of {', '.join(plan.formats)}")
-    earlier = Earlier() if baseline is None else _earlier(baseline, plan, out)
-    path = listed or out / accept.FILE
-    entries = read_accepted(path) if listed or path.exists() else []
-    started = datetime.now().astimezone()
-    corpus = corpus or out / "corpus"
-    folder = new_folder(out, started, f"s{seed}")
-    try:
-        with Watcher(plan) as watcher:
-            for name, reason in absences(backends).items() if as_json else ():  # else the report says so
-                watcher.say(f"absent: {name}: {plain(reason)}")
-            faults = read_corpus(corpus, plan, backends)
-            if earlier.folder is not None:
-                faults += read_faults(earlier.folder, {fault.place.name for fault in faults}, plan, backends)
-            standings, known = revisit(faults, plan, backends)
-            progress = run(plan, watcher.watch, known)
-    except BaseException:
-        folder.rmdir()  # nothing is in it yet
-        raise
-    command = ("opfuzz", *sys.argv[1:])
+    return _finish(begun(order, backends, ("opfuzz", *sys.argv[1:])), executor, as_json)
 
-    def held_against(result: Run) -> Run:
-        result = with_accepted(result, entries, datetime.now().astimezone().date())
-        return result if baseline is None else with_comparison(result, earlier.run, earlier.known)
 
-    limit = max(LEAST_SHRINKING, progress.seconds) if shrinking is None else shrinking
-    with Counted("findings made smaller") as counted:
-        result = conclude(
-            plan, progress, backends, folder, started, command, sort, standings, limit, counted.watch, held_against
-        )
+def _check_alone(context: click.Context) -> None:
+    """Raises UsageError for an option beside --resume that the run has already."""
+    for param in context.command.params:
+        name = param.name or ""
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if given and context.params.get(name) != () and name not in BESIDE_RESUME:
+            raise click.UsageError(f"--resume takes all from the run; leave out {param.opts[-1]}")
+
+
+def _finish(sitting: Sitting, executor: Executor, as_json: bool) -> int:
+    """Carry a run out, or the rest of one; its exit code."""
+    order, plan, out = sitting.order, sitting.plan, sitting.order.out
+    with sitting, Watcher(plan) as watcher:
+        for name, reason in absences(sitting.backends).items() if as_json else ():  # else the report says so
+            watcher.say(f"absent: {name}: {plain(reason)}")
+        earlier = sitting.earlier()
+        for line in earlier.complaints:
+            watcher.say(plain(f"passed over: {line}"))
+        progress = sitting.cases(earlier, watcher.watch, executor)
+    with sitting:
+        limit = max(LEAST_SHRINKING, progress.seconds) if order.shrinking is None else order.shrinking
+        with Counted("findings made smaller") as counted:
+            result = sitting.conclude(progress, limit, earlier, counted.watch, executor)
     with _complaining():
-        update(corpus, folder, result.findings, result.replayed, vocabulary(backends))
+        update(sitting.corpus, sitting.folder, result.findings, result.replayed, vocabulary(sitting.backends))
     with _complaining():
         history.add(out / history.NAME, result)
+    sitting.end(is_finished=not result.interrupted)
     if as_json:
-        click.echo(json.dumps(summary(result, folder), allow_nan=False))
+        click.echo(json.dumps(summary(result, sitting.folder), allow_nan=False))
     else:
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        click.echo(terminal.render(result, folder, colour, width()), nl=False)
+        click.echo(terminal.render(result, sitting.folder, colour, width()), nl=False)
     if result.interrupted:
+        click.echo(f"to go on: opfuzz run --resume {sitting.folder}", err=True)
         return INTERRUPTED
     if all(row.verdict == "unsupported" for row in result.ranking):
-        raise OpfuzzError(f"nothing was compared: {', '.join(chosen)} can do none of these ops in these formats")
-    return FINDINGS if counting(result, fail_on or ()) else 0
+        raise OpfuzzError(f"nothing was compared: {', '.join(plan.subjects)} can do none of these ops in these formats")
+    return FINDINGS if counting(result, order.fail_on) else 0
 
 
 @contextmanager
@@ -190,17 +215,6 @@ def _complaining() -> Iterator[None]:
         yield
     except OpfuzzError as error:
         click.echo(plain(str(error)), err=True)
-
-
-def _earlier(baseline: str, plan: Plan, out: Path) -> Earlier:
-    """The run that --baseline names; an empty one if there is no latest one like this."""
-    if baseline != LATEST:
-        place = find_run(baseline, out)
-        return Earlier(place, read_run(place))
-    found = latest_like(plan.subjects, plan.pairs(), plan.profile.name if plan.profile else None, out)
-    for line in found.complaints:
-        click.echo(plain(f"passed over: {line}"), err=True)
-    return found
 
 
 def default_subjects(backends: Mapping[str, Backend]) -> tuple[str, ...]:

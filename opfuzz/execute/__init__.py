@@ -1,5 +1,8 @@
-"""Running batches of work: `inline` in this process, `pool` in isolated ones. Both have the same `run`."""
+"""Running batches of work: `inline` in this process, `pool` in isolated ones, `dask` in isolated ones of a cluster."""
 
-from opfuzz.execute.base import Casualty, note
+from opfuzz.execute.base import Casualty, Executor, note
+from opfuzz.execute.pool import Pool
 
-__all__ = ["Casualty", "note"]
+LOCAL = Pool()
+
+__all__ = ["LOCAL", "Casualty", "Executor", "note"]

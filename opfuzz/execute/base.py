@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 _listener: Callable[[str], None] | None = None
 
@@ -15,6 +17,36 @@ class Casualty:
     kind: str  # crash, timeout, out-of-memory; internal: the work itself raised, which no subject can make it do
     message: str
     label: str = ""  # the last thing that the item noted
+
+
+class Executor(ABC):
+    """Where batches of work are done. `batch`: items a batch holds at most, so that sending it costs little."""
+
+    batch: int
+
+    @abstractmethod
+    def run(
+        self,
+        batches: Iterable[Sequence[Any]],
+        work: Callable[[Any], Any],
+        *,
+        jobs: int,
+        timeout: float,
+        memory: int | None,
+        preload: Sequence[str],
+        initialise: Callable[[], None],
+        needs: Callable[[Any], frozenset[str]] = lambda item: frozenset(),
+    ) -> Generator[tuple[int, list[Any]], None, None]:
+        """Number and results of each batch, in the order in which they end; a Casualty for an item that gave none.
+
+        `batches` may have nothing for a while, and more when results have come. `jobs` processes work at a time, on
+        one machine; `timeout` is in seconds an item, `memory` in bytes a process; `preload` names modules to import
+        first; `needs` says what a machine must have for an item. All processes are gone when the iterator is closed.
+        """
+
+    def crews(self, needs: Mapping[str, frozenset[str]]) -> tuple[tuple[str, ...], ...]:
+        """Subjects, with what each needs, as they are tried together; an empty one is all of them."""
+        return ((),)
 
 
 def note(label: str) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from opfuzz.execute import reaper
-from opfuzz.execute.base import Casualty
+from opfuzz.execute.base import Casualty, Executor
 from opfuzz.execute.last_words import LastWords
 from opfuzz.execute.worker import THREAD_SETTINGS, Word, serve
 
@@ -81,6 +81,27 @@ def run(
     finally:
         for worker in workers:
             worker.end()
+
+
+class Pool(Executor):
+    """Isolated processes on this machine, which is taken to have all that items need."""
+
+    batch = 16  # the pool costs well below a millisecond a batch
+
+    def run(
+        self,
+        batches: Iterable[Sequence[Any]],
+        work: Callable[[Any], Any],
+        *,
+        jobs: int,
+        timeout: float,
+        memory: int | None,
+        preload: Sequence[str],
+        initialise: Callable[[], None],
+        needs: Callable[[Any], frozenset[str]] = lambda item: frozenset(),
+    ) -> Generator[tuple[int, list[Any]], None, None]:
+        """As `Executor.run` says."""
+        return run(batches, work, jobs=jobs, timeout=timeout, memory=memory, preload=preload, initialise=initialise)
 
 
 class _Batch:

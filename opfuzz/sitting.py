@@ -1,0 +1,169 @@
+"""One sitting of a run: begun, or taken up where an earlier one was killed or interrupted, up to its report."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from opfuzz import journal as journals
+from opfuzz.accepted import FILE as ACCEPTED
+from opfuzz.accepted import read_accepted
+from opfuzz.backends import Backend, discover
+from opfuzz.baseline import Earlier, latest_like, with_accepted, with_comparison
+from opfuzz.campaign import run
+from opfuzz.conclude import conclude, machine, versions
+from opfuzz.corpus import read_corpus, read_faults, revisit
+from opfuzz.errors import DiskError, OpfuzzError
+from opfuzz.execute import Executor
+from opfuzz.journal import Begun, Journal, Revisited
+from opfuzz.minimise import Watch
+from opfuzz.order import Order, basis, check_basis
+from opfuzz.plan import Plan
+from opfuzz.progress import Progress
+from opfuzz.records import Result, Standing
+from opfuzz.runs import LATEST, find_run, read_run
+from opfuzz.store import Run, new_folder
+
+
+@dataclass
+class Sitting:
+    """What it takes to carry a run out; a context manager that leaves nothing of a run that could not begin."""
+
+    order: Order
+    plan: Plan
+    backends: Mapping[str, Backend]
+    folder: Path
+    journal: Journal
+    started: datetime
+    command: tuple[str, ...]
+    standings: Sequence[Standing] = field(default=())
+
+    @property
+    def corpus(self) -> Path:
+        """Where known faults lie."""
+        return self.order.corpus or self.order.out / "corpus"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            return
+        if self.journal.is_bare:
+            self.journal.remove()
+            with suppress(OSError):  # somebody put something there
+                self.folder.rmdir()
+        elif isinstance(error, DiskError):
+            raise OpfuzzError(
+                f"{error}; what came before is kept: make room, then opfuzz run --resume {self.folder}"
+            ) from error
+
+    def earlier(self) -> Earlier:
+        """The run that --baseline names; an empty one if there is none, or no latest one like this."""
+        order, plan = self.order, self.plan
+        if order.baseline is None:
+            return Earlier()
+        if order.baseline != LATEST:
+            place = find_run(order.baseline, order.out)
+            return Earlier(place, read_run(place))
+        return latest_like(plan.subjects, plan.pairs(), plan.profile.name if plan.profile else None, order.out)
+
+    def cases(self, earlier: Earlier, watch: Callable[[Progress], None], executor: Executor) -> Progress:
+        """Make known faults again, then run the campaign."""
+        self.standings, known = self._revisited(earlier, executor)
+        return run(self.plan, watch, known, self.journal, executor)
+
+    def _revisited(self, earlier: Earlier, executor: Executor) -> tuple[Sequence[Standing], Sequence[Result]]:
+        for entry in self.journal.entries:
+            if isinstance(entry, Revisited):
+                return entry.standings, entry.results
+        faults = read_corpus(self.corpus, self.plan, self.backends)
+        if earlier.folder is not None:
+            faults += read_faults(earlier.folder, {fault.place.name for fault in faults}, self.plan, self.backends)
+        standings, known = revisit(faults, self.plan, self.backends, executor)
+        if faults:
+            self.journal.append(Revisited(tuple(standings), tuple(known)))
+        return standings, known
+
+    def conclude(
+        self, progress: Progress, shrink_seconds: float, earlier: Earlier, watch: Watch, executor: Executor
+    ) -> Run:
+        """Look into what was found, and write the run."""
+        path = self.order.accepted or self.order.out / ACCEPTED
+        entries = read_accepted(path) if self.order.accepted or path.exists() else []
+
+        def held_against(result: Run) -> Run:
+            result = with_accepted(result, entries, datetime.now().astimezone().date())
+            return result if self.order.baseline is None else with_comparison(result, earlier.run, earlier.known)
+
+        shutil.rmtree(self.folder / "findings", ignore_errors=True)  # of a sitting that ended while it wrote them
+        return conclude(
+            self.plan,
+            progress,
+            self.backends,
+            self.folder,
+            self.started,
+            self.command,
+            self.order.sort,
+            self.standings,
+            shrink_seconds,
+            watch,
+            held_against,
+            self.journal,
+            executor,
+        )
+
+    def end(self, is_finished: bool) -> None:
+        """The run is on disk; one that was interrupted can go on."""
+        if is_finished:
+            self.journal.remove()
+        else:
+            self.journal.close()
+
+
+def begun(order: Order, backends: Mapping[str, Backend], command: tuple[str, ...]) -> Sitting:
+    """The first sitting of a run. Raises OpfuzzError for a mistake in its files, or a disk that refuses."""
+    plan = order.plan(backends)
+    if order.accepted is not None:
+        read_accepted(order.accepted)  # a mistake in it is told before the run, not after
+    started = datetime.now().astimezone()
+    folder = new_folder(order.out, started, f"s{plan.seed}")
+    now = basis(order, plan, versions(backends), machine())
+    return Sitting(
+        order,
+        plan,
+        backends,
+        folder,
+        Journal.create(folder, Begun(order.to_json(), now, started.isoformat(), command)),
+        started,
+        command,
+    )
+
+
+def resumed(text: str, reports: Path, jobs: int | None) -> Sitting:
+    """The next sitting of a run that was killed or interrupted, with as many jobs as before if None are given.
+
+    Raises OpfuzzError if there is no such run, it is damaged, or its results would depend on other things now.
+    """
+    folder = journals.find(text, reports)
+    journal = Journal.open(folder)
+    try:
+        first = journal.entries[0]
+        assert isinstance(first, Begun)
+        order = replace(Order.from_json(first.options), out=folder.parent)
+        order = replace(order, jobs=jobs or order.jobs)
+        backends = discover(order.plugins)
+        plan = order.plan(backends)
+        check_basis(first.basis, basis(order, plan, versions(backends), machine()), folder)
+    except BaseException:
+        journal.close()
+        raise
+    return Sitting(order, plan, backends, folder, journal, datetime.fromisoformat(first.started), first.command)
