@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from importlib import metadata
 from pathlib import Path
 
 from opfuzz.backends import Backend, Subject
@@ -14,6 +11,7 @@ from opfuzz.diagnosis import diagnosed
 from opfuzz.execute import LOCAL, Executor
 from opfuzz.journal import Journal
 from opfuzz.known import Known
+from opfuzz.machines import Machines, here, machine, versions
 from opfuzz.minimise import Watch, minimised
 from opfuzz.plan import Plan
 from opfuzz.progress import Progress
@@ -24,8 +22,6 @@ from opfuzz.report import markdown
 from opfuzz.rerun import Asked, asked_of
 from opfuzz.spec import OpSpec
 from opfuzz.store import Run, to_json, write_run, write_text
-
-LIBRARIES = ("opfuzz", "numpy", "scipy", "ml_dtypes", "python-flint")
 
 
 def conclude(
@@ -42,6 +38,7 @@ def conclude(
     held_against: Callable[[Run], Run] = lambda run: run,
     journal: Journal | None = None,
     executor: Executor = LOCAL,
+    machines: Machines | None = None,
 ) -> Run:
     """Write run.json, report.md and a folder for each finding; the run as it was written.
 
@@ -49,6 +46,7 @@ def conclude(
     `held_against` adds what is known of earlier runs before anything is written. What the journal holds of findings is
     not looked for again.
     """
+    there = machines or here(backends)
     ranking = progress.ranking
     interrupted = progress.interrupted
     # Of a run that was interrupted, the cases that are still to come may make other findings.
@@ -67,8 +65,8 @@ def conclude(
         command=tuple(command),
         seed=plan.seed,
         subjects=plan.subjects,
-        absent=absences(backends),
-        versions=versions(backends),
+        absent=there.absent,
+        versions=there.versions,
         machine=machine(),
         cases=progress.cases,
         elements=sum(tally.elements for tally in ranking.tallies.values()),
@@ -108,43 +106,3 @@ def _asked(finding: Finding, spec: OpSpec, plan: Plan) -> tuple[Asked, Index | N
         return asked_of(finding, spec, plan)
     mark = finding.witness.mark if finding.witness else None
     return Asked(minimal.call, finding.relation, minimal.switch), mark.index if mark else None
-
-
-def absences(backends: Mapping[str, Backend]) -> dict[str, str]:
-    """Backends and devices that are not here, and why."""
-    missing = {}
-    for name, backend in backends.items():
-        if reason := backend.absent():
-            missing[name] = reason
-            continue
-        missing |= {f"{name}:{device}": why for device, why in backend.devices().items() if why}
-    return missing
-
-
-def versions(backends: Mapping[str, Backend]) -> dict[str, str]:
-    """Versions of the backends that are here, and of what judges them."""
-    found = {name: backend.version() for name, backend in backends.items() if not backend.absent()}
-    for library in LIBRARIES:
-        try:
-            found[library] = metadata.version(library)
-        except metadata.PackageNotFoundError:  # run from a source tree that is not installed
-            found[library] = "not installed"
-    return found
-
-
-def machine() -> dict[str, str]:
-    """What the figures depend on besides versions."""
-    return {
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "processor": _processor(),
-        "cores": str(os.cpu_count()),
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -17,11 +17,11 @@ import numpy as np
 
 from opfuzz.backends import Backend, Subject, perform, survey
 from opfuzz.backends.base import Array
-from opfuzz.conclude import machine
 from opfuzz.errors import OpfuzzError
 from opfuzz.execute import Casualty, pool
 from opfuzz.expr import parse
 from opfuzz.floats import FORMATS
+from opfuzz.machines import machine
 from opfuzz.plan import WORKER_BYTES, preload, vocabulary
 from opfuzz.records import Outcome
 from opfuzz.shipped import shipped

@@ -12,7 +12,6 @@ import numpy as np
 
 from opfuzz import python_file
 from opfuzz.backends import discover, perform, resolve
-from opfuzz.conclude import machine, versions
 from opfuzz.errors import OpfuzzError
 from opfuzz.execute import Casualty, pool
 from opfuzz.floats import FORMATS
@@ -26,6 +25,7 @@ from opfuzz.localize.observed import Observed, factor, with_figures
 from opfuzz.localize.planting import Setup, Variant, of_ops
 from opfuzz.localize.result import Attribution, CallError, Localization, Tried
 from opfuzz.localize.verdict import sentences
+from opfuzz.machines import machine, versions
 from opfuzz.oracle.meaning import variant_values
 from opfuzz.oracle.reference import Reference
 from opfuzz.plan import calls_of, load_specs

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from opfuzz.backends import Backend, resolve
+from opfuzz.backends import Backend
 from opfuzz.errors import OpfuzzError
 from opfuzz.floats import FORMATS
 from opfuzz.plan import WORKER_BYTES, Plan, load_specs
@@ -110,8 +110,3 @@ def check_basis(then: Mapping[str, str], now: Mapping[str, str], place: Path) ->
             is_text = a is not None and b is not None and len(a) != 16
             words = f"{name} was {a} and is {b}" if is_text else f"{name} is another now"
             raise OpfuzzError(f"{place}: cannot go on: {words}; undo that, or start the run anew")
-
-
-def resolved(texts: tuple[str, ...], backends: Mapping[str, Backend]) -> tuple[str, ...]:
-    """Subjects on this machine as they are written in full. Raises OpfuzzError for one that is not here."""
-    return tuple(dict.fromkeys(str(resolve(text, backends)[0]) for text in texts))

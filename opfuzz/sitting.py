@@ -17,11 +17,12 @@ from opfuzz.accepted import read_accepted
 from opfuzz.backends import Backend, discover
 from opfuzz.baseline import Earlier, latest_like, with_accepted, with_comparison
 from opfuzz.campaign import run
-from opfuzz.conclude import conclude, machine, versions
+from opfuzz.conclude import conclude
 from opfuzz.corpus import read_corpus, read_faults, revisit
 from opfuzz.errors import DiskError, OpfuzzError
 from opfuzz.execute import Executor
 from opfuzz.journal import Begun, Journal, Revisited
+from opfuzz.machines import Machines, machine, survey
 from opfuzz.minimise import Watch
 from opfuzz.order import Order, basis, check_basis
 from opfuzz.plan import Plan
@@ -38,6 +39,7 @@ class Sitting:
     order: Order
     plan: Plan
     backends: Mapping[str, Backend]
+    machines: Machines
     folder: Path
     journal: Journal
     started: datetime
@@ -119,6 +121,7 @@ class Sitting:
             held_against,
             self.journal,
             executor,
+            self.machines,
         )
 
     def end(self, is_finished: bool) -> None:
@@ -129,18 +132,19 @@ class Sitting:
             self.journal.close()
 
 
-def begun(order: Order, backends: Mapping[str, Backend], command: tuple[str, ...]) -> Sitting:
+def begun(order: Order, backends: Mapping[str, Backend], machines: Machines, command: tuple[str, ...]) -> Sitting:
     """The first sitting of a run. Raises OpfuzzError for a mistake in its files, or a disk that refuses."""
     plan = order.plan(backends)
     if order.accepted is not None:
         read_accepted(order.accepted)  # a mistake in it is told before the run, not after
     started = datetime.now().astimezone()
     folder = new_folder(order.out, started, f"s{plan.seed}")
-    now = basis(order, plan, versions(backends), machine())
+    now = basis(order, plan, machines.versions, machine())
     return Sitting(
         order,
         plan,
         backends,
+        machines,
         folder,
         Journal.create(folder, Begun(order.to_json(), now, started.isoformat(), command)),
         started,
@@ -148,7 +152,7 @@ def begun(order: Order, backends: Mapping[str, Backend], command: tuple[str, ...
     )
 
 
-def resumed(text: str, reports: Path, jobs: int | None) -> Sitting:
+def resumed(text: str, reports: Path, jobs: int | None, executor: Executor) -> Sitting:
     """The next sitting of a run that was killed or interrupted, with as many jobs as before if None are given.
 
     Raises OpfuzzError if there is no such run, it is damaged, or its results would depend on other things now.
@@ -162,8 +166,11 @@ def resumed(text: str, reports: Path, jobs: int | None) -> Sitting:
         order = replace(order, jobs=jobs or order.jobs)
         backends = discover(order.plugins)
         plan = order.plan(backends)
-        check_basis(first.basis, basis(order, plan, versions(backends), machine()), folder)
+        machines = survey(executor, order.plugins)
+        check_basis(first.basis, basis(order, plan, machines.versions, machine()), folder)
     except BaseException:
         journal.close()
         raise
-    return Sitting(order, plan, backends, folder, journal, datetime.fromisoformat(first.started), first.command)
+    return Sitting(
+        order, plan, backends, machines, folder, journal, datetime.fromisoformat(first.started), first.command
+    )

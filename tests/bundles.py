@@ -14,8 +14,8 @@ from small_campaigns import SPECS
 from opfuzz.backends import Subject, discover
 from opfuzz.call import Call
 from opfuzz.cli import main
-from opfuzz.conclude import machine, versions
 from opfuzz.generate import draw
+from opfuzz.machines import machine, versions
 from opfuzz.plan import vocabulary
 from opfuzz.publish import publish
 from opfuzz.rank import Finding

@@ -10,13 +10,13 @@ from typing import Any
 
 import click
 
-from opfuzz.backends import Backend, resolve
+from opfuzz.backends import Backend
 from opfuzz.cli.group import FINDINGS, INTERRUPTED, Paths, bundled_specs, plugin_option, seed_of, width, words
-from opfuzz.cli.run import default_subjects
 from opfuzz.climbing import Climbed, run
 from opfuzz.errors import OpfuzzError
 from opfuzz.floats import FORMATS
 from opfuzz.layout import LAYOUTS
+from opfuzz.machines import here
 from opfuzz.plan import Plan, load_specs
 from opfuzz.report.climb_text import render
 from opfuzz.report.progress import Counted
@@ -63,7 +63,7 @@ def climb_command(
     SPECS are files and folders; without any, the specs that come with opfuzz. Where a fault is met that is not the
     worst input itself, it has a row of its own. Exit code 1 if there is a fault.
     """
-    chosen = tuple(dict.fromkeys(str(resolve(text, backends)[0]) for text in subjects or default_subjects(backends)))
+    chosen = here(backends).subjects(subjects or (), backends)
     plan = Plan(
         specs=load_specs(specs or (bundled_specs(),), backends, ops or ()),
         subjects=chosen,

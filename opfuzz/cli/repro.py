@@ -13,8 +13,8 @@ import click
 from opfuzz.backends import Backend, Subject
 from opfuzz.bundle import Bundle, bundles_in, read_bundle
 from opfuzz.cli.group import FINDINGS, USAGE, Paths, plugin_option
-from opfuzz.conclude import versions
 from opfuzz.errors import OpfuzzError
+from opfuzz.machines import versions
 from opfuzz.plan import vocabulary
 from opfuzz.records import Mark
 from opfuzz.replay import Replayed, replayed, subject_of

@@ -16,6 +16,7 @@ from opfuzz import history
 from opfuzz.accepted import FILE as ACCEPTED
 from opfuzz.backends import Backend
 from opfuzz.baseline import counting
+from opfuzz.cli.executor import EXECUTORS, executor_of
 from opfuzz.cli.group import (
     FINDINGS,
     INTERRUPTED,
@@ -30,12 +31,12 @@ from opfuzz.cli.group import (
     width,
     words,
 )
-from opfuzz.conclude import absences
 from opfuzz.corpus import update
 from opfuzz.errors import OpfuzzError
-from opfuzz.execute import LOCAL, Executor
+from opfuzz.execute import Executor
 from opfuzz.floats import FORMATS
-from opfuzz.order import Order, resolved
+from opfuzz.machines import survey
+from opfuzz.order import Order
 from opfuzz.plan import vocabulary
 from opfuzz.rank import SORT_KEYS
 from opfuzz.records import CLEAN, SEVERITY
@@ -48,8 +49,7 @@ from opfuzz.store import summary
 FAILING = tuple(v for v, severity in SEVERITY.items() if severity != CLEAN and v != "unsupported")  # of findings
 DEFAULT_SECONDS = 60.0
 LEAST_SHRINKING = 30.0  # seconds
-DEFAULT_BACKENDS = ("torch", "mlx")
-BESIDE_RESUME = frozenset({"resume", "jobs", "as_json", "out", "executor", "scheduler"})
+BESIDE_RESUME = frozenset({"resume", "jobs", "as_json", "out", "engine", "scheduler"})
 
 
 @click.command("run", short_help="Try ops on subjects, judge the results, and rank the ops.")
@@ -102,6 +102,10 @@ BESIDE_RESUME = frozenset({"resume", "jobs", "as_json", "out", "executor", "sche
 )
 @click.option("--out", type=click.Path(path_type=Path), default=Path("reports"), help="Folder for runs.")
 @click.option("--resume", metavar="RUN", help="Go on with a run that was killed or interrupted: its name, or latest.")
+@click.option(
+    "--executor", "engine", type=click.Choice(EXECUTORS), default="pool", help="Processes here, or a Dask cluster."
+)
+@click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster; local is one on this machine.")
 @plugin_option
 @click.pass_context
 def run_command(
@@ -127,6 +131,8 @@ def run_command(
     listed: Path | None,
     out: Path,
     resume: str | None,
+    engine: str,
+    scheduler: str | None,
     plugins: Paths,
     backends: Mapping[str, Backend],
 ) -> int:
@@ -134,37 +140,38 @@ def run_command(
 
     SPECS are files and folders; without any, the specs that come with opfuzz.
     """
-    executor = LOCAL
-    if resume is not None:
-        _check_alone(context)
-        return _finish(resumed(resume, out, jobs), executor, as_json)
-    if cases is not None and seconds is not None:
-        raise click.UsageError("--cases and --time are two budgets; give one of them")
-    if sort == "drift" and profiled is None:
-        raise click.UsageError("--sort drift needs a pipeline to drift: give its --profile")
-    order = Order(
-        specs=specs or (bundled_specs(),),
-        subjects=resolved(subjects or default_subjects(backends), backends),
-        out=out,
-        ops=ops or (),
-        formats=formats or tuple(FORMATS),
-        cases=cases,
-        seconds=seconds or (None if cases is not None else DEFAULT_SECONDS),
-        jobs=jobs,
-        seed=seed,
-        profile=profiled,
-        sort=sort,
-        fail_on=fail_on or (),
-        shrinking=shrinking,
-        corpus=corpus,
-        baseline=baseline,
-        accepted=listed,
-        plugins=plugins,
-        case_seconds=case_time,
-        case_memory=case_memory,
-        patience=patience or None,
-    )
-    return _finish(begun(order, backends, ("opfuzz", *sys.argv[1:])), executor, as_json)
+    with executor_of(engine, scheduler, jobs, backends) as executor:
+        if resume is not None:
+            _check_alone(context)
+            return _finish(resumed(resume, out, jobs, executor), executor, as_json)
+        if cases is not None and seconds is not None:
+            raise click.UsageError("--cases and --time are two budgets; give one of them")
+        if sort == "drift" and profiled is None:
+            raise click.UsageError("--sort drift needs a pipeline to drift: give its --profile")
+        machines = survey(executor, plugins)
+        order = Order(
+            specs=specs or (bundled_specs(),),
+            subjects=machines.subjects(subjects or (), backends),
+            out=out,
+            ops=ops or (),
+            formats=formats or tuple(FORMATS),
+            cases=cases,
+            seconds=seconds or (None if cases is not None else DEFAULT_SECONDS),
+            jobs=jobs,
+            seed=seed,
+            profile=profiled,
+            sort=sort,
+            fail_on=fail_on or (),
+            shrinking=shrinking,
+            corpus=corpus,
+            baseline=baseline,
+            accepted=listed,
+            plugins=plugins,
+            case_seconds=case_time,
+            case_memory=case_memory,
+            patience=patience or None,
+        )
+        return _finish(begun(order, backends, machines, ("opfuzz", *sys.argv[1:])), executor, as_json)
 
 
 def _check_alone(context: click.Context) -> None:
@@ -180,7 +187,7 @@ def _finish(sitting: Sitting, executor: Executor, as_json: bool) -> int:
     """Carry a run out, or the rest of one; its exit code."""
     order, plan, out = sitting.order, sitting.plan, sitting.order.out
     with sitting, Watcher(plan) as watcher:
-        for name, reason in absences(sitting.backends).items() if as_json else ():  # else the report says so
+        for name, reason in sitting.machines.absent.items() if as_json else ():  # else the report says so
             watcher.say(f"absent: {name}: {plain(reason)}")
         earlier = sitting.earlier()
         for line in earlier.complaints:
@@ -215,13 +222,3 @@ def _complaining() -> Iterator[None]:
         yield
     except OpfuzzError as error:
         click.echo(plain(str(error)), err=True)
-
-
-def default_subjects(backends: Mapping[str, Backend]) -> tuple[str, ...]:
-    """Every device of torch and MLX that is here."""
-    here = [backends[name] for name in DEFAULT_BACKENDS if not backends[name].absent()]
-    found = tuple(f"{b.name}:{device}" for b in here for device, why in b.devices().items() if why is None)
-    if not found:
-        reasons = "; ".join(str(backends[name].absent()) for name in DEFAULT_BACKENDS)
-        raise OpfuzzError(f"neither torch nor MLX is here ({reasons}); choose others with --subjects")
-    return found

@@ -12,7 +12,7 @@ import click
 from opfuzz.backends import Backend, Subject
 from opfuzz.bundle import Bundle, keep_first, read_bundle
 from opfuzz.cli.group import Paths, plugin_option
-from opfuzz.conclude import machine, versions
+from opfuzz.machines import machine, versions
 from opfuzz.minimise import Smaller, Task, smaller
 from opfuzz.plan import vocabulary
 from opfuzz.publish import publish

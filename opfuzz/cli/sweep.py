@@ -17,10 +17,9 @@ import numpy as np
 
 from opfuzz.backends import Backend, resolve
 from opfuzz.cli.group import INTERRUPTED, Paths, bundled_specs, plugin_option, width, words
-from opfuzz.cli.run import default_subjects
-from opfuzz.conclude import machine
 from opfuzz.errors import OpfuzzError, did_you_mean
 from opfuzz.floats import FORMATS
+from opfuzz.machines import here, machine
 from opfuzz.plan import calls_of, load_specs
 from opfuzz.report.progress import Counted
 from opfuzz.report.sweep_picture import draw
@@ -90,7 +89,7 @@ def sweep_command(
     so a sweep that was ended or killed goes on where it was. It is a measurement: the exit code is 0 whatever it finds.
     """
     loaded = load_specs(specs or (bundled_specs(),), backends, ops or ())
-    chosen = tuple(dict.fromkeys(subjects or default_subjects(backends)))
+    chosen = here(backends).subjects(subjects or (), backends)
     sweeps = _sweeps(
         loaded, chosen, formats or DEFAULT_FORMATS, bits, params, backends, is_named=bool(ops) or len(loaded) == 1
     )

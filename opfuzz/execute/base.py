@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 _listener: Callable[[str], None] | None = None
 
@@ -20,7 +20,7 @@ class Casualty:
 
 
 class Executor(ABC):
-    """Where batches of work are done. `batch`: items a batch holds at most, so that sending it costs little."""
+    """Where batches of work are done; a context manager. `batch`: items that one holds at most."""
 
     batch: int
 
@@ -47,6 +47,16 @@ class Executor(ABC):
     def crews(self, needs: Mapping[str, frozenset[str]]) -> tuple[tuple[str, ...], ...]:
         """Subjects, with what each needs, as they are tried together; an empty one is all of them."""
         return ((),)
+
+    def everywhere(self, function: Callable[..., Any], *args: Any) -> dict[str, Any]:
+        """What a function returns on each machine, by its name; '' is this one."""
+        return {"": function(*args)}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:  # noqa: B027 - most hold nothing
+        """Let go of what it holds."""
 
 
 def note(label: str) -> None:
