@@ -185,12 +185,12 @@ class Journal:
         with open(self._file, "rb", closefd=False) as file:
             if file.read(len(MAGIC)) != MAGIC:
                 raise OpfuzzError(f"{self.path}: no journal that this opfuzz can read")
-            for payload in _payloads(file):
-                try:
+            try:
+                for payload in _payloads(file):
                     found.append(_decoder().decode(_unpacked(payload)))
-                except (msgspec.DecodeError, ValueError, zlib.error) as error:
-                    raise OpfuzzError(f"{self.path}: entry {len(found) + 1} is damaged: {error}") from None
-                whole += 8 + len(payload)
+                    whole += 8 + len(payload)
+            except (msgspec.DecodeError, ValueError, zlib.error) as error:
+                raise OpfuzzError(f"{self.path}: entry {len(found) + 1} is damaged: {error}") from None
         os.ftruncate(self._file, whole)
         if not found or not isinstance(found[0], Begun):
             raise OpfuzzError(f"{self.path}: the run was ended before it began; start it anew")
@@ -230,11 +230,13 @@ def _frame(payload: bytes) -> bytes:
 
 
 def _payloads(file: Any) -> Iterator[bytes]:
-    """Of the whole frames, up to the first that is torn."""
+    """Of all frames; the last may be torn. Raises ValueError for one that is not whole where more follows."""
     while len(head := file.read(8)) == 8:
         size, crc = int.from_bytes(head[:4], "little"), int.from_bytes(head[4:], "little")
         payload = file.read(size) if size <= FRAME_LIMIT else b""
         if len(payload) != size or zlib.crc32(payload) != crc:
+            if file.read(1):
+                raise ValueError("its checksum is another")
             return
         yield payload
 

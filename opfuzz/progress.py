@@ -69,8 +69,11 @@ class Progress:
     def take(self, result: Result) -> None:
         """Take in a case, on all of its subjects or on some."""
         line = self._line(result.op, result.format)
+        if result.number < line.following:
+            return  # it is known, or does not count
+        known = line.judged(result.number)
         for judged in result.judged:
-            if is_costly(judged.score):
+            if is_costly(judged.score) and judged.subject not in known:
                 insort(line.costly.setdefault(judged.subject, []), result.number)
         line.waiting.setdefault(result.number, []).append(result)
         line.last = max(line.last, result.number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import traceback
 from collections.abc import Callable
@@ -53,6 +54,8 @@ def serve(
     # A group of its own: Ctrl-C reaches the parent alone, and compilers that a framework starts end with the worker.
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A core of a process with a framework in it is gigabytes, and a run may see hundreds of crashes.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     with contextlib.suppress(OSError):
         OOM_SCORE.write_text("1000")  # when memory runs out, Linux shall end the worker and nothing else
     try:
