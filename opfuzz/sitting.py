@@ -87,6 +87,8 @@ class Sitting:
         for entry in self.journal.entries:
             if isinstance(entry, Revisited):
                 return entry.standings, entry.results
+        if not self.journal.is_bare:
+            return (), ()  # there were none when the run began; those that are there now may be its own
         faults = read_corpus(self.corpus, self.plan, self.backends)
         if earlier.folder is not None:
             faults += read_faults(earlier.folder, {fault.place.name for fault in faults}, self.plan, self.backends)

@@ -1,0 +1,178 @@
+"""A run that is killed, interrupted, or runs into a full disk goes on where it was, and ends as if nothing had been."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from small_campaigns import SPECS, plugin
+
+ROOT = Path(__file__).parents[1]
+OF_THE_SITTING = {"run", "started", "command", "seconds"}
+
+
+def words_of(folder: Path, out: str, *more: object) -> list[object]:
+    """A run with findings to diagnose and to make smaller, and with a subject that dies."""
+    few = ["--op", "square", "--format", "float32", "--subjects", "numpy:cpu,off:cpu,aborting:cpu"]
+    cases = more or ("--cases", 60)
+    return ["run", SPECS, *few, "--plugin", plugin(folder), "--shrink", "10m", "--out", out, *cases]
+
+
+def started(words: list[object], cwd: Path) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    command = [sys.executable, "-m", "opfuzz", *map(str, words)]
+    return subprocess.Popen(command, cwd=cwd, env=environment, start_new_session=True, **pipes)
+
+
+def ended(words: list[object], cwd: Path) -> tuple[int, str]:
+    """Status, and what was said."""
+    process = started(words, cwd)
+    _, err = process.communicate(timeout=120)
+    return process.returncode, err
+
+
+def stopped(words: list[object], cwd: Path, out: str, size: int, how: signal.Signals) -> tuple[int, str]:
+    """The same of a run that gets a signal once its journal has so many bytes."""
+    process = started(words, cwd)
+    while process.poll() is None:
+        if sum(path.stat().st_size for path in (cwd / out).glob("2*/journal")) >= size:
+            process.send_signal(how)
+            break
+        time.sleep(0.002)
+    _, err = process.communicate(timeout=120)
+    return process.returncode, err
+
+
+def document(out: Path) -> dict[str, object]:
+    (path,) = out.glob("2*/run.json")
+    return {name: value for name, value in json.loads(path.read_text()).items() if name not in OF_THE_SITTING}
+
+
+def test_a_run_that_is_killed_again_and_again_ends_like_one_that_is_not(tmp_path, kills=3):
+    status, err = ended(words_of(tmp_path, "whole"), tmp_path)
+    assert status == 1, err
+    words = words_of(tmp_path, "killed")
+    for size in sorted(random.Random(7).sample(range(2_000, 20_000), kills)):
+        assert stopped(words, tmp_path, "killed", size, signal.SIGKILL)[0] == -signal.SIGKILL
+        words = ["run", "--resume", "latest", "--out", "killed"]
+    status, err = ended(words, tmp_path)
+    assert status == 1, err
+    assert document(tmp_path / "killed") == document(tmp_path / "whole")
+    first, second = ({path.relative_to(p) for path in p.rglob("*")} for p in tmp_path.glob("*/2*"))
+    assert first == second, "no journal, and no part of a file that was being written"
+    (tmp_path / "killed" / "history.sqlite").stat()
+    status, err = ended(words, tmp_path)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "no run 'latest' that can go on" in err
+
+
+def test_a_run_that_was_interrupted_has_a_report_and_goes_on(tmp_path):
+    status, err = ended(words_of(tmp_path, "whole"), tmp_path)
+    status, err = stopped(words_of(tmp_path, "cut"), tmp_path, "cut", 5_000, signal.SIGINT)
+    assert status == 130
+    (folder,) = tmp_path.glob("cut/2*")
+    assert f"to go on: opfuzz run --resume {folder.relative_to(tmp_path)}" in err
+    assert document(tmp_path / "cut")["interrupted"] is True
+    status, err = ended(["run", "--resume", folder.name[:12], "--out", "cut", "--jobs", "1"], tmp_path)
+    assert status == 1, err
+    assert document(tmp_path / "cut") == document(tmp_path / "whole")
+
+
+def test_a_limit_of_time_is_over_all_sittings(tmp_path):
+    words = words_of(tmp_path, "timed", "--time", "4s")
+    assert stopped(words, tmp_path, "timed", 30_000, signal.SIGKILL)[0] == -signal.SIGKILL
+    status, err = ended(["run", "--resume", "latest", "--out", "timed"], tmp_path)
+    assert status == 1, err
+    (path,) = tmp_path.glob("timed/2*/run.json")
+    assert 4 <= json.loads(path.read_text())["seconds"] < 8
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda folder: (folder / "specs/square.yaml").write_text(CHANGED), "the spec of 'square' is another now"),
+        (lambda folder: (folder / "faulty.py").write_text("BACKENDS = []\n"), "faulty.py is another now"),
+        (lambda folder: (folder / "specs/mean.yaml").unlink(), "the spec of 'mean' is another now"),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_files(change, words, tmp_path):
+    (tmp_path / "specs").mkdir()
+    for path in SPECS.glob("*.yaml"):
+        (tmp_path / "specs" / path.name).write_bytes(path.read_bytes())
+    run = ["run", "specs", "--subjects", "numpy:cpu", "--plugin", plugin(tmp_path), "--cases", "2000"]
+    assert stopped(run, tmp_path, "reports", 2_000, signal.SIGKILL)[0] == -signal.SIGKILL
+    change(tmp_path)
+    status, err = ended(["run", "--resume", "latest"], tmp_path)
+    assert status == 2
+    assert err.count("\n") == 1
+    assert f"cannot go on: {words}; undo that, or start the run anew" in err.replace(f"{tmp_path}/", "")
+
+
+CHANGED = (SPECS / "square.yaml").read_text().replace("1..40", "1..41")
+
+
+def test_what_a_resumed_run_does_not_take(tmp_path):
+    status, err = ended(["run", "--resume", "latest", "--seed", "3"], tmp_path)
+    assert (status, err.splitlines()[-1]) == (
+        2,
+        "opfuzz run: --resume takes all from the run; leave out --seed; see 'opfuzz run --help'",
+    )
+    status, err = ended(["run", SPECS, "--resume", "latest"], tmp_path)
+    assert (status, "leave out specs" in err) == (2, True)
+
+
+FULL = """
+import resource, sys
+from opfuzz import cli, sitting
+from opfuzz.journal import Journal
+
+create = Journal.create
+
+def limited(folder, begun):
+    journal = create(folder, begun)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20000, resource.RLIM_INFINITY))
+    return journal
+
+sitting.Journal.create = limited
+cli.main()
+"""
+
+
+def test_a_full_disk_is_said_and_the_run_goes_on_later(tmp_path):
+    script = tmp_path / "full.py"
+    script.write_text(f"if __name__ == '__main__':{FULL.replace(chr(10), chr(10) + '    ')}")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, script, *words_of(tmp_path, "full")]
+    done = subprocess.run(list(map(str, words)), cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    (folder,) = tmp_path.glob("full/2*")
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.splitlines()[-1] == (
+        f"{folder.relative_to(tmp_path)}/journal: cannot be written: File too large; what came before is kept: "
+        f"make room, then opfuzz run --resume {folder.relative_to(tmp_path)}"
+    )
+    assert ended(["run", "--resume", folder], tmp_path)[0] == 1
+    ended(words_of(tmp_path, "whole"), tmp_path)
+    assert document(tmp_path / "full") == document(tmp_path / "whole")
+
+
+def test_two_runs_at_once_do_not_disturb_each_other(tmp_path):
+    alone = ended(words_of(tmp_path, "alone"), tmp_path)
+    both = [started(words_of(tmp_path, "both"), tmp_path) for _ in range(2)]
+    for process in both:
+        _, err = process.communicate(timeout=120)
+        assert (process.returncode, "Traceback" in err) == (alone[0], False)
+    documents = [json.loads(path.read_text()) for path in tmp_path.glob("both/2*/run.json")]
+    wanted = document(tmp_path / "alone")
+    for found in documents:
+        assert {n: v for n, v in found.items() if n not in {*OF_THE_SITTING, "replayed"}} == {
+            n: v for n, v in wanted.items() if n != "replayed"
+        }
+    assert len(documents) == 2
