@@ -38,6 +38,10 @@ def work(item: Any) -> Any:
             print("much")
             os.write(1, b"more\n")
             return "printed" * 2
+        case "slow":
+            time.sleep(0.1)
+        case "parent":
+            return int(Path(f"/proc/{os.getppid()}/stat").read_text().rpartition(")")[2].split()[1])
         case "hang":
             time.sleep(600)
         case "hang with the lock held":

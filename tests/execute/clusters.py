@@ -1,0 +1,70 @@
+"""A Dask cluster of processes, started as a user starts one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+DAEMON = "DASK_DISTRIBUTED__WORKER__DAEMON"
+
+
+class Cluster:
+    """A scheduler, and workers that can be started and killed; a context manager that leaves nothing."""
+
+    def __init__(self, folder: Path, *workers: str) -> None:
+        self._file, self._folder = folder / "scheduler.json", folder
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._start("scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(self._file))
+        for resources in workers:
+            self.worker(resources)
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for process in reversed(self._processes):
+            kill(process)
+
+    @property
+    def address(self) -> str:
+        """Where the scheduler is, once it is there."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                return str(json.loads(self._file.read_text())["address"])
+            except (FileNotFoundError, ValueError):
+                time.sleep(0.05)
+        raise TimeoutError(self._file)
+
+    def worker(self, resources: str = "", daemon: bool = False) -> subprocess.Popen[bytes]:
+        """One more worker with one thread, and its nanny."""
+        words = ["--resources", resources] if resources else []
+        return self._start("worker", self.address, "--nthreads", "1", "--no-dashboard", *words, daemon=daemon)
+
+    def _start(self, *words: str, daemon: bool = False) -> subprocess.Popen[bytes]:
+        paths = os.pathsep.join([str(HERE.parents[1]), str(HERE), str(HERE.parent)])
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dask", *words],
+            env={**os.environ, "PYTHONPATH": paths, DAEMON: str(daemon)},
+            cwd=self._folder,
+            stdout=subprocess.DEVNULL,
+            stderr=(self._folder / f"{words[0]}.txt").open("ab"),
+            start_new_session=True,
+        )
+        self._processes.append(process)
+        return process
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """The process and all in its session, as when a machine is gone."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
