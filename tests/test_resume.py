@@ -151,7 +151,9 @@ def test_a_full_disk_is_said_and_the_run_goes_on_later(tmp_path):
     script.write_text(f"if __name__ == '__main__':{FULL.replace(chr(10), chr(10) + '    ')}")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     words = [sys.executable, script, *words_of(tmp_path, "full")]
-    done = subprocess.run(list(map(str, words)), cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        list(map(str, words)), cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
     (folder,) = tmp_path.glob("full/2*")
     assert done.returncode == 2, done.stderr
     assert done.stderr.splitlines()[-1] == (

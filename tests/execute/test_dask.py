@@ -146,7 +146,9 @@ def test_no_worker_that_could_do_what_is_left_is_said(executor, monkeypatch):
 
 
 def test_work_that_no_worker_can_do_is_a_line(executor):
-    with pytest.raises(OpfuzzError, match=r"^a worker of the cluster cannot work: RuntimeError: ValueError: no framework"):
+    with pytest.raises(
+        OpfuzzError, match=r"^a worker of the cluster cannot work: RuntimeError: ValueError: no framework"
+    ):
         run(executor, [[1]], initialise=casualties.fail)
 
 
