@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_resume import document, ended, started, words_of
+from test_resume import document, ended, started, stopped, words_of
 
 sys.path.insert(0, str(Path(__file__).parent / "execute"))
 
@@ -41,8 +41,6 @@ def test_a_worker_that_is_killed_changes_nothing(cluster, tmp_path):
 
 
 def test_a_run_that_began_here_ends_there(cluster, tmp_path):
-    from test_resume import stopped
-
     assert ended(words_of(tmp_path, "here"), tmp_path)[0] == 1
     assert stopped(words_of(tmp_path, "both"), tmp_path, "both", 2_000, signal.SIGKILL)[0] == -signal.SIGKILL
     status, err = ended(["run", "--resume", "latest", "--out", "both", *on(cluster)], tmp_path)

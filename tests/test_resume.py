@@ -56,11 +56,11 @@ def document(out: Path) -> dict[str, object]:
     return {name: value for name, value in json.loads(path.read_text()).items() if name not in OF_THE_SITTING}
 
 
-def test_a_run_that_is_killed_again_and_again_ends_like_one_that_is_not(tmp_path, kills=3):
+def test_a_run_that_is_killed_again_and_again_ends_like_one_that_is_not(tmp_path):
     status, err = ended(words_of(tmp_path, "whole"), tmp_path)
     assert status == 1, err
     words = words_of(tmp_path, "killed")
-    for size in sorted(random.Random(7).sample(range(600, 5_600), kills)):
+    for size in sorted(random.Random(7).sample(range(600, 5_600), 3)):
         assert stopped(words, tmp_path, "killed", size, signal.SIGKILL)[0] == -signal.SIGKILL
         words = ["run", "--resume", "latest", "--out", "killed"]
     status, err = ended(words, tmp_path)
