@@ -77,9 +77,9 @@ class Progress:
                 insort(line.costly.setdefault(judged.subject, []), result.number)
         line.waiting.setdefault(result.number, []).append(result)
         line.last = max(line.last, result.number)
-        while line.following in line.waiting and self.done(result.op, result.format, line.following) == {
-            *line.subjects
-        }:
+        while line.following in line.waiting:
+            if not self.done(result.op, result.format, line.following).issuperset(line.subjects):
+                break
             self._settle(line, line.following)
             line.following += 1
 
