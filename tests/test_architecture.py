@@ -23,6 +23,7 @@ FLOORS = (
         "expr_compiler",
         "expr_grammar",
         "expr_limits",
+        "plain_file",
         "rounding",
         "shipped",
         "strict_json",
