@@ -51,6 +51,7 @@ FLOORS = (
     {
         "backends",
         "bundle",
+        "cases",
         "diagnose",
         "execute",
         "explain",
@@ -100,6 +101,9 @@ FLOORS = (
 # Stages that know another one: a score is made of metrics and of what explains it, a report shows a stored ranking.
 KNOWN = {
     ("bundle", "store"),
+    ("cases", "bundle"),
+    ("cases", "generate"),
+    ("cases", "store"),
     ("diagnose", "metrics"),
     ("explain", "metrics"),
     ("history", "rank"),
