@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 
 from opfuzz.backends import Backend, Subject
 from opfuzz.campaign import Progress
@@ -43,8 +44,7 @@ def conclude(
     Findings are made smaller, worst first, as long as `shrink_seconds` last; `watch` is told how far that is.
     `held_against` adds what is known of earlier runs before anything is written.
     """
-    ranking = progress.ranking
-    findings = diagnosed(plan, ranking.findings())
+    findings = diagnosed(plan, progress.ranking.findings())
     interrupted = progress.interrupted
     if shrink_seconds:
         findings, was_stopped = minimised(plan, findings, shrink_seconds, watch)
@@ -52,21 +52,55 @@ def conclude(
     specs = {spec.op: spec for spec in plan.specs}
     for finding in findings:
         write_finding(finding, specs[finding.op], plan, backends, folder / "findings" / finding.id)
+    return written(
+        plan,
+        progress,
+        findings,
+        folder,
+        started,
+        command,
+        sort,
+        absent=absences(backends),
+        versions=versions(backends),
+        standings=standings,
+        interrupted=interrupted,
+        held_against=held_against,
+    )
+
+
+def written(
+    plan: Plan,
+    progress: Progress,
+    findings: Sequence[Finding],
+    folder: Path,
+    started: datetime,
+    command: Sequence[str],
+    sort: str,
+    *,
+    absent: Mapping[str, str],
+    versions: Mapping[str, str],
+    standings: Sequence[Standing] = (),
+    interrupted: bool = False,
+    held_against: Callable[[Run], Run] = lambda run: run,
+    recorded: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+) -> Run:
+    """Write run.json and report.md of what came of a plan; the run as it was written."""
+    ranking = progress.ranking
     run = Run(
         run=folder.name,
         started=started.astimezone().isoformat(timespec="seconds"),
         command=tuple(command),
         seed=plan.seed,
         subjects=plan.subjects,
-        absent=absences(backends),
-        versions=versions(backends),
+        absent=absent,
+        versions=versions,
         machine=machine(),
         cases=progress.cases,
         elements=sum(tally.elements for tally in ranking.tallies.values()),
         seconds=round(progress.seconds, 3),
         interrupted=interrupted,
         ranking=tuple(ranking.rows(sort)),
-        findings=findings,
+        findings=tuple(findings),
         distances=tuple(
             {"op": op, "format": fmt, "a": a, "b": b, "max_ulp_distance": distance}
             for (op, fmt, a, b), distance in sorted(ranking.distances.items())
@@ -76,6 +110,7 @@ def conclude(
         lost=tuple(progress.lost),
         planned=plan.cases,
         specs={spec.op: spec.digest for spec in plan.specs},
+        recorded=recorded,
     )
     run = held_against(run)
     write_run(run, folder)

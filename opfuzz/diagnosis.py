@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 
@@ -32,18 +32,31 @@ LOST = frozenset({"crash", "timeout", "out-of-memory"})  # verdicts of calls tha
 
 def diagnosed(plan: Plan, findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """The findings, in their order, each with its diagnosis."""
-    said: dict[str, str] = {finding.id: _record(finding, plan) for finding in findings}
+    preloaded = preload("opfuzz.diagnosis", plan.subjects, discover(plan.plugins))
+    said = {finding.id: _record(finding, plan) for finding in findings}
+    return told(findings, said, _work, plan.jobs, partial(_set_up, plan), preloaded)
+
+
+def told(
+    findings: Sequence[Finding],
+    known: Mapping[str, str],
+    work: Callable[[Finding], str],
+    jobs: int,
+    initialise: Callable[[], None],
+    preloaded: Sequence[str],
+) -> tuple[Finding, ...]:
+    """The findings, in their order, each with what `work` says of it in a worker; else with what is `known`, by id."""
+    said = dict(known)
     open_ones = [finding for finding in findings if finding.verdict not in LOST]
     batches = [open_ones[first : first + BATCH] for first in range(0, len(open_ones), BATCH)]
-    backends = discover(plan.plugins)
     results = pool.run(
         iter(batches),
-        _work,
-        jobs=plan.jobs,
+        work,
+        jobs=jobs,
         timeout=SECONDS,
         memory=WORKER_BYTES,
-        preload=preload("opfuzz.diagnosis", plan.subjects, backends),
-        initialise=partial(_set_up, plan),
+        preload=preloaded,
+        initialise=initialise,
     )
     try:
         for number, batch in results:
@@ -74,7 +87,7 @@ def diagnose_score(score: Score, spec: OpSpec, case: Case, subject: Subject, bac
 def diagnose_call(score: Score, spec: OpSpec, call: Call, subject: Subject, backend: Backend, words: str = "") -> str:
     """The diagnosis of the score of a call; `words`: of the relation that shows the fault, if it is not the call's."""
     if score.verdict in LOST:
-        return _lost(score, call)
+        return lost(score, call)
 
     def run(call: Call) -> Array | None:
         return outcome_of(spec, subject, backend, call).output
@@ -86,11 +99,12 @@ def diagnose_call(score: Score, spec: OpSpec, call: Call, subject: Subject, back
         warnings.simplefilter("ignore")
         output = run(call)
         if output is None:
-            return _lost(score, call)
+            return lost(score, call)
         return diagnose(Evidence(spec, score, call, output, run, judged, partial(exact_of, spec)), words)
 
 
-def _lost(score: Score, call: Call | Case) -> str:
+def lost(score: Score, call: Call | Case) -> str:
+    """What is known of a call that is not made again."""
     sizes = {**call.dims, **call.params}
     views = [f"{name} {layout}" for name, layout in call.layouts.items() if layout != LAYOUTS[0]]
     return of_record(score, ", ".join([*(f"{name} = {value}" for name, value in sizes.items()), *views]))
@@ -104,7 +118,7 @@ def score_of(finding: Finding) -> Score:
 
 def _record(finding: Finding, plan: Plan) -> str:
     call = finding.call or plan.case(finding.op, finding.format, finding.number)
-    return _lost(score_of(finding), call)
+    return lost(score_of(finding), call)
 
 
 _plan: Plan | None = None

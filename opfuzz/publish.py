@@ -1,4 +1,4 @@
-"""A finding made known: the call that shows it, as a bundle with a reproducer and a text for its maintainers."""
+"""A finding made known: the call that shows it, as a bundle with what its readers need."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
 from opfuzz.backends import Backend, Subject
-from opfuzz.bundle import write_bundle
+from opfuzz.bundle import NEXT, OUTPUT, REPRODUCER, UPSTREAM, write_bundle
+from opfuzz.call import Call
 from opfuzz.case import Case
 from opfuzz.expr import Program
 from opfuzz.layout import memory
 from opfuzz.records import Index, Mark
 from opfuzz.relations import AFTER_OTHER_WORK
+from opfuzz.report.next_steps import Origin, next_steps
 from opfuzz.report.upstream import upstream
 from opfuzz.reproducer import Subject as Reproduced
 from opfuzz.reproducer import reproducer
@@ -94,9 +100,34 @@ def publish(
         switch=asked.switch,
         index=index,
         versions=versions,
-        reproducer=text,
-        upstream=report,
+        beside={REPRODUCER: _encoded(text), UPSTREAM: _encoded(report)},
     )
+
+
+def publish_recorded(
+    place: Path,
+    finding: Mapping[str, Any],
+    spec: OpSpec,
+    case: Case,
+    call: Call,
+    output: NDArray[Any] | None,
+    origin: Origin,
+) -> None:
+    """Write the bundle of a finding that outputs of another program show, which cannot be made again here.
+
+    `output` is what the program returned, None if it has none. Raises OpfuzzError if the disk refuses.
+    """
+    witness = finding.get("witness")
+    index = tuple(witness["index"]) if witness is not None else None
+    beside = {NEXT: _encoded(next_steps(finding, spec, case, index, output is not None, origin))}
+    if output is not None:
+        beside[OUTPUT] = save({case.id: np.asarray(output, order="C")})
+    versions = origin.versions
+    write_bundle(place, finding, spec, case, call, switch=None, index=index, versions=versions, beside=beside)
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode(errors="replace")
 
 
 def _mark(finding: Mapping[str, Any], index: Index | None) -> Mark | None:

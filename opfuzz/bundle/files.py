@@ -13,7 +13,9 @@ from opfuzz.errors import OpfuzzError
 
 FINDING, CALL, CASE, SPEC = "finding.json", "call.json", "case.json", "spec.yaml"
 INPUTS, REPRODUCER, UPSTREAM = "inputs.safetensors", "repro.py", "upstream.md"
+OUTPUT, NEXT = "output.safetensors", "next.md"  # of a call that opfuzz did not make itself
 NEEDED = (FINDING, CALL, CASE, SPEC, INPUTS)
+FOR_PEOPLE = (REPRODUCER, UPSTREAM, OUTPUT, NEXT)  # never read back
 
 _MIB = 2**20
 LIMITS = {FINDING: 4 * _MIB, CALL: 4 * _MIB, CASE: 4 * _MIB, SPEC: _MIB, INPUTS: 1024 * _MIB}  # bytes

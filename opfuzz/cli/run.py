@@ -138,7 +138,7 @@ def run_command(
     )
     if not plan.pairs():
         raise OpfuzzError(f"no op in the specs has a format of {', '.join(plan.formats)}")
-    earlier = Earlier() if baseline is None else _earlier(baseline, plan, out)
+    earlier = Earlier() if baseline is None else earlier_run(baseline, plan, out)
     path = listed or out / accept.FILE
     entries = read_accepted(path) if listed or path.exists() else []
     started = datetime.now().astimezone()
@@ -167,9 +167,9 @@ def run_command(
         result = conclude(
             plan, progress, backends, folder, started, command, sort, standings, limit, counted.watch, held_against
         )
-    with _complaining():
+    with complaining():
         update(corpus, folder, result.findings, result.replayed, vocabulary(backends))
-    with _complaining():
+    with complaining():
         history.add(out / history.NAME, result)
     if as_json:
         click.echo(json.dumps(summary(result, folder), allow_nan=False))
@@ -184,7 +184,7 @@ def run_command(
 
 
 @contextmanager
-def _complaining() -> Iterator[None]:
+def complaining() -> Iterator[None]:
     """One line on what could not be kept: a run is not lost for it."""
     try:
         yield
@@ -192,7 +192,7 @@ def _complaining() -> Iterator[None]:
         click.echo(plain(str(error)), err=True)
 
 
-def _earlier(baseline: str, plan: Plan, out: Path) -> Earlier:
+def earlier_run(baseline: str, plan: Plan, out: Path) -> Earlier:
     """The run that --baseline names; an empty one if there is no latest one like this."""
     if baseline != LATEST:
         place = find_run(baseline, out)
