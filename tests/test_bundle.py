@@ -167,7 +167,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "call with code": ("spec.yaml", text_in("spec.yaml", "np.square(x)", "__import__('os').abort()"), "dotted name"),
     "unknown backend": ("call.json", both(subject="of:cpu"), "unknown backend"),
     "unknown device": ("call.json", both(subject="off:gpu"), "unknown device"),
-    "no subject": ("call.json", both(subject="../x"), "write it as"),
+    "no subject": ("call.json", both(subject="../x"), "no way to call"),
     "no implementation": ("spec.yaml", both(subject="off:cpu/b"), "no call"),
     "other format": ("call.json", call(format="float16"), "format"),
     "format of no spec": ("call.json", both(format="float16"), "not among"),

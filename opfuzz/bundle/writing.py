@@ -68,7 +68,7 @@ def write_bundle(
         "versions": versions,
     }
     # safetensors' NumPy writer corrupts arrays that are not contiguous.
-    buffers = {n: np.ascontiguousarray(memory(array, layouts[n])[0]) for n, array in call.arrays.items()}
+    buffers = {n: np.asarray(memory(array, layouts[n])[0], order="C") for n, array in call.arrays.items()}
     write_text(place / FINDING, _json(finding))
     write_text(place / CALL, _json(shown))
     if case is not None:

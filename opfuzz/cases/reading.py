@@ -41,12 +41,13 @@ def read_export(place: Path, words: Vocabulary) -> Export:
 
     Raises OpfuzzError, in one line, for all that is damaged, missing, contradictory, or leads out of the folder.
     """
-    for folder in (place, place / SPECS, place / INPUTS):
-        check_folder(folder)
+    check_folder(place)
     path = place / MANIFEST
     complain = partial(damaged, path)
     document = plain_file.document(path, TEXT_LIMIT, complain, "missing; opfuzz cases export writes it last")
     _check_head(document, complain)
+    check_folder(place / SPECS)
+    check_folder(place / INPUTS)
     specs = {op: _spec(place, op, digest, words) for op, digest in document["specs"].items()}
     files: dict[str, dict[str, Place]] = {}
     entries = []
@@ -157,15 +158,21 @@ def _taken(path: Path, case: Case, spec: OpSpec, left: dict[str, Place]) -> dict
     return found
 
 
-def _check_same(written: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-    for name in written:
-        if name not in own:
-            raise ValueError(f"unknown key {name!r:.40}{did_you_mean(name[:40], own)}")
-    for name, value in own.items():
-        if name not in written:
-            raise ValueError(f"missing '{name}'")
-        if written[name] != value:
-            raise ValueError(f"{name} is {written[name]!r:.100}, and follows from the case as {value!r:.100}")
+def _check_same(written: Any, own: Any, where: str = "") -> None:
+    """Raises ValueError that names the first thing which is not as it follows from the case."""
+    if isinstance(written, dict) and isinstance(own, dict):
+        for name in written:
+            if name not in own:
+                raise ValueError(f"unknown key {f'{where}{name}'!r:.60}{did_you_mean(name[:40], own)}")
+        for name, value in own.items():
+            if name not in written:
+                raise ValueError(f"missing '{where}{name}'")
+            _check_same(written[name], value, f"{where}{name}.")
+    elif isinstance(written, list) and isinstance(own, list) and len(written) == len(own):
+        for at, (one, other) in enumerate(zip(written, own, strict=True)):
+            _check_same(one, other, f"{where}{at}.")
+    elif written != own or type(written) is not type(own):
+        raise ValueError(f"{where[:-1]} is {written!r:.80}, and follows from the case as {own!r:.80}")
 
 
 def _check_unique(export: Export, complain: plain_file.Complain) -> None:

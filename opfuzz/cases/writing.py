@@ -39,6 +39,12 @@ class _Shard:
     cases: list[Numbered]
 
 
+def check_count(place: Path, count: int) -> None:
+    """Raises OpfuzzError for more cases than a folder may hold."""
+    if count > CASES_LIMIT:
+        raise OpfuzzError(f"{place}: {count} cases, the limit is {CASES_LIMIT}; {REMEDY}")
+
+
 def write_export(
     export: Export, cases: Sequence[Numbered], watch: Callable[[int, int], None] = lambda done, total: None
 ) -> Export:
@@ -47,6 +53,7 @@ def write_export(
     `watch` is told how many cases are written. Raises OpfuzzError if there is something in the folder, if the inputs
     are too many or too large, or if the disk refuses.
     """
+    check_count(export.place, len(cases))
     _check_size(export, cases)
     with _folder(export.place) as draft:
         for op, spec in export.specs.items():
@@ -62,8 +69,6 @@ def write_export(
 
 
 def _check_size(export: Export, cases: Sequence[Numbered]) -> None:
-    if len(cases) > CASES_LIMIT:
-        raise OpfuzzError(f"{export.place}: {len(cases)} cases, the limit is {CASES_LIMIT}; {REMEDY}")
     size = sum(_bytes(export.specs[case.op], case) for _, case in cases)
     if size > BYTES_LIMIT:
         limit = f"{size / 2**30:.1f} GiB of inputs, the limit is {BYTES_LIMIT / 2**30:g} GiB"

@@ -16,7 +16,16 @@ from opfuzz import history
 from opfuzz.accepted import read_accepted
 from opfuzz.backends import Backend, resolve
 from opfuzz.baseline import Earlier, counting, with_accepted, with_comparison
-from opfuzz.cases import Export, Recorded, Recorder, read_export, read_recorded, recorded_names, write_export
+from opfuzz.cases import (
+    Export,
+    Recorded,
+    Recorder,
+    check_count,
+    read_export,
+    read_recorded,
+    recorded_names,
+    write_export,
+)
 from opfuzz.cli import accept
 from opfuzz.cli.group import (
     FINDINGS,
@@ -89,6 +98,7 @@ def export_command(
     pairs = plan.pairs()
     if not pairs:
         raise OpfuzzError(f"no op in the specs has a format of {', '.join(plan.formats)}")
+    check_count(folder, len(pairs) * each)  # before they are drawn
     cases = [(number, plan.case(op, fmt, number)) for op, fmt in pairs for number in range(each)]
     known = {spec.op: spec for spec in loaded if any(spec.op == op for op, _ in pairs)}
     empty = Export(folder, metadata.version("opfuzz"), seed, each, profile.name if profile else None, known, ())
@@ -96,7 +106,7 @@ def export_command(
         written = write_export(empty, cases, bar.watch)
     size = sum(place.last - place.first for entry in written.entries for place in entry.places.values())
     what = (
-        f"{counted(len(cases), 'case')} of {counted(len(known), 'op')}, {size / 2**20:.1f} MiB of inputs, seed {seed}"
+        f"{counted(len(cases), 'case')} of {counted(len(known), 'op')}, {size / 2**20:.3g} MiB of inputs, seed {seed}"
     )
     click.echo(plain(f"{folder}: {what}"))
     return 0
@@ -232,4 +242,6 @@ def _recorded(export: Export, names: list[str]) -> tuple[Recorded, ...]:
         first = found.setdefault(recorded.subject, recorded)
         if first.place != recorded.place:
             raise OpfuzzError(f"{recorded.place}: its subject '{recorded.subject}' is that of {first.place}, too")
+    if not any(recorded.told for recorded in found.values()):
+        raise OpfuzzError(f"{export.place}: neither an output nor a word on any case of {', '.join(found)}")
     return tuple(found.values())
