@@ -4,7 +4,7 @@ from opfuzz.cases.export import Entry, Export
 from opfuzz.cases.outputs import Recorded, read_recorded, recorded_names
 from opfuzz.cases.reading import arrays_of, read_export
 from opfuzz.cases.recorder import Recorder
-from opfuzz.cases.writing import check_count, write_export
+from opfuzz.cases.writing import check_room, write_export
 
 __all__ = [
     "Entry",
@@ -12,7 +12,7 @@ __all__ = [
     "Recorded",
     "Recorder",
     "arrays_of",
-    "check_count",
+    "check_room",
     "read_export",
     "read_recorded",
     "recorded_names",

@@ -39,8 +39,10 @@ class _Shard:
     cases: list[Numbered]
 
 
-def check_count(place: Path, count: int) -> None:
-    """Raises OpfuzzError for more cases than a folder may hold."""
+def check_room(place: Path, count: int) -> None:
+    """Raises OpfuzzError if there is something in the folder, or for more cases than one may hold."""
+    if place.is_symlink() or (place.exists() and not (place.is_dir() and not any(place.iterdir()))):
+        raise OpfuzzError(f"{place}: is there already; name a new folder")
     if count > CASES_LIMIT:
         raise OpfuzzError(f"{place}: {count} cases, the limit is {CASES_LIMIT}; {REMEDY}")
 
@@ -53,7 +55,7 @@ def write_export(
     `watch` is told how many cases are written. Raises OpfuzzError if there is something in the folder, if the inputs
     are too many or too large, or if the disk refuses.
     """
-    check_count(export.place, len(cases))
+    check_room(export.place, len(cases))
     _check_size(export, cases)
     with _folder(export.place) as draft:
         for op, spec in export.specs.items():
@@ -83,8 +85,6 @@ def _bytes(spec: OpSpec, case: Case) -> int:
 @contextmanager
 def _folder(place: Path) -> Iterator[Path]:
     """A folder beside `place` to write in, which takes its place when all is written."""
-    if place.is_symlink() or (place.exists() and not (place.is_dir() and not any(place.iterdir()))):
-        raise OpfuzzError(f"{place}: is there already; name a new folder")
     draft = place.parent / f".{uuid.uuid4().hex}.part"
     try:
         for name in (SPECS, INPUTS, OUTPUTS):

@@ -20,7 +20,7 @@ from opfuzz.cases import (
     Export,
     Recorded,
     Recorder,
-    check_count,
+    check_room,
     read_export,
     read_recorded,
     recorded_names,
@@ -98,7 +98,7 @@ def export_command(
     pairs = plan.pairs()
     if not pairs:
         raise OpfuzzError(f"no op in the specs has a format of {', '.join(plan.formats)}")
-    check_count(folder, len(pairs) * each)  # before they are drawn
+    check_room(folder, len(pairs) * each)  # before they are drawn
     cases = [(number, plan.case(op, fmt, number)) for op, fmt in pairs for number in range(each)]
     known = {spec.op: spec for spec in loaded if any(spec.op == op for op, _ in pairs)}
     empty = Export(folder, metadata.version("opfuzz"), seed, each, profile.name if profile else None, known, ())

@@ -129,7 +129,8 @@ def verdicts(ctx: click.Context) -> list[str]:
 
 def recorded(ctx: click.Context) -> list[str]:
     """Programs that wrote outputs for the cases of a folder."""
-    folder = Path(ctx.params.get("folder") or ".") / "outputs"
+    # While an option lacks its value, click leaves the words before it where they are.
+    folder = Path(ctx.params.get("folder") or next(iter(ctx.args), ".")) / "outputs"
     return sorted(path.name for path in folder.glob("[!.]*") if path.is_dir())
 
 

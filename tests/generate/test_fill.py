@@ -185,7 +185,7 @@ def test_an_input_without_axes_stays_one(tmp_path: Path) -> None:
     (tmp_path / "scaled.yaml").write_text(
         "op: scaled\nsummary: x times s.\nformats: [float32]\ndims: {n: 1..3}\n"
         "inputs: {x: {shape: [n]}, s: {shape: []}}\noutput: {shape: [n]}\n"
-        "calls: {numpy: np.multiply(x, s)}\nreference: x * s\n"
+        "calls: {numpy: 'np.multiply(x, s)'}\nreference: x * s\n"
     )
     spec = load(tmp_path / "scaled.yaml", vocabulary(discover(), dialects=()))
     assert inputs(spec, draw(spec, "float32", 0, 0))["s"].shape == ()
