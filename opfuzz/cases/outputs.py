@@ -32,6 +32,7 @@ from opfuzz.records import Outcome
 
 OK, UNSTABLE = "ok", "unstable"
 WORDS = ("unsupported", "crash", "timeout", "out-of-memory", UNSTABLE)  # the last one beside an output
+WORDS_LIMIT = 400  # characters of a version, or of what is said of a machine
 FIELDS = ("subject", "versions", "machine")
 
 
@@ -204,6 +205,11 @@ def _about(place: Path) -> dict[str, Any]:
         if name == "subject":
             if not isinstance(value, str) or not NAME.fullmatch(folder_of(value)):
                 raise complain(f"subject is {value!r:.40}, not a name such as mlx:gpu")
-        elif not isinstance(value, dict) or not all(isinstance(word, str) for word in value.values()):
-            raise complain(f"{name} is {value!r:.40}, not an object with a text by name")
+        elif not isinstance(value, dict) or not all(_is_words(word) for pair in value.items() for word in pair):
+            raise complain(f"{name} is {value!r:.40}, not an object with a line of text by name")
     return found
+
+
+def _is_words(value: object) -> bool:
+    """Whether it is text that any file and terminal takes."""
+    return isinstance(value, str) and value.isprintable() and len(value) <= WORDS_LIMIT

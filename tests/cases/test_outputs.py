@@ -152,7 +152,9 @@ DAMAGES: dict[str, tuple[str, Any, str]] = {
     "status as a folder": ("status.txt", lambda place, names: (place / "status.txt").mkdir(), "a folder"),
     "about is no JSON": ("about.json", written("about.json", b"mine 1.2"), "no JSON"),
     "about has more": ("about.json", about(version={}), "did you mean 'versions'"),
-    "about has numbers": ("about.json", about(versions={"mine": 1}), "a text by name"),
+    "about has numbers": ("about.json", about(versions={"mine": 1}), "a line of text by name"),
+    "about has lines": ("about.json", about(machine={"x": "a\nb"}), "a line of text by name"),
+    "about has half a character": ("about.json", about(versions={"\ud800": "1"}), "a line of text by name"),
     "subject of a path": ("about.json", about(subject="../mine"), "not a name"),
 }  # fmt: skip
 
