@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from opfuzz.bench import case_result, judged_of
 from opfuzz.call import Call
 from opfuzz.campaign import Progress
 from opfuzz.cases import Entry, Export, Recorded, arrays_of
-from opfuzz.cases.outputs import missing, outcome
+from opfuzz.cases.outputs import Told, missing, outcome
 from opfuzz.conclude import versions, written
 from opfuzz.diagnose import Evidence, diagnose
 from opfuzz.diagnosis import lost, score_of, told
@@ -28,13 +28,21 @@ from opfuzz.oracle.reference import reference_of
 from opfuzz.plan import CASE_SECONDS, WORKER_BYTES, Plan, preload
 from opfuzz.publish import publish_recorded
 from opfuzz.rank import Finding, Ranking
-from opfuzz.records import Judged, Outcome, Result, Score
+from opfuzz.records import FAULT, SEVERITY, Judged, Result, Score
 from opfuzz.report.next_steps import Origin
 from opfuzz.rerun import exact_of
 from opfuzz.score import Judge, score
 from opfuzz.store import Run, to_json
 
 BATCH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """One case, and what there is of it by subject, with its implementation: all that a worker needs of it."""
+
+    entry: Entry
+    told: Mapping[str, Told]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +62,22 @@ class Jury:
         specs = tuple(export.specs.values())
         return Plan(specs, subjects, export.seed, self.jobs, formats, cases=export.each)
 
+    def ballots(self) -> list[Ballot]:
+        """Every case of which there is anything."""
+        found = [Ballot(entry, self._told(entry.case.id)) for entry in self.export.entries]
+        return [ballot for ballot in found if ballot.told]
+
+    def _told(self, case: str) -> dict[str, Told]:
+        return {
+            each.name(implementation): told
+            for each in self.recorded
+            for implementation, told in sorted(each.told.get(case, {}).items())
+        }
+
+    def source(self, subject: str) -> Recorded:
+        """The program that a subject, maybe with its implementation, stands for."""
+        return next(e for e in self.recorded if subject == e.subject or subject.startswith(f"{e.subject}/"))
+
 
 def judge(jury: Jury, watch: Callable[[Progress], None] = lambda progress: None) -> Progress:
     """Score all that was recorded, in isolated processes; `watch` is called after every batch. Ctrl-C ends it early.
@@ -61,8 +85,8 @@ def judge(jury: Jury, watch: Callable[[Progress], None] = lambda progress: None)
     Raises OpfuzzError for files that were damaged meanwhile and for a spec whose reference fails, RuntimeError for an
     error of opfuzz itself.
     """
-    entries = [entry for entry in jury.export.entries if any(entry.case.id in each.told for each in jury.recorded)]
-    batches = [entries[first : first + BATCH] for first in range(0, len(entries), BATCH)]
+    ballots = jury.ballots()
+    batches = [ballots[first : first + BATCH] for first in range(0, len(ballots), BATCH)]
     progress = Progress(Ranking(), time.monotonic())
     results = pool.run(
         iter(batches),
@@ -71,14 +95,14 @@ def judge(jury: Jury, watch: Callable[[Progress], None] = lambda progress: None)
         timeout=CASE_SECONDS,
         memory=WORKER_BYTES,
         preload=preload("opfuzz.judgement", (), {}),
-        initialise=partial(_set_up, jury),
+        initialise=partial(_set_up, replace(jury.export, entries=()), {}),
     )
     try:
         for number, batch in results:
-            for entry, found in zip(batches[number], batch, strict=True):
+            for ballot, found in zip(batches[number], batch, strict=True):
                 if isinstance(found, OpfuzzError):
                     raise found
-                progress.take(_unjudged(jury, entry, found) if isinstance(found, Casualty) else found)
+                progress.take(_unjudged(jury, ballot, found) if isinstance(found, Casualty) else found)
             watch(progress)
     except KeyboardInterrupt:
         progress.interrupted = True
@@ -100,15 +124,17 @@ def concluded(
 ) -> Run:
     """Write run.json, report.md and a folder for each finding; the run as it was written."""
     findings = progress.ranking.findings()
-    known = {finding.id: lost(score_of(finding), _entry(jury, finding).case) for finding in findings}
-    preloaded = preload("opfuzz.judgement", (), {})
-    findings = list(told(findings, known, _diagnosed, jury.jobs, partial(_set_up, jury), preloaded))
-    for finding in findings:
-        _publish(jury, finding, backends, folder / "findings" / finding.id)
+    wanted = {finding.case for finding in findings}
+    ballots = {ballot.entry.case.id: ballot for ballot in jury.ballots() if ballot.entry.case.id in wanted}
+    known = {finding.id: lost(score_of(finding), ballots[finding.case].entry.case) for finding in findings}
+    initialise = partial(_set_up, replace(jury.export, entries=()), ballots)
+    diagnosed = told(findings, known, _diagnosed, jury.jobs, initialise, preload("opfuzz.judgement", (), {}))
+    for finding in diagnosed:
+        _publish(jury, finding, ballots[finding.case], backends, folder / "findings" / finding.id)
     return written(
         jury.plan,
         progress,
-        findings,
+        diagnosed,
         folder,
         started,
         command,
@@ -130,9 +156,8 @@ def _versions(jury: Jury) -> dict[str, str]:
     }
 
 
-def _publish(jury: Jury, finding: Finding, backends: Mapping[str, Backend], place: Path) -> None:
-    entry, (recorded, implementation) = _entry(jury, finding), _source(jury, finding.subject)
-    case, spec = entry.case, jury.export.specs[entry.case.op]
+def _publish(jury: Jury, finding: Finding, ballot: Ballot, backends: Mapping[str, Backend], place: Path) -> None:
+    entry, recorded, export = ballot.entry, jury.source(finding.subject), jury.export
     try:
         is_callable = Subject.parse(recorded.subject).backend in backends
     except OpfuzzError:  # a program that opfuzz has no backend for
@@ -141,68 +166,49 @@ def _publish(jury: Jury, finding: Finding, backends: Mapping[str, Backend], plac
         recorded.subject if is_callable else "",
         entry.file,
         entry.number,
-        jury.export.seed,
-        jury.export.profile is not None,
+        export.seed,
+        export.profile is not None,
         recorded.versions,
         recorded.machine,
     )
-    output = outcome(jury.export, recorded, entry, implementation).output
-    publish_recorded(place, to_json(finding), spec, case, _call(jury, entry), output, origin)
+    spec = export.specs[entry.case.op]
+    output = outcome(spec, entry, finding.subject, ballot.told[finding.subject]).output
+    publish_recorded(place, to_json(finding), spec, entry.case, _call(export, entry), output, origin)
 
 
-def _call(jury: Jury, entry: Entry) -> Call:
+def _call(export: Export, entry: Entry) -> Call:
     case = entry.case
-    return Call(case.format, case.dims, case.params, arrays_of(jury.export, entry), case.layouts)
+    return Call(case.format, case.dims, case.params, arrays_of(export, entry), case.layouts)
 
 
-def _entry(jury: Jury, finding: Finding) -> Entry:
-    return next(entry for entry in jury.export.entries if entry.case.id == finding.case)
-
-
-def _source(jury: Jury, subject: str) -> tuple[Recorded, str]:
-    """Whose output it is, and the implementation."""
-    return next(
-        (each, subject[len(each.subject) + 1 :])
-        for each in jury.recorded
-        if subject == each.subject or subject.startswith(f"{each.subject}/")
-    )
-
-
-def _unjudged(jury: Jury, entry: Entry, casualty: Casualty) -> Result:
+def _unjudged(jury: Jury, ballot: Ballot, casualty: Casualty) -> Result:
     """The result of a case whose exact result cannot be had, for which no subject is to blame."""
+    entry = ballot.entry
     if casualty.kind == "internal":
         raise RuntimeError(f"{entry}: {casualty.message}")
     unknown = Score("unresolved", f"the exact result is not known: {casualty.message}")
-    judged = [
-        Judged(each.name(implementation), unknown, None, None)
-        for each in jury.recorded
-        for implementation in each.told.get(entry.case.id, ())
-    ]
+    judged = [Judged(subject, unknown, None, None) for subject in ballot.told]
     return case_result(jury.export.specs[entry.case.op], entry.case, entry.number, judged, {})
 
 
-_jury: Jury | None = None
+_export: Export | None = None  # without its entries: each comes with its ballot
+_ballots: Mapping[str, Ballot] = {}  # of the cases that show findings
 
 
-def _set_up(jury: Jury) -> None:
-    global _jury
-    _jury = jury
+def _set_up(export: Export, ballots: Mapping[str, Ballot]) -> None:
+    global _export, _ballots
+    _export, _ballots = export, ballots
 
 
-def _outcomes(jury: Jury, entry: Entry) -> Iterator[Outcome]:
-    for each in jury.recorded:
-        for implementation in sorted(each.told.get(entry.case.id, ())):
-            yield outcome(jury.export, each, entry, implementation)
-
-
-def _work(entry: Entry) -> Result | OpfuzzError:
-    assert _jury is not None
-    case, spec = entry.case, _jury.export.specs[entry.case.op]
+def _work(ballot: Ballot) -> Result | OpfuzzError:
+    assert _export is not None
+    entry = ballot.entry
+    case, spec = entry.case, _export.specs[entry.case.op]
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            reference = reference_of(spec, case, arrays_of(_jury.export, entry))
-            outcomes = list(_outcomes(_jury, entry))
+            reference = reference_of(spec, case, arrays_of(_export, entry))
+            outcomes = [outcome(spec, entry, subject, told) for subject, told in ballot.told.items()]
             judged = [judged_of(each.subject, score(each, reference), case, reference) for each in outcomes]
     except OpfuzzError as error:  # it travels as a value
         return OpfuzzError(f"{error} ({entry})")
@@ -212,19 +218,21 @@ def _work(entry: Entry) -> Result | OpfuzzError:
 
 def _diagnosed(finding: Finding) -> str:
     """What the output alone says of a finding: no other call can be made."""
-    assert _jury is not None
-    entry, (recorded, implementation) = _entry(_jury, finding), _source(_jury, finding.subject)
-    output = outcome(_jury.export, recorded, entry, implementation).output
-    own, spec = score_of(finding), _jury.export.specs[finding.op]
+    assert _export is not None
+    ballot, spec, own = _ballots[finding.case], _export.specs[finding.op], score_of(finding)
+    output = outcome(spec, ballot.entry, finding.subject, ballot.told[finding.subject]).output
+    if output is None or finding.verdict == "unstable":
+        return lost(own, ballot.entry.case)
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if output is None or finding.verdict == "unstable":
-            return lost(own, entry.case)
-        evidence = Evidence(
-            spec, own, _call(_jury, entry), output, _not_made, lambda made, call: Judge(made, exact_of(spec, call)),
-            partial(exact_of, spec),
-        )  # fmt: skip
-        return diagnose(evidence) if evidence.is_wrong.any() else lost(own, entry.case)
+        call, exact = _call(_export, ballot.entry), partial(exact_of, spec)
+        evidence = Evidence(spec, own, call, output, _not_made, lambda made, call: Judge(made, exact(call)), exact)
+        return diagnose(evidence) if _is_shown(evidence) else lost(own, ballot.entry.case)
+
+
+def _is_shown(evidence: Evidence) -> bool:
+    """Whether the words of a diagnosis hold: those on a call that is right when it is made again do not."""
+    return SEVERITY[evidence.score.verdict] != FAULT or bool(evidence.is_wrong.any())
 
 
 def _not_made(call: Call) -> NDArray[np.generic] | None:

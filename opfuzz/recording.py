@@ -19,6 +19,7 @@ from opfuzz.plan import WORKER_BYTES, backends_of, calls_of, case_seconds, prelo
 from opfuzz.records import Outcome
 
 BATCH = 16
+LOST = "lost"  # in place of a status: no subject was at work
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,8 @@ class Call:
 
 
 @dataclass
-class Progress:
-    """What came of a recording: how many cases by status, and whether it was interrupted."""
+class Recording:
+    """What came of it: how many calls by status, and whether it was interrupted."""
 
     statuses: dict[str, int]
     interrupted: bool = False
@@ -44,7 +45,7 @@ def record(
     backends: Mapping[str, Backend],
     jobs: int,
     watch: Callable[[int, int], None] = lambda done, total: None,
-) -> Progress:
+) -> Recording:
     """Make every case on every subject in isolated processes, and give what came of it to the subject's recorder.
 
     `recorders` by subject as it is written, without an implementation: all of them are made. `watch` is told how many
@@ -53,7 +54,7 @@ def record(
     """
     calls = [call for text in recorders for call in _calls(export, resolve(text, backends))]
     batches = [calls[first : first + BATCH] for first in range(0, len(calls), BATCH)]
-    progress, done = Progress({}), 0
+    recording, done = Recording({}), 0
     results = pool.run(
         iter(batches),
         _work,
@@ -67,19 +68,20 @@ def record(
         for number, batch in results:
             for call, found in zip(batches[number], batch, strict=True):
                 outcome = _outcome(call, found)
-                recorders[str(replace(call.subject, implementation=""))].add(
-                    call.entry.case.id, call.subject.implementation, outcome
-                )
-                progress.statuses[outcome.status] = progress.statuses.get(outcome.status, 0) + 1
+                status = LOST if outcome is None else outcome.status
+                recording.statuses[status] = recording.statuses.get(status, 0) + 1
+                if outcome is not None:
+                    subject = str(replace(call.subject, implementation=""))
+                    recorders[subject].add(call.entry.case.id, call.subject.implementation, outcome)
             done += len(batch)
             watch(done, len(calls))
     except KeyboardInterrupt:
-        progress.interrupted = True
+        recording.interrupted = True
     finally:
         results.close()
         for recorder in recorders.values():
             recorder.close()
-    return progress
+    return recording
 
 
 def _calls(export: Export, resolved: tuple[Subject, Backend]) -> list[Call]:
@@ -91,13 +93,14 @@ def _calls(export: Export, resolved: tuple[Subject, Backend]) -> list[Call]:
     ]
 
 
-def _outcome(call: Call, found: Outcome | OpfuzzError | Casualty) -> Outcome:
+def _outcome(call: Call, found: Outcome | OpfuzzError | Casualty) -> Outcome | None:
+    """What a subject did; None where the process ended before any subject was at work, so that the case is missing."""
     if isinstance(found, OpfuzzError):
         raise found
     if isinstance(found, Casualty):
-        if found.kind == "internal" or not found.label:  # no subject was at work
+        if found.kind == "internal":
             raise RuntimeError(f"{call.entry}: {found.message}")
-        return Outcome(found.label, found.kind, message=found.message)
+        return Outcome(found.label, found.kind, message=found.message) if found.label else None
     return found
 
 

@@ -101,6 +101,9 @@ def test_recording_twice_is_refused(tmp_path, capsys, monkeypatch):
     assert opfuzz(capsys, monkeypatch, *words)[0] == 0
     code, _, err = opfuzz(capsys, monkeypatch, *words)
     assert (code, "take the folder away to record anew" in err) == (2, True)
+    code, _, err = opfuzz(capsys, monkeypatch, *words[:-1], "torch:cpu,numpy:cpu")
+    assert (code, "take the folder away" in err) == (2, True)
+    assert [path.name for path in (tmp_path / "c" / "outputs").iterdir()] == ["numpy-cpu"]
 
 
 def test_a_tab_gives_programs_subjects_and_ops(tmp_path):

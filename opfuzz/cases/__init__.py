@@ -3,7 +3,7 @@
 from opfuzz.cases.export import Entry, Export
 from opfuzz.cases.outputs import Recorded, read_recorded, recorded_names
 from opfuzz.cases.reading import arrays_of, read_export
-from opfuzz.cases.recorder import Recorder
+from opfuzz.cases.recorder import Recorder, free_folder
 from opfuzz.cases.writing import check_room, write_export
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Recorder",
     "arrays_of",
     "check_room",
+    "free_folder",
     "read_export",
     "read_recorded",
     "recorded_names",

@@ -29,6 +29,7 @@ from opfuzz.cases.files import (
 from opfuzz.errors import OpfuzzError, did_you_mean
 from opfuzz.floats import FORMATS
 from opfuzz.records import Outcome
+from opfuzz.spec import OpSpec
 
 OK, UNSTABLE = "ok", "unstable"
 WORDS = ("unsupported", "crash", "timeout", "out-of-memory", UNSTABLE)  # the last one beside an output
@@ -122,16 +123,15 @@ def missing(export: Export, recorded: Recorded) -> tuple[str, ...]:
     )
 
 
-def outcome(export: Export, recorded: Recorded, entry: Entry, implementation: str) -> Outcome:
+def outcome(spec: OpSpec, entry: Entry, subject: str, told: Told) -> Outcome:
     """What a program did on a case, as a backend tells it: another shape or dtype than the spec says is a crash.
 
-    Raises OpfuzzError if the file was changed since it was opened first.
+    `subject` is its name, with the implementation. Raises OpfuzzError if its file was changed meanwhile.
     """
-    told, case = recorded.told[entry.case.id][implementation], entry.case
-    subject, name = recorded.name(implementation), _tensor(entry.case.id, implementation)
+    case = entry.case
     if told.file is None or told.place is None:
         return Outcome(subject, told.status, message=told.message)
-    shape, dtype = export.specs[case.op].output_shape(case.dims, case.params), FORMATS[case.format].dtype
+    shape, dtype = spec.output_shape(case.dims, case.params), FORMATS[case.format].dtype
     if told.place.words != dtype.name:
         return Outcome(subject, "crash", message=f"returned {told.place.words}, the spec says {dtype}")
     if told.place.shape != shape:
@@ -139,14 +139,10 @@ def outcome(export: Export, recorded: Recorded, entry: Entry, implementation: st
     complain = partial(unusable, told.file)
     with plain_file.opened(told.file, OUTPUT_LIMIT, complain) as (file, _):
         try:
-            output = read_tensor(file, name, told.place)
+            output = read_tensor(file, case.id, told.place)
         except ValueError as error:
             raise complain(str(error)) from None
     return Outcome(subject, OK, output, repeated=False if told.status == UNSTABLE else None)
-
-
-def _tensor(case: str, implementation: str) -> str:
-    return f"{case}/{implementation}" if implementation else case
 
 
 def _case(tensor: str, ids: set[str], path: Path) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,19 +22,25 @@ from opfuzz.store import write_bytes, write_text
 HELD_BYTES = 64 * 2**20  # of outputs, before they are written
 
 
+def free_folder(export: Export, subject: str) -> Path:
+    """Where the outputs of a subject belong. Raises OpfuzzError if there are some already."""
+    place = export.place / OUTPUTS / folder_of(subject)
+    if os.path.lexists(place):
+        raise OpfuzzError(f"{place}: there are outputs already; take the folder away to record anew")
+    return place
+
+
 class Recorder:
     """The outputs of one subject. `close` writes what is held; what was written before stays if that never comes."""
 
     def __init__(self, export: Export, subject: str, versions: Mapping[str, str], machine: Mapping[str, str]) -> None:
         """Raises OpfuzzError if there are outputs of this subject already, or the disk refuses."""
-        self.place: Path = export.place / OUTPUTS / folder_of(subject)
+        self.place: Path = free_folder(export, subject)
         self._held: dict[str, NDArray[Any]] = {}
         self._lines: list[str] = []
         self._files = self._bytes = 0
         try:
             self.place.mkdir(parents=True)
-        except FileExistsError:
-            raise OpfuzzError(f"{self.place}: there are outputs already; take the folder away to record anew") from None
         except OSError as error:
             raise OpfuzzError(f"{self.place}: cannot be written: {error.strerror}") from error
         about = {"subject": subject, "versions": dict(versions), "machine": dict(machine)}

@@ -21,6 +21,7 @@ from opfuzz.cases import (
     Recorded,
     Recorder,
     check_room,
+    free_folder,
     read_export,
     read_recorded,
     recorded_names,
@@ -135,7 +136,7 @@ def run_command(
 ) -> int:
     """Make the cases in DIR on each subject, and write what came of them to DIR/outputs.
 
-    Each case is made in a process of its own, so a crash or a hang is recorded as what it is.
+    Isolated processes make them, so a crash or a hang costs one case and is recorded for it.
     """
     resolved = [resolve(text, backends) for listed in subjects for text in listed]
     for subject, _ in resolved:
@@ -143,6 +144,8 @@ def run_command(
             raise OpfuzzError(f"subject '{subject}': all implementations are recorded; leave '/...' out")
     chosen = {str(subject): backend for subject, backend in resolved}
     export = read_export(folder, vocabulary(backends, {backend.dialect for backend in chosen.values()}))
+    for text in chosen:  # before anything is written
+        free_folder(export, text)
     recorders = {
         text: Recorder(export, text, versions({backend.name: backend}), machine()) for text, backend in chosen.items()
     }

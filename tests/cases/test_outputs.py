@@ -12,7 +12,7 @@ import pytest
 from exports import exported, plan_of
 from safetensors.numpy import save_file
 
-from opfuzz.cases import Export, Recorder, read_recorded, recorded_names
+from opfuzz.cases import Export, Recorded, Recorder, read_recorded, recorded_names
 from opfuzz.cases.outputs import missing, outcome
 from opfuzz.errors import OpfuzzError
 from opfuzz.records import Outcome
@@ -41,6 +41,13 @@ def ids(export: Export) -> list[str]:
     return [entry.case.id for entry in export.entries]
 
 
+def told(export: Export, found: Recorded, at: int, implementation: str = "") -> Outcome:
+    """What a program did on one of the cases."""
+    entry = export.entries[at]
+    there = found.told[entry.case.id][implementation]
+    return outcome(export.specs[entry.case.op], entry, found.name(implementation), there)
+
+
 def test_tensors_of_any_files_and_words_are_told(export):
     place, names = folder(export), ids(export)
     formats = [entry.case.format for entry in export.entries]
@@ -53,7 +60,7 @@ def test_tensors_of_any_files_and_words_are_told(export):
     (place / "about.json").write_text('{"versions": {"mine": "1.2"}}')
     found = read_recorded(export, "mine")
     assert (found.subject, found.versions, found.machine) == ("mine", {"mine": "1.2"}, {})
-    made = [outcome(export, found, export.entries[at], "") for at in (0, 1, 4, 5)]
+    made = [told(export, found, at) for at in (0, 1, 4, 5)]
     assert [(each.status, each.message, each.repeated) for each in made] == [
         ("unsupported", "no bf\N{REPLACEMENT CHARACTER}16", None),
         ("timeout", "the program says no more", None),
@@ -61,7 +68,7 @@ def test_tensors_of_any_files_and_words_are_told(export):
         ("ok", "", False),
     ]
     assert (made[3].output == 1).all()
-    assert outcome(export, found, export.entries[6], "fast").subject == "mine/fast"
+    assert told(export, found, 6, "fast").subject == "mine/fast"
     lacking = [f"{export.entries[at]}{words}" for at, words in ((2, ""), (3, ""), (4, " by fast"), (5, " by fast"))]
     lacking += [f"{export.entries[6]}", f"{export.entries[7]}", f"{export.entries[7]} by fast"]
     assert sorted(missing(export, found)) == sorted(lacking)
@@ -71,7 +78,7 @@ def test_another_shape_or_dtype_is_a_crash_as_for_a_backend(export):
     place, names = folder(export), ids(export)
     save_file({names[4]: right(export, 4, np.float64), names[5]: right(export, 5)[None]}, place / "a.safetensors")
     found = read_recorded(export, "mine")
-    said = [outcome(export, found, export.entries[at], "") for at in (4, 5)]
+    said = [told(export, found, at) for at in (4, 5)]
     shape = right(export, 5).shape
     assert [(each.status, each.message) for each in said] == [
         ("crash", "returned float64, the spec says float32"),
@@ -180,7 +187,7 @@ def test_a_file_that_changes_while_it_is_judged_is_refused(export):
     found = read_recorded(export, "mine")
     cut(place, names)
     with pytest.raises(OpfuzzError, match="is cut short"):
-        outcome(export, found, export.entries[4], "")
+        told(export, found, 4)
 
 
 @pytest.mark.parametrize(
