@@ -58,8 +58,7 @@ def client(tmp_path_factory) -> Path:
 
 def judged(capsys, monkeypatch, cases: Path, out: Path, name: str) -> tuple[int, dict[str, Any]]:
     words = ("cases", "judge", str(cases), "--as", name, "--out", str(out), "--json")
-    code, text, err = opfuzz(capsys, monkeypatch, *words)
-    assert err == ""
+    code, text, _ = opfuzz(capsys, monkeypatch, *words)  # what takes long says on stderr how far it is
     return code, json.loads(text)
 
 
