@@ -29,7 +29,7 @@ from opfuzz.comparison import (
 from opfuzz.errors import OpfuzzError
 from opfuzz.rank import Finding, Row
 from opfuzz.records import FAULT, NOTE, SEVERITIES, VERDICTS
-from opfuzz.runs import dated_folders, read_run
+from opfuzz.runs import LATEST, dated_folders, find_run, read_run
 from opfuzz.store import Run
 
 # Subjects are deterministic, so on the same cases a figure that changed is a library that changed; a change of less
@@ -261,6 +261,25 @@ def counting(run: Run, failing: Collection[str] = ()) -> list[str]:
         if (verdict in failing if failing else severity == FAULT) and id not in excused
     ]
     return list(dict.fromkeys(counted))  # a note is told twice: it is new, and its row is worse
+
+
+def earlier_run(
+    named: str | None,
+    subjects: Iterable[str],
+    pairs: Iterable[tuple[str, str]],
+    profile: str | None,
+    reports: Path,
+) -> Earlier:
+    """The run that --baseline names; an empty one if it names none, or there is no latest one like this.
+
+    Raises OpfuzzError if there is no such run, or it cannot be read.
+    """
+    if named is None:
+        return Earlier()
+    if named == LATEST:
+        return latest_like(subjects, pairs, profile, reports)
+    place = find_run(named, reports)
+    return Earlier(place, read_run(place))
 
 
 def latest_like(

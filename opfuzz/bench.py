@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -74,7 +74,7 @@ class Bench:
                 if str(precise) in item.spared:
                     continue
                 note(str(precise))
-                outcome = self._perform(spec, case, arrays, precise, backend, program, repeat)
+                outcome = performed(spec, case, arrays, precise, backend, program, repeat)
                 note("")  # what kills the worker from here on is no fault of the subject
                 verdict = score(outcome, reference)
                 if outcome.output is not None:
@@ -82,19 +82,8 @@ class Bench:
                     if item.number % RELATE_EVERY == 0 and program is not None:
                         turn = item.number // RELATE_EVERY
                         verdict = self._related(verdict, outcome.output, case, reference, precise, backend, turn)
-                judged.append(_judged(outcome.subject, verdict, case, arrays, reference))
-        distances = {(a, b): largest_distance(outputs[a], outputs[b]) for a, b in combinations(outputs, 2)}
-        return Result(
-            item.op,
-            item.format,
-            item.number,
-            case.id,
-            case.sort_key(spec),
-            tuple(judged),
-            distances,
-            near=near is not None,
-            layout=layout_class(case.layouts),
-        )
+                judged.append(judged_of(outcome.subject, verdict, case, reference))
+        return case_result(spec, case, item.number, judged, outputs, is_near=near is not None)
 
     def _related(
         self,
@@ -143,35 +132,57 @@ class Bench:
                     f"take the size out of 'batch'"
                 )
 
-    def _perform(
-        self,
-        spec: OpSpec,
-        case: Case,
-        arrays: Mapping[str, NDArray[Any]],
-        subject: Subject,
-        backend: Backend,
-        program: Program | None,
-        repeat: bool,
-    ) -> Outcome:
-        if program is None:
-            missing = f"no call '{subject.implementation}'" if subject.implementation else "no call"
-            return Outcome(
-                str(subject), "unsupported", message=f"the spec has {missing} for the dialect {backend.dialect}"
-            )
-        names = {**case.dims, **case.params}
-        shape = spec.output_shape(case.dims, case.params)
-        return perform(backend, subject, program, arrays, case.layouts, names, case.format, shape, repeat=repeat)
+
+def performed(
+    spec: OpSpec,
+    case: Case,
+    arrays: Mapping[str, NDArray[Any]],
+    subject: Subject,
+    backend: Backend,
+    program: Program | None,
+    repeat: bool,
+) -> Outcome:
+    """What a subject makes of a case; `program` is its call, None where the spec has none."""
+    if program is None:
+        missing = f"no call '{subject.implementation}'" if subject.implementation else "no call"
+        return Outcome(str(subject), "unsupported", message=f"the spec has {missing} for the dialect {backend.dialect}")
+    names = {**case.dims, **case.params}
+    shape = spec.output_shape(case.dims, case.params)
+    return perform(backend, subject, program, arrays, case.layouts, names, case.format, shape, repeat=repeat)
 
 
-def _judged(
-    subject: str, verdict: Score, case: Case, arrays: Mapping[str, NDArray[Any]], reference: Reference
-) -> Judged:
+def judged_of(subject: str, verdict: Score, case: Case, reference: Reference) -> Judged:
+    """The score of a case with the elements that show it."""
+
     def witness(mark: Mark | None) -> Witness | None:
-        return None if mark is None else witness_of(mark, case.id, arrays, reference)
+        return None if mark is None else witness_of(mark, case.id, reference.arrays, reference)
 
     largest = witness(verdict.largest)
     return Judged(
         subject, verdict, largest, largest if verdict.deciding == verdict.largest else witness(verdict.deciding)
+    )
+
+
+def case_result(
+    spec: OpSpec,
+    case: Case,
+    number: int,
+    judged: Sequence[Judged],
+    outputs: Mapping[str, NDArray[Any]],
+    is_near: bool = False,
+) -> Result:
+    """A case on all its subjects, as a ranking takes it in; `outputs` by subject, where there is one."""
+    distances = {(a, b): largest_distance(outputs[a], outputs[b]) for a, b in combinations(outputs, 2)}
+    return Result(
+        case.op,
+        case.format,
+        number,
+        case.id,
+        case.sort_key(spec),
+        tuple(judged),
+        distances,
+        near=is_near,
+        layout=layout_class(case.layouts),
     )
 
 

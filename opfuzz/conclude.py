@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from opfuzz.backends import Backend, Subject
 from opfuzz.diagnosis import diagnosed
 from opfuzz.execute import LOCAL, Executor
 from opfuzz.journal import Journal
 from opfuzz.known import Known
-from opfuzz.machines import Machines, here, machine, versions
+from opfuzz.machines import LIBRARIES, Machines, here, machine, versions
 from opfuzz.minimise import Watch, minimised
 from opfuzz.plan import Plan
 from opfuzz.progress import Progress
@@ -46,34 +47,68 @@ def conclude(
     `held_against` adds what is known of earlier runs before anything is written. What the journal holds of findings is
     not looked for again.
     """
-    there = machines or here(backends)
-    ranking = progress.ranking
     interrupted = progress.interrupted
     # Of a run that was interrupted, the cases that are still to come may make other findings.
     known = Known(None if interrupted else journal)
-    findings = known.diagnosed(ranking.findings(), lambda findings: diagnosed(plan, findings, executor))
+    findings = known.diagnosed(progress.ranking.findings(), lambda findings: diagnosed(plan, findings, executor))
     if shrink_seconds:
         smaller = minimised(plan, findings, shrink_seconds, watch, known.smaller, known.keep, executor)
         findings, was_stopped = smaller
         interrupted |= was_stopped
     specs = {spec.op: spec for spec in plan.specs}
+    there = machines or here(backends)
     for finding in findings:
-        write_finding(finding, specs[finding.op], plan, backends, folder / "findings" / finding.id)
+        place = folder / "findings" / finding.id
+        write_finding(finding, specs[finding.op], plan, backends, place, there.versions)
+    return written(
+        plan,
+        progress,
+        findings,
+        folder,
+        started,
+        command,
+        sort,
+        absent=there.absent,
+        versions=there.versions,
+        standings=standings,
+        interrupted=interrupted,
+        held_against=held_against,
+    )
+
+
+def written(
+    plan: Plan,
+    progress: Progress,
+    findings: Sequence[Finding],
+    folder: Path,
+    started: datetime,
+    command: Sequence[str],
+    sort: str,
+    *,
+    absent: Mapping[str, str],
+    versions: Mapping[str, str],
+    standings: Sequence[Standing] = (),
+    interrupted: bool = False,
+    held_against: Callable[[Run], Run] = lambda run: run,
+    recorded: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+) -> Run:
+    """Write run.json and report.md of what came of a plan; the run as it was written."""
+    ranking = progress.ranking
     run = Run(
         run=folder.name,
         started=started.astimezone().isoformat(timespec="seconds"),
         command=tuple(command),
         seed=plan.seed,
         subjects=plan.subjects,
-        absent=there.absent,
-        versions=there.versions,
+        absent=absent,
+        versions=versions,
         machine=machine(),
         cases=progress.cases,
         elements=sum(tally.elements for tally in ranking.tallies.values()),
         seconds=round(progress.seconds, 3),
         interrupted=interrupted,
         ranking=tuple(ranking.rows(sort)),
-        findings=findings,
+        findings=tuple(findings),
         distances=tuple(
             {"op": op, "format": fmt, "a": a, "b": b, "max_ulp_distance": distance}
             for (op, fmt, a, b), distance in sorted(ranking.distances.items())
@@ -83,6 +118,7 @@ def conclude(
         lost=tuple(progress.lost),
         planned=plan.cases,
         specs={spec.op: spec.digest for spec in plan.specs},
+        recorded=recorded,
     )
     run = held_against(run)
     write_run(run, folder)
@@ -90,13 +126,25 @@ def conclude(
     return run
 
 
-def write_finding(finding: Finding, spec: OpSpec, plan: Plan, backends: Mapping[str, Backend], place: Path) -> None:
-    """The folder of a finding, `place`, with all that shows it. Raises OpfuzzError if the disk refuses."""
+def write_finding(
+    finding: Finding,
+    spec: OpSpec,
+    plan: Plan,
+    backends: Mapping[str, Backend],
+    place: Path,
+    known: Mapping[str, str] | None = None,
+) -> None:
+    """The folder of a finding, `place`, with all that shows it; `known`: versions of the machines that found it.
+
+    Raises OpfuzzError if the disk refuses.
+    """
     case = None if finding.call is not None else plan.case(finding.op, finding.format, finding.number)
     asked, index = _asked(finding, spec, plan)
-    subject = Subject.parse(finding.subject)
-    known = versions({subject.backend: backends[subject.backend]})
-    publish(place, to_json(finding), spec, case, asked, index, backends, known, machine())
+    backend = Subject.parse(finding.subject).backend
+    if known is None:
+        known = versions({backend: backends[backend]})
+    told = {name: known[name] for name in (backend, *LIBRARIES) if name in known}
+    publish(place, to_json(finding), spec, case, asked, index, backends, told, machine())
 
 
 def _asked(finding: Finding, spec: OpSpec, plan: Plan) -> tuple[Asked, Index | None]:

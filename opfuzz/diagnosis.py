@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 
@@ -17,7 +17,7 @@ from opfuzz.diagnose.evidence import Array
 from opfuzz.execute import LOCAL, Casualty, Executor
 from opfuzz.generate import inputs
 from opfuzz.layout import LAYOUTS
-from opfuzz.plan import Plan, backends_of, needs_of, preload
+from opfuzz.plan import WORKER_BYTES, Plan, backends_of, needs_of, preload
 from opfuzz.rank import Finding
 from opfuzz.records import Score
 from opfuzz.relations import relations
@@ -32,23 +32,39 @@ LOST = frozenset({"crash", "timeout", "out-of-memory"})  # verdicts of calls tha
 
 def diagnosed(plan: Plan, findings: Sequence[Finding], executor: Executor = LOCAL) -> tuple[Finding, ...]:
     """The findings, in their order, each with its diagnosis."""
-    said: dict[str, str] = {finding.id: _record(finding, plan) for finding in findings}
-    open_ones = [finding for finding in findings if finding.verdict not in LOST]
     backends = discover(plan.plugins)
+    preloaded = preload("opfuzz.diagnosis", plan.subjects, backends)
+    said = {finding.id: _record(finding, plan) for finding in findings}
 
     def needs(finding: Finding) -> frozenset[str]:
         return needs_of([finding.subject], backends)
 
-    open_ones.sort(key=lambda finding: sorted(needs(finding)))
+    return told(findings, said, _work, plan.jobs, partial(_set_up, plan), preloaded, executor, needs)
+
+
+def told(
+    findings: Sequence[Finding],
+    known: Mapping[str, str],
+    work: Callable[[Finding], str],
+    jobs: int,
+    initialise: Callable[[], None],
+    preloaded: Sequence[str],
+    executor: Executor = LOCAL,
+    needs: Callable[[Finding], frozenset[str]] = lambda finding: frozenset(),
+) -> tuple[Finding, ...]:
+    """The findings, in their order, each with what `work` says of it in a worker; else with what is `known`, by id."""
+    said = dict(known)
+    open_ones = [finding for finding in findings if finding.verdict not in LOST]
+    open_ones.sort(key=lambda finding: sorted(needs(finding)))  # a batch goes to one machine
     batches = [open_ones[first : first + BATCH] for first in range(0, len(open_ones), BATCH)]
     results = executor.run(
         iter(batches),
-        _work,
-        jobs=plan.jobs,
+        work,
+        jobs=jobs,
         timeout=SECONDS,
-        memory=plan.case_memory,
-        preload=preload("opfuzz.diagnosis", plan.subjects, backends),
-        initialise=partial(_set_up, plan),
+        memory=WORKER_BYTES,
+        preload=preloaded,
+        initialise=initialise,
         needs=needs,
     )
     try:
@@ -80,7 +96,7 @@ def diagnose_score(score: Score, spec: OpSpec, case: Case, subject: Subject, bac
 def diagnose_call(score: Score, spec: OpSpec, call: Call, subject: Subject, backend: Backend, words: str = "") -> str:
     """The diagnosis of the score of a call; `words`: of the relation that shows the fault, if it is not the call's."""
     if score.verdict in LOST:
-        return _lost(score, call)
+        return lost(score, call)
 
     def run(call: Call) -> Array | None:
         return outcome_of(spec, subject, backend, call).output
@@ -92,11 +108,12 @@ def diagnose_call(score: Score, spec: OpSpec, call: Call, subject: Subject, back
         warnings.simplefilter("ignore")
         output = run(call)
         if output is None:
-            return _lost(score, call)
+            return lost(score, call)
         return diagnose(Evidence(spec, score, call, output, run, judged, partial(exact_of, spec)), words)
 
 
-def _lost(score: Score, call: Call | Case) -> str:
+def lost(score: Score, call: Call | Case) -> str:
+    """What is known of a call that is not made again."""
     sizes = {**call.dims, **call.params}
     views = [f"{name} {layout}" for name, layout in call.layouts.items() if layout != LAYOUTS[0]]
     return of_record(score, ", ".join([*(f"{name} = {value}" for name, value in sizes.items()), *views]))
@@ -110,7 +127,7 @@ def score_of(finding: Finding) -> Score:
 
 def _record(finding: Finding, plan: Plan) -> str:
     call = finding.call or plan.case(finding.op, finding.format, finding.number)
-    return _lost(score_of(finding), call)
+    return lost(score_of(finding), call)
 
 
 _plan: Plan | None = None

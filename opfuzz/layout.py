@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from operator import mul
 from typing import Any, Literal
 
 import numpy as np
@@ -104,6 +105,32 @@ def placed(shape: tuple[int, ...], layout: str) -> tuple[tuple[int, ...], tuple[
             return (1, *shape[1:]), (View("broadcast", shape),)
         case _:
             return shape, ()
+
+
+@dataclass(frozen=True, slots=True)
+class Strides:
+    """Where the elements of an array lie in its buffer: element i is at start + sum(i[k] * steps[k]), in elements."""
+
+    elements: int  # of the buffer
+    start: int
+    steps: tuple[int, ...]
+
+
+def strides(shape: tuple[int, ...], layout: str) -> Strides:
+    """The views of `placed` as one formula. Raises as `applicable` does."""
+    whole, views = placed(shape, layout)
+    start, steps = 0, [prod(whole[axis + 1 :]) for axis in range(len(whole))]
+    for view in views:
+        match view.op:
+            case "transpose":
+                steps = [steps[axis] for axis in view.args]
+            case "slice":
+                starts, _, every = view.args
+                start += sum(map(mul, starts, steps))
+                steps = list(map(mul, every, steps))
+            case "broadcast":  # along the first axis, of which the buffer has one
+                steps[0] = 0
+    return Strides(prod(whole), start, tuple(steps))
 
 
 def has_gaps(layout: str) -> bool:

@@ -1,4 +1,4 @@
-"""A finding made known: the call that shows it, as a bundle with a reproducer and a text for its maintainers."""
+"""A finding made known: the call that shows it, as a bundle with what its readers need."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
 from opfuzz.backends import Backend, Subject
-from opfuzz.bundle import write_bundle
+from opfuzz.bundle import NEXT, OUTPUT, REPRODUCER, UPSTREAM, write_bundle
+from opfuzz.call import Call
 from opfuzz.case import Case
 from opfuzz.expr import Program
 from opfuzz.layout import memory
 from opfuzz.records import Index, Mark
 from opfuzz.relations import AFTER_OTHER_WORK
+from opfuzz.report.next_steps import Origin, elsewhere, next_steps
 from opfuzz.report.upstream import upstream
 from opfuzz.reproducer import Subject as Reproduced
 from opfuzz.reproducer import reproducer
@@ -37,9 +43,36 @@ def publish(
 
     Raises OpfuzzError if the disk refuses.
     """
+    backend = backends[Subject.parse(finding["subject"]).backend]
+    if (reason := backend.absent()) is not None:  # it was found on another machine
+        beside = {NEXT: elsewhere(finding, reason)}
+    else:
+        beside = _programs(finding, spec, asked, index, backend, versions, machine)
+    write_bundle(
+        place,
+        finding,
+        spec,
+        case,
+        asked.call,
+        switch=asked.switch,
+        index=index,
+        versions=versions,
+        beside={name: _encoded(text) for name, text in beside.items()},
+    )
+
+
+def _programs(
+    finding: Mapping[str, Any],
+    spec: OpSpec,
+    asked: Asked,
+    index: Index | None,
+    backend: Backend,
+    versions: Mapping[str, str],
+    machine: Mapping[str, str],
+) -> dict[str, str]:
+    """The reproducer, and the report for the framework's tracker."""
     call = asked.call
     subject = Subject.parse(finding["subject"])
-    backend = backends[subject.backend]
     program: Program = spec.calls[backend.dialect][subject.implementation]
     functions = backend.functions()
     mark = _mark(finding, index)
@@ -85,18 +118,33 @@ def publish(
         {name: version for name, version in versions.items() if name in (subject.backend, "numpy", "opfuzz")},
         machine,
     )
-    write_bundle(
-        place,
-        finding,
-        spec,
-        case,
-        call,
-        switch=asked.switch,
-        index=index,
-        versions=versions,
-        reproducer=text,
-        upstream=report,
-    )
+    return {REPRODUCER: text, UPSTREAM: report}
+
+
+def publish_recorded(
+    place: Path,
+    finding: Mapping[str, Any],
+    spec: OpSpec,
+    case: Case,
+    call: Call,
+    output: NDArray[Any] | None,
+    origin: Origin,
+) -> None:
+    """Write the bundle of a finding that outputs of another program show, which cannot be made again here.
+
+    `output` is what the program returned, None if it has none. Raises OpfuzzError if the disk refuses.
+    """
+    witness = finding.get("witness")
+    index = tuple(witness["index"]) if witness is not None else None
+    beside = {NEXT: _encoded(next_steps(finding, spec, case, index, output is not None, origin))}
+    if output is not None:
+        beside[OUTPUT] = save({case.id: np.asarray(output, order="C")})
+    versions = origin.versions
+    write_bundle(place, finding, spec, case, call, switch=None, index=index, versions=versions, beside=beside)
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode(errors="replace")
 
 
 def _mark(finding: Mapping[str, Any], index: Index | None) -> Mark | None:

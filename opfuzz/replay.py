@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from opfuzz.backends import Backend, Subject, resolve
+from opfuzz.backends.subject import FORM
 from opfuzz.bench import blamed
 from opfuzz.bundle import CALL, SPEC, Bundle
 from opfuzz.errors import OpfuzzError
@@ -58,6 +59,9 @@ def shows(bundle: Bundle, verdict: str) -> bool:
 
 def subject_of(bundle: Bundle, subject: str | None, backends: Mapping[str, Backend]) -> str:
     """The subject on which a bundle is tried: its own, or another. Raises OpfuzzError if it is not here."""
+    if subject is None and not FORM.fullmatch(bundle.subject):
+        told = f"opfuzz has no way to call '{bundle.subject:.80}', which recorded its output itself"
+        raise OpfuzzError(f"{bundle.place / CALL}: {told}; try another subject with opfuzz repro --subject")
     try:
         found = resolve(subject or bundle.subject, backends)[0]
         if subject is None and bundle.finding["reason"].endswith("only in eager mode"):

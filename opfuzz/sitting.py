@@ -15,7 +15,7 @@ from opfuzz import journal as journals
 from opfuzz.accepted import FILE as ACCEPTED
 from opfuzz.accepted import read_accepted
 from opfuzz.backends import Backend, discover
-from opfuzz.baseline import Earlier, latest_like, with_accepted, with_comparison
+from opfuzz.baseline import Earlier, earlier_run, with_accepted, with_comparison
 from opfuzz.campaign import run
 from opfuzz.conclude import conclude
 from opfuzz.corpus import read_corpus, read_faults, revisit
@@ -28,7 +28,6 @@ from opfuzz.order import Order, basis, check_basis
 from opfuzz.plan import Plan
 from opfuzz.progress import Progress
 from opfuzz.records import Result, Standing
-from opfuzz.runs import LATEST, find_run, read_run
 from opfuzz.store import Run, new_folder
 
 
@@ -69,14 +68,10 @@ class Sitting:
             ) from error
 
     def earlier(self) -> Earlier:
-        """The run that --baseline names; an empty one if there is none, or no latest one like this."""
-        order, plan = self.order, self.plan
-        if order.baseline is None:
-            return Earlier()
-        if order.baseline != LATEST:
-            place = find_run(order.baseline, order.out)
-            return Earlier(place, read_run(place))
-        return latest_like(plan.subjects, plan.pairs(), plan.profile.name if plan.profile else None, order.out)
+        """The run that this one is held against; see `baseline.earlier_run`."""
+        plan = self.plan
+        profile = plan.profile.name if plan.profile else None
+        return earlier_run(self.order.baseline, plan.subjects, plan.pairs(), profile, self.order.out)
 
     def cases(self, earlier: Earlier, watch: Callable[[Progress], None], executor: Executor) -> Progress:
         """Make known faults again, then run the campaign."""

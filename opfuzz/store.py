@@ -51,6 +51,18 @@ class Run:
     specs: Mapping[str, str] = field(default_factory=dict)  # digests of the specs, by op
     comparison: Comparison | None = None  # with an earlier run
     accepted: tuple[Accepted, ...] = ()  # findings that somebody accepted, of the ops that were tried
+    recorded: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # subjects read from files, and their missing cases
+
+    def is_recorded(self, subject: str) -> bool:
+        """Whether a subject, maybe with its implementation, was not here: its outputs were read from files."""
+        return subject in self.recorded or subject.rpartition("/")[0] in self.recorded
+
+    @property
+    def missing(self) -> int:
+        """Cases of which a recorded subject has neither an output nor a word."""
+        return sum(map(len, self.recorded.values()))
 
 
 def new_folder(reports: Path, now: datetime, name: str) -> Path:
@@ -104,6 +116,7 @@ def summary(run: Run, folder: Path) -> dict[str, Any]:
         "findings",
         "comparison",
         "accepted",
+        "recorded",
     )
     document = {name: whole[name] for name in kept}
     for finding in document["findings"]:

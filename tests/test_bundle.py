@@ -18,6 +18,7 @@ from bundles import off_plugin, opfuzz, square_call, written
 from toys_of_bundles import GATHER, gather_call
 
 from opfuzz.backends import discover
+from opfuzz.backends.numpy import Numpy
 from opfuzz.bundle import bundles_in, keep_first, read_bundle
 from opfuzz.errors import OpfuzzError
 from opfuzz.layout import LAYOUTS
@@ -167,7 +168,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "call with code": ("spec.yaml", text_in("spec.yaml", "np.square(x)", "__import__('os').abort()"), "dotted name"),
     "unknown backend": ("call.json", both(subject="of:cpu"), "unknown backend"),
     "unknown device": ("call.json", both(subject="off:gpu"), "unknown device"),
-    "no subject": ("call.json", both(subject="../x"), "write it as"),
+    "no subject": ("call.json", both(subject="../x"), "no way to call"),
     "no implementation": ("spec.yaml", both(subject="off:cpu/b"), "no call"),
     "other format": ("call.json", call(format="float16"), "format"),
     "format of no spec": ("call.json", both(format="float16"), "not among"),
@@ -332,6 +333,23 @@ def test_a_bundle_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "b").write_text("in the way")
     with pytest.raises(OpfuzzError, match=r"b: cannot be written: "):
         written(tmp_path / "b", square_call(), "numpy:cpu", verdict="crash", severity="fault")
+
+
+def test_a_subject_that_is_on_another_machine_has_no_reproducer_here(tmp_path, monkeypatch, capsys):
+    """As when a machine of a cluster found it: the bundle is whole, and says where to go on."""
+    path = off_plugin(tmp_path)
+    with monkeypatch.context() as here:
+        here.setattr(Numpy, "absent", lambda self: "numpy: not installed <here>")
+        written(tmp_path / "b", square_call(), plugins=(path,), verdict="imprecise", severity="fault")
+    assert not (tmp_path / "b" / "repro.py").exists()
+    text = (tmp_path / "b" / "next.md").read_text()
+    assert "# square on off:cpu in float32: imprecise" in text
+    assert "cannot call the subject: numpy: not installed &lt;here&gt;. On a machine that can" in text
+    code, out, _ = opfuzz(capsys, monkeypatch, "repro", str(tmp_path / "b"), "--plugin", str(path))
+    assert code == 1, out
+    code, _, err = opfuzz(capsys, monkeypatch, "shrink", str(tmp_path / "b"), "--plugin", str(path))
+    assert code == 0, err
+    assert (tmp_path / "b" / "repro.py").exists()
 
 
 def test_a_folder_without_a_bundle_is_one_line(tmp_path, capsys, monkeypatch):

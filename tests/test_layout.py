@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+from opfuzz import layout as layouts
 from opfuzz.errors import OpfuzzError
 from opfuzz.floats import FORMATS
 from opfuzz.layout import LAYOUTS, View, applicable, apply, constant_along_broadcast, memory
@@ -106,3 +107,14 @@ def test_broadcast_needs_a_constant_axis() -> None:
 def test_an_unknown_layout_is_named() -> None:
     with pytest.raises(OpfuzzError, match="unknown layout 'transpose'; did you mean 'transposed'"):
         memory(np.ones(3), "transpose")
+
+
+@given(shape=SHAPES, layout=st.sampled_from(LAYOUTS))
+def test_one_formula_says_where_every_element_lies(shape: tuple[int, ...], layout: str) -> None:
+    array = constant_along_broadcast(numbered(shape), layout)
+    base, _ = memory(array, layout)
+    found = layouts.strides(shape, layout)
+    assert found.elements == base.size
+    for index in np.ndindex(shape):
+        place = found.start + sum(i * step for i, step in zip(index, found.steps, strict=True))
+        assert base.ravel()[place] == array[index]

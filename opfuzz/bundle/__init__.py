@@ -1,6 +1,6 @@
 """A finding in a folder of its own: written whole, and read back as if somebody hostile had written it."""
 
-from opfuzz.bundle.files import CALL, CASE, FINDING, INPUTS, REPRODUCER, SPEC, UPSTREAM, bundles_in
+from opfuzz.bundle.files import CALL, CASE, FINDING, INPUTS, NEXT, OUTPUT, REPRODUCER, SPEC, UPSTREAM, bundles_in
 from opfuzz.bundle.reading import Bundle, read_bundle
 from opfuzz.bundle.writing import keep_first, write_bundle
 
@@ -9,6 +9,8 @@ __all__ = [
     "CASE",
     "FINDING",
     "INPUTS",
+    "NEXT",
+    "OUTPUT",
     "REPRODUCER",
     "SPEC",
     "UPSTREAM",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from opfuzz.bundle.checking import check_sizes, checked_dims, checked_params, dtype_of, named
 from opfuzz.bundle.files import CALL, CASE, FINDING, INPUTS, SPEC, damaged, document, opened
 from opfuzz.bundle.tensors import Wanted, read_tensors
 from opfuzz.call import Call
@@ -20,12 +21,10 @@ from opfuzz.expr import ExpressionError, evaluate
 from opfuzz.floats import FORMATS
 from opfuzz.layout import LAYOUTS, applicable, apply, placed
 from opfuzz.records import CLEAN, SEVERITY, Index
-from opfuzz.spec import Input, OpSpec, Value, Vocabulary, load
+from opfuzz.spec import Input, OpSpec, Vocabulary, load
 from opfuzz.strict_json import number
 
 SCHEMA = 1
-ELEMENTS = 2**28  # of all inputs and the output
-DIM_LIMIT = 2**40
 FIELDS = (
     "schema", "op", "digest", "format", "subject", "relation", "switch", "dims", "params", "layouts", "index",
     "versions",
@@ -141,9 +140,9 @@ class _Checked:
             raise ValueError(f"unknown format {fields['format']!r:.40}{did_you_mean(fields['format'], FORMATS)}")
         if fields["format"] not in spec.formats:
             raise ValueError(f"format {fields['format']} is not among those of the spec: {', '.join(spec.formats)}")
-        self.dims = self._dims()
-        self.params = self._params()
-        self._check_sizes()
+        self.dims = checked_dims(spec, fields["dims"])
+        self.params = checked_params(spec, fields["params"])
+        check_sizes(spec, self.dims, self.params)
 
     def bundle(self, finding: Mapping[str, Any], case: Case | None) -> Bundle:
         """The whole, with its arrays. Raises OpfuzzError for a damaged file of inputs."""
@@ -168,37 +167,13 @@ class _Checked:
             case,
         )
 
-    def _dims(self) -> dict[str, int]:
-        found = _named("dims", self.fields["dims"], [dim.name for dim in self.spec.dims])
-        for name, size in found.items():
-            if type(size) is not int or not 0 <= size <= DIM_LIMIT:
-                raise ValueError(f"dim {name} is {size!r:.40}, not an integer from 0 to 2^40")
-        return found
-
-    def _params(self) -> dict[str, Value]:
-        found = _named("params", self.fields["params"], [param.name for param in self.spec.params])
-        for param in self.spec.params:
-            value = found[param.name]
-            if value is not None and type(value) not in (int, float, bool, str):
-                raise ValueError(f"param {param.name} is {value!r:.40}, not a number, true, false, text or null")
-            if not param.is_like(value):
-                raise ValueError(f"param {param.name} is {value!r:.40}, unlike the values that the spec gives it")
-        return found
-
-    def _check_sizes(self) -> None:
-        if not self.spec.allows(self.dims, self.params):
-            settings = ", ".join(f"{name} = {value!r:.40}" for name, value in {**self.dims, **self.params}.items())
-            raise ValueError(f"the spec does not allow {settings}")
-        if (elements := self.spec.elements(self.dims, self.params)) > ELEMENTS:
-            raise ValueError(f"inputs and output of {elements} elements, the limit is {ELEMENTS}")
-
     def _output_shape(self) -> tuple[int, ...]:
         return self.spec.output_shape(self.dims, self.params)
 
     def _layouts(self, what: str, given: object) -> dict[str, str]:
         if not isinstance(given, dict):
             raise ValueError(f"{what} is {given!r:.40}, not an object with a layout by input")
-        found = _named(what, given, [item.name for item in self.spec.inputs])
+        found = named(what, given, [item.name for item in self.spec.inputs])
         shapes = self.spec.shapes(self.dims, self.params)
         for name, layout in found.items():
             if not isinstance(layout, str) or layout not in LAYOUTS:
@@ -217,8 +192,9 @@ class _Checked:
 
     def _arrays(self, layouts: Mapping[str, str]) -> dict[str, NDArray[Any]]:
         shapes = self.spec.shapes(self.dims, self.params)
+        fmt = self.fields["format"]
         where = {item.name: placed(shapes[item.name], layouts[item.name]) for item in self.spec.inputs}
-        wanted: dict[str, Wanted] = {item.name: (where[item.name][0], self._dtype(item)) for item in self.spec.inputs}
+        wanted: dict[str, Wanted] = {item.name: (where[item.name][0], dtype_of(item, fmt)) for item in self.spec.inputs}
         arrays = {}
         with opened(self.place, INPUTS) as (file, size):
             try:
@@ -231,10 +207,6 @@ class _Checked:
                 raise damaged(self.place, INPUTS, str(error)) from None
         return arrays
 
-    def _dtype(self, item: Input) -> np.dtype[Any]:
-        kinds = {"index": np.dtype(np.int64), "mask": np.dtype(np.bool_)}
-        return kinds.get(item.kind, FORMATS[self.fields["format"]].dtype)
-
     def _check_values(self, item: Input, array: NDArray[Any]) -> None:
         """Raises ValueError for what no such input may hold: some kernels do not look where an index points."""
         if item.kind == "index" and array.size:
@@ -244,14 +216,3 @@ class _Checked:
                 raise ValueError(f"input {item.name} has an index outside 0 to {below!r:.40}, the latter excluded")
         elif item.kind == "additive_mask" and not ((array == 0) | (array == -math.inf)).all():
             raise ValueError(f"input {item.name} is a mask that is added, and has values besides 0 and -inf")
-
-
-def _named(what: str, given: Mapping[str, Any], known: list[str]) -> dict[str, Any]:
-    """`given` in the order of the spec. Raises ValueError unless it has exactly the names that are known."""
-    for name in given:
-        if name not in known:
-            raise ValueError(f"{what}: unknown {name!r:.40}{did_you_mean(name[:40], known)}")
-    for name in known:
-        if name not in given:
-            raise ValueError(f"{what}: missing '{name}'")
-    return {name: given[name] for name in known}

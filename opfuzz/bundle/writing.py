@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from opfuzz.bundle.files import CALL, CASE, FINDING, INPUTS, NEEDED, REPRODUCER, SPEC, UPSTREAM
+from opfuzz.bundle.files import CALL, CASE, FINDING, FOR_PEOPLE, INPUTS, NEEDED, SPEC
 from opfuzz.bundle.reading import SCHEMA
 from opfuzz.call import Call
 from opfuzz.case import Case
@@ -35,13 +35,12 @@ def write_bundle(
     switch: Mapping[str, str] | None,
     index: Index | None,
     versions: Mapping[str, str],
-    reproducer: str,
-    upstream: str,
+    beside: Mapping[str, bytes],
 ) -> None:
     """The files of one finding in the folder `place`; `finding` is a document as `store.to_json` makes it.
 
     `call` is the one that is shown, `index` where its element is in its output, `case` what it was drawn
-    as, None for values that no regime draws.
+    as, None for values that no regime draws; `beside`: those of FOR_PEOPLE that there are, by name.
     Raises OpfuzzError if the disk refuses, or the spec's file is gone.
     """
     try:
@@ -69,15 +68,18 @@ def write_bundle(
         "versions": versions,
     }
     # safetensors' NumPy writer corrupts arrays that are not contiguous.
-    buffers = {n: np.ascontiguousarray(memory(array, layouts[n])[0]) for n, array in call.arrays.items()}
+    buffers = {n: np.asarray(memory(array, layouts[n])[0], order="C") for n, array in call.arrays.items()}
     write_text(place / FINDING, _json(finding))
     write_text(place / CALL, _json(shown))
     if case is not None:
         write_text(place / CASE, _json(case.to_json()))
     write_bytes(place / SPEC, text)
     write_bytes(place / INPUTS, save(buffers))
-    write_text(place / REPRODUCER, reproducer)
-    write_text(place / UPSTREAM, upstream)
+    for name in FOR_PEOPLE:
+        if name in beside:
+            write_bytes(place / name, beside[name])
+        else:
+            _remove(place / name)
 
 
 def keep_first(place: Path) -> None:
@@ -91,12 +93,20 @@ def keep_first(place: Path) -> None:
     try:
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir()
-        for name in (*NEEDED, REPRODUCER, UPSTREAM):
+        for name in (*NEEDED, *FOR_PEOPLE):
             if (place / name).is_file():
                 shutil.copyfile(place / name, draft / name)
         draft.rename(place / BEFORE)
     except OSError as error:
         raise OpfuzzError(f"{place / BEFORE}: cannot be written: {error.strerror}") from error
+
+
+def _remove(path: Path) -> None:
+    """Take away what an earlier version of the bundle had."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OpfuzzError(f"{path}: cannot be removed: {error.strerror}") from error
 
 
 def _json(value: Any) -> str:

@@ -10,6 +10,7 @@ import click
 from opfuzz.cli import (
     accept,
     backends,
+    cases,
     check,
     climb,
     compare,
@@ -46,6 +47,7 @@ COMMANDS = (
     profile.profile_command,
     trace.trace_command,
     diff.diff_command,
+    cases.cases_group,
     check.check,
     check.schema,
     new.new_group,

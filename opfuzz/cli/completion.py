@@ -127,6 +127,13 @@ def verdicts(ctx: click.Context) -> list[str]:
     return [verdict for verdict, severity in SEVERITY.items() if severity != CLEAN and verdict != "unsupported"]
 
 
+def recorded(ctx: click.Context) -> list[str]:
+    """Programs that wrote outputs for the cases of a folder."""
+    # While an option lacks its value, click leaves the words before it where they are.
+    folder = Path(ctx.params.get("folder") or next(iter(ctx.args), ".")) / "outputs"
+    return sorted(path.name for path in folder.glob("[!.]*") if path.is_dir())
+
+
 def seeds(ctx: click.Context) -> tuple[str, ...]:
     """The one that has a name."""
     return ("nightly",)
@@ -146,6 +153,7 @@ BY_NAME: dict[str, Names] = {
     "fail_on": verdicts,
     "finding": findings,
     "formats": formats,
+    "names": recorded,
     "op": ops,
     "ops": ops,
     "profiled": models,

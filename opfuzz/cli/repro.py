@@ -113,6 +113,8 @@ def _element(computed: float, exact: float, ulp: float) -> str:
 def _changed(found: Replayed, backends: Mapping[str, Backend]) -> dict[str, tuple[str, str]]:
     """Versions then and now, where they differ."""
     then, name = found.bundle.versions, Subject.parse(found.subject).backend
+    if not then:  # a program recorded the output, and did not say with what
+        return {}
     now = versions({name: backends[name]})
     return {n: (then.get(n, ""), now.get(n, "")) for n in {**then, **now} if then.get(n) != now.get(n)}
 

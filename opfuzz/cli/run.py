@@ -197,9 +197,9 @@ def _finish(sitting: Sitting, executor: Executor, as_json: bool) -> int:
         limit = max(LEAST_SHRINKING, progress.seconds) if order.shrinking is None else order.shrinking
         with Counted("findings made smaller") as counted:
             result = sitting.conclude(progress, limit, earlier, counted.watch, executor)
-    with _complaining():
+    with complaining():
         update(sitting.corpus, sitting.folder, result.findings, result.replayed, vocabulary(sitting.backends))
-    with _complaining():
+    with complaining():
         history.add(out / history.NAME, result)
     sitting.end(is_finished=not result.interrupted)
     if as_json:
@@ -216,7 +216,7 @@ def _finish(sitting: Sitting, executor: Executor, as_json: bool) -> int:
 
 
 @contextmanager
-def _complaining() -> Iterator[None]:
+def complaining() -> Iterator[None]:
     """One line on what could not be kept: a run is not lost for it."""
     try:
         yield

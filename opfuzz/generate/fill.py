@@ -33,7 +33,8 @@ def inputs(spec: OpSpec, case: Case) -> dict[str, NDArray[Any]]:
     arrays = {}
     for given in spec.inputs:
         array = _fill(given, shapes[given.name], case, FORMATS[case.format])
-        arrays[given.name] = np.ascontiguousarray(constant_along_broadcast(array, case.layouts[given.name]))
+        # Not ascontiguousarray, which makes one dimension of none.
+        arrays[given.name] = np.asarray(constant_along_broadcast(array, case.layouts[given.name]), order="C")
     return arrays
 
 

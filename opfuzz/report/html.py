@@ -21,7 +21,7 @@ from opfuzz.report.html_pictures import log_bar
 from opfuzz.report.html_sections import Detail, at_a_glance, axes_of, largest_of, sections, slug
 from opfuzz.report.html_trends import Trend, Trends, changed
 from opfuzz.report.news import news
-from opfuzz.report.text import changes, headline, plain, policies, quantity
+from opfuzz.report.text import changes, headline, missing_lines, plain, policies, quantity
 from opfuzz.store import Run
 
 SIZE_LIMIT = 2_000_000  # bytes
@@ -72,6 +72,7 @@ def _page(run: Run, folder: Path, trends: Sequence[Trend], detail: Detail) -> st
         axes=axes_of(found),
         trends=Trends.of(trends),
         earlier=changes(run),
+        missing=missing_lines(run),
         policies=policies(run.ranking),
         command=shlex.join(run.command),
         left_out=detail.words,

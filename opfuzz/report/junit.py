@@ -10,7 +10,7 @@ from pathlib import Path
 from opfuzz.comparison import ACCEPTED
 from opfuzz.rank import Finding, Row
 from opfuzz.records import FAULT
-from opfuzz.report.text import plain, said, shown
+from opfuzz.report.text import missing_lines, plain, said, shown
 from opfuzz.store import Run
 
 # Attributes and order of elements are those that Jenkins' junit-10.xsd and Ant's schema both take. A test has no time:
@@ -40,7 +40,7 @@ def _subjects(run: Run) -> list[str]:
 def _suite(run: Run, subject: str, folder: Path) -> ET.Element:
     rows = sorted((row for row in run.ranking if row.subject == subject), key=lambda row: (row.op, row.format))
     known = {entry.id: entry.reason for entry in run.accepted if entry.status == ACCEPTED}
-    tests = [_test(row, [f for f in run.findings if _key(f) == _key(row)], known, folder) for row in rows]
+    tests = [_test(row, [f for f in run.findings if _key(f) == _key(row)], known, folder, run) for row in rows]
     started = datetime.fromisoformat(run.started).astimezone(UTC)
     suite = ET.Element(
         "testsuite",
@@ -62,6 +62,7 @@ def _properties(run: Run) -> list[tuple[str, str]]:
         *(run.machine.items()),
         *((f"absent {name}", reason) for name, reason in run.absent.items()),
         *(("lost", text) for text in run.lost),
+        *(("missing", text) for text in missing_lines(run)),
     ]
 
 
@@ -69,7 +70,7 @@ def _key(rated: Row | Finding) -> tuple[str, str, str]:
     return rated.op, rated.subject, rated.format
 
 
-def _test(row: Row, findings: Sequence[Finding], known: Mapping[str, str], folder: Path) -> ET.Element:
+def _test(row: Row, findings: Sequence[Finding], known: Mapping[str, str], folder: Path, run: Run) -> ET.Element:
     test = ET.Element("testcase", {"classname": plain(row.subject), "name": plain(f"{row.op} {row.format}")})
     faults = [finding for finding in findings if finding.severity == FAULT and finding.id not in known]
     if row.verdict == "unsupported":
@@ -80,25 +81,25 @@ def _test(row: Row, findings: Sequence[Finding], known: Mapping[str, str], folde
         message = plain(f"{first.verdict}: {said(first)}")
         failure = ET.SubElement(test, "failure", {"type": plain(first.verdict), "message": message})
         failure.text = "\n\n".join(
-            _words(finding, folder) for finding in (first, *(f for f in faults if f is not first))
+            _words(finding, folder, run) for finding in (first, *(f for f in faults if f is not first))
         )
     others = [finding for finding in findings if finding not in faults]
     if others:
-        told = (_words(finding, folder, known.get(finding.id, "")) for finding in others)
+        told = (_words(finding, folder, run, known.get(finding.id, "")) for finding in others)
         ET.SubElement(test, "system-out").text = "\n\n".join(told)
     return test
 
 
-def _words(finding: Finding, folder: Path, accepted: str = "") -> str:
-    place = folder / "findings" / finding.id
+def _words(finding: Finding, folder: Path, run: Run, accepted: str = "") -> str:
+    place, is_recorded = folder / "findings" / finding.id, run.is_recorded(finding.subject)
     trigger = finding.minimal.trigger.words if finding.minimal and finding.minimal.trigger else ""
     lines = (
         (finding.verdict, finding.diagnosis or finding.reason),
         ("accepted", accepted),
         ("trigger", trigger),
         ("element", shown(finding.witness)),
-        ("reproducer", f"{place / 'repro.py'}"),
-        ("again", f"opfuzz repro {place}"),
+        ("next steps", f"{place / 'next.md'}") if is_recorded else ("reproducer", f"{place / 'repro.py'}"),
+        ("again", "" if is_recorded else f"opfuzz repro {place}"),
     )
     return "\n".join(plain(f"{name}: {text}") for name, text in lines if text)
 

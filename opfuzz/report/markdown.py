@@ -9,7 +9,17 @@ from tabulate import tabulate
 
 from opfuzz.report.change_text import CHANGES, accepted_ids, accepted_lines, sections, unexplained
 from opfuzz.report.news import news
-from opfuzz.report.text import FINDING_HEADERS, cells, changes, finding_cells, headers, headline, plain, policies
+from opfuzz.report.text import (
+    FINDING_HEADERS,
+    cells,
+    changes,
+    finding_cells,
+    headers,
+    headline,
+    missing_lines,
+    plain,
+    policies,
+)
 from opfuzz.store import Run
 
 HOW_TO_READ = """\
@@ -39,6 +49,8 @@ def render(run: Run) -> str:
     ]
     if known := changes(run):
         parts += ["## Faults of earlier runs", "\n".join(f"- {inert(line)}" for line in known)]
+    if lacking := missing_lines(run):
+        parts += ["## Missing outputs", "\n".join(f"- {inert(line)}" for line in lacking)]
     if run.distances:
         rows = [[d["op"], d["format"], d["a"], d["b"], f"{d['max_ulp_distance']:.4g}"] for d in run.distances]
         parts += [
@@ -53,7 +65,10 @@ def render(run: Run) -> str:
 def _findings(run: Run) -> str:
     if not run.findings:
         return "None."
-    return "Each by its simplest case; `findings/<id>/repro.py` shows it without opfuzz.\n\n" + table(
+    made = [finding for finding in run.findings if not run.is_recorded(finding.subject)]
+    shown = "`findings/<id>/repro.py` shows it without opfuzz" if made else ""
+    told = "of recorded outputs `findings/<id>/next.md` says how to go on" if len(made) < len(run.findings) else ""
+    return f"Each by its simplest case; {', and '.join(part for part in (shown, told) if part)}.\n\n" + table(
         [finding_cells(finding, finding.id in accepted_ids(run)) for finding in run.findings], FINDING_HEADERS
     )
 

@@ -9,7 +9,7 @@ from itertools import accumulate
 from opfuzz.records import FAULT
 from opfuzz.report.markdown import inert
 from opfuzz.report.news import NEWS_HEADERS, news, news_cells
-from opfuzz.report.text import FINDING_HEADERS, cells, changes, counted, finding_cells, headers, headline
+from opfuzz.report.text import FINDING_HEADERS, cells, changes, counted, finding_cells, headers, headline, missing_lines
 from opfuzz.store import Run
 
 SIZE_LIMIT = 60_000  # bytes: an issue takes 65,536 characters
@@ -38,6 +38,7 @@ def render(run: Run) -> str:
         _table(_top(run), headers(run), cells(run)[:TOP], "ranked row"),
         _table("Faults", FINDING_HEADERS, [finding_cells(f) for f in run.findings if f.severity == FAULT], "fault"),
         _list("Faults of earlier runs", changes(run), "earlier fault"),
+        _list("Missing outputs", missing_lines(run), "line"),
         _list("Environment", _environment(run), "environment line"),
     ]
     return "\n".join(text + _fitting(parts, SIZE_LIMIT - _RESERVED - _size(text))) + "\n"

@@ -19,6 +19,7 @@ from opfuzz.report.text import (
     finding_cells,
     headers,
     headline,
+    missing_lines,
     plain,
     policies,
     quantity,
@@ -50,7 +51,7 @@ def render(run: Run, folder: Path, colour: bool, width: int | None = None) -> st
             sections.append(f"{title}\n{_table(rows, columns, [''] * len(rows), colour, width)}")
     lines = [plain(f"absent: {name}: {reason}") for name, reason in run.absent.items()]
     lines += [f"policy: {text}" for text in policies(run.ranking)]
-    lines += [plain(text) for text in changes(run)]
+    lines += [plain(text) for text in (*changes(run), *missing_lines(run))]
     lines += [*accepted_lines(run), *news(run)]
     if run.comparison is not None:
         lines += unexplained(run.comparison)

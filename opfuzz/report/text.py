@@ -11,6 +11,7 @@ from opfuzz.store import Run
 HEADERS = (
     "op", "subject", "format", "verdict", "max ulp", "p99 ulp", "conditioned", "excess", "drift", "bits", "witness",
 )  # fmt: skip
+MISSING_SHOWN = 4  # cases of a subject that are named
 FINDING_HEADERS = ("finding", "op", "subject", "format", "verdict", "what", "witness")
 
 
@@ -80,9 +81,10 @@ def headline(run: Run) -> str:
     tried = "every case is unsupported" if is_nothing else counted(run.cases, "case")
     cut = "interrupted, " if run.interrupted else ""
     found = f"{counted(len(faults), 'fault')} and {counted(len(notes), 'note')} in {counted(ops, 'op')}"
+    lacking = f" ({run.missing} more are missing)" if run.missing else ""
     return (
         f"{cut}{found} on {', '.join(run.subjects)}: "
-        f"{tried}, {run.elements} elements, {run.seconds:.0f} s, seed {run.seed}"
+        f"{tried}{lacking}, {run.elements} elements, {run.seconds:.0f} s, seed {run.seed}"
     )
 
 
@@ -136,6 +138,17 @@ def changes(run: Run) -> list[str]:
         text = f"of {counted(len(run.replayed), 'fault')} of earlier runs {still} are still there"
         lines.append(text + (f", {untried} not made again" if untried else ""))
     return lines + [f"lost: {text}" for text in run.lost]
+
+
+def missing_lines(run: Run) -> list[str]:
+    """A line for each recorded subject that lacks outputs: how many, and the first of them."""
+    return [
+        f"missing: {subject} has neither an output nor a word for {counted(len(cases), 'case')}: "
+        + "; ".join(cases[:MISSING_SHOWN])
+        + (f"; and {len(cases) - MISSING_SHOWN} more, all in run.json" if len(cases) > MISSING_SHOWN else "")
+        for subject, cases in run.recorded.items()
+        if cases
+    ]
 
 
 def _told(standing: Standing) -> str:

@@ -151,7 +151,7 @@ def _settled(call: Call) -> Call:
     layouts = {
         n: layout if applicable(layout, call.arrays[n].shape) else LAYOUTS[0] for n, layout in call.layouts.items()
     }
-    arrays = {n: np.ascontiguousarray(constant_along_broadcast(a, layouts[n])) for n, a in call.arrays.items()}
+    arrays = {n: np.asarray(constant_along_broadcast(a, layouts[n]), order="C") for n, a in call.arrays.items()}
     return replace(call, arrays=arrays, layouts=layouts)
 
 

@@ -17,13 +17,15 @@ import pytest
 from numpy.typing import NDArray
 from toy_specs import CONVOLUTION, LOOKUP, NORM, TOYS, UNARY
 
+from opfuzz.backends import discover
 from opfuzz.case import Case
 from opfuzz.errors import OpfuzzError
 from opfuzz.floats import FORMATS
 from opfuzz.generate import draw, inputs
 from opfuzz.generate.regimes import FLOAT_REGIMES, INDEX_REGIMES, MASK_REGIMES
 from opfuzz.layout import applicable
-from opfuzz.spec import OpSpec
+from opfuzz.plan import vocabulary
+from opfuzz.spec import OpSpec, load
 
 toys = pytest.mark.parametrize("spec", TOYS, ids=lambda spec: spec.op)
 TESTS = Path(__file__).parents[1]
@@ -177,3 +179,13 @@ def test_sizes_that_the_spec_forbids_are_refused() -> None:
     nothing = dataclasses.replace(case, dims={"rows": 1, "columns": 1, "vocab": 0, "d": 4})
     with pytest.raises(OpfuzzError, match="lookup: input index has no index below 0"):
         inputs(LOOKUP, nothing)
+
+
+def test_an_input_without_axes_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "scaled.yaml").write_text(
+        "op: scaled\nsummary: x times s.\nformats: [float32]\ndims: {n: 1..3}\n"
+        "inputs: {x: {shape: [n]}, s: {shape: []}}\noutput: {shape: [n]}\n"
+        "calls: {numpy: 'np.multiply(x, s)'}\nreference: x * s\n"
+    )
+    spec = load(tmp_path / "scaled.yaml", vocabulary(discover(), dialects=()))
+    assert inputs(spec, draw(spec, "float32", 0, 0))["s"].shape == ()

@@ -146,3 +146,11 @@ def test_an_implementation_of_its_own_has_a_suite():
         ("mlx:cpu", "0"),
         ("mlx:cpu/plain", "1"),
     ]
+
+
+def test_findings_of_recorded_outputs_lead_to_their_next_steps():
+    run = run_of(result(0, "wrong", subject="swift"), recorded={"swift": ("case 1 of gelu in float32 (c1)",)})
+    text = render(run, FOLDER)
+    assert f"next steps: {FOLDER}/findings/{run.findings[0].id}/next.md" in text
+    assert "repro" not in text
+    assert '<property name="missing" value="missing: swift has neither' in text

@@ -13,7 +13,7 @@ from opfuzz.rank import Ranking
 from opfuzz.records import Standing
 from opfuzz.report import markdown, terminal
 from opfuzz.report.markdown import inert
-from opfuzz.report.text import changes, headline, plain, quantity, shown
+from opfuzz.report.text import changes, headline, missing_lines, plain, quantity, shown
 from opfuzz.store import Run
 
 HOSTILE = "\x1b[31mred\x07\r\nnew | line `code` <script>alert(1)</script> ![x](http://y) \u202e # *bold* \x9b1m"
@@ -212,3 +212,32 @@ def test_what_was_not_made_again_is_said_with_what_is_known_of_it():
         "of 3 faults of earlier runs 1 are still there, 2 not made again",
     ]
     assert changes(run_of(replayed=(still,))) == ["of 1 fault of earlier runs 1 are still there"]
+
+
+def test_missing_outputs_are_counted_and_the_first_are_named():
+    lacking = tuple(f"case {number} of gelu in float32 (c{number})" for number in range(6))
+    run = run_of(result(0, "exact", subject="swift"), recorded={"swift": lacking, "c": ()})
+    (line,) = missing_lines(run)
+    assert line == (
+        "missing: swift has neither an output nor a word for 6 cases: "
+        + "; ".join(lacking[:4])
+        + "; and 2 more, all in run.json"
+    )
+    assert "(6 more are missing)" in headline(run)
+    assert line in terminal.render(run, Path("reports/r"), colour=False)
+    assert "## Missing outputs" in markdown.render(run)
+    whole = run_of(result(0, "exact", subject="swift"), recorded={"swift": ()})
+    assert missing_lines(whole) == []
+    assert "missing" not in markdown.render(whole).lower()
+
+
+def test_findings_of_recorded_outputs_lead_to_their_next_steps():
+    both = run_of(result(0, "wrong"), result(1, "wrong", subject="swift/fast"), recorded={"swift": ()})
+    assert [both.is_recorded(name) for name in ("swift", "swift/fast", "swift:gpu", "torch:cpu")] == [
+        True, True, False, False,
+    ]  # fmt: skip
+    words = "`findings/<id>/repro.py` shows it without opfuzz, and of recorded outputs `findings/<id>/next.md` says"
+    assert words in markdown.render(both)
+    alone = markdown.render(run_of(result(1, "wrong", subject="swift"), recorded={"swift": ()}))
+    assert "repro.py" not in alone
+    assert "next.md" in alone
