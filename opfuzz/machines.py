@@ -51,14 +51,15 @@ def survey(executor: Executor, plugins: Sequence[Path]) -> Machines:
 
     Raises OpfuzzError if two have other versions of the same: a figure would be of both.
     """
-    told: dict[str, tuple[str, str]] = {}
+    # What is sent to a machine is of this opfuzz.
+    told = {"opfuzz": (metadata.version("opfuzz"), "this machine")}
     devices: dict[str, None] = {}
     absent: list[dict[str, str]] = []
     for machine, (known, here, missing) in executor.everywhere(look, tuple(plugins)).items():
         for name, version in known.items():
             other, at = told.setdefault(name, (version, machine))
             if other != version:
-                raise OpfuzzError(f"{machine} has {name} {version}, {at} has {other}: install the same on both")
+                raise OpfuzzError(f"{machine} has {name} {version}, {at} has {other}; install the same on both")
         devices |= dict.fromkeys(here)
         absent.append(missing)
     lacking = {name: why for each in absent for name, why in each.items() if all(name in other for other in absent)}
