@@ -20,10 +20,10 @@ from opfuzz.climbing import climb_here
 from opfuzz.errors import OpfuzzError
 from opfuzz.execute import LOCAL, Casualty, Executor
 from opfuzz.floats import FORMATS
+from opfuzz.intake import Progress
 from opfuzz.journal import Ended, Examined, Journal, Packed, Searched, pack, unpack
 from opfuzz.layout import layout_class
 from opfuzz.plan import Plan, implementations, needs_of, preload
-from opfuzz.progress import Progress
 from opfuzz.records import Judged, Result, Score
 from opfuzz.rerun import result_of
 from opfuzz.spec import OpSpec

@@ -10,12 +10,12 @@ from types import MappingProxyType
 from opfuzz.backends import Backend, Subject
 from opfuzz.diagnosis import diagnosed
 from opfuzz.execute import LOCAL, Executor
+from opfuzz.intake import Progress
 from opfuzz.journal import Journal
 from opfuzz.known import Known
 from opfuzz.machines import LIBRARIES, Machines, here, machine, versions
 from opfuzz.minimise import Watch, minimised
 from opfuzz.plan import Plan
-from opfuzz.progress import Progress
 from opfuzz.publish import publish
 from opfuzz.rank import Finding
 from opfuzz.records import Index, Standing

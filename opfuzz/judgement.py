@@ -22,10 +22,10 @@ from opfuzz.diagnose import Evidence, diagnose
 from opfuzz.diagnosis import lost, score_of, told
 from opfuzz.errors import OpfuzzError
 from opfuzz.execute import Casualty, pool
+from opfuzz.intake import Progress
 from opfuzz.machines import versions
 from opfuzz.oracle.reference import reference_of
 from opfuzz.plan import CASE_SECONDS, WORKER_BYTES, Plan, preload
-from opfuzz.progress import Progress
 from opfuzz.publish import publish_recorded
 from opfuzz.rank import Finding
 from opfuzz.records import FAULT, SEVERITY, Judged, Result, Score

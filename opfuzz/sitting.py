@@ -21,12 +21,12 @@ from opfuzz.conclude import conclude
 from opfuzz.corpus import read_corpus, read_faults, revisit
 from opfuzz.errors import DiskError, OpfuzzError
 from opfuzz.execute import Executor
+from opfuzz.intake import Progress
 from opfuzz.journal import Begun, Journal, Revisited
 from opfuzz.machines import Machines, machine, survey
 from opfuzz.minimise import Watch
 from opfuzz.order import Order, basis, check_basis
 from opfuzz.plan import Plan
-from opfuzz.progress import Progress
 from opfuzz.records import Result, Standing
 from opfuzz.store import Run, new_folder
 

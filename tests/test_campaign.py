@@ -18,9 +18,9 @@ from opfuzz.campaign import run
 from opfuzz.conclude import conclude
 from opfuzz.errors import OpfuzzError
 from opfuzz.execute import LOCAL, Casualty, Executor
+from opfuzz.intake import Progress
 from opfuzz.journal import unpack
 from opfuzz.plan import Plan, implementations, load_specs
-from opfuzz.progress import Progress
 from opfuzz.store import new_folder, to_json
 
 

@@ -300,7 +300,7 @@ def test_a_run_tells_the_cause_of_each_finding_whatever_the_number_of_jobs(tmp_p
     assert told_twice[0] == told_twice[1]
     words = {finding.subject: finding.diagnosis for finding in told_twice[0]}
     assert [replace(finding, diagnosis="") for finding in told_twice[0]] == findings
-    assert words["aborting:cpu"].startswith("killed by SIGABRT; at ")
+    assert words["aborting:cpu"].startswith("killed by SIGABRT in aborting (faulty.py:17); at ")
     assert float(re.search(r"([\d.]+) effective bits of 24", words["off:cpu"])[1]) == pytest.approx(11, abs=1)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
+from opfuzz.intake import Progress, is_costly
 from opfuzz.journal import Searched
-from opfuzz.progress import Progress, is_costly
 from opfuzz.records import Judged, Result, Score
 
 SUBJECTS = ("a:cpu", "b:cpu")
