@@ -59,19 +59,24 @@ class Bench:
         return subject, next(backend for s, backend in self.subjects if (s.backend, s.device, s.mode) == place)
 
     def examine(self, item: Item) -> Result:
-        """One case on every subject that has a call for it."""
+        """The case that an item names, on every subject that has a call for it."""
         spec = self.specs[item.op]
         near = self.plan.near(spec, item.format, item.number)
         case = near or draw(spec, item.format, self.plan.seed, item.number)
+        return self.judge(case, item.number, item.spared, is_near=near is not None)
+
+    def judge(self, case: Case, number: int, spared: frozenset[str] = frozenset(), *, is_near: bool = False) -> Result:
+        """One case on every subject; `number` says whether it is called twice, and in which other way."""
+        spec = self.specs[case.op]
         arrays = inputs(spec, case)
         reference = reference_of(spec, case, arrays)
-        repeat = item.number % REPEAT_EVERY == 0
+        repeat = number % REPEAT_EVERY == 0
         judged: list[Judged] = []
         outputs: dict[str, NDArray[Any]] = {}
         for subject, backend in self.subjects:
             for implementation, program in calls_of(spec, subject, backend).items():
                 precise = replace(subject, implementation=implementation)
-                if str(precise) in item.spared:
+                if str(precise) in spared:
                     continue
                 note(str(precise))
                 outcome = self._perform(spec, case, arrays, precise, backend, program, repeat)
@@ -79,20 +84,20 @@ class Bench:
                 verdict = score(outcome, reference)
                 if outcome.output is not None:
                     outputs[outcome.subject] = outcome.output
-                    if item.number % RELATE_EVERY == 0 and program is not None:
-                        turn = item.number // RELATE_EVERY
+                    if number % RELATE_EVERY == 0 and program is not None:
+                        turn = number // RELATE_EVERY
                         verdict = self._related(verdict, outcome.output, case, reference, precise, backend, turn)
                 judged.append(_judged(outcome.subject, verdict, case, arrays, reference))
         distances = {(a, b): largest_distance(outputs[a], outputs[b]) for a, b in combinations(outputs, 2)}
         return Result(
-            item.op,
-            item.format,
-            item.number,
+            case.op,
+            case.format,
+            number,
             case.id,
             case.sort_key(spec),
             tuple(judged),
             distances,
-            near=near is not None,
+            near=is_near,
             layout=layout_class(case.layouts),
         )
 
