@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from opfuzz import relations
@@ -15,7 +16,7 @@ from opfuzz.case import Case
 from opfuzz.errors import OpfuzzError
 from opfuzz.execute import Casualty, note
 from opfuzz.expr import Program
-from opfuzz.floats import FORMATS, hex_of
+from opfuzz.floats import hexes_of
 from opfuzz.generate import draw, inputs
 from opfuzz.layout import layout_class
 from opfuzz.metrics.distance import largest_distance
@@ -186,9 +187,9 @@ def witness_of(mark: Mark, case: str, arrays: Mapping[str, NDArray[Any]], refere
     values: dict[str, tuple[float, ...]] = {}
     for name, places in reference.sources(mark.index).items():
         shown = arrays[name].ravel()[places[:WITNESS_VALUES]]
-        values[name] = tuple(float(v) for v in shown)
-        if shown.dtype.name in FORMATS:
-            hexes[name] = tuple(hex_of(v) for v in shown)
+        values[name] = tuple(shown.astype(np.float64).tolist())
+        if shown.dtype.kind not in "biu":
+            hexes[name] = hexes_of(shown)
     return Witness(case, mark, hexes, values)
 
 
