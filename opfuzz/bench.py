@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from opfuzz import relations
@@ -15,7 +16,7 @@ from opfuzz.case import Case
 from opfuzz.errors import OpfuzzError
 from opfuzz.execute import Casualty, note
 from opfuzz.expr import Program
-from opfuzz.floats import FORMATS, hex_of
+from opfuzz.floats import hexes_of
 from opfuzz.generate import draw, inputs
 from opfuzz.layout import layout_class
 from opfuzz.metrics.distance import largest_distance
@@ -59,19 +60,32 @@ class Bench:
         return self._found[text]
 
     def examine(self, item: Item) -> Result:
-        """One case on every subject that has a call for it."""
+        """The case that an item names, on every subject that has a call for it."""
         spec = self.specs[item.op]
         near = self.plan.near(spec, item.format, item.number)
         case = near or draw(spec, item.format, self.plan.seed, item.number)
+        return self.judge(case, item.number, item.subjects, item.spared, is_near=near is not None)
+
+    def judge(
+        self,
+        case: Case,
+        number: int,
+        subjects: tuple[str, ...] = (),
+        spared: frozenset[str] = frozenset(),
+        *,
+        is_near: bool = False,
+    ) -> Result:
+        """One case on these subjects of the plan, or on all; `number` says if it is called twice, and in which way."""
+        spec = self.specs[case.op]
         arrays = inputs(spec, case)
         reference = reference_of(spec, case, arrays)
-        repeat = item.number % REPEAT_EVERY == 0
+        repeat = number % REPEAT_EVERY == 0
         judged: list[Judged] = []
         outputs: dict[str, NDArray[Any]] = {}
-        for subject, backend in map(self.subject, item.subjects or self.plan.subjects):
+        for subject, backend in map(self.subject, subjects or self.plan.subjects):
             for implementation, program in calls_of(spec, subject, backend).items():
                 precise = replace(subject, implementation=implementation)
-                if str(precise) in item.spared:
+                if str(precise) in spared:
                     continue
                 note(str(precise))
                 outcome = performed(spec, case, arrays, precise, backend, program, repeat)
@@ -79,11 +93,11 @@ class Bench:
                 verdict = score(outcome, reference)
                 if outcome.output is not None:
                     outputs[outcome.subject] = outcome.output
-                    if item.number % RELATE_EVERY == 0 and program is not None:
-                        turn = item.number // RELATE_EVERY
+                    if number % RELATE_EVERY == 0 and program is not None:
+                        turn = number // RELATE_EVERY
                         verdict = self._related(verdict, outcome.output, case, reference, precise, backend, turn)
                 judged.append(judged_of(outcome.subject, verdict, case, reference))
-        return case_result(spec, case, item.number, judged, outputs, is_near=near is not None)
+        return case_result(spec, case, number, judged, outputs, is_near=is_near)
 
     def _related(
         self,
@@ -192,9 +206,9 @@ def witness_of(mark: Mark, case: str, arrays: Mapping[str, NDArray[Any]], refere
     values: dict[str, tuple[float, ...]] = {}
     for name, places in reference.sources(mark.index).items():
         shown = arrays[name].ravel()[places[:WITNESS_VALUES]]
-        values[name] = tuple(float(v) for v in shown)
-        if shown.dtype.name in FORMATS:
-            hexes[name] = tuple(hex_of(v) for v in shown)
+        values[name] = tuple(shown.astype(np.float64).tolist())
+        if shown.dtype.kind not in "biu":
+            hexes[name] = hexes_of(shown)
     return Witness(case, mark, hexes, values)
 
 

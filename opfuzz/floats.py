@@ -66,13 +66,16 @@ FLOAT16 = Format("float16", 16, 11, 15)
 BFLOAT16 = Format("bfloat16", 16, 8, 127)
 FORMATS: Mapping[str, Format] = MappingProxyType({f.name: f for f in (FLOAT64, FLOAT32, FLOAT16, BFLOAT16)})
 HALVES = (FLOAT16, BFLOAT16)
+_BY_DTYPE = {f.dtype: f for f in FORMATS.values()}  # a dtype makes its name anew each time it is asked
+_EXPONENT = np.int64(0x7FF0 << 48)  # of a float64
 
 
 def format_of(array: NDArray[Any]) -> Format:
     """The format that an array is stored in. Raises ValueError if its dtype is no float format."""
-    if array.dtype.name not in FORMATS:
+    found = _BY_DTYPE.get(array.dtype)
+    if found is None:
         raise ValueError(f"{array.dtype} is no float format; known: {', '.join(FORMATS)}")
-    return FORMATS[array.dtype.name]
+    return found
 
 
 # ulp(y) is the spacing of a format at y: 2^(max(floor(log2 |y|), emin) - p + 1).
@@ -90,8 +93,10 @@ def ulp(exact: FloatArray, fmt: Format) -> FloatArray:
     if not np.isfinite(exact).all():
         undefined = np.count_nonzero(~np.isfinite(exact))
         raise ValueError(f"ulp is undefined for {undefined} of {np.size(exact)} values: NaN or infinite")
-    exponent = np.where(exact == 0, fmt.emin, np.frexp(exact)[1] - 1)
-    return np.asarray(np.ldexp(1.0, np.maximum(exponent, fmt.emin) - fmt.precision + 1))
+    # The bits of the exponent alone are the power of two below a number; zero and float64's subnormals have none.
+    exponent = np.ascontiguousarray(exact, np.float64).view(np.int64) & _EXPONENT
+    power = np.maximum(exponent, np.int64((fmt.emin + 1023) << 52)).view(np.float64)
+    return np.asarray(power * 2.0 ** (1 - fmt.precision)).reshape(np.shape(exact))
 
 
 def round_to(values: FloatArray, fmt: Format) -> NDArray[Any]:
@@ -154,5 +159,10 @@ def ulp_distance(a: NDArray[Any], b: NDArray[Any]) -> FloatArray:
 
 def hex_of(value: NDArray[Any]) -> str:
     """Bit pattern of one float, `0x3f800000`; as many digits as its format has."""
-    fmt = format_of(value)
-    return f"0x{int(to_bits(np.asarray(value)).reshape(())):0{fmt.bits // 4}x}"
+    return hexes_of(np.asarray(value).reshape(1))[0]
+
+
+def hexes_of(values: NDArray[Any]) -> tuple[str, ...]:
+    """What `hex_of` gives for each float of a vector."""
+    digits = format_of(values).bits // 4
+    return tuple(f"0x{bits:0{digits}x}" for bits in to_bits(values).tolist())

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opfuzz.explain import EXCESS_LIMIT, Exact, Mask, Verdict, explain, place_of
-from opfuzz.floats import FloatArray, hex_of, ulp
+from opfuzz.floats import FloatArray, hex_of
 from opfuzz.metrics.conditioned import relative_to
 from opfuzz.metrics.magnitude import by_magnitude
 from opfuzz.metrics.ulp import absolute_error, histogram, rms_ratio
@@ -59,7 +59,8 @@ class Judge:
     def is_special_wrong(self) -> Mask:
         """Where NaN, an infinity, or the sign of a unary zero differs from the exact result."""
         c, truth = self.computed, self.exact.truth
-        known = np.isfinite(truth.radius)
+        if np.isfinite(c).all() and truth.size.max(initial=0.0) < self.threshold:  # numbers where numbers are right
+            return np.asarray(self._has_wrong_zero() & np.isfinite(truth.radius))
         may_be_finite, may_be_infinite = self._classes()
         right = np.where(
             truth.is_special,
@@ -70,9 +71,17 @@ class Judge:
             right |= self._is_near_the_end()
         if self.exact.has_special_inputs and not self.exact.is_unary and not right.all():
             right |= self.exact.depends_on_special & self._equals_natural()
-        zeros = (truth.hi == 0) & (truth.radius == 0) & (c == 0) & self.exact.has_certain_zeros
-        right &= ~(zeros & (np.signbit(c) != np.signbit(truth.hi)))
-        return np.asarray(~right & known)
+        return np.asarray((~right | self._has_wrong_zero()) & np.isfinite(truth.radius))
+
+    def _has_wrong_zero(self) -> Mask:
+        """Where a zero whose sign is part of the answer has the other one."""
+        c, truth = self.computed, self.exact.truth
+        if not self.exact.is_unary:
+            return np.zeros(c.shape, np.bool_)
+        zeros = (truth.hi == 0) & (truth.radius == 0) & (c == 0)
+        if not zeros.any():
+            return np.asarray(zeros)
+        return np.asarray(zeros & self.exact.has_certain_zeros & (np.signbit(c) != np.signbit(truth.hi)))
 
     def _equals_natural(self) -> Mask:
         """Where IEEE arithmetic of the usual formula gives the same; its underflow counts, so 0 * inf may be NaN."""
@@ -102,20 +111,17 @@ class Judge:
     @cached_property
     def is_flushed(self) -> Mask:
         """Subnormal results returned as zero: a policy, not an error."""
-        size = np.abs(self.exact.truth.hi)
-        return np.asarray((self.computed == 0) & (size > 0) & (size < self.exact.fmt.smallest_normal))
+        return np.asarray((self.computed == 0) & self.exact.truth.is_subnormal)
 
     @cached_property
     def is_finite(self) -> Mask:
         """Where an error can be measured, if the exact value is certain enough."""
-        hi = self.exact.truth.hi
-        return np.asarray(np.isfinite(self.computed) & np.isfinite(hi) & ~self.is_flushed)
+        return np.asarray(np.isfinite(self.computed) & self.exact.truth.is_finite & ~self.is_flushed)
 
-    @cached_property
+    @property
     def spacing(self) -> FloatArray:
-        hi = self.exact.truth.hi
-        bounded = np.where(np.isfinite(hi), np.clip(hi, -self.exact.fmt.largest, self.exact.fmt.largest), 0.0)
-        return ulp(bounded, self.exact.fmt)
+        spacing: FloatArray = self.exact.truth.spacing
+        return spacing
 
     @cached_property
     def error(self) -> FloatArray:
@@ -125,30 +131,29 @@ class Judge:
     @cached_property
     def is_loose(self) -> Mask:
         """Where the radius of the exact value is too wide for this error."""
-        straddles = self._straddles(0.5) | self._straddles(1.0)
-        return self.is_unresolved | (straddles & self.is_finite)
+        radius = self.exact.truth.radius
+        if not radius.any():
+            return self.is_unresolved
+        # Whether the error is below 1/2 ulp, or below 1, decides a verdict.
+        off = np.minimum(np.abs(self.error - 0.5 * self.spacing), np.abs(self.error - self.spacing))
+        return np.asarray(self.is_unresolved | ((off <= radius) & (radius > 0) & self.is_finite))
 
     @cached_property
     def is_unresolved(self) -> Mask:
         """Where the exact value is not certain enough for this error; what is surely beyond the format is certain."""
         truth = self.exact.truth
+        if truth.is_tight.all():
+            return np.zeros(truth.hi.shape, np.bool_)
         with np.errstate(invalid="ignore"):
-            # Nothing in float64 is closer to a value near zero than its smallest number.
-            close = self.exact.tolerance(truth.hi)
-            tight = (truth.radius <= close) | (truth.radius <= LOOSE_SHARE * self.error)
-            beyond = np.abs(truth.hi) - truth.radius >= self.threshold
+            tight = truth.is_tight | (truth.radius <= LOOSE_SHARE * self.error)
+            beyond = truth.size - truth.radius >= self.threshold
         return np.asarray(~truth.is_special & ~tight & ~beyond)
-
-    def _straddles(self, limit: float) -> Mask:
-        bound = limit * self.spacing
-        inside = np.abs(self.error - bound) <= self.exact.truth.radius
-        return np.asarray(inside & (self.exact.truth.radius > 0))
 
     def _tighten(self) -> None:
         places = np.flatnonzero(self.is_loose)
         if len(places):
             self.exact.refine(places)
-            stale = ("is_special_wrong", "is_flushed", "is_finite", "spacing", "error", "is_loose", "is_unresolved")
+            stale = ("is_special_wrong", "is_flushed", "is_finite", "error", "is_loose", "is_unresolved")
             for name in stale:
                 self.__dict__.pop(name, None)
 
@@ -159,10 +164,18 @@ class Judge:
     @cached_property
     def is_normal(self) -> Mask:
         """Judged elements whose exact result is a normal number."""
-        size = np.abs(self.exact.truth.hi)
-        with np.errstate(invalid="ignore"):
-            is_normal = (size >= self.exact.fmt.smallest_normal) & (size <= self.exact.fmt.largest)
-        return np.asarray(self.is_judged & is_normal)
+        return np.asarray(self.is_judged & self.exact.truth.is_normal)
+
+    @cached_property
+    def ulps(self) -> FloatArray:
+        """error / ulp, 0 where nothing is judged."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.where(self.is_judged, self.error / self.spacing, 0.0)
+
+    @cached_property
+    def wide_excess(self) -> FloatArray:
+        """Excess under wide."""
+        return self.excess(self.exact.wide)
 
     def excess(self, allowance: FloatArray) -> FloatArray:
         """error / (ulp/2 + allowance), 0 where nothing is judged."""
@@ -178,11 +191,9 @@ class Judge:
             excused = self.exact.emulated(1).overflowed
             if (wrong & ~excused).any():
                 return "special", *self._describe_special(wrong & ~excused)
-        errors = np.where(self.is_judged & ~excused, self.error / self.spacing, 0.0)
-        worst = float(errors.max(initial=0.0))
-        if worst <= 1.0 and not wrong.any():
-            return ("exact" if worst <= 0.5 else "faithful"), "", place_of(errors)
-        excess = np.where(excused, 0.0, self.excess(self.exact.wide))
+        elif (worst := float(self.ulps.max(initial=0.0))) <= 1.0:
+            return ("exact" if worst <= 0.5 else "faithful"), "", place_of(self.ulps)
+        excess = np.where(excused, 0.0, self.wide_excess)
         if excess.max(initial=0.0) <= EXCESS_LIMIT:
             if wrong.any():
                 return "normwise", "an intermediate overflows in the usual formula", place_of(wrong)
@@ -200,7 +211,7 @@ class Judge:
     def _by_conditioning(self) -> Verdict:
         conditioned = self.conditioned
         if conditioned.max(initial=0.0) <= CONDITIONED_LIMIT:
-            return "stable", "", place_of(self.excess(self.exact.wide))
+            return "stable", "", place_of(self.wide_excess)
         return "normwise", "relative accuracy is lost where the result is small", place_of(conditioned)
 
     @cached_property
@@ -209,23 +220,26 @@ class Judge:
 
     def score(self, verdict: str, reason: str, place: Index | None) -> Score:
         """The record of this case."""
-        normal = self.is_normal
+        normal, truth = self.is_normal, self.exact.truth
         # Against a tiny exact value the quotient may pass float64's range.
-        errors = np.where(normal, np.minimum(self.error / self.spacing, np.finfo(np.float64).max), 0.0)
-        excess = self.excess(self.exact.wide)
-        blind = self.is_judged & (self.exact.wide > np.maximum(np.abs(self.exact.truth.hi), self.spacing / 2))
+        errors = np.where(normal, np.minimum(self.ulps, np.finfo(np.float64).max), 0.0)
+        counted = _chosen(errors, normal)
+        excess, judged = self.wide_excess, self.is_judged
+        blind = judged & (self.exact.wide > np.maximum(truth.size, self.spacing / 2))
+        largest = place_of(errors)
+        mark = self._mark(largest)
         return Score(
             verdict=verdict,
             reason=reason,
             ulp=float(errors.max(initial=0.0)),
             conditioned=float(self.conditioned.max(initial=0.0)),
             excess=float(excess.max(initial=0.0)),
-            largest=self._mark(place_of(errors)),
-            deciding=self._mark(place),
-            histogram=histogram(errors[normal]),
+            largest=mark,
+            deciding=mark if place == largest else self._mark(place),
+            histogram=histogram(counted),
             by_magnitude=self._by_magnitude(),
-            ulp_total=float(errors[normal].sum()),
-            rms_ulp=rms_ratio(self.error[self.is_judged], self.spacing[self.is_judged]),
+            ulp_total=float(counted.sum()),
+            rms_ulp=rms_ratio(_chosen(self.error, judged), _chosen(self.spacing, judged)),
             elements=self.output.size,
             normal=int(np.count_nonzero(normal)),
             unjudged=int(np.count_nonzero(blind)),
@@ -235,11 +249,11 @@ class Judge:
         )
 
     def _by_magnitude(self) -> dict[int, int]:
-        exact, wrong = self.exact.truth.hi, self.is_special_wrong
-        counted = (self.is_judged | wrong) & np.isfinite(exact)
-        with np.errstate(over="ignore", invalid="ignore"):
-            errors = self.error[counted] / self.spacing[counted]
-        return by_magnitude(exact[counted], errors, wrong[counted], self.exact.fmt)
+        truth, wrong = self.exact.truth, self.is_special_wrong
+        counted = (self.is_judged | wrong) & truth.is_finite
+        # Where the class is wrong the error is not looked at.
+        exact, ulps, is_wrong = (_chosen(part, counted) for part in (truth.hi, self.ulps, wrong))
+        return by_magnitude(exact, ulps, is_wrong, self.exact.fmt)
 
     def _mark(self, place: Index | None) -> Mark | None:
         if place is None:
@@ -256,3 +270,8 @@ class Judge:
             ulp=float(self.error[place] / self.spacing[place]),
             bound=float(bound),
         )
+
+
+def _chosen(values: NDArray[Any], mask: Mask) -> NDArray[Any]:
+    """values[mask], without a copy where that is all of them."""
+    return values.ravel() if mask.all() else values[mask]

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import ml_dtypes
@@ -87,6 +87,7 @@ def bits(tensor):
 """
 
 
+@cache  # asked for with every call
 def _mlx() -> Any:
     return importlib.import_module("mlx.core")
 

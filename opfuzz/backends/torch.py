@@ -7,6 +7,7 @@ import inspect
 import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import Any
 
 import ml_dtypes
@@ -66,6 +67,7 @@ def bits(tensor):
 """
 
 
+@cache  # asked for with every call
 def _torch() -> Any:
     return importlib.import_module("torch")
 

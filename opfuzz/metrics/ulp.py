@@ -41,7 +41,8 @@ def histogram(errors: FloatArray) -> Histogram:
     with np.errstate(divide="ignore"):
         place = np.floor((np.log2(errors.ravel()) - _LOWEST) * _PER_OCTAVE) + 1
     counts = np.bincount(np.clip(place, 0, _BINS - 1).astype(np.int64))
-    return {int(i): int(counts[i]) for i in np.flatnonzero(counts)}
+    filled = np.flatnonzero(counts)
+    return dict(zip(filled.tolist(), counts[filled].tolist(), strict=True))
 
 
 def percentile(counts: Histogram, share: float) -> float:

@@ -22,20 +22,41 @@ def dependencies(root: Node, place: int) -> dict[int, Places]:
             continue
         for arg, places in zip(node.args, _sources(node, found[id(node)]), strict=True):
             known = found.get(id(arg))
-            found[id(arg)] = np.unique(places if known is None else np.concatenate([known, places]))
+            if known is None:
+                found[id(arg)] = places
+            elif known is not places and not np.array_equal(known, places):
+                found[id(arg)] = np.unique(np.concatenate([known, places]))
     return found
 
 
 def _sources(node: Node, places: Places) -> list[Places]:
-    """For each argument, the flat places in it from which the elements at `places` are computed."""
+    """For each argument, the flat places in it from which the elements at sorted `places` are computed, sorted."""
     if node.op == "reshape":
         return [places]
+    if node.op not in _MOVES:
+        return [_below(node, arg, places) for arg in node.args]
+    return [np.unique(sources) for sources in _moved(node, places)]
+
+
+def _below(node: Node, arg: Node, places: Places) -> Places:
+    """Of an argument that is broadcast, or as large as the result."""
+    if arg.shape == node.shape:
+        return places
+    if arg.size == 1:
+        return np.zeros(min(len(places), 1), np.int64)
+    return np.unique(np.broadcast_to(np.arange(arg.size).reshape(arg.shape), node.shape).ravel()[places])
+
+
+_MOVES = frozenset({"gather", "sum", "max", "min", "cumsum", "softmax", "dot"})
+
+
+def _moved(node: Node, places: Places) -> list[Places]:
     if node.op == "gather":
         sources = node.detail.ravel()[places]
         starts = np.cumsum([0] + [arg.size for arg in node.args])
         return [sources[(sources >= low) & (sources < high)] - low for low, high in pairwise(starts)]
     if node.op in ("sum", "max", "min"):
-        return [reduced_rows(node)[places].ravel()]
+        return [reduced_rows(node, places).ravel()]
     if node.op == "cumsum":
         index = np.moveaxis(np.arange(node.size).reshape(node.shape), node.detail, -1).reshape(
             -1, node.shape[node.detail]
@@ -46,30 +67,35 @@ def _sources(node: Node, places: Places) -> list[Places]:
         axis = node.detail[0]
         index = np.moveaxis(np.arange(node.size).reshape(node.shape), axis, -1).reshape(-1, node.shape[axis])
         return [index[np.isin(index, places).any(1)].ravel()]
-    if node.op == "dot":
-        rows, columns = dot_rows(node, places)
-        return [rows.ravel(), columns.ravel()]
-    return [np.broadcast_to(np.arange(arg.size).reshape(arg.shape), node.shape).ravel()[places] for arg in node.args]
+    rows, columns = dot_rows(node, places)
+    return [rows.ravel(), columns.ravel()]
 
 
-def reduced_rows(node: Node) -> Places:
-    """For each flat place of a reduction, the places that it reduces: (places, count)."""
+def reduced_rows(node: Node, places: Places) -> Places:
+    """For each of some flat places of a reduction, the places that it reduces: (places, count)."""
     arg, axes = node.args[0], node.detail
-    index = np.arange(arg.size).reshape(arg.shape)
-    kept = [i for i in range(index.ndim) if i not in axes]
-    return np.transpose(index, (*kept, *axes)).reshape(node.size, prod(arg.shape[i] for i in axes))
+    steps = [prod(arg.shape[i + 1 :]) for i in range(len(arg.shape))]
+    inside = np.zeros((1,), np.int64)
+    for i in axes:
+        inside = (inside[:, None] + np.arange(arg.shape[i]) * steps[i]).ravel()
+    starts = np.zeros(len(places), np.int64)
+    for i, index in enumerate(np.unravel_index(places, node.shape)):
+        starts += index * steps[i]  # 0 along what is reduced, which is kept with size 1
+    return starts[:, None] + inside
 
 
 def dot_rows(node: Node, places: Places) -> tuple[Places, Places]:
     """For each flat place of a product, the places of its row and of its column: (places, k) each."""
     a, b = node.args
     k, batch, (m, n) = a.shape[-1], node.shape[:-2], node.shape[-2:]
-    count = prod(batch)
-    rows = np.broadcast_to(np.arange(a.size).reshape(a.shape), (*batch, m, k)).reshape(count * m, k)
-    turned = np.swapaxes(np.arange(b.size).reshape(b.shape), -1, -2)
-    columns = np.broadcast_to(turned, (*batch, n, k)).reshape(count * n, k)
     matrix, inside = np.divmod(places, m * n)
-    return rows[matrix * m + inside // n], columns[matrix * n + inside % n]
+    first, second = (
+        np.broadcast_to(np.arange(prod(x.shape[:-2])).reshape(x.shape[:-2]), batch).ravel()[matrix] for x in (a, b)
+    )
+    along = np.arange(k)
+    rows = ((first * m + inside // n) * k)[:, None] + along
+    columns = (second * k * n + inside % n)[:, None] + along * n
+    return rows, columns
 
 
 def spread_from(root: Node, is_flagged: Callable[[Node], NDArray[np.bool_]]) -> NDArray[np.bool_]:

@@ -170,7 +170,7 @@ class Puller:
     def _reduce(self, node: Node, places: NDArray[np.int64]) -> list[Value]:
         combine = {"sum": self._total, "max": _largest, "min": _smallest}[node.op]
         arg = node.args[0]
-        return [combine(arg, row) for row in self._fetch(arg, reduced_rows(node)[places])]
+        return [combine(arg, row) for row in self._fetch(arg, reduced_rows(node, places))]
 
     def _total(self, arg: Node, terms: list[Value]) -> Value:
         if _is_exact(arg) and self.precision == FSUM_PRECISION:

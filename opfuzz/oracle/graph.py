@@ -33,10 +33,11 @@ class Node:
     reshape, neg, add, sub, mul, div, maximum, minimum, abs, square, sqrt, and every name in `elementary.ELEMENTARY`
     """
 
-    __slots__ = ("args", "detail", "op", "shape")
+    __slots__ = ("args", "before", "detail", "op", "shape")
 
     def __init__(self, op: str, args: tuple[Node, ...], shape: Shape, detail: Any = None) -> None:
         self.op, self.args, self.shape, self.detail = op, args, shape, detail
+        self.before: tuple[Node, ...] | None = None  # see `topological`
 
     @property
     def size(self) -> int:
@@ -215,6 +216,13 @@ def dot(a: Node, b: Node) -> Node:
 
 def topological(root: Node) -> list[Node]:
     """Every node once, arguments first."""
+    # All but the root are remembered in it: with itself it would keep its arrays until cycles are looked for.
+    if root.before is None:
+        root.before = tuple(_ordered(root)[:-1])
+    return [*root.before, root]
+
+
+def _ordered(root: Node) -> list[Node]:
     order: list[Node] = []
     seen: set[int] = set()
     stack: list[tuple[Node, bool]] = [(root, False)]

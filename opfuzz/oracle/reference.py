@@ -24,22 +24,61 @@ TIGHT = 0.01  # ulp: an exact value is certain enough when its radius is at most
 FINEST = 2.0**-1074  # what hi + lo can still hold, so float64's own subnormals are known to one ulp only
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Truth:
-    """Exact values hi + lo within `radius`; NaN or infinity with radius 0 is the right answer itself."""
+    """Exact values hi + lo within `radius`; NaN or infinity with radius 0 is the right answer itself.
+
+    What follows from them alone is computed once, however many outputs are judged; `fmt` is that of the outputs.
+    """
 
     hi: FloatArray
     lo: FloatArray
     radius: FloatArray
+    fmt: Format
 
-    @property
+    @cached_property
     def is_special(self) -> NDArray[np.bool_]:
         """Where the right answer is NaN or an infinity by the rules for special values."""
         return np.asarray(~np.isfinite(self.hi) & (self.radius == 0))
 
+    @cached_property
+    def is_finite(self) -> NDArray[np.bool_]:
+        """Where there is a number that is known."""
+        return np.isfinite(self.hi)
+
+    @cached_property
+    def size(self) -> FloatArray:
+        """abs(hi)."""
+        return np.abs(self.hi)
+
+    @cached_property
+    def is_normal(self) -> NDArray[np.bool_]:
+        """Where hi is a normal number of the format."""
+        return np.asarray((self.size >= self.fmt.smallest_normal) & (self.size <= self.fmt.largest))
+
+    @cached_property
+    def is_subnormal(self) -> NDArray[np.bool_]:
+        """Where hi is smaller than every normal number, and not zero."""
+        return np.asarray((self.size > 0) & (self.size < self.fmt.smallest_normal))
+
+    @cached_property
+    def spacing(self) -> FloatArray:
+        """ulp(hi); beyond the format that of its largest number, and that of zero where there is no number."""
+        return ulp(_inside(self.hi, self.fmt), self.fmt)
+
+    @cached_property
+    def tolerance(self) -> FloatArray:
+        """Largest radius with which each value is certain enough for any error."""
+        return _tolerance(self.hi, self.spacing, self.fmt)
+
+    @cached_property
+    def is_tight(self) -> NDArray[np.bool_]:
+        """Where the radius is at most the tolerance."""
+        return np.asarray(self.radius <= self.tolerance)
+
     def __getitem__(self, place: tuple[Any, ...]) -> Truth:
         """The exact values of a part."""
-        return Truth(self.hi[place], self.lo[place], self.radius[place])
+        return Truth(self.hi[place], self.lo[place], self.radius[place], self.fmt)
 
     def may_equal(self, other: Truth) -> bool:
         """Whether two truths, known to their radii, can be the same values."""
@@ -94,7 +133,7 @@ class Reference:
         self._ball = ball
         hi, radius = np.array(ball.mid), np.array(_filled(ball.radii[0], ball.mid))
         hi[(radius != 0) & ~np.isfinite(hi)] = np.nan
-        self.truth = Truth(hi, np.zeros(hi.shape), radius)
+        self.truth = Truth(hi, np.zeros(hi.shape), radius, fmt)
         self._refined = np.zeros(hi.size, np.bool_)
         self._emulated: dict[tuple[int, bool], working.Emulated] = {}
         if self.is_unary:
@@ -232,15 +271,12 @@ class Reference:
         # Arb has one zero; the sign of an exact zero is what IEEE arithmetic made of it.
         hi[places] = np.where((settled.hi == 0) & (hi[places] == 0), hi[places], settled.hi)
         lo[places], radius[places] = settled.lo, settled.radius
-        self.truth = Truth(*(part.reshape(self.shape) for part in (hi, lo, radius)))
+        shape = self.shape
+        self.truth = Truth(hi.reshape(shape), lo.reshape(shape), radius.reshape(shape), self.fmt)
 
     def tolerance(self, values: FloatArray) -> FloatArray:
         """Largest radius with which an exact value near each of `values` is certain enough for any error."""
-        finite = np.where(np.isfinite(values), values, 0.0)
-        bounded = np.clip(finite, -self.fmt.largest, self.fmt.largest)
-        # Far beyond the format only that matters: any such value rounds to infinity.
-        beyond = np.where(np.abs(finite) / 4 > self.fmt.largest, np.abs(finite) / 2, 0.0)
-        return np.maximum(np.maximum(TIGHT * ulp(bounded, self.fmt), FINEST), beyond)
+        return _tolerance(values, ulp(_inside(values, self.fmt), self.fmt), self.fmt)
 
     def _variant_graph(self, name: str) -> Node:
         return variant_graph(self.spec, name, self.dims, self.params, self._tensors)
@@ -258,6 +294,22 @@ class Reference:
             if at.any():
                 self.truth.hi[at] = _limit(self, sign)
                 self.truth.radius[at] = 0.0
+
+
+def _inside(values: FloatArray, fmt: Format) -> FloatArray:
+    """Values that the format has: beyond its largest number that one, and 0 where there is no number."""
+    if values.size and np.abs(values).max() <= fmt.largest:  # False for NaN
+        return values
+    return np.where(np.isfinite(values), np.clip(values, -fmt.largest, fmt.largest), 0.0)
+
+
+def _tolerance(values: FloatArray, spacing: FloatArray, fmt: Format) -> FloatArray:
+    """Largest radius with which an exact value near each of `values` is certain enough for any error."""
+    close = np.maximum(TIGHT * spacing, FINEST)
+    finite = np.where(np.isfinite(values), np.abs(values), 0.0)
+    is_far = finite / 4 > fmt.largest
+    # Far beyond the format only that matters: any such value rounds to infinity.
+    return np.maximum(close, np.where(is_far, finite / 2, 0.0)) if is_far.any() else close
 
 
 def reference_of(spec: OpSpec, case: Case, arrays: Mapping[str, NDArray[Any]]) -> Reference:
