@@ -55,8 +55,6 @@ def ops(options: argparse.Namespace) -> Figures:
     """Cases a second of each op, on one worker and on all."""
     cores = os.cpu_count() or 1
     one, every = (throughput.measure("pool", planned(options, options.ops, jobs=n)) for n in (1, cores))
-    assert one is not None
-    assert every is not None
     figures = []
     for op, (count, seconds) in one.by_op.items():
         counted, taken = every.by_op[op]
@@ -118,21 +116,14 @@ def compared(options: argparse.Namespace) -> Figures:
 
 def scaling(options: argparse.Namespace) -> Figures:
     """Cases a second over workers and executors."""
-    places = [("inline", 1), *(("pool", n) for n in range(1, (os.cpu_count() or 1) + 1)), ("dask", os.cpu_count() or 1)]
+    counts = range(1, (os.cpu_count() or 1) + 1)
+    places = [("inline", 1), *(("pool", n) for n in counts), *(("dask", n) for n in counts)]
     figures: Figures = []
     for executor, jobs in places:
         found = throughput.measure(executor, planned(options, options.ops, jobs=jobs))
-        rate = None if found is None else found.rate
-        figures.append({"executor": executor, "jobs": jobs, "rate": rate})
+        figures.append({"executor": executor, "jobs": jobs, "rate": found.rate})
     base = next(f["rate"] for f in figures if f["executor"] == "pool")
-    rows = [
-        [
-            f["executor"],
-            f["jobs"],
-            *(["not there", ""] if f["rate"] is None else [round(f["rate"]), f"{f['rate'] / base:.2f}"]),
-        ]
-        for f in figures
-    ]
+    rows = [[f["executor"], f["jobs"], round(f["rate"]), f"{f['rate'] / base:.2f}"] for f in figures]
     print_table("Cases a second by executor", rows, ["executor", "workers", "cases/s", "to pool of 1"])
     return figures
 

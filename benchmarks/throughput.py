@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,15 +14,13 @@ import numpy as np
 
 from opfuzz.backends import discover
 from opfuzz.bench import Bench, Item
-from opfuzz.execute import Casualty, inline, pool
-from opfuzz.plan import WORKER_BYTES, Plan, case_seconds, preload
-from opfuzz.records import Result
-
-BATCH = 16  # cases a task, as in a run
+from opfuzz.execute import LOCAL, Casualty, Executor, inline
+from opfuzz.execute.dask import Dask
+from opfuzz.journal import Packed, pack
+from opfuzz.plan import Plan, needs_of, preload
 
 Batches = Iterable[Sequence[Item]]
-Answer = tuple[float, Result]  # seconds that the case took in its worker
-Executor = Callable[[Plan, Batches], Iterator[tuple[int, list[Any]]]]
+Answer = tuple[float, Packed]  # seconds that the case took in its worker, and its result as it travels
 
 _bench: Bench | None = None
 
@@ -56,55 +54,59 @@ def examine(item: Item) -> Answer:
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         started = time.perf_counter()
-        result = _bench.examine(item)
-        return time.perf_counter() - started, result
+        packed = pack(_bench.examine(item))
+        return time.perf_counter() - started, packed
 
 
-def _inline(plan: Plan, batches: Batches) -> Iterator[tuple[int, list[Any]]]:
-    return inline.run(batches, examine, initialise=partial(set_up, plan))
+class Inline(Executor):
+    """This process, so that what the isolation of the others costs is seen."""
+
+    batch = LOCAL.batch
+
+    def run(self, batches: Batches, work: Callable[[Any], Any], **settings: Any) -> Any:
+        """See Executor."""
+        return inline.run(batches, work, initialise=settings["initialise"])
 
 
-def _pool(plan: Plan, batches: Batches) -> Iterator[tuple[int, list[Any]]]:
-    return pool.run(
-        batches,
-        examine,
-        jobs=plan.jobs,
-        timeout=case_seconds(plan.subjects),
-        memory=WORKER_BYTES,
-        preload=preload("opfuzz.campaign", plan.subjects, discover(plan.plugins)),
-        initialise=partial(set_up, plan),
-    )
+EXECUTORS: Mapping[str, Callable[[Plan], Executor]] = {
+    "inline": lambda plan: Inline(),
+    "pool": lambda plan: LOCAL,
+    "dask": lambda plan: Dask("local", plan.jobs, needs_of(plan.subjects, discover(plan.plugins))),
+}
 
 
-# Every executor has its place here; one that opfuzz does not have is None, and reported as not there.
-EXECUTORS: Mapping[str, Executor | None] = {"inline": _inline, "pool": _pool, "dask": None}
-
-
-def measure(executor: str, plan: Plan) -> Throughput | None:
-    """All cases of a plan on an executor; None if opfuzz has no such executor."""
-    run = EXECUTORS[executor]
-    if run is None:
-        return None
+def measure(name: str, plan: Plan) -> Throughput:
+    """All cases of a plan on an executor."""
     assert plan.cases is not None
-    # Each worker's first batch is not counted: frameworks take longer over their first calls.
-    warm = [[Item(op, fmt, 0) for op, fmt in plan.pairs()] for _ in range(plan.jobs)]
-    counted = [
-        [Item(op, fmt, number) for number in range(first, min(first + BATCH, plan.cases))]
-        for first in range(0, plan.cases, BATCH)
-        for op, fmt in plan.pairs()
-    ]
-    batches = [*warm, *counted]
-    by_op: dict[str, list[float]] = defaultdict(list)
-    started, lost = 0.0, 0
-    for number, answers in run(plan, batches):
-        if number < len(warm):
-            started = time.perf_counter()
-            continue
-        for item, answer in zip(batches[number], answers, strict=True):
-            if isinstance(answer, Casualty):
-                lost += 1
-            else:
-                by_op[item.op].append(answer[0])
-    seconds = time.perf_counter() - started
+    with EXECUTORS[name](plan) as executor:
+        # Each worker's first batch is not counted: frameworks take longer over their first calls.
+        warm = [[Item(op, fmt, 0) for op, fmt in plan.pairs()] for _ in range(plan.jobs)]
+        counted = [
+            [Item(op, fmt, number) for number in range(first, min(first + executor.batch, plan.cases))]
+            for first in range(0, plan.cases, executor.batch)
+            for op, fmt in plan.pairs()
+        ]
+        batches = [*warm, *counted]
+        results = executor.run(
+            batches,
+            examine,
+            jobs=plan.jobs,
+            timeout=plan.timeout,
+            memory=plan.case_memory,
+            preload=preload("opfuzz.campaign", plan.subjects, discover(plan.plugins)),
+            initialise=partial(set_up, plan),
+        )
+        by_op: dict[str, list[float]] = defaultdict(list)
+        started, lost = 0.0, 0
+        for number, answers in results:
+            if number < len(warm):
+                started = time.perf_counter()
+                continue
+            for item, answer in zip(batches[number], answers, strict=True):
+                if isinstance(answer, Casualty):
+                    lost += 1
+                else:
+                    by_op[item.op].append(answer[0])
+        seconds = time.perf_counter() - started
     count = sum(map(len, by_op.values()))
-    return Throughput(executor, plan.jobs, count, seconds, {op: (len(t), sum(t)) for op, t in by_op.items()}, lost)
+    return Throughput(name, plan.jobs, count, seconds, {op: (len(t), sum(t)) for op, t in by_op.items()}, lost)
