@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from opfuzz.call import Call
 from opfuzz.layout import LAYOUTS
 from opfuzz.shrink.resize import resized
-from opfuzz.shrink.search import Key, Pass, Search
+from opfuzz.shrink.search import Key, Pass, Search, below
 from opfuzz.spec import Dim, Param, Value
 
 MOST = 64  # elements of the best call; below larger ones there are too many
@@ -68,10 +68,15 @@ def _values(param: Param) -> list[Value]:
 
 
 def _others(search: Search, call: Call) -> Iterator[Call]:
-    """The call with every view stepped, which is a view of any shape, and with other values."""
+    """The call with every view stepped, which is a view of any shape, at its last index; and with other values."""
     stepped = {name: layout if layout == LAYOUTS[0] else "stepped" for name, layout in call.layouts.items()}
-    if stepped != dict(call.layouts):
-        yield replace(call, layouts=stepped)
+    if any(layout != LAYOUTS[0] for layout in call.layouts.values()):
+        last = {
+            item.name: np.full_like(call.arrays[item.name], below(search.spec, item.name, call.dims, call.params) - 1)
+            for item in search.spec.inputs
+            if item.kind == "index"
+        }
+        yield replace(call.with_arrays(last), layouts=stepped)
     with np.errstate(over="ignore"):
         yield call.with_arrays(
             {n: (2 * a).astype(a.dtype) for n, a in call.arrays.items() if a.dtype.kind not in "biu"}
@@ -83,15 +88,17 @@ def _others(search: Search, call: Call) -> Iterator[Call]:
 
 
 def _filled(search: Search, call: Call, fill: Fill) -> Call:
-    """The call with each input of numbers filled anew."""
+    """The call with each input of numbers filled anew; indices are 0, which is below any limit."""
     arrays = {}
-    for item in search.spec.inputs:
-        if item.kind == "float":
+    with np.errstate(all="ignore"):
+        for item in search.spec.inputs:
             array = call.arrays[item.name]
-            with np.errstate(all="ignore"):
+            if item.kind == "float":
                 arrays[item.name] = fill(search.start.arrays[item.name].astype(np.float64), array.shape).astype(
                     array.dtype
                 )
+            elif item.kind == "index":
+                arrays[item.name] = np.zeros_like(array)
     return call.with_arrays(arrays)
 
 
@@ -112,7 +119,7 @@ def _alike(start: Values, shape: Shape) -> Values:
 
 
 def _special(at: int) -> Fill:
-    """Ones, and the first NaN or infinity of the start in one place of each row."""
+    """Ones, and the first NaN or infinity of the start in one place."""
 
     def fill(start: Values, shape: Shape) -> Values:
         special = start[~np.isfinite(start)]
@@ -124,6 +131,12 @@ def _special(at: int) -> Fill:
     return fill
 
 
+def _specials(start: Values, shape: Shape) -> Values:
+    """Each NaN and infinity of the start in turn; ones where it has none."""
+    special = np.unique(start[~np.isfinite(start)])
+    return np.resize(special, shape) if special.size else np.ones(shape)
+
+
 FILLS: tuple[Fill, ...] = (
     _counting,
     _signed,
@@ -131,4 +144,4 @@ FILLS: tuple[Fill, ...] = (
     lambda start, shape: _signed(start, shape) / 128,
     _alike,
 )
-SPECIAL = (_special(0), _special(-1))
+SPECIAL = (_special(0), _special(-1), _specials)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from shrunk_calls import BUNDLED, call_of, shrunk
-from toy_specs import NORM, UNARY
+from toy_specs import LOOKUP, NORM, UNARY
 
 
 def sizes(expression):
@@ -70,4 +70,34 @@ def test_a_sum_that_overflows_on_the_way():
     x = np.array([[20000.0] * 4 + [-20000.0] * 2], np.float16)
     found, count = shrunk(NORM, call_of(NORM, {"batch": 1, "d": 6}, format="float16", x=x), fails)
     assert found.dims == {"batch": 1, "d": 3}
+    assert count <= 250
+
+
+def test_a_row_of_another_infinity_beside_the_first():
+    def fails(call):
+        if not call.arrays["index"].size:
+            return False
+        row = int(call.arrays["index"].flat[0])
+        table = call.arrays["table"].astype(np.float64)
+        return bool(np.isinf(table[row]).any() and (table[row] != table[(row + 1) % len(table)]).any())
+
+    table = np.zeros((12, 4), np.float32)
+    table[10], table[11] = np.inf, -np.inf
+    dims = {"rows": 1, "columns": 1, "vocab": 12, "d": 4}
+    found, count = shrunk(LOOKUP, call_of(LOOKUP, dims, index=np.array([[10]]), table=table), fails)
+    assert found.dims["vocab"] == 2
+    assert count <= 250
+
+
+def test_another_view_shows_it_at_a_smaller_size():
+    """The last row is read from another place where rows do not follow one another."""
+
+    def fails(call):
+        is_apart = call.layouts["table"] in ("narrowed", "stepped")
+        return is_apart and call.dims["rows"] > 0 and (call.dims["d"] > 4 or bool(call.arrays["index"].any()))
+
+    dims = {"rows": 1, "columns": 1, "vocab": 3, "d": 32}
+    start = call_of(LOOKUP, dims, layouts={"table": "narrowed"}, index=np.zeros((1, 1), np.int64))
+    found, count = shrunk(LOOKUP, start, fails)
+    assert (found.dims["vocab"], found.dims["d"]) == (2, 4)
     assert count <= 250
