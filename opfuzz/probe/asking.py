@@ -19,8 +19,8 @@ SEARCH = 320  # of these, before the rest is kept for checking what was found
 # Elements of one probe, unless the minimal call has more; the exact values of float64 results cost far more.
 ELEMENTS = {"float64": 2**13}
 MOST_ELEMENTS = 2**18
-DOUBTS = (*MADE, "uniform", "integers", "thirds")  # fills that show what the others may hide
 GROWTH = 4  # then times those of the minimal call
+DOUBTS = (*MADE, "uniform", "integers", "thirds")  # fills that show what the others may hide
 
 
 class Shown(Enum):
