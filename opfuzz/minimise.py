@@ -15,9 +15,10 @@ from opfuzz.bench import blamed
 from opfuzz.call import Call
 from opfuzz.errors import OpfuzzError
 from opfuzz.execute import LOCAL, Casualty, Executor
+from opfuzz.explain import EXCESS_LIMIT
 from opfuzz.layout import LAYOUTS
 from opfuzz.plan import CASE_SECONDS, WORKER_BYTES, Plan, backends_of, needs_of, preload
-from opfuzz.probe import Spent, infer
+from opfuzz.probe import Shown, Spent, infer
 from opfuzz.rank import Finding
 from opfuzz.records import FAULT, SEVERITY, Index, Judged, Minimal, Score
 from opfuzz.rerun import Asked, asked_of, judge, symptom
@@ -145,12 +146,22 @@ def _probed(
             place = _settings(probe)
             is_other = place in known and not any(_is_view(each) for each in place[3]) and symptom(score) != wanted
             known.add(place)
-            probe = probes.send(SEVERITY[score.verdict] == FAULT and not is_other)
+            if SEVERITY[score.verdict] == FAULT:
+                shown = Shown.ANOTHER if is_other else Shown.SAME
+            else:
+                shown = Shown.UNCLEAR if _is_unclear(score) else Shown.NOTHING
+            probe = probes.send(shown)
         probes.throw(Spent)
     except StopIteration as end:
         trigger: Trigger = end.value
         return trigger
     raise RuntimeError("probes went on after their end")
+
+
+def _is_unclear(score: Score) -> bool:
+    """Whether a fault cannot be told: the call was not judged, or is no worse than the usual formula, which is bad."""
+    is_excused = score.verdict == "normwise" and score.excess > EXCESS_LIMIT
+    return is_excused or score.verdict in ("ill-conditioned", "unresolved")
 
 
 def _judged(answer: Judged | Casualty) -> Judged:

@@ -150,13 +150,14 @@ def symptom(found: Score) -> tuple[str, str]:
     if found.verdict in ("wrong", "imprecise"):
         return "error", ""
     if found.verdict == "special" and mark is not None:
-        return found.verdict, f"{_class(mark.computed)} for {_class(mark.exact)}"
+        return found.verdict, _confusion(mark.computed, mark.exact)
     if found.verdict == "crash":
         return found.verdict, " ".join(found.reason.split()[:2])
     return found.verdict, ""
 
 
-def _class(value: float) -> str:
-    if math.isnan(value):
-        return "nan"
-    return "inf" if math.isinf(value) else "zero" if value == 0 else "number"
+def _confusion(computed: float, exact: float) -> str:
+    """What stands for what; an overflow on the way makes NaN of one call and infinity of another."""
+    if math.isfinite(exact):
+        return "a number for another" if math.isfinite(computed) else "no number for a number"
+    return "a number for none" if math.isfinite(computed) else "NaN or infinity for the other"

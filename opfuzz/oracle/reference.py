@@ -21,6 +21,8 @@ from opfuzz.oracle.meaning import FAILURES, Names, graph_of, operands, variant_g
 from opfuzz.spec import OpSpec, Value
 
 TIGHT = 0.01  # ulp: an exact value is certain enough when its radius is at most this
+# Elements of all steps of a variant: one over heads times heads takes gigabytes where the op takes none.
+MOST_OF_A_VARIANT = 2**24
 FINEST = 2.0**-1074  # what hi + lo can still hold, so float64's own subnormals are known to one ulp only
 
 
@@ -233,12 +235,12 @@ class Reference:
         return found
 
     def variant(self, name: str) -> tuple[FloatArray, FloatArray] | None:
-        """Values and wide allowance of another meaning of the op; None where it gives another shape or no value."""
+        """Values and wide allowance of another meaning; None if it has another shape, no value, or too much in it."""
         try:
             root = self._variant_graph(name)
         except FAILURES:
             return None  # the variant has no meaning for this case, such as an unbiased variance of one element
-        if root.shape != self.shape:
+        if root.shape != self.shape or sum(node.size for node in graph.topological(root)) > MOST_OF_A_VARIANT:
             return None
         ball = balls.evaluate(root, [models.working("wide", wide_format(self.fmt))])
         return ball.mid, _filled(ball.radii[0], ball.mid)

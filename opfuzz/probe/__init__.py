@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from contextlib import suppress
 
 from opfuzz.call import Call
-from opfuzz.probe.asking import PROBES, Prober, Spent
+from opfuzz.probe.asking import PROBES, Prober, Shown, Spent
 from opfuzz.probe.check import check, predicts
 from opfuzz.probe.settings import base_of, formats, layouts, params
 from opfuzz.probe.sizes import Sizes
@@ -18,15 +18,15 @@ from opfuzz.records import Index
 from opfuzz.spec import OpSpec
 from opfuzz.trigger import Condition, Trigger
 
-__all__ = ["PROBES", "Probes", "Spent", "drive", "infer"]
+__all__ = ["PROBES", "Probes", "Shown", "Spent", "drive", "infer"]
 
-Probes = Generator[Call, bool, Trigger]
+Probes = Generator[Call, Shown, Trigger]
 
 
 def infer(spec: OpSpec, call: Call, place: Index | None = None) -> Probes:
     """The condition under which the fault that `call` shows appears; `place` is where in the output it shows.
 
-    Yields at most PROBES valid calls and wants to be sent whether each shows the fault. Thrown Spent into, it returns
+    Yields at most PROBES valid calls and wants to be sent what each shows. Thrown Spent into, it returns
     what is known.
     """
     prober = Prober(spec, call, place)
@@ -67,7 +67,7 @@ def drive(probes: Probes, fails: Callable[[Call], bool], limit: int = PROBES) ->
     try:
         call = next(probes)
         for _ in range(limit):
-            call = probes.send(fails(call))
+            call = probes.send(Shown.SAME if fails(call) else Shown.NOTHING)
         probes.throw(Spent)
     except StopIteration as stop:
         trigger: Trigger = stop.value

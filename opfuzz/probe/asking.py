@@ -4,23 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from math import prod
 from typing import Any
 
 from opfuzz.call import Call
 from opfuzz.layout import applicable
-from opfuzz.probe.fills import CYCLE, LAST, ORDINARY, remade
+from opfuzz.probe.fills import CYCLE, LAST, MADE, ORDINARY, remade
 from opfuzz.records import Index
 from opfuzz.spec import OpSpec, Value
 
-PROBES = 300  # of one trigger, at most
-SEARCH = 230  # of these, before the rest is kept for checking what was found
+PROBES = 400  # of one trigger, at most
+SEARCH = 320  # of these, before the rest is kept for checking what was found
 # Elements of one probe, unless the minimal call has more; the exact values of float64 results cost far more.
 ELEMENTS = {"float64": 2**13}
 MOST_ELEMENTS = 2**18
 GROWTH = 4  # then times those of the minimal call
+DOUBTS = (*MADE, "uniform", "integers", "thirds")  # fills that show what the others may hide
 
-Asking = Generator[Call, bool, bool]
+
+class Shown(Enum):
+    """What a call shows: no fault, nothing that can be told, or a fault, with another symptom or with the same."""
+
+    NOTHING = "nothing"
+    UNCLEAR = "unclear"
+    ANOTHER = "another"
+    SAME = "same"
+
+
+IS_FAULT = (Shown.ANOTHER, Shown.SAME)
+Asking = Generator[Call, Shown, bool]
 
 
 class Spent(Exception):  # noqa: N818 - not an error
@@ -74,6 +87,8 @@ class Prober:
         most = ELEMENTS.get(call.format, MOST_ELEMENTS)
         self._most = most if own <= most else GROWTH * own
         self._answers: dict[tuple[Any, ...], bool] = {self.start.key(): True}
+        self._unclear = set[tuple[Any, ...]]()
+        self._tried: dict[tuple[Any, ...], set[int]] = {}  # hashes of the values
 
     def settings(
         self,
@@ -125,20 +140,29 @@ class Prober:
         key = settings.key()
         if key not in self._answers:
             failed = False
-            for call in self._calls(settings):
-                failed = yield from self.ask(call)
+            for call in self._calls(settings, self.fills):
+                shown = yield from self._look(call)
+                if shown is Shown.UNCLEAR:
+                    self._unclear.add(key)
+                failed = shown in IS_FAULT
                 if failed:
                     break
             self._answers[key] = failed
         return self._answers[key]
 
-    def _calls(self, settings: Settings) -> Iterator[Call]:
-        tried = set()
-        for fill in self.fills:
+    def is_unclear(self, settings: Settings) -> bool:
+        """Whether no fault was seen there, and it cannot be said that there is none."""
+        key = settings.key()
+        return key in self._unclear and not self._answers[key]
+
+    def _calls(self, settings: Settings, fills: Sequence[str]) -> Iterator[Call]:
+        """Calls with these settings and fills, none of them twice."""
+        tried = self._tried.setdefault(settings.key(), set())
+        for fill in fills:
             call = self.remade(settings, fill)
             content = tuple(array.tobytes() for array in call.arrays.values())
-            if content not in tried:
-                tried.add(content)
+            if (digest := hash(content)) not in tried:
+                tried.add(digest)
                 yield call
 
     def remade(self, settings: Settings, fill: str) -> Call:
@@ -154,24 +178,41 @@ class Prober:
         )
 
     def ask(self, call: Call) -> Asking:
-        """Whether this very call fails. Raises Spent where the limit is reached."""
+        """Whether this very call fails in the same way. Raises Spent where the limit is reached."""
+        return (yield from self._look(call)) is Shown.SAME
+
+    def _look(self, call: Call) -> Generator[Call, Shown, Shown]:
         if self.probes >= PROBES:
             raise Spent
         self.probes += 1
-        return bool((yield call))
+        return (yield call)
 
     @property
     def is_searching(self) -> bool:
         """Whether there are probes left beside those kept for the check."""
         return self.probes < SEARCH
 
-    def choose_fills(self) -> Generator[Call, bool, set[str]]:
-        """Tries ordinary values in the minimal call; from then on the first that fail are tried, too. All that fail."""
-        failing = set()
-        for fill in ORDINARY:
-            call = self.remade(self.start, fill)
-            if (yield from self.ask(call)):
-                failing.add(fill)
-        general = [fill for fill in ORDINARY if fill in failing and fill != "zeros"]
+    def choose_fills(self) -> Generator[Call, Shown, set[str]]:
+        """Tries other values in the minimal call; the first that show a fault are tried from then on.
+
+        Those of ORDINARY that fail in the same way. An overflow may hide what ordinary values show at any size, so
+        another symptom is as good for asking about sizes.
+        """
+        shown: dict[str, Shown] = {}
+        for fill in (*ORDINARY, *MADE):
+            if fill in ORDINARY or not any(shown[name] is Shown.SAME for name in shown if name != "zeros"):
+                shown[fill] = yield from self._look(self.remade(self.start, fill))
+        general = [fill for fill in shown if shown[fill] in IS_FAULT and fill != "zeros"]
+        general.sort(key=lambda fill: shown[fill] is Shown.ANOTHER)
         self.fills = (*general[:1], *self.fills)
-        return failing
+        return {fill for fill in ORDINARY if shown[fill] is Shown.SAME}
+
+    def doubt(self, settings: Settings) -> Asking:
+        """Whether a call that does not fail does so with values not tried yet, which are tried from then on."""
+        for fill in (*self.fills, *(fill for fill in DOUBTS if fill not in self.fills)):
+            for call in self._calls(settings, [fill]):
+                if (yield from self._look(call)) in IS_FAULT:
+                    self.fills = (fill, *(other for other in self.fills if other != fill))
+                    self._answers[settings.key()] = True
+                    return True
+        return False

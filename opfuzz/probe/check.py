@@ -9,7 +9,7 @@ import numpy as np
 
 from opfuzz.call import Call
 from opfuzz.layout import LAYOUTS
-from opfuzz.probe.asking import Prober, Settings
+from opfuzz.probe.asking import Prober, Settings, Shown
 from opfuzz.probe.settings import admits, values_of
 from opfuzz.probe.sizes import SIZES, Sizes, hold
 from opfuzz.trigger import Condition
@@ -21,7 +21,7 @@ AXES = 2  # changed at once, at most
 
 def check(
     prober: Prober, sizes: Sizes, conditions: Sequence[Condition], base: Settings
-) -> Generator[Call, bool, list[tuple[Settings, bool, bool]]]:
+) -> Generator[Call, Shown, list[tuple[Settings, bool, bool]]]:
     """Further calls with what was predicted and what they did; one or two things differ from a call that failed."""
     random = np.random.Generator(np.random.PCG64(0))
     asked = set()
@@ -34,7 +34,9 @@ def check(
             continue
         asked.add(settings.key())
         predicted = predicts(settings, sizes, conditions)
-        results.append((settings, predicted, (yield from prober.fails(settings))))
+        failed = yield from prober.fails(settings)
+        if not prober.is_unclear(settings):
+            results.append((settings, predicted, failed))
     return results
 
 

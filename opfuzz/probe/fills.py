@@ -16,37 +16,72 @@ from opfuzz.layout import applicable, constant_along_broadcast
 from opfuzz.spec import Input, OpSpec, Value
 
 Shape = tuple[int, ...]
-Ordinary = Callable[[Shape], FloatArray]
+Ordinary = Callable[[Shape, int], FloatArray]  # of a shape, and of the place of the input among the inputs
 
 
-def _sevenths(shape: Shape) -> FloatArray:
-    return np.asarray(
-        np.arange(prod(shape)).reshape(shape) % 7 + 1, np.float64
-    )  # 7 shares no factor with the lengths of vectors
+# Each input has other values: of a query that is its own key, the score grows with the width until nothing else counts.
+def _sevenths(shape: Shape, place: int) -> FloatArray:
+    counted = np.arange(prod(shape)).reshape(shape) + 3 * place
+    return np.asarray(counted % 7 + 1, np.float64)  # 7 shares no factor with the lengths of vectors
 
 
-def _integers(shape: Shape) -> FloatArray:
-    values = _sevenths(shape)
+def _integers(shape: Shape, place: int) -> FloatArray:
+    values = _sevenths(shape, place)
     return np.where(values % 2 == 0, -values, values)
 
 
-def _normal(shape: Shape) -> FloatArray:
-    return np.random.Generator(np.random.PCG64(1)).standard_normal(shape)
+def _normal(shape: Shape, place: int) -> FloatArray:
+    return np.random.Generator(np.random.PCG64([1, place])).standard_normal(shape)
 
 
-def _uniform(shape: Shape) -> FloatArray:
-    return np.random.Generator(np.random.PCG64(2)).random(shape)
+def _uniform(shape: Shape, place: int) -> FloatArray:
+    return np.random.Generator(np.random.PCG64([2, place])).random(shape)
+
+
+def _thirds(shape: Shape, place: int) -> FloatArray:
+    """4/3 and 8/3, row by row: errors add up where those of random numbers fade, and no row is like the next."""
+    rows = 2.0 ** (np.arange(shape[0]) % 2) if shape else np.ones(())
+    return np.broadcast_to(4 / 3 * rows.reshape(-1, *(1,) * (len(shape) - 1)) if shape else rows, shape).copy()
 
 
 # Most faults of arithmetic show with digits that go on; those of places and signs show with small integers, too.
 ORDINARY: Mapping[str, Ordinary] = {
     "normal": _normal,
-    "negated": lambda shape: -_normal(shape),
+    "negated": lambda shape, place: -_normal(shape, place),
     "uniform": _uniform,
     "integers": _integers,
     "counts": _sevenths,
-    "ones": np.ones,
-    "zeros": np.zeros,
+    "ones": lambda shape, _: np.ones(shape),
+    "thirds": _thirds,
+    "zeros": lambda shape, _: np.zeros(shape),
+}
+
+
+def _alike(array: FloatArray, shape: Shape, place: int) -> FloatArray:
+    finite = array[np.isfinite(array)]
+    mean, spread = (float(finite.mean()), float(finite.std())) if finite.size else (0.0, 1.0)
+    return mean + (spread or abs(mean) / 2 or 1.0) * _normal(shape, place)
+
+
+def _peaked(array: FloatArray, shape: Shape, place: int) -> FloatArray:
+    values = np.zeros(shape)
+    values[..., -1:] = 8.0
+    return values
+
+
+def _padded(array: FloatArray, shape: Shape, place: int) -> FloatArray:
+    values = np.zeros(shape)
+    common = tuple(slice(min(old, new)) for old, new in zip(array.shape, shape, strict=True))
+    values[common] = array[common]
+    return values
+
+
+# Made for faults that few values show: with mean and spread of the minimal call's, and with one element that outweighs
+# all others where a kernel may leave it out, at the end; the very values of the minimal call, with zeros behind them.
+MADE: Mapping[str, Callable[[FloatArray, Shape, int], FloatArray]] = {
+    "alike": _alike,
+    "peaked": _peaked,
+    "padded": _padded,
 }
 CYCLE, LAST = "cycle", "last"  # the minimal call's values from the first or from the last on
 
@@ -61,16 +96,16 @@ def remade(
     format: str,
     layouts: Mapping[str, str],
 ) -> Call:
-    """`call` with other settings; its inputs are filled as `fill` says, a key of ORDINARY or CYCLE or LAST."""
+    """`call` with other settings; its inputs are filled as `fill` says, of ORDINARY or MADE, or CYCLE or LAST."""
     shapes = spec.shapes(dims, params)
     arrays, fitting = {}, {}
-    for given in spec.inputs:
+    for place, given in enumerate(spec.inputs):
         shape = shapes[given.name]
-        array = _filled(given, call.arrays[given.name], shape, fill, FORMATS[format])
+        array = _filled(given, place, call.arrays[given.name], shape, fill, FORMATS[format])
         if given.below is not None:
             limit = evaluate(given.below, {**dims, **params}, {})
             assert isinstance(limit, int)
-            array = (limit - 1 - np.arange(array.size).reshape(shape)) if fill in ORDINARY else array
+            array = (limit - 1 - np.arange(array.size).reshape(shape)) if fill in (*ORDINARY, *MADE) else array
             array = (array % max(limit, 1)).astype(np.int64)
         elif given.kind in ("mask", "additive_mask"):
             array = _with_one_left(array, call.arrays[given.name])
@@ -79,9 +114,12 @@ def remade(
     return Call(format, dict(dims), dict(params), arrays, fitting)
 
 
-def _filled(given: Input, minimal: Array, shape: Shape, fill: str, fmt: Format) -> Array:
+def _filled(given: Input, place: int, minimal: Array, shape: Shape, fill: str, fmt: Format) -> Array:
     if given.kind == "float" and fill in ORDINARY:
-        return round_to(ORDINARY[fill](shape), fmt)
+        return round_to(ORDINARY[fill](shape, place), fmt)
+    if given.kind == "float" and fill in MADE:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return round_to(MADE[fill](minimal.astype(np.float64), shape, place), fmt)
     values = stretched(minimal, shape, fill)
     return converted(values, fmt) if given.kind in ("float", "additive_mask") else values
 

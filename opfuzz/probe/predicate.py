@@ -38,11 +38,20 @@ class Predicate:
     def without_fading(self) -> Predicate:
         """The same without a far end that no kernel has: there the error is lost in what honest arithmetic may lose.
 
-        A tile, a block or a type ends at or beside a multiple of FAR; an error that fades ends anywhere.
+        A tile, a block or a type ends at or beside a multiple of FAR; an error that fades ends anywhere, and may be
+        lost at some size before.
         """
         if self.high is None or self.high < 4 * FAR or self.low == self.high or self.high % FAR in (0, FAR - 1):
             return self
-        return replace(self, high=None)
+        is_far = self.divisor >= 4 * FAR
+        without = self.without if self.without is None or self.without < 4 * FAR else None
+        return replace(
+            self,
+            high=None,
+            divisor=0 if is_far else self.divisor,
+            without=without,
+            is_multiple=is_far or self.is_multiple,
+        )
 
     @property
     def cost(self) -> tuple[float, int]:
@@ -104,6 +113,19 @@ def around(seen: Mapping[int, bool], size: int, lowest: int) -> Predicate:
     run = [n for n, fails in seen.items() if fails and below < n < above]
     inside = {n: fails for n, fails in seen.items() if min(run) <= n <= max(run) or n in (below, above)}
     return _bounded(Predicate(), inside, lowest) or Predicate(size, size)
+
+
+def outside(predicate: Predicate, seen: Mapping[int, bool]) -> list[int]:
+    """The numbers without the fault that the parts of a predicate rest on: next to each bound, and what is left out."""
+    passing = [n for n, fails in seen.items() if not fails]
+    found = [n for n in passing if n == predicate.without]
+    if predicate.low is not None:
+        found += sorted(n for n in passing if n < predicate.low)[-1:]
+    if predicate.high is not None:
+        found += sorted(n for n in passing if n > predicate.high)[:1]
+    if predicate.divisor:
+        found += sorted(n for n in passing if not predicate.admits(n))[:1]
+    return list(dict.fromkeys(found))
 
 
 def question(

@@ -8,7 +8,7 @@ from typing import Any
 
 from opfuzz.call import Call
 from opfuzz.layout import LAYOUTS
-from opfuzz.probe.asking import Prober, Settings, is_distinct
+from opfuzz.probe.asking import Prober, Settings, Shown, is_distinct
 from opfuzz.probe.sizes import Term, hold
 from opfuzz.spec import Param, Value
 from opfuzz.trigger import Condition
@@ -40,7 +40,7 @@ def enlarged(prober: Prober, terms: Sequence[Term], params: Mapping[str, Value] 
         yield settings
 
 
-def base_of(prober: Prober, terms: Sequence[Term]) -> Generator[Call, bool, Settings]:
+def base_of(prober: Prober, terms: Sequence[Term]) -> Generator[Call, Shown, Settings]:
     """The first enlarged settings that do fail; the minimal ones if none do."""
     for settings in enlarged(prober, terms):
         if (yield from prober.fails(settings)):
@@ -48,7 +48,7 @@ def base_of(prober: Prober, terms: Sequence[Term]) -> Generator[Call, bool, Sett
     return prober.start
 
 
-def formats(prober: Prober) -> Generator[Call, bool, Condition | None]:
+def formats(prober: Prober) -> Generator[Call, Shown, Condition | None]:
     """The formats at which the minimal call fails, rounded to each; None if all do."""
     spec, failing = prober.spec, list[str]()
     for name in spec.formats:
@@ -59,7 +59,7 @@ def formats(prober: Prober) -> Generator[Call, bool, Condition | None]:
     return Condition("format", text, {"relation": "in", "value": failing})
 
 
-def params(prober: Prober, terms: Sequence[Term]) -> Generator[Call, bool, list[Condition]]:
+def params(prober: Prober, terms: Sequence[Term]) -> Generator[Call, Shown, list[Condition]]:
     """A condition for each param that matters. A value that no probed size allows is taken not to."""
     found = []
     for param in prober.spec.params:
@@ -125,7 +125,7 @@ def _param(name: str, relation: str, value: Value) -> Condition:
     return Condition("param", f"{name} {relation} {value!r}", {"param": name, "relation": relation, "value": value})
 
 
-def layouts(prober: Prober, base: Settings) -> Generator[Call, bool, Condition | None]:
+def layouts(prober: Prober, base: Settings) -> Generator[Call, Shown, Condition | None]:
     """The layouts of each input at which the fault shows; None if all do.
 
     An input that may lie anyhow can still make up for another: `a broadcast or b broadcast`.
@@ -160,7 +160,7 @@ def _applicable(prober: Prober, base: Settings, name: str) -> list[str]:
     return [layout for layout in LAYOUTS if is_distinct(layout, shape)]
 
 
-def _failing(prober: Prober, base: Settings, name: str, known: Sequence[str]) -> Generator[Call, bool, list[str]]:
+def _failing(prober: Prober, base: Settings, name: str, known: Sequence[str]) -> Generator[Call, Shown, list[str]]:
     failing: list[str] = []
     for layout in known:
         failed = yield from prober.fails(prober.settings(layouts={name: layout}, base=base))

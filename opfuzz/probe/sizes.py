@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
-from math import prod
+from math import isqrt, prod
 
 from opfuzz.call import Call
-from opfuzz.probe.asking import Asking, Prober, Settings
-from opfuzz.probe.predicate import Predicate, around, fits, question
+from opfuzz.probe.asking import Asking, Prober, Settings, Shown
+from opfuzz.probe.predicate import Predicate, around, fits, outside, question
 from opfuzz.trigger import Condition
 
 _POWERS = [2**power for power in range(4, 17)]
@@ -78,6 +78,7 @@ class Sizes:
         self.order = {name: place for place, name in enumerate(self.names)}
         self.seen: list[tuple[Mapping[str, int], bool]] = [(dict(self.call.dims), True)]
         self.terms: list[Term] = []
+        self.plain = prober.start  # with default params if that shows the fault, too
 
     def conditions(self) -> list[Condition]:
         """Of all terms that say something, in the order of the dims in the spec."""
@@ -86,13 +87,30 @@ class Sizes:
 
     def allows(self, sizes: Mapping[str, int]) -> bool:
         """Whether a probe of these sizes is possible."""
-        return self.prober.allows(self.prober.settings(dims=sizes))
+        return self.prober.allows(self.settings(sizes))
 
-    def fails(self, sizes: Mapping[str, int]) -> Asking:
-        """Whether a call of these sizes fails; remembered for all that is fitted later."""
-        failed = yield from self.prober.fails(self.prober.settings(dims=sizes))
+    def settings(self, sizes: Mapping[str, int]) -> Settings:
+        """The minimal call with these sizes; with default params where its own, such as a padding, forbid them."""
+        settings = self.prober.settings(dims=sizes)
+        return settings if self.prober.allows(settings) else self.prober.settings(dims=sizes, base=self.plain)
+
+    def fails(self, sizes: Mapping[str, int]) -> Generator[Call, Shown, bool | None]:
+        """Whether a call of these sizes fails, remembered for all that is fitted later; None if that cannot be told.
+
+        Below the minimal call's sizes there is nothing left to be lost: what is unclear there is no fault.
+        """
+        settings = self.settings(sizes)
+        failed = yield from self.prober.fails(settings)
+        if self.prober.is_unclear(settings) and any(size > self.call.dims[name] for name, size in sizes.items()):
+            return None
         self.add(sizes, failed)
         return failed
+
+    def look(self, seen: Seen, size: int, sizes: Mapping[str, int]) -> Generator[Call, Shown, None]:
+        """Asks about sizes that stand for one number, and remembers in `seen` what can be told."""
+        failed = yield from self.fails(sizes)
+        if failed is not None:
+            seen[size] = failed
 
     def add(self, sizes: Mapping[str, int], failed: bool) -> None:
         """Remember what a call of these sizes, all else as in the minimal one, has done."""
@@ -100,8 +118,11 @@ class Sizes:
         if all(dims != known for known, _ in self.seen):
             self.seen.append((dims, failed))
 
-    def infer(self) -> Generator[Call, bool, None]:
+    def infer(self) -> Generator[Call, Shown, None]:
         """Each dim by itself, then dims together."""
+        plain = self.prober.settings(params={param.name: param.default for param in self.prober.spec.params})
+        if self.prober.allows(plain) and (yield from self.prober.fails(plain)):
+            self.plain = plain
         for name in self.names:
             self.terms.append(Term((name,), "product", Predicate()))
             yield from self._single(name)
@@ -121,7 +142,7 @@ class Sizes:
         """Of how many calls that were asked the terms say what they did, and how many there were."""
         return sum(hold(self.terms, dims) == failed for dims, failed in self.seen), len(self.seen)
 
-    def again(self) -> Generator[Call, bool, None]:
+    def again(self) -> Generator[Call, Shown, None]:
         """All terms anew, from all that was seen by now and what it leaves to ask."""
         self.terms = []
         yield from self.infer()
@@ -129,7 +150,7 @@ class Sizes:
     def _replace(self, old: Sequence[Term], new: Term) -> None:
         self.terms = [term for term in self.terms if term not in old] + [new]
 
-    def _single(self, name: str) -> Generator[Call, bool, None]:
+    def _single(self, name: str) -> Generator[Call, Shown, None]:
         own = self.call.dims[name]
         dim = next(dim for dim in self.prober.spec.dims if dim.name == name)
 
@@ -144,10 +165,22 @@ class Sizes:
         seen: Seen = {dims[name]: failed for dims, failed in self._varied((name,))}
         first = [own - 1, own + 1, own + 2, *sizes[:1], 2 * own, *sizes[-1:]]
         for size in dict.fromkeys(size for size in first if size in sizes and size not in seen):
-            seen[size] = yield from self.fails({name: size})
+            yield from self.look(seen, size, {name: size})
         lowest = min([own, *sizes])
         yield from self._ask_on(seen, lowest, sizes, allows, lambda size: {name: size}, FRESH)
+        while (yield from self._doubt(name, seen, lowest)):
+            yield from self._ask_on(seen, lowest, sizes, allows, lambda size: {name: size}, 0)
         self.terms[-1] = Term((name,), "product", next(iter(fits(seen, lowest)), around(seen, own, lowest)))
+
+    def _doubt(self, name: str, seen: Seen, lowest: int) -> Asking:
+        """Whether a size that says where the fault ends shows it after all, with other values; `seen` then says so."""
+        for size in outside(next(iter(fits(seen, lowest)), around(seen, self.call.dims[name], lowest)), seen):
+            if self.prober.is_searching and (yield from self.prober.doubt(self.settings({name: size}))):
+                seen[size] = True
+                self.seen = [(dims, True if dims == {**self.call.dims, name: size} else failed)
+                             for dims, failed in self.seen]  # fmt: skip
+                return True
+        return False
 
     def _ask_on(
         self,
@@ -157,18 +190,29 @@ class Sizes:
         allows: Callable[[int], bool],
         dims: Callable[[int], Mapping[str, int] | None],
         fresh: int,
-    ) -> Generator[Call, bool, None]:
+    ) -> Generator[Call, Shown, None]:
         """Asks on until one predicate is left, in terms of one number that `dims` turns into sizes."""
+        unclear = set[int]()
+
+        def is_possible(size: int) -> bool:
+            return size not in unclear and allows(size)
+
         for _ in range(STEPS):
-            size = question(seen, lowest, sizes, allows, fresh) if self.prober.is_searching else None
+            if not self.prober.is_searching:
+                return
+            size = question(seen, lowest, [n for n in sizes if n not in unclear], is_possible, fresh)
             if size is None or (made := dims(size)) is None:
                 return
             best = fits(seen, lowest)[0]
-            seen[size] = yield from self.fails(made)
+            yield from self.look(seen, size, made)
+            if size not in seen:  # nor far above; half the way up it may be
+                most = isqrt(size * max(n for n, failed in seen.items() if failed))
+                unclear |= {size, *(n for n in sizes if n > most and n not in seen)}
+                continue
             if fits(seen, lowest)[:1] == [best]:
                 fresh -= 1
 
-    def _equal(self) -> Generator[Call, bool, None]:
+    def _equal(self) -> Generator[Call, Shown, None]:
         """Dims that must have one size each, and the same: perhaps any, as long as it is the same."""
         exact = [t for t in self.terms if t.predicate.low == t.predicate.high == self.call.dims[t.dims[0]]]
         for first, second in combinations(exact, 2):
@@ -186,16 +230,16 @@ class Sizes:
             sizes = [size for size in sorted({*SIZES, own - 1, own + 1, own + 2}) if size >= 0 and allows(size)]
             seen: Seen = {own: True}
             for size in [size for size in (own + 1, own + 2) if size in sizes]:
-                seen[size] = yield from self.fails(both(size))
+                yield from self.look(seen, size, both(size))
             if sum(seen.values()) == 1:
                 continue
             lowest = min([own, *sizes])
             for size in dict.fromkeys(size for size in (lowest, own - 1) if size in sizes and size not in seen):
-                seen[size] = yield from self.fails(both(size))
+                yield from self.look(seen, size, both(size))
             yield from self._ask_on(seen, lowest, sizes, allows, both, FRESH)
             self._replace([first, second], Term(names, "equal", (fits(seen, lowest) or [around(seen, own, lowest)])[0]))
 
-    def _products(self) -> Generator[Call, bool, None]:
+    def _products(self) -> Generator[Call, Shown, None]:
         """Dims whose product matters: one of them has a condition, and another makes up for it."""
         again = True
         while again and self.prober.is_searching:
@@ -208,7 +252,7 @@ class Sizes:
                 if again:
                     break
 
-    def _product(self, names: tuple[str, ...], parts: Sequence[Term]) -> Generator[Call, bool, bool]:
+    def _product(self, names: tuple[str, ...], parts: Sequence[Term]) -> Generator[Call, Shown, bool]:
         """Whether one predicate on the product says better what two said; it has then taken their place."""
         for _ in range(PAIRS):
             predicate = self._fit(names)

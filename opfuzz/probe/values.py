@@ -10,7 +10,7 @@ import numpy as np
 from opfuzz.call import Call
 from opfuzz.floats import FORMATS, FloatArray, round_to
 from opfuzz.layout import constant_along_broadcast
-from opfuzz.probe.asking import Asking, Prober, Settings
+from opfuzz.probe.asking import Asking, Prober, Settings, Shown
 from opfuzz.probe.fills import ORDINARY
 from opfuzz.trigger import Condition
 
@@ -19,10 +19,10 @@ AGAINST = "only zeros against infinities"
 CLOSE = 1 / 700  # a binary logarithm is bisected so far: 0.1 % of the number
 BAND = 4 * CLOSE  # what is narrower is one value
 FAR = 20  # binary orders of magnitude in which nothing of the size that matters is left
-Found = Generator[Call, bool, Condition | None]
+Found = Generator[Call, Shown, Condition | None]
 
 
-def values(prober: Prober, base: Settings, ordinary: set[str]) -> Generator[Call, bool, list[Condition]]:
+def values(prober: Prober, base: Settings, ordinary: set[str]) -> Generator[Call, Shown, list[Condition]]:
     """A condition for each input whose values matter; `ordinary` are the fills that failed in the minimal call."""
     witness = yield from _witness(prober, base)
     names = [given.name for given in prober.spec.inputs if given.kind == "float" and witness.arrays[given.name].size]
@@ -41,7 +41,7 @@ def values(prober: Prober, base: Settings, ordinary: set[str]) -> Generator[Call
     return found
 
 
-def _witness(prober: Prober, base: Settings) -> Generator[Call, bool, Call]:
+def _witness(prober: Prober, base: Settings) -> Generator[Call, Shown, Call]:
     """A call with these settings that fails; the minimal one if none does."""
     if base.key() != prober.start.key():
         for fill in prober.fills:
@@ -82,14 +82,15 @@ class _Input:
 
     def ordinary(self, fill: str) -> FloatArray:
         """Values of a kind, in the shape of the input."""
-        return ORDINARY[fill](self.x.shape)
+        place = [given.name for given in self.prober.spec.inputs].index(self.name)
+        return ORDINARY[fill](self.x.shape, place)
 
     def fails(self, values: FloatArray) -> Asking:
         """Whether the call with these values, rounded to its format, fails."""
         array = constant_along_broadcast(round_to(values, self.format), self.witness.layouts[self.name])
         return (yield from self.prober.ask(self.witness.with_arrays({self.name: array})))
 
-    def infer(self) -> Generator[Call, bool, Condition]:
+    def infer(self) -> Generator[Call, Shown, Condition]:
         """The first reading that its probes confirm."""
         for reading in (self._special, self._zeros, self._magnitude, self._offset):
             found = yield from reading()
@@ -177,7 +178,7 @@ class _Input:
             return (yield from self._large(largest * 2.0**failing, largest * 2.0**beyond if beyond else None))
         return None
 
-    def _edge(self, passing: float) -> Generator[Call, bool, tuple[float, float]]:
+    def _edge(self, passing: float) -> Generator[Call, Shown, tuple[float, float]]:
         """The orders by which the input is scaled between which the fault goes, on the way to `passing`."""
         failing = 0.0
         while abs(passing - failing) > CLOSE:

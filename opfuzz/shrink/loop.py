@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from opfuzz.call import Call
 from opfuzz.records import Index
+from opfuzz.shrink.fewer import fewer_elements
 from opfuzz.shrink.layouts import simple_layouts
 from opfuzz.shrink.params import enabling_params, simple_params
 from opfuzz.shrink.search import Attempts, Enough, Pass, Search
-from opfuzz.shrink.sizes import each_dim, first_values, large_values, slices, tied_dims, traded_dims
+from opfuzz.shrink.sizes import each_dim, first_values, large_values, outweighing_values, slices, tied_dims, traded_dims
 from opfuzz.shrink.values import simple_fills, simple_values
 from opfuzz.spec import OpSpec
 
@@ -26,6 +27,8 @@ PASSES: tuple[Callable[[Search], Pass], ...] = (
     simple_values,
     first_values,
     large_values,
+    outweighing_values,
+    fewer_elements,
 )
 
 

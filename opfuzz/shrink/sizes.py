@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from itertools import combinations, islice, permutations, product
 
 import numpy as np
 
 from opfuzz.call import Array, Call
-from opfuzz.floats import FORMATS
+from opfuzz.floats import FORMATS, Format
 from opfuzz.shrink.resize import KEEPS, Keep, resized
 from opfuzz.shrink.search import Pass, Question, Search, is_callable
 from opfuzz.spec import Dim, Value
@@ -17,6 +17,8 @@ SMALL = (1, 0, 2, 3, 4)
 COMBINATIONS = 500  # of small sizes that are looked through for one that the spec allows
 NEAR = 32  # sizes on either side of the middle that are looked through for one that the spec allows
 PRIMES = (2, 3, 5, 7)
+FEW = 5  # sizes up to it are tried with other values elsewhere
+Shape = tuple[int, ...]
 
 
 def slices(search: Search) -> Pass:
@@ -90,17 +92,68 @@ def large_values(search: Search) -> Pass:
     names = [item.name for item in search.spec.inputs if item.kind == "float" and best.arrays[item.name].size]
     large = [name for name in names if _largest_number(best.arrays[name]) >= 2.0 ** (fmt.emax // 8)]
     for dim in search.spec.dims if large else ():
-        for smaller in (1, 2):
+        size = search.best.dims[dim.name]
+        for smaller in dict.fromkeys((1, 2, 3, size // 2, size // 2 + 1)):
             dims = {**search.best.dims, dim.name: smaller}
-            if smaller >= search.best.dims[dim.name] or not search.is_smaller(dims, search.best.params):
+            if not 0 < smaller < size or not search.is_smaller(dims, search.best.params):
                 continue
             call, place = resized(search.spec, search.best, search.place, dims, search.best.params)
-            for exponent in (fmt.emax, fmt.emax // 2 + 1, fmt.emax // 4 + 1, fmt.emax // 8 + 1):
-                if call is None:
+            if call is None:
+                continue
+            for arrays in _overflowing(call, names, large, fmt):
+                if (yield from search.attempt(call.with_arrays(arrays), place)):
                     break
-                filled = {name: np.full_like(call.arrays[name], 2.0**exponent) for name in large}
+
+
+def _overflowing(call: Call, names: Sequence[str], large: Sequence[str], fmt: Format) -> Iterator[dict[str, Array]]:
+    """Large numbers in all large inputs; sums of one input that overflow before its last number brings them back."""
+    for exponent in (fmt.emax, fmt.emax // 2 + 1, fmt.emax // 4 + 1, fmt.emax // 8 + 1):
+        yield {name: np.full_like(call.arrays[name], 2.0**exponent) for name in large}
+    for name in large:
+        if (size := call.arrays[name].size) > 2:
+            sums = np.full(
+                size, np.ldexp(4.03 / (size - 1), fmt.emax - 1)
+            )  # all but one: just above the largest number
+            sums[-1] *= -1
+            ones = {other: np.ones_like(call.arrays[other]) for other in names}
+            yield {**ones, name: sums.reshape(call.arrays[name].shape).astype(call.arrays[name].dtype)}
+
+
+def outweighing_values(search: Search) -> Pass:
+    """Smaller sizes with one element that outweighs the others: what a sum leaves out, or loses, shows with fewer."""
+    fmt = FORMATS[search.best.format]
+    floats = [item.name for item in search.spec.inputs if item.kind == "float"]
+    for dim in search.spec.dims:
+        for name in floats:
+            for fill in _outweighing(fmt):
+                size = search.best.dims[dim.name]
+                dims = {**search.best.dims, dim.name: size - 1}
+                if size <= FEW or not search.is_smaller(dims, search.best.params):
+                    continue
+                call, place = resized(search.spec, search.best, search.place, dims, search.best.params)
+                if call is None or not call.arrays[name].ndim:
+                    continue
+                filled = {each: np.ones_like(call.arrays[each]) for each in floats}
+                filled[name] = fill(call.arrays[name].shape).astype(fmt.dtype)
                 if (yield from search.attempt(call.with_arrays(filled), place)):
-                    break
+                    yield from _descend(search, (dim.name,))
+
+
+def _outweighing(fmt: Format) -> Iterator[Callable[[Shape], Array]]:
+    """Rows whose last element dwarfs an exponential sum of the others, or whose first swallows each of the others."""
+
+    def row(first: float, others: float, last: float) -> Callable[[Shape], Array]:
+        def fill(shape: Shape) -> Array:
+            values = np.full(shape, others)
+            values[..., :1], values[..., -1:] = first, last
+            return values
+
+        return fill
+
+    yield row(0.0, 0.0, 8.0)
+    for bits in sorted({8, 11, fmt.precision}):
+        if bits <= fmt.precision:
+            yield row(1.0, 2.0**-bits, 2.0**-bits)
 
 
 def _largest_number(array: Array) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 
 from opfuzz.call import Call
 from opfuzz.floats import FORMATS
-from opfuzz.probe import PROBES, drive, infer
+from opfuzz.probe import PROBES, Shown, Spent, drive, infer
 
 
 def minimal(spec, dims, *, fill=1.0, params=None, layouts=None, format="float32", **arrays):
@@ -35,3 +35,18 @@ def found(spec, call, fails, limit=PROBES):
     assert asked(call)
     trigger = drive(infer(spec, call), asked, limit)
     return trigger, len(probes) - 1
+
+
+def told(spec, call, shows, limit=PROBES):
+    """The trigger of a fault where `shows` says of each call what it shows, a Shown."""
+    probes = infer(spec, call)
+    probe = next(probes)
+    try:
+        for _ in range(limit):
+            answer = shows(probe)
+            assert isinstance(answer, Shown)
+            probe = probes.send(answer)
+        probes.throw(Spent)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("the probes went on")

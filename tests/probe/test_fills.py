@@ -7,10 +7,10 @@ import tracemalloc
 import numpy as np
 import pytest
 from minimal_calls import minimal
-from toy_specs import LOOKUP
+from toy_specs import LOOKUP, PRODUCT
 
 from opfuzz.floats import BFLOAT16
-from opfuzz.probe.fills import CYCLE, LAST, ORDINARY, converted, remade, stretched
+from opfuzz.probe.fills import CYCLE, LAST, MADE, ORDINARY, converted, remade, stretched
 
 ROW = np.array([1, 2, 3])
 
@@ -45,7 +45,7 @@ def test_a_format_is_rounded_to_once():
     assert converted(array, BFLOAT16)[0] == BFLOAT16.dtype.type(1 / 3)
 
 
-@pytest.mark.parametrize("fill", [CYCLE, LAST, *ORDINARY])
+@pytest.mark.parametrize("fill", [CYCLE, LAST, *ORDINARY, *MADE])
 def test_indices_stay_below_and_rows_of_a_mask_keep_an_element(fill):
     call = minimal(LOOKUP, {"rows": 1, "columns": 2, "vocab": 9, "d": 4})
     call = call.with_arrays({"index": np.array([[8, 7]]), "keep": np.array([[True, False]])})
@@ -63,3 +63,28 @@ def test_indices_stay_below_and_rows_of_a_mask_keep_an_element(fill):
     assert made.arrays["keep"].any(axis=-1).all()
     assert made.arrays["table"].dtype == np.float16
     assert (made.arrays["table"] == made.arrays["table"][:1]).all()
+
+
+def filled(fill, **sizes):
+    """The inputs of a product of matrices, filled anew."""
+    call = minimal(PRODUCT, {"m": 1, "k": 2, "n": 1}, a=[[1000, 1002]], b=[[3], [3]])
+    settings = {"params": call.params, "format": call.format, "layouts": call.layouts}
+    return remade(PRODUCT, call, fill, dims={**call.dims, **sizes}, **settings).arrays
+
+
+def test_no_input_is_like_another():
+    for fill in ("normal", "negated", "uniform", "integers", "counts"):
+        made = filled(fill, m=1, k=9, n=1)
+        assert (made["a"].ravel() != made["b"].ravel()).any()
+    rows = filled("thirds", m=2, k=5)["a"]
+    assert (rows[1] == 2 * rows[0]).all()
+
+
+def test_made_fills():
+    alike = filled("alike", k=4000)
+    assert abs(alike["a"].mean() - 1001) < 0.1
+    assert abs(alike["a"].std() - 1) < 0.1
+    assert alike["b"].std() > 0
+    assert filled("peaked", k=4)["a"].tolist() == [[0, 0, 0, 8]]
+    assert filled("padded", k=4)["a"].tolist() == [[1000, 1002, 0, 0]]
+    assert filled("padded", k=1)["a"].tolist() == [[1000]]

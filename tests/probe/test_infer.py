@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from minimal_calls import found, minimal
+from minimal_calls import found, minimal, told
 from toy_specs import CONVOLUTION, LOOKUP, NORM, PRODUCT, UNARY
 
 from opfuzz.floats import FORMATS
-from opfuzz.probe import PROBES, drive, infer
+from opfuzz.probe import PROBES, Shown, drive, infer
 
-TYPICAL = 150
+TYPICAL = 160
 
 
 def sizes_of(condition):
@@ -233,6 +233,55 @@ def test_the_tail_behind_whole_vectors():
         trigger, _ = found(NORM, minimal(NORM, dims, fill=-1.0), fails)
         assert trigger.text("size") == "batch * d >= 9 and batch * d % 8 != 0"
         assert trigger.text("values") == "only negative values"
+
+
+@pytest.mark.parametrize(
+    "is_seen",
+    [
+        lambda x: abs(x.mean()) > 0.1,  # of random signs, and of one in a row, the mean fades
+        lambda x: (x != 0).sum() == 1,
+        lambda x: np.ptp(x[..., :-1]) == 0 and abs(x[..., -1:]).max() > 3,
+    ],
+)
+def test_values_that_hide_a_fault_at_other_sizes_are_no_condition(is_seen):
+    call = minimal(NORM, {"batch": 1, "d": 2}, fill=5.0)
+    trigger, probes = found(NORM, call, lambda call: call.dims["d"] >= 2 and bool(is_seen(x_of(call))))
+    assert [each.text for each in trigger.conditions if each.data.get("dims") == ["d"]] == ["d >= 2"]
+    assert probes <= PROBES
+
+
+def test_another_symptom_tells_of_sizes_but_not_of_values():
+    """An overflow makes NaN of a row of two; ordinary numbers are wrong from there on."""
+
+    def shows(call):
+        x = x_of(call)
+        if call.dims == {"batch": 1, "d": 2} and (abs(x) > 1e30).all():
+            return Shown.SAME
+        is_wrong = call.dims["d"] >= 2 and np.ptp(x) > 0 and (abs(x) < 100).all()
+        return Shown.ANOTHER if is_wrong else Shown.NOTHING
+
+    trigger = told(NORM, minimal(NORM, {"batch": 1, "d": 2}, x=[[1e38, 1e38]]), shows)
+    assert trigger.text("size") == "d >= 2"
+    assert trigger.text("values").startswith("max |x| >=")
+
+
+def test_what_cannot_be_told_is_no_end():
+    def shows(call):
+        if call.dims["d"] < 2:
+            return Shown.UNCLEAR
+        return Shown.SAME if call.dims["d"] <= 512 else Shown.UNCLEAR
+
+    trigger = told(NORM, minimal(NORM, {"batch": 1, "d": 2}), shows)
+    assert trigger.text("size") == "d >= 2"
+    assert trigger.held == trigger.checked
+
+
+def test_a_size_that_only_a_param_forbids():
+    """With two groups there is no single channel; with one there is, and it is right."""
+    call = minimal(CONVOLUTION, {"n": 1, "c_in": 2, "c_out": 2, "length": 1, "k": 1}, params={"groups": 2})
+    trigger, _ = found(CONVOLUTION, call, lambda call: call.dims["c_in"] >= 2)
+    assert trigger.text("size") == "c_in >= 2"
+    assert trigger.text("param") == ""
 
 
 def test_what_has_no_simple_condition_is_not_hidden():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from minimal_calls import found, minimal
 from toy_specs import PRODUCT, UNARY
 
-from opfuzz.probe.predicate import DIVISORS, Predicate, around, fits
+from opfuzz.probe.predicate import DIVISORS, Predicate, around, fits, outside
 
 
 @pytest.mark.parametrize(
@@ -81,6 +81,16 @@ def test_a_far_end_is_told_only_where_a_kernel_may_have_one():
     for high in (300, 1262, 10063, 45346):
         assert Predicate(2, high).without_fading == Predicate(2)
     assert Predicate(300, 300).without_fading == Predicate(300, 300)
+    assert Predicate(2, 1691, 1024, is_multiple=False).without_fading == Predicate(2)
+    assert Predicate(2, 1691, without=700).without_fading == Predicate(2)
+    assert Predicate(2, 1691, 8, is_multiple=False, without=9).without_fading == Predicate(2, None, 8, False, 9)
+
+
+def test_what_a_predicate_rests_on():
+    seen = {1: False, 2: True, 3: True, 4: False, 5: True, 9: True, 10: False, 20: False}
+    assert outside(Predicate(2, 9, without=4), seen) == [4, 1, 10]
+    assert outside(Predicate(divisor=2, is_multiple=False), {1: True, 2: False, 3: True, 4: False}) == [2]
+    assert outside(Predicate(), {1: True}) == []
 
 
 @settings(max_examples=20)

@@ -22,8 +22,8 @@ def sizes(expression):
         ("n in (128, 4096)", 4096, 128, 40),
         ("n % 32 != 0", 913, 1, 10),
         ("n % 32 != 0 and n > 32", 913, 33, 40),
-        ("n % 8 != 0 and n > 8", 70001, 9, 40),
-        ("n % 32 == 0 and n > 0", 4096, 32, 40),
+        ("n % 8 != 0 and n > 8", 70001, 9, 60),
+        ("n % 32 == 0 and n > 0", 4096, 32, 60),
         ("n % 7 == 0 and n > 0", 700, 7, 80),
         ("n % 2 == 1 and n >= 41", 913, 41, 50),
         ("n >= 0", 70000, 0, 10),
@@ -40,12 +40,12 @@ def test_one_dim(condition, start, least, attempts):
     ("condition", "start", "least", "attempts"),
     [
         ("m >= 2 and n >= 2", (17, 65, 33), (2, 0, 2), 40),
-        ("m >= 2 and n >= 2 and k > 0", (17, 65, 33), (2, 1, 2), 40),
+        ("m >= 2 and n >= 2 and k > 0", (17, 65, 33), (2, 1, 2), 80),
         ("m * n > 0 and k > 32766", (3, 40000, 2), (1, 32767, 1), 110),
-        ("m == n > 1 and k > 0", (17, 5, 17), (2, 1, 2), 60),
-        ("m == n >= 9 and k > 0", (17, 5, 17), (9, 1, 9), 90),
+        ("m == n > 1 and k > 0", (17, 5, 17), (2, 1, 2), 100),
+        ("m == n >= 9 and k > 0", (17, 5, 17), (9, 1, 9), 100),
         ("m == n == k >= 9", (17, 17, 17), (9, 9, 9), 200),
-        ("m >= 16 and n >= 16 and k >= 67", (17, 90, 16), (16, 67, 16), 120),
+        ("m >= 16 and n >= 16 and k >= 67", (17, 90, 16), (16, 67, 16), 140),
     ],
 )
 def test_conditions_over_several_dims(condition, start, least, attempts):
@@ -67,7 +67,7 @@ def test_one_position_and_several_batches():
     start = call_of(op, {"batch": 5, "heads": 3, "queries": 1, "keys": 30, "d": 64})
     found, count = shrunk(op, start, sizes("queries == 1 and batch > 1"), (3, 2, 0, 5))
     assert found.dims == {"batch": 2, "heads": 1, "queries": 1, "keys": 1, "d": 1}
-    assert count <= 30
+    assert count <= 40
 
 
 def test_channels_beyond_65536():
@@ -97,7 +97,7 @@ def test_params_that_matter_stay():
     assert found.params == {"groups": 2, "stride": 1, "dilation": 2, "padding": 1}  # which needs a shorter input
     assert (found.dims["k"], found.dims["length"]) == (2, 1)
     assert (found.dims["c_in"], found.dims["c_out"]) == (2, 2)
-    assert count <= 120
+    assert count <= 200
 
 
 def test_an_index_keeps_its_table_large():
