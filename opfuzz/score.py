@@ -18,6 +18,7 @@ from opfuzz.records import Index, Mark, Outcome, Score
 
 # A result that is as good as inputs rounded a few times. Beyond it relative accuracy is lost somewhere: normwise.
 CONDITIONED_LIMIT = 16.0
+LARGEST = np.finfo(np.float64).max
 NATURAL_ROUNDOFFS = 64  # how close a finite result must be to IEEE arithmetic's where mathematics has NaN
 LOOSE_SHARE = 2.0**-10  # an exact value may be as uncertain as this share of the error that is measured with it
 
@@ -169,6 +170,8 @@ class Judge:
     @cached_property
     def ulps(self) -> FloatArray:
         """error / ulp, 0 where nothing is judged."""
+        if self.is_correct:
+            return self.error
         with np.errstate(over="ignore", invalid="ignore"):
             return np.where(self.is_judged, self.error / self.spacing, 0.0)
 
@@ -177,8 +180,15 @@ class Judge:
         """Excess under wide."""
         return self.excess(self.exact.wide)
 
+    @cached_property
+    def is_correct(self) -> bool:
+        """Whether all is judged and nothing errs: then every quotient of the error is 0."""
+        return bool(self.is_judged.all() and not self.error.any())
+
     def excess(self, allowance: FloatArray) -> FloatArray:
         """error / (ulp/2 + allowance), 0 where nothing is judged."""
+        if self.is_correct:
+            return self.error
         return np.where(self.is_judged, relative_to(self.error, self.spacing, allowance), 0.0)
 
     # The verdict, in the order of the table: the first that holds.
@@ -222,7 +232,7 @@ class Judge:
         """The record of this case."""
         normal, truth = self.is_normal, self.exact.truth
         # Against a tiny exact value the quotient may pass float64's range.
-        errors = np.where(normal, np.minimum(self.ulps, np.finfo(np.float64).max), 0.0)
+        errors = np.where(normal, np.minimum(self.ulps, LARGEST), 0.0)
         counted = _chosen(errors, normal)
         excess, judged = self.wide_excess, self.is_judged
         blind = judged & (self.exact.wide > np.maximum(truth.size, self.spacing / 2))

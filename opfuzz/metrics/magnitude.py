@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,8 +51,11 @@ def by_magnitude(
     Three vectors of one length: finite exact results, errors in ulp (not looked at where the class is wrong), and where
     it is. What is beyond the format counts as its largest number.
     """
-    places = _places(fmt)[np.frexp(exact)[1] - _DEEPEST]
-    places[exact == 0] = 0
+    biased = (np.ascontiguousarray(exact, np.float64).view(np.int64) >> 52) & 0x7FF
+    places = _places(fmt)[biased]
+    if not biased.all():  # zeros, and what is subnormal in float64, whose power the bits of the exponent do not tell
+        deep = np.flatnonzero((biased == 0) & (exact != 0))
+        places[deep] = _first_cells(np.frexp(exact[deep])[1] - 1, fmt)
     large = np.flatnonzero(errors > 0.5)
     if large.size:
         mantissa, power = np.frexp(errors[large])
@@ -64,14 +68,17 @@ def by_magnitude(
     return dict(zip(filled.tolist(), counts[filled].tolist(), strict=True))
 
 
-_DEEPEST, _HIGHEST = -1073, 1024  # what np.frexp makes of the smallest and the largest float64
-
-
 @cache
 def _places(fmt: Format) -> NDArray[np.int64]:
-    """The first cell of the column of each power that np.frexp makes, from _DEEPEST."""
-    exponents = np.arange(_DEEPEST, _HIGHEST + 1) - 1
-    return BANDS * (np.clip((exponents - _lowest(fmt)) // binades(fmt), 0, last_column(fmt) - 1) + 1)
+    """The first cell of the column of each biased exponent of float64; that of 0 is zero's."""
+    cells = _first_cells(np.arange(2**11) - 1023, fmt)
+    cells[0] = 0
+    return cells
+
+
+def _first_cells(exponents: NDArray[Any], fmt: Format) -> NDArray[np.int64]:
+    column = np.clip((exponents - _lowest(fmt)) // binades(fmt), 0, last_column(fmt) - 1) + 1
+    return np.asarray(BANDS * column, np.int64)
 
 
 def packed(cells: Mapping[int, int]) -> Counts:

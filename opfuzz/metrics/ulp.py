@@ -12,7 +12,10 @@ from opfuzz.floats import FloatArray
 def absolute_error(computed: FloatArray, hi: FloatArray, lo: FloatArray) -> FloatArray:
     """abs(computed - (hi + lo)); NaN where either is NaN, and where both are the same infinity."""
     with np.errstate(invalid="ignore", over="ignore"):
-        return np.abs((computed - hi) - lo)
+        error = computed - hi
+        if lo.any():  # only what was refined has one
+            error -= lo
+        return np.abs(error, out=error)
 
 
 # The mean of ulp errors says little about sums: where one cancels, an error as large as any counts as millions of
@@ -38,6 +41,8 @@ Histogram = Mapping[int, int]
 
 def histogram(errors: FloatArray) -> Histogram:
     """How many errors fall in each bin; empty bins are left out."""
+    if errors.size and not errors.any():
+        return {0: errors.size}
     with np.errstate(divide="ignore"):
         place = np.floor((np.log2(errors.ravel()) - _LOWEST) * _PER_OCTAVE) + 1
     counts = np.bincount(np.clip(place, 0, _BINS - 1).astype(np.int64))

@@ -35,16 +35,28 @@ def _sources(node: Node, places: Places) -> list[Places]:
         return [places]
     if node.op not in _MOVES:
         return [_below(node, arg, places) for arg in node.args]
-    return [np.unique(sources) for sources in _moved(node, places)]
+    return [_sorted(sources) for sources in _moved(node, places)]
+
+
+def _sorted(places: Places) -> Places:
+    return np.unique(places) if len(places) > 1 else places
+
+
+def _steps(shape: tuple[int, ...]) -> list[int]:
+    """How far apart in flat places neighbours along each axis are."""
+    return [prod(shape[i + 1 :]) for i in range(len(shape))]
 
 
 def _below(node: Node, arg: Node, places: Places) -> Places:
     """Of an argument that is broadcast, or as large as the result."""
     if arg.shape == node.shape:
         return places
-    if arg.size == 1:
-        return np.zeros(min(len(places), 1), np.int64)
-    return np.unique(np.broadcast_to(np.arange(arg.size).reshape(arg.shape), node.shape).ravel()[places])
+    below = np.zeros(len(places), np.int64)
+    index = np.unravel_index(places, node.shape)[len(node.shape) - len(arg.shape) :]
+    for along, step, size in zip(index, _steps(arg.shape), arg.shape, strict=True):
+        if size > 1:
+            below += along * step
+    return _sorted(below)
 
 
 _MOVES = frozenset({"gather", "sum", "max", "min", "cumsum", "softmax", "dot"})
@@ -57,30 +69,26 @@ def _moved(node: Node, places: Places) -> list[Places]:
         return [sources[(sources >= low) & (sources < high)] - low for low, high in pairwise(starts)]
     if node.op in ("sum", "max", "min"):
         return [reduced_rows(node, places).ravel()]
-    if node.op == "cumsum":
-        index = np.moveaxis(np.arange(node.size).reshape(node.shape), node.detail, -1).reshape(
-            -1, node.shape[node.detail]
-        )
-        rows = index[np.isin(index, places).any(1)]
-        return [rows[:, : 1 + int(np.flatnonzero(np.isin(rows, places).any(0)).max())].ravel()]
-    if node.op == "softmax":
-        axis = node.detail[0]
-        index = np.moveaxis(np.arange(node.size).reshape(node.shape), axis, -1).reshape(-1, node.shape[axis])
-        return [index[np.isin(index, places).any(1)].ravel()]
+    if node.op in ("softmax", "cumsum"):
+        axis = node.detail[0] if node.op == "softmax" else node.detail
+        along = np.unravel_index(places, node.shape)[axis]
+        step = _steps(node.shape)[axis]
+        count = node.shape[axis] if node.op == "softmax" else 1 + int(along.max(initial=-1))  # up to the furthest
+        # Many places may lie in one line.
+        return [(_sorted(places - along * step)[:, None] + np.arange(count) * step).ravel()]
     rows, columns = dot_rows(node, places)
     return [rows.ravel(), columns.ravel()]
 
 
 def reduced_rows(node: Node, places: Places) -> Places:
     """For each of some flat places of a reduction, the places that it reduces: (places, count)."""
-    arg, axes = node.args[0], node.detail
-    steps = [prod(arg.shape[i + 1 :]) for i in range(len(arg.shape))]
-    inside = np.zeros((1,), np.int64)
-    for i in axes:
-        inside = (inside[:, None] + np.arange(arg.shape[i]) * steps[i]).ravel()
+    steps = _steps(node.args[0].shape)
+    inside = np.zeros(1, np.int64)
+    for axis in node.detail:
+        inside = (inside[:, None] + np.arange(node.args[0].shape[axis]) * steps[axis]).ravel()
     starts = np.zeros(len(places), np.int64)
-    for i, index in enumerate(np.unravel_index(places, node.shape)):
-        starts += index * steps[i]  # 0 along what is reduced, which is kept with size 1
+    for along, step in zip(np.unravel_index(places, node.shape), steps, strict=True):
+        starts += along * step  # 0 along what is reduced, which is kept with size 1
     return starts[:, None] + inside
 
 

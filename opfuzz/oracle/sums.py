@@ -128,11 +128,19 @@ def _blocked_product(a: FloatArray, b: FloatArray) -> tuple[FloatArray, int]:
     return total, DOT_BLOCK + depth
 
 
+def _is_moved_input(node: Node) -> bool:
+    """Whether the values are inputs, or zeros, that were only moved."""
+    if node.op in ("gather", "reshape"):
+        return all(map(_is_moved_input, node.args))
+    return node.op == "input" or (node.op == "number" and node.detail == 0)
+
+
 def dot(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
     a, b = args
     mid, depth = _blocked_product(a, b)
     magnitude = np.matmul(np.abs(a), np.abs(b))
     k = a.shape[-1]
+    are_inputs = all(map(_is_moved_input, node.args))
 
     def radius(radii: list[Radius], model: Model) -> Radius:
         ra, rb = radii
@@ -144,6 +152,11 @@ def dot(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]
             if model.factors:
                 spread.append(2 * model.factors**2 * np.matmul(a * a, b * b))
             parts.append(np.sqrt(sum(spread[1:], spread[0])) if spread else None)
+        elif are_inputs and model.inputs > U64 and not model.flush:
+            # Each radius is model.inputs * abs(x), and a power of two can be taken out of a sum of products: the same
+            # bits for what is narrower than float64, whose own products may overflow or vanish.
+            parts += [model.inputs * magnitude, model.inputs * magnitude, model.inputs**2 * magnitude]
+            return added(*parts)
         else:
             parts.append(None if rb is None else np.matmul(np.abs(a), rb))
             parts.append(None if ra is None else np.matmul(ra, np.abs(b)))
