@@ -103,7 +103,7 @@ class Mlx(Backend):
     def absent(self) -> str | None:
         """See Backend."""
         try:
-            _mlx()
+            importlib.import_module("mlx.core")
         except ModuleNotFoundError:
             return "mlx: not installed; needs macOS on Apple silicon or Linux: pip install 'opfuzz[mlx]'"
         except (ImportError, OSError) as error:

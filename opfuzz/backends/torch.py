@@ -83,7 +83,7 @@ class Torch(Backend):
     def absent(self) -> str | None:
         """See Backend."""
         try:
-            _torch()
+            importlib.import_module("torch")
         except ModuleNotFoundError:
             return "torch: not installed: pip install torch"
         except (ImportError, OSError) as error:

@@ -51,8 +51,9 @@ def _step(node: Node, args: list[Ball], models: Sequence[Model]) -> Ball:
     for i, model in enumerate(models):
         radius = radius_of([a.radii[i] for a in args], model)
         if radius is not None and model.is_truth and node.op not in _CHOOSES:
+            inflated = radius * _INFLATE + TINY
             # A radius of 0 at a midpoint of 0 is exact: every operation that can underflow adds its own 2^-1074.
-            radius = np.where((radius == 0) & (mid == 0), 0.0, radius * _INFLATE + TINY)
+            radius = inflated if mid.all() else np.where((radius == 0) & (mid == 0), 0.0, inflated)
         radii.append(radius)
     return _settle_specials(node, args, Ball(mid, tuple(radii)), is_pole)
 

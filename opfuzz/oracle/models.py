@@ -98,4 +98,5 @@ def rounding_of(mid: FloatArray, model: Model, relative: float | None = None, un
 
 
 def full(radius: Radius, mid: FloatArray) -> Radius:
-    return None if radius is None else np.broadcast_to(radius, mid.shape)
+    # Asked for with every operation: broadcasting costs as much as adding a thousand numbers.
+    return radius if radius is None or radius.shape == mid.shape else np.broadcast_to(radius, mid.shape)
