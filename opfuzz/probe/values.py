@@ -173,9 +173,10 @@ class _Input:
                 if order > 0 or beyond - failing < BAND:
                     return None
             if order > 0:
-                bound = least * 2.0**passing
+                bound = float(_scaled(least, passing))
                 return self._said(f"min |{self.name}| < {bound:.2g}", "min <", bound)
-            return (yield from self._large(largest * 2.0**failing, largest * 2.0**beyond if beyond else None))
+            high = float(_scaled(largest, beyond)) if beyond else None
+            return (yield from self._large(float(_scaled(largest, failing)), high))
         return None
 
     def _edge(self, passing: float) -> Generator[Call, Shown, tuple[float, float]]:
@@ -202,8 +203,7 @@ class _Input:
         return Condition("values", text, {"input": self.name, "relation": what, "low": low, "high": high})
 
     def _scaled(self, order: float) -> FloatArray:
-        with np.errstate(invalid="ignore"):
-            return np.asarray(self.x * 2.0**order)
+        return _scaled(self.x, order)
 
     def _offset(self) -> Found:
         """A mean far beyond the spread, which cancels: ones and minus ones, shifted by powers of two."""
@@ -224,3 +224,10 @@ class _Input:
             else:
                 passing = middle
         return self._said(f"mean / sd of {self.name} >= 2^{failing}", "mean / sd >=", 2.0**failing)
+
+
+def _scaled(x: float | FloatArray, order: float) -> FloatArray:
+    """x * 2^order; the power may be beyond float64, as between its subnormals and 1, and infinities are no overflow."""
+    whole = floor(order)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(np.ldexp(x * 2.0 ** (order - whole), whole))

@@ -204,6 +204,15 @@ def test_values(fill, fails, text):
     assert probes <= TYPICAL
 
 
+def test_values_as_small_as_the_format_has_them():
+    """The power between float64's smallest number and 1 is beyond float64."""
+    call = minimal(UNARY, {"n": 1}, fill=5e-324, format="float64")
+    trigger, _ = found(UNARY, call, lambda call: ((x_of(call) != 0) & (abs(x_of(call)) < 1e-300)).any())
+    words, _, bound = trigger.text("values").rpartition(" ")
+    assert words == "min |x| <"
+    assert 0.5e-300 <= float(bound) <= 2e-300, "to a binary order"
+
+
 def test_a_mean_far_beyond_the_spread():
     call = minimal(NORM, {"batch": 1, "d": 2}, x=[[8192, 8193]])
     trigger, _ = found(NORM, call, is_off_centre)
