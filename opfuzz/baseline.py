@@ -269,23 +269,31 @@ def earlier_run(
     pairs: Iterable[tuple[str, str]],
     profile: str | None,
     reports: Path,
+    before: str = "",
 ) -> Earlier:
     """The run that --baseline names; an empty one if it names none, or there is no latest one like this.
 
+    `before`: the name of the run that it is for, which is not held against itself or a later one.
     Raises OpfuzzError if there is no such run, or it cannot be read.
     """
     if named is None:
         return Earlier()
     if named == LATEST:
-        return latest_like(subjects, pairs, profile, reports)
+        return latest_like(subjects, pairs, profile, reports, before)
     place = find_run(named, reports)
     return Earlier(place, read_run(place))
 
 
 def latest_like(
-    subjects: Iterable[str], pairs: Iterable[tuple[str, str]], profile: str | None, reports: Path
+    subjects: Iterable[str],
+    pairs: Iterable[tuple[str, str]],
+    profile: str | None,
+    reports: Path,
+    before: str = "",
 ) -> Earlier:
     """The newest finished run of just these subjects and this profile that tried all these ops in these formats.
+
+    Only runs whose names, which begin with the time, come `before` another's, if that is given.
 
     If none of the last BACK did, the one that tried most of them, and what the others know of the rest.
     """
@@ -293,6 +301,8 @@ def latest_like(
     complaints: list[str] = []
     like: list[tuple[Path, Run]] = []  # the newest first
     for folder in reversed(dated_folders(reports)):
+        if before and folder.name >= before:
+            continue
         try:
             run = read_run(folder)
         except OpfuzzError as error:

@@ -50,11 +50,11 @@ def conclude(
     interrupted = progress.interrupted
     # Of a run that was interrupted, the cases that are still to come may make other findings.
     known = Known(None if interrupted else journal)
-    findings = known.diagnosed(progress.ranking.findings(), lambda findings: diagnosed(plan, findings, executor))
-    if shrink_seconds:
-        smaller = minimised(plan, findings, shrink_seconds, watch, known.smaller, known.keep, executor)
-        findings, was_stopped = smaller
-        interrupted |= was_stopped
+    found = progress.ranking.findings()
+    findings, was_stopped = known.diagnosed(found, lambda findings: diagnosed(plan, findings, executor))
+    if shrink_seconds and not was_stopped:
+        findings, was_stopped = minimised(plan, findings, shrink_seconds, watch, known.smaller, known.keep, executor)
+    interrupted |= was_stopped
     specs = {spec.op: spec for spec in plan.specs}
     there = machines or here(backends)
     for finding in findings:

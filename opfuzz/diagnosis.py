@@ -30,8 +30,8 @@ BATCH = 4
 LOST = frozenset({"crash", "timeout", "out-of-memory"})  # verdicts of calls that are not made again
 
 
-def diagnosed(plan: Plan, findings: Sequence[Finding], executor: Executor = LOCAL) -> tuple[Finding, ...]:
-    """The findings, in their order, each with its diagnosis."""
+def diagnosed(plan: Plan, findings: Sequence[Finding], executor: Executor = LOCAL) -> tuple[tuple[Finding, ...], bool]:
+    """The findings, in their order, each with its diagnosis; and whether it was interrupted."""
     backends = discover(plan.plugins)
     preloaded = preload("opfuzz.diagnosis", plan.subjects, backends)
     said = {finding.id: _record(finding, plan) for finding in findings}
@@ -51,8 +51,11 @@ def told(
     preloaded: Sequence[str],
     executor: Executor = LOCAL,
     needs: Callable[[Finding], frozenset[str]] = lambda finding: frozenset(),
-) -> tuple[Finding, ...]:
-    """The findings, in their order, each with what `work` says of it in a worker; else with what is `known`, by id."""
+) -> tuple[tuple[Finding, ...], bool]:
+    """The findings, in their order, each with what `work` says of it in a worker; else with what is `known`, by id.
+
+    Also whether Ctrl-C ended it; then the rest has what is known.
+    """
     said = dict(known)
     open_ones = [finding for finding in findings if finding.verdict not in LOST]
     open_ones.sort(key=lambda finding: sorted(needs(finding)))  # a batch goes to one machine
@@ -67,6 +70,7 @@ def told(
         initialise=initialise,
         needs=needs,
     )
+    was_interrupted = False
     try:
         for number, batch in results:
             for finding, sentence in zip(batches[number], batch, strict=True):
@@ -74,11 +78,11 @@ def told(
                     said[finding.id] = sentence
                 elif sentence.kind == "internal":  # a run is not lost for the words on one of its findings
                     said[finding.id] += f"; its diagnosis failed: {sentence.message.strip().splitlines()[-1]}"
-    except KeyboardInterrupt:  # the rest is told from the record
-        pass
+    except KeyboardInterrupt:
+        was_interrupted = True
     finally:
         results.close()
-    return tuple(replace(finding, diagnosis=said[finding.id]) for finding in findings)
+    return tuple(replace(finding, diagnosis=said[finding.id]) for finding in findings), was_interrupted
 
 
 def diagnose_score(score: Score, spec: OpSpec, case: Case, subject: Subject, backend: Backend) -> str:

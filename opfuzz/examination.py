@@ -189,7 +189,10 @@ def _faults(
     if not findings:
         return {}
     told: dict[Place, tuple[Fault, ...]] = {}
-    for finding in minimised(plan, diagnosed(plan, findings), SHRINK_SECONDS)[0]:
+    sentences, was_interrupted = diagnosed(plan, findings)
+    if was_interrupted:
+        raise KeyboardInterrupt
+    for finding in minimised(plan, sentences, SHRINK_SECONDS)[0]:
         place = folder / "findings" / finding.id
         write_finding(finding, plan.specs[0], plan, backends, place)
         trigger = finding.minimal and finding.minimal.trigger

@@ -10,9 +10,10 @@ import fcntl
 import os
 import zlib
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import msgspec
 import numpy as np
@@ -27,14 +28,16 @@ MAGIC = b"opfuzz journal 1\n"
 FRAME_LIMIT = 2**30  # bytes, also when unpacked
 
 Packed = bytes  # a Result
+T = TypeVar("T")
 
 
 class Begun(msgspec.Struct, frozen=True, tag=True):
-    """The first entry. `options`: what was asked; `basis`: all that results depend on besides, by name."""
+    """The first entry: what was asked, and all that results depend on besides, by name."""
 
     options: Mapping[str, Any]
-    basis: Mapping[str, str]
-    started: str
+    files: Mapping[str, str]  # digests
+    versions: Mapping[str, str]
+    started: datetime
     command: tuple[str, ...]
 
 
@@ -83,11 +86,17 @@ class Diagnosed(msgspec.Struct, frozen=True, tag=True):
 
 
 class Shrunk(msgspec.Struct, frozen=True, tag=True):
-    """The smallest call of a finding. `minimal`: the other fields of a `Minimal`, its trigger as it is written."""
+    """The smallest call of a finding, with the fields of `Minimal`; its trigger is as it is written."""
 
     finding: str
-    minimal: Mapping[str, Any]
     call: Call
+    elements: int
+    before: int
+    attempts: int
+    note: str
+    trigger: Mapping[str, Any] | None
+    switch: Mapping[str, str] | None
+    is_shown: bool
     judged: Judged | None
 
 
@@ -189,7 +198,7 @@ class Journal:
                 for payload in _payloads(file):
                     found.append(_decoder().decode(_unpacked(payload)))
                     whole += 8 + len(payload)
-            except (msgspec.DecodeError, ValueError, zlib.error) as error:
+            except (msgspec.DecodeError, ValueError, RecursionError, zlib.error) as error:
                 raise OpfuzzError(f"{self.path}: entry {len(found) + 1} is damaged: {error}") from None
         os.ftruncate(self._file, whole)
         if not found or not isinstance(found[0], Begun):
@@ -234,9 +243,9 @@ def _payloads(file: Any) -> Iterator[bytes]:
     while len(head := file.read(8)) == 8:
         size, crc = int.from_bytes(head[:4], "little"), int.from_bytes(head[4:], "little")
         payload = file.read(size) if size <= FRAME_LIMIT else b""
-        if len(payload) != size or zlib.crc32(payload) != crc:
-            if file.read(1):
-                raise ValueError("its checksum is another")
+        if not size or len(payload) != size or zlib.crc32(payload) != crc:
+            if file.read().strip(b"\0"):  # zeros are what a power cut leaves of a file that was growing
+                raise ValueError("its checksum is another; start the run anew")
             return
         yield payload
 
@@ -247,6 +256,17 @@ def _unpacked(payload: bytes) -> bytes:
     if not unpacking.eof:
         raise ValueError(f"more than {FRAME_LIMIT} bytes, or not all of them")
     return data
+
+
+def typed(kind: type[T], document: Mapping[str, Any]) -> T:
+    """A dataclass from an entry's mapping, every field of its own type. Raises ValueError that names the field."""
+    return msgspec.convert(document, kind, dec_hook=_read, strict=True)
+
+
+def plain(value: object) -> dict[str, Any]:
+    """A dataclass as an entry holds it; paths are absolute."""
+    found: dict[str, Any] = msgspec.to_builtins(value, enc_hook=_plain)
+    return found
 
 
 def pack(result: Result) -> Packed:
@@ -266,12 +286,12 @@ def _encoder() -> msgspec.msgpack.Encoder:
 
 @cache
 def _results() -> msgspec.msgpack.Decoder[Result]:
-    return msgspec.msgpack.Decoder(Result, dec_hook=_array)
+    return msgspec.msgpack.Decoder(Result, dec_hook=_read)
 
 
 @cache
 def _decoder() -> msgspec.msgpack.Decoder[Entry]:
-    return msgspec.msgpack.Decoder(Entry, dec_hook=_array)
+    return msgspec.msgpack.Decoder(Entry, dec_hook=_read)
 
 
 def _plain(value: Any) -> Any:
@@ -279,11 +299,15 @@ def _plain(value: Any) -> Any:
         return value.dtype.name, value.shape, value.tobytes()
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, Path):
+        return str(value.absolute())
     raise TypeError(f"a journal holds no {type(value).__name__}")
 
 
-def _array(kind: Any, value: Any) -> Any:
-    """Raises ValueError for what `_plain` does not make of an array."""
+def _read(kind: Any, value: Any) -> Any:
+    """An array, or a path. Raises ValueError for what `_plain` makes of neither."""
+    if kind is Path:
+        return Path(value)
     name, shape, data = value
     dtype = FORMATS[name].dtype if name in FORMATS else np.dtype(name)
     return np.frombuffer(data, dtype).reshape(shape).copy()

@@ -128,7 +128,9 @@ def concluded(
     ballots = {ballot.entry.case.id: ballot for ballot in jury.ballots() if ballot.entry.case.id in wanted}
     known = {finding.id: lost(score_of(finding), ballots[finding.case].entry.case) for finding in findings}
     initialise = partial(_set_up, replace(jury.export, entries=()), ballots)
-    diagnosed = told(findings, known, _diagnosed, jury.jobs, initialise, preload("opfuzz.judgement", (), {}))
+    diagnosed, was_interrupted = told(
+        findings, known, _diagnosed, jury.jobs, initialise, preload("opfuzz.judgement", (), {})
+    )
     for finding in diagnosed:
         _publish(jury, finding, ballots[finding.case], backends, folder / "findings" / finding.id)
     return written(
@@ -141,7 +143,7 @@ def concluded(
         sort,
         absent={},
         versions={**versions({}), **_versions(jury)},
-        interrupted=progress.interrupted,
+        interrupted=progress.interrupted or was_interrupted,
         held_against=held_against,
         recorded={each.subject: missing(jury.export, each) for each in jury.recorded},
     )

@@ -27,28 +27,27 @@ class Known:
                     self.smaller[entry.finding] = _smaller(entry)
 
     def diagnosed(
-        self, findings: Sequence[Finding], diagnose: Callable[[Sequence[Finding]], tuple[Finding, ...]]
-    ) -> tuple[Finding, ...]:
-        """The findings with their diagnoses; those that are not known are made, and kept."""
+        self, findings: Sequence[Finding], diagnose: Callable[[Sequence[Finding]], tuple[tuple[Finding, ...], bool]]
+    ) -> tuple[tuple[Finding, ...], bool]:
+        """The findings with their diagnoses, which are made and kept unless they are known; whether Ctrl-C ended it."""
         if not findings or not self._sentences.keys() >= {finding.id for finding in findings}:
-            found = diagnose(findings)
-            if self._journal is not None:
+            found, was_interrupted = diagnose(findings)
+            if self._journal is not None and not was_interrupted:
                 self._journal.append(Diagnosed({finding.id: finding.diagnosis for finding in found}))
-            return found
-        return tuple(replace(finding, diagnosis=self._sentences[finding.id]) for finding in findings)
+            return found, was_interrupted
+        return tuple(replace(finding, diagnosis=self._sentences[finding.id]) for finding in findings), False
 
     def keep(self, finding: str, found: Smaller) -> None:
         """Take down the smallest call of a finding."""
         if self._journal is None:
             return
         minimal = found.minimal
-        trigger = minimal.trigger.to_json() if minimal.trigger else None
-        others = {field.name: getattr(minimal, field.name) for field in fields(Minimal)}
-        del others["call"]
-        self._journal.append(Shrunk(finding, {**others, "trigger": trigger}, minimal.call, found.judged))
+        own = {field.name: getattr(minimal, field.name) for field in fields(Minimal)}
+        own["trigger"] = minimal.trigger.to_json() if minimal.trigger else None
+        self._journal.append(Shrunk(finding=finding, judged=found.judged, **own))
 
 
 def _smaller(entry: Shrunk) -> Smaller:
-    told = entry.minimal["trigger"]
-    trigger = Trigger.from_json(told) if told is not None else None
-    return Smaller(Minimal(**{**entry.minimal, "call": entry.call, "trigger": trigger}), entry.judged)
+    trigger = Trigger.from_json(entry.trigger) if entry.trigger is not None else None
+    own = {field.name: getattr(entry, field.name) for field in fields(Minimal)}
+    return Smaller(Minimal(**{**own, "trigger": trigger}), entry.judged)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from opfuzz.backends import Backend
 from opfuzz.errors import OpfuzzError
@@ -16,6 +14,7 @@ from opfuzz.floats import FORMATS
 from opfuzz.plan import WORKER_BYTES, Plan, load_specs
 from opfuzz.profile_reader import read_profile
 
+PACKAGE = Path(__file__).parent
 CLIMB_SHARE = 0.15  # of the budget
 
 
@@ -66,47 +65,30 @@ class Order:
             raise OpfuzzError(f"no op in the specs has a format of {', '.join(plan.formats)}")
         return plan
 
-    def to_json(self) -> dict[str, Any]:
-        """All fields, as `from_json` reads them; paths are absolute, so that the run can go on from anywhere."""
-        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
 
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Order:
-        """What `to_json` wrote. Raises OpfuzzError if it is of another version of opfuzz."""
-        known = {field.name: field for field in dataclasses.fields(cls)}
-        if document.keys() != known.keys():
-            raise OpfuzzError("the run was begun by an opfuzz that had other options; start it anew")
-        return cls(**{name: _typed(str(known[name].type), value) for name, value in document.items()})
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value.absolute())
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+def files(order: Order) -> dict[str, str]:
+    """Digests of the files on which results depend: opfuzz's own code, plugins, the profile. Raises OpfuzzError."""
+    code = hashlib.blake2b(digest_size=8)
+    for path in sorted(PACKAGE.rglob("*.py")):
+        code.update(path.read_bytes())
+    found = {"the code of opfuzz": code.hexdigest()}
+    for path in (*order.plugins, *([order.profile] if order.profile is not None else [])):
+        try:
+            found[str(path.absolute())] = hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
+        except OSError as error:
+            raise OpfuzzError(f"{path}: cannot be read: {error.strerror}") from error
+    return found
 
 
-def _typed(kind: str, value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(map(Path, value)) if "Path" in kind else tuple(value)
-    return Path(value) if "Path" in kind and value is not None else value
+def digests(plan: Plan) -> dict[str, str]:
+    """Those of the specs."""
+    return {f"the spec of '{spec.op}'": spec.digest for spec in plan.specs}
 
 
-def basis(order: Order, plan: Plan, versions: Mapping[str, str], machine: Mapping[str, str]) -> dict[str, str]:
-    """Everything besides the order on which results depend, by the name that a message gives it."""
-    files = [*order.plugins, *([order.profile] if order.profile is not None else [])]
-    return {
-        **{f"the spec of '{spec.op}'": spec.digest for spec in plan.specs},
-        **{str(path.absolute()): hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest() for path in files},
-        **versions,
-        **{name: machine[name] for name in ("python", "processor")},
-    }
-
-
-def check_basis(then: Mapping[str, str], now: Mapping[str, str], place: Path) -> None:
-    """Raises OpfuzzError if a run that began on one basis would go on on another: its results would be of both."""
+def check_same(then: Mapping[str, str], now: Mapping[str, str], place: Path, are_digests: bool) -> None:
+    """Raises OpfuzzError for what differs between two sittings of a run: its results would be of both."""
     for name in {**then, **now}:
         a, b = then.get(name), now.get(name)
         if a != b:
-            is_text = a is not None and b is not None and len(a) != 16
-            words = f"{name} was {a} and is {b}" if is_text else f"{name} is another now"
+            words = f"{name} is another now" if are_digests else f"{name} was {a or 'absent'} and is {b or 'absent'}"
             raise OpfuzzError(f"{place}: cannot go on: {words}; undo that, or start the run anew")

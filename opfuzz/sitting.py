@@ -22,10 +22,10 @@ from opfuzz.corpus import read_corpus, read_faults, revisit
 from opfuzz.errors import DiskError, OpfuzzError
 from opfuzz.execute import Executor
 from opfuzz.intake import Progress
-from opfuzz.journal import Begun, Journal, Revisited
+from opfuzz.journal import Begun, Examined, Journal, Revisited, Searched, plain, typed
 from opfuzz.machines import Machines, machine, survey
 from opfuzz.minimise import Watch
-from opfuzz.order import Order, basis, check_basis
+from opfuzz.order import Order, check_same, digests, files
 from opfuzz.plan import Plan
 from opfuzz.records import Result, Standing
 from opfuzz.store import Run, new_folder
@@ -71,7 +71,7 @@ class Sitting:
         """The run that this one is held against; see `baseline.earlier_run`."""
         plan = self.plan
         profile = plan.profile.name if plan.profile else None
-        return earlier_run(self.order.baseline, plan.subjects, plan.pairs(), profile, self.order.out)
+        return earlier_run(self.order.baseline, plan.subjects, plan.pairs(), profile, self.order.out, self.folder.name)
 
     def cases(self, earlier: Earlier, watch: Callable[[Progress], None], executor: Executor) -> Progress:
         """Make known faults again, then run the campaign."""
@@ -136,14 +136,15 @@ def begun(order: Order, backends: Mapping[str, Backend], machines: Machines, com
         read_accepted(order.accepted)  # a mistake in it is told before the run, not after
     started = datetime.now().astimezone()
     folder = new_folder(order.out, started, f"s{plan.seed}")
-    now = basis(order, plan, machines.versions, machine())
+    known = {**files(order), **digests(plan)}
+    entry = Begun(plain(order), known, _versions(machines), started, command)
     return Sitting(
         order,
         plan,
         backends,
         machines,
         folder,
-        Journal.create(folder, Begun(order.to_json(), now, started.isoformat(), command)),
+        Journal.create(folder, entry),
         started,
         command,
     )
@@ -159,15 +160,36 @@ def resumed(text: str, reports: Path, jobs: int | None, executor: Executor) -> S
     try:
         first = journal.entries[0]
         assert isinstance(first, Begun)
-        order = replace(Order.from_json(first.options), out=folder.parent)
-        order = replace(order, jobs=jobs or order.jobs)
+        try:
+            order = typed(Order, first.options)
+        except ValueError as error:
+            raise OpfuzzError(f"{journal.path}: entry 1 is damaged: {error}; start the run anew") from None
+        order = replace(order, out=folder.parent, jobs=jobs or order.jobs)
+        # Before a plugin is run: it may be another one now.
+        told = files(order)
+        check_same({name: first.files.get(name, "") for name in told}, told, folder, are_digests=True)
         backends = discover(order.plugins)
         plan = order.plan(backends)
         machines = survey(executor, order.plugins)
-        check_basis(first.basis, basis(order, plan, machines.versions, machine()), folder)
+        check_same(first.files, {**told, **digests(plan)}, folder, are_digests=True)
+        check_same(first.versions, _versions(machines), folder, are_digests=False)
+        _check_ops(journal, plan)
     except BaseException:
         journal.close()
         raise
-    return Sitting(
-        order, plan, backends, machines, folder, journal, datetime.fromisoformat(first.started), first.command
-    )
+    return Sitting(order, plan, backends, machines, folder, journal, first.started, first.command)
+
+
+def _versions(machines: Machines) -> dict[str, str]:
+    """All versions on which results depend, that of the processor included."""
+    return {**machines.versions, **{name: machine()[name] for name in ("python", "processor")}}
+
+
+def _check_ops(journal: Journal, plan: Plan) -> None:
+    """Raises OpfuzzError for a result of an op that the run does not try."""
+    pairs = {*plan.pairs()}
+    for number, entry in enumerate(journal.entries, 1):
+        for result in entry.results if isinstance(entry, Revisited | Examined | Searched) else ():
+            if (result.op, result.format) not in pairs:
+                words = f"a result of {result.op!r:.40} in {result.format!r:.40}"
+                raise OpfuzzError(f"{journal.path}: entry {number} is damaged: {words}; start the run anew")

@@ -296,7 +296,7 @@ def test_a_run_tells_the_cause_of_each_finding_whatever_the_number_of_jobs(tmp_p
     specs = load_specs([SMALL], discover([path]), ["square"])
     plan = Plan(specs, ("off:cpu", "aborting:cpu"), 0, 2, ("float32",), (path,), cases=24)
     findings = run(plan).ranking.findings()
-    told_twice = [diagnosed(replace(plan, jobs=jobs), findings) for jobs in (1, 2)]
+    told_twice = [diagnosed(replace(plan, jobs=jobs), findings)[0] for jobs in (1, 2)]
     assert told_twice[0] == told_twice[1]
     words = {finding.subject: finding.diagnosis for finding in told_twice[0]}
     assert [replace(finding, diagnosis="") for finding in told_twice[0]] == findings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import hostile
@@ -17,7 +18,7 @@ from opfuzz.journal import Begun, Examined, Journal
 from opfuzz.plan import Plan, load_specs
 from opfuzz.records import Result
 
-BEGUN = Begun({}, {}, "", ())
+BEGUN = Begun({}, {}, {}, datetime(2026, 1, 31, tzinfo=UTC), ())
 
 
 def results_of(plan: Plan, folder: Path) -> dict[int, list[Result]]:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from opfuzz.journal import Begun, Diagnosed, Ended, Examined, Journal, Searched,
 from opfuzz.plan import Plan, load_specs
 from opfuzz.records import Result
 
-BEGUN = Begun({"seed": 3}, {"numpy": "2"}, "2026-01-31T14:25:30+01:00", ("opfuzz", "run"))
+BEGUN = Begun({"seed": 3}, {}, {"numpy": "2"}, datetime(2026, 1, 31, 14, 25, 30, tzinfo=UTC), ("opfuzz", "run"))
 
 
 @pytest.fixture(scope="module")
@@ -141,9 +142,10 @@ FULL = """
 import resource, sys
 from pathlib import Path
 from opfuzz.errors import DiskError
+from datetime import UTC, datetime
 from opfuzz.journal import Begun, Diagnosed, Journal
 
-journal = Journal.create(Path(sys.argv[1]), Begun({{}}, {{}}, "", ()))
+journal = Journal.create(Path(sys.argv[1]), Begun({{}}, {{}}, {{}}, datetime.now(UTC), ()))
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
 count = 0
 try:

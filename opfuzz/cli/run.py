@@ -101,7 +101,11 @@ BESIDE_RESUME = frozenset({"resume", "jobs", "as_json", "out", "engine", "schedu
     help=f"Accepted findings, which do not count; default: {ACCEPTED} in --out.",
 )
 @click.option("--out", type=click.Path(path_type=Path), default=Path("reports"), help="Folder for runs.")
-@click.option("--resume", metavar="RUN", help="Go on with a run that was killed or interrupted: its name, or latest.")
+@click.option(
+    "--resume",
+    metavar="RUN",
+    help="Go on with a run that was killed or interrupted: its folder, or its name in --out, or latest.",
+)
 @click.option(
     "--executor", "engine", type=click.Choice(EXECUTORS), default="pool", help="Processes here, or a Dask cluster."
 )
@@ -140,6 +144,8 @@ def run_command(
 
     SPECS are files and folders; without any, the specs that come with opfuzz.
     """
+    if engine == "dask":
+        plugins = tuple(path.absolute() for path in plugins)  # a worker has another working directory
     with executor_of(engine, scheduler, jobs, backends) as executor:
         if resume is not None:
             _check_alone(context)

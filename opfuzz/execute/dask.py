@@ -6,9 +6,11 @@ that ends its process ends an isolated one, so it never costs a worker.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import queue
+import signal
 import threading
 import time
 import uuid
@@ -29,6 +31,7 @@ AHEAD = 2  # batches for each thread of the cluster that are handed out: one to 
 HELD = 4  # batches for each thread that wait here for workers that have what they need
 PATIENCE = 60.0  # seconds without any worker that could do what is left
 CONNECT_SECONDS = 10.0
+IDLE = 60.0  # seconds after which a worker's process that nothing is asked of ends; another is soon there
 LOOK = 1.0  # seconds between two looks at the workers
 LOCAL = "local"
 DAEMON = "distributed.worker.daemon"  # Dask's setting: a worker that is a daemon may have no processes
@@ -54,29 +57,39 @@ class _Crew(WorkerPlugin):
 
     def setup(self, worker: Any) -> None:
         """Dask calls this on each worker, those that come later too."""
-        self._idle: list[_Isolate] = []
+        self._idle: list[tuple[_Isolate, float]] = []  # and since when
         self._lock = threading.Lock()
-        self._is_over = False
+        self._is_over = threading.Event()
+        threading.Thread(target=self._forget, daemon=True).start()
 
     def teardown(self, worker: Any) -> None:
         """End what is idle; what is at work ends after its batch."""
+        self._is_over.set()
+        self._end(float("inf"))
+
+    def _forget(self) -> None:
+        """End what nothing was asked of for long: the client may have been killed, and then nobody says so."""
+        while not self._is_over.wait(IDLE / 4):
+            self._end(time.monotonic() - IDLE)
+
+    def _end(self, since: float) -> None:
         with self._lock:
-            self._is_over = True
-            idle, self._idle = self._idle, []
-        for isolate in idle:
+            old = [isolate for isolate, at in self._idle if at <= since]
+            self._idle = [(isolate, at) for isolate, at in self._idle if at > since]
+        for isolate in old:
             isolate.end()
 
     def perform(self, batch: Sequence[Any]) -> list[Any]:
         """The results of a batch."""
         with self._lock:
-            isolate = self._idle.pop() if self._idle else None
+            isolate = self._idle.pop()[0] if self._idle else None
         isolate = isolate or _Isolate(self._settings)
         is_kept = False
         try:
             found = isolate.perform(batch)
             with self._lock:
-                if not self._is_over:
-                    self._idle.append(isolate)
+                if not self._is_over.is_set():
+                    self._idle.append((isolate, time.monotonic()))
                     is_kept = True
             return found
         finally:
@@ -122,6 +135,16 @@ def _perform(crew: str, batch: Sequence[Any]) -> list[Any]:
     plugin = get_worker().plugins[crew]
     assert isinstance(plugin, _Crew)
     return plugin.perform(batch)
+
+
+@contextlib.contextmanager
+def _ignoring(number: signal.Signals) -> Iterator[None]:
+    """What is started meanwhile ignores a signal."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 def _is_daemon() -> bool:
@@ -199,9 +222,11 @@ class Dask(Executor):
             while (found := desk.next()) is not None:
                 yield found
         finally:
-            desk.clear()
-            if client.status == "running":
-                client.unregister_worker_plugin(crew.name)
+            # A cluster that is gone has nothing left to end.
+            with contextlib.suppress(OSError, TimeoutError):
+                desk.clear()
+                if client.status == "running":
+                    client.unregister_worker_plugin(crew.name)
 
     def _connected(self) -> Client:
         if self._client is None:
@@ -213,6 +238,8 @@ class Dask(Executor):
                 raise OpfuzzError(
                     f"--scheduler {self.scheduler}: no Dask scheduler answers there; start one with: dask scheduler"
                 ) from None
+            except (TypeError, ImportError) as error:  # an address that needs a setting or a library
+                raise OpfuzzError(f"--scheduler {self.scheduler}: {' '.join(str(error).split())}") from None
             daemons = self._client.run(_is_daemon)
             if not daemons:
                 raise OpfuzzError(f"--scheduler {self.scheduler}: no workers there; start some with: {self._remedy()}")
@@ -228,7 +255,9 @@ class Dask(Executor):
         return f"DASK_{DAEMON.replace('.', '__').upper()}=False dask worker {self.scheduler} --nthreads 1{words}"
 
     def _cluster_here(self) -> LocalCluster:
-        with dask.config.set({DAEMON: False, "distributed.scheduler.allowed-failures": 100}):
+        settings = {DAEMON: False, "distributed.scheduler.allowed-failures": 100}
+        # Ctrl-C in a terminal is for this process, which ends the cluster: its processes are born ignoring it.
+        with dask.config.set(settings), _ignoring(signal.SIGINT):
             self._cluster = LocalCluster(
                 n_workers=self._jobs,
                 threads_per_worker=1,
@@ -292,7 +321,10 @@ class _Desk:
             task = self._flying.pop(future)
             match future.status:
                 case "finished":
-                    return task.number, future.result()
+                    try:
+                        return task.number, future.result(timeout=PATIENCE)
+                    except TimeoutError:  # its worker was lost with the results
+                        self._send(task)
                 case "error" if isinstance(future.exception(), KilledWorker):
                     self._send(task)  # many workers were lost while they had it, which is none of its doing
                 case "error":

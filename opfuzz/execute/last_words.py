@@ -16,6 +16,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from opfuzz.errors import DiskError
+
 PRINTED, LABEL = "printed", "label"
 READ = 2**16  # bytes, from the end: an abort says why in its last lines
 SHOWN = 200  # characters of a message
@@ -27,12 +29,15 @@ _OWN = str(Path(__file__).parents[1])
 
 
 class LastWords:
-    """What one worker notes and prints, as its parent holds it. Raises OSError if there can be no such files."""
+    """What one worker notes and prints, as its parent holds it. Raises DiskError if there can be no such files."""
 
     def __init__(self) -> None:
-        self.folder = tempfile.mkdtemp(prefix="opfuzz-")
-        self._file = os.open(os.path.join(self.folder, PRINTED), os.O_RDWR | os.O_CREAT, 0o600)
-        self._label = _label(self.folder)
+        try:
+            self.folder = tempfile.mkdtemp(prefix="opfuzz-")
+            self._file = os.open(os.path.join(self.folder, PRINTED), os.O_RDWR | os.O_CREAT, 0o600)
+            self._label = _label(self.folder)
+        except OSError as error:
+            raise DiskError(f"{tempfile.gettempdir()}: no room for what workers say: {error.strerror}") from error
 
     def hide(self) -> None:
         """Take the names away once the worker has opened the files: nothing is left of them when both have ended."""
@@ -64,7 +69,9 @@ class LastWords:
 def _label(folder: str) -> mmap.mmap:
     file = os.open(os.path.join(folder, LABEL), os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        os.truncate(file, mmap.PAGESIZE)
+        # Written out: a page that the disk has no room for would end the process that touches it.
+        if os.fstat(file).st_size < mmap.PAGESIZE:
+            os.write(file, bytes(mmap.PAGESIZE))
         return mmap.mmap(file, mmap.PAGESIZE)
     finally:
         os.close(file)

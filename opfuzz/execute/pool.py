@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from multiprocessing import forkserver
@@ -18,6 +19,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, TypeVar
 
+from opfuzz.errors import OpfuzzError
 from opfuzz.execute import reaper
 from opfuzz.execute.base import Casualty, Executor
 from opfuzz.execute.last_words import LastWords
@@ -28,6 +30,7 @@ Result = TypeVar("Result")
 
 START_ATTEMPTS = 3
 MEMORY_POLL = 0.1  # seconds
+_starting = threading.Lock()  # held while the environment is that of a child, whichever thread starts one
 TORN = object()  # in place of a message
 LAST_SECONDS = 0.5  # that a hanging worker has for its last words
 
@@ -65,7 +68,7 @@ def run(
                 if idle:
                     worker = idle.pop()
                 else:
-                    worker = _Worker(start)
+                    worker = _Worker(start, memory)
                     workers.append(worker)
                 worker.take(batch)
             busy = [worker for worker in workers if worker.batch is not None]
@@ -74,7 +77,7 @@ def run(
             # An idle worker that died is replaced like any other, or its next batch would find a closed pipe.
             wait([end for worker in workers for end in worker.ends()], _patience(busy, timeout, memory))
             for worker in workers:
-                worker.advance(timeout, memory)
+                worker.advance(timeout)
                 if worker.batch is not None and worker.batch.is_done():
                     finished, worker.batch = worker.batch, None
                     yield finished.number, finished.results
@@ -117,8 +120,9 @@ class _Batch:
 class _Worker:
     """One place in the pool: a process, replaced when it dies, and the batch it is at."""
 
-    def __init__(self, start: Callable[[str], tuple[Any, Any]]) -> None:
+    def __init__(self, start: Callable[[str], tuple[Any, Any]], memory: int | None) -> None:
         self.batch: _Batch | None = None
+        self._memory = memory
         self._start = start
         self._failed_starts = 0
         self._restart()
@@ -135,7 +139,7 @@ class _Worker:
         """Seconds since the item that it is at began; 0 if it is at none."""
         return time.monotonic() - self._since if self._has_begun else 0.0
 
-    def advance(self, timeout: float, memory: int | None) -> None:
+    def advance(self, timeout: float) -> None:
         """Take in what the process sent, and replace it if it died, hangs or takes too much memory."""
         self._words.bound()
         if not self._receive():
@@ -148,8 +152,9 @@ class _Worker:
                 os.kill(self._process.pid, signal.SIGUSR1)  # it says where it is, and ends
             self._process.join(LAST_SECONDS)
             self._bury(("timeout", f"no result after {timeout:g} s{self._words.read()}"))
-        elif memory is not None and (resident := _resident(self._process.pid)) > memory:
-            self._bury(("out-of-memory", f"{resident / 2**30:.2f} GiB in use, the limit is {memory / 2**30:.2f} GiB"))
+        elif self._memory is not None and (resident := _resident(self._process.pid)) > self._memory:
+            limit = self._memory / 2**30
+            self._bury(("out-of-memory", f"{resident / 2**30:.2f} GiB in use, the limit is {limit:.2f} GiB"))
 
     def end(self) -> None:
         """Kill the process and all that it started, unless that was done."""
@@ -165,8 +170,12 @@ class _Worker:
 
     def _restart(self) -> None:
         self._words = LastWords()
-        self._process, self._connection = self._start(self._words.folder)
-        reaper.watch(self._process.pid)
+        try:
+            self._process, self._connection = self._start(self._words.folder)
+        except BaseException:  # interrupted, say, while the fork server imports
+            self._words.close()
+            raise
+        reaper.watch(self._process.pid, self._words.folder)
         self._is_ready = False
         self._has_begun = False
         self._since = 0.0
@@ -197,6 +206,11 @@ class _Worker:
     def _understand(self, word: Word, content: Any) -> None:
         match word:
             case Word.READY:
+                if self._memory is not None and (resident := _resident(self._process.pid)) > self._memory:
+                    raise OpfuzzError(
+                        f"a limit of {self._memory / 2**20:.0f} MiB a process is too low: one takes "
+                        f"{resident / 2**20:.0f} MiB before its first case"
+                    )
                 self._is_ready = True
                 self._words.hide()
                 self._send()
@@ -249,16 +263,17 @@ def _starter(
 @contextlib.contextmanager
 def _environment(threads: int) -> Iterator[None]:
     """Children started meanwhile find the number of threads, which libraries read when they are loaded."""
-    before = {name: os.environ.get(name) for name in THREAD_SETTINGS}
-    os.environ.update(dict.fromkeys(THREAD_SETTINGS, str(threads)))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    with _starting:
+        before = {name: os.environ.get(name) for name in THREAD_SETTINGS}
+        os.environ.update(dict.fromkeys(THREAD_SETTINGS, str(threads)))
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
 
 
 def _patience(busy: Sequence[_Worker], timeout: float, memory: int | None) -> float:

@@ -9,14 +9,22 @@ import contextlib
 import os
 import subprocess
 import sys
+import threading
 from functools import cache
 
+_lock = threading.Lock()
+
 _PROGRAM = """
-import os, signal, sys
-left = set()
+import os, shutil, signal, sys
+left = {}
 for line in sys.stdin.buffer:
-    (left.add if line[:1] == b"+" else left.discard)(int(line[1:]))
-for pid in left:
+    pid, _, folder = line[1:].rstrip(b"\\n").partition(b" ")
+    if line[:1] == b"+":
+        left[int(pid)] = folder
+    else:
+        left.pop(int(pid), None)
+for pid, folder in left.items():
+    shutil.rmtree(folder, ignore_errors=True)
     for kill in os.killpg, os.kill:
         try:
             kill(pid, signal.SIGKILL)
@@ -25,9 +33,9 @@ for pid in left:
 """
 
 
-def watch(pid: int) -> None:
-    """End this worker, and the group that it leads, when this process is gone."""
-    _say(f"+{pid}\n")
+def watch(pid: int, folder: str) -> None:
+    """End this worker, and the group that it leads, when this process is gone, and delete its folder."""
+    _say(f"+{pid} {folder}\n")
 
 
 def forget(pid: int) -> None:
@@ -37,7 +45,9 @@ def forget(pid: int) -> None:
 
 def _say(line: str) -> None:
     with contextlib.suppress(OSError):  # somebody ended it: then workers that hang are left, as without it
-        os.write(_reaper(os.getpid()), line.encode())
+        with _lock:  # one reaper for all threads, or a number could be left with one when another forgets it
+            reaper = _reaper(os.getpid())
+        os.write(reaper, line.encode())
 
 
 @cache

@@ -78,7 +78,7 @@ def headline(run: Run) -> str:
     notes = [f for f in run.findings if f.severity == NOTE]
     ops = len({row.op for row in run.ranking})
     is_nothing = all(row.verdict == "unsupported" for row in run.ranking)
-    tried = "every case is unsupported" if is_nothing else counted(run.cases, "case")
+    tried = "every case is unsupported" if is_nothing and run.ranking else counted(run.cases, "case")
     cut = "interrupted, " if run.interrupted else ""
     found = f"{counted(len(faults), 'fault')} and {counted(len(notes), 'note')} in {counted(ops, 'op')}"
     lacking = f" ({run.missing} more are missing)" if run.missing else ""
