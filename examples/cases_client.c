@@ -130,6 +130,8 @@ static int read_case(FILE *index, Case *this)
             return 1;
         if (strcmp(what, "case") == 0) {
             copy_word(this->id, &cursor);
+            if (strlen(this->id) != 16 || strspn(this->id, "0123456789abcdef") != 16)
+                fail("no id of a case", this->id); /* it becomes the name of a file */
             copy_word(this->op, &cursor);
         } else if (strcmp(what, "dim") == 0) {
             read_setting(this, &cursor, 0);

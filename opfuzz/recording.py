@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -79,8 +80,9 @@ def record(
         recording.interrupted = True
     finally:
         results.close()
-        for recorder in recorders.values():
-            recorder.close()
+        with ExitStack() as closing:  # each is, whatever becomes of another
+            for recorder in recorders.values():
+                closing.callback(recorder.close)
     return recording
 
 

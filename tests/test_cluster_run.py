@@ -42,7 +42,7 @@ def test_a_worker_that_is_killed_changes_nothing(cluster, tmp_path):
 
 def test_a_run_that_began_here_ends_there(cluster, tmp_path):
     assert ended(words_of(tmp_path, "here"), tmp_path)[0] == 1
-    assert stopped(words_of(tmp_path, "both"), tmp_path, "both", 2_000, signal.SIGKILL)[0] == -signal.SIGKILL
+    assert stopped(words_of(tmp_path, "both"), tmp_path, 2, signal.SIGKILL)[0] == -signal.SIGKILL
     status, err = ended(["run", "--resume", "latest", "--out", "both", *on(cluster)], tmp_path)
     assert status == 1, err
     assert document(tmp_path / "both") == document(tmp_path / "here")

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from small_campaigns import SPECS, plugin
+
+from opfuzz.backends import discover
+from opfuzz.campaign import run
+from opfuzz.journal import Begun, Ended, Examined, Journal
+from opfuzz.plan import Plan, load_specs
 
 ROOT = Path(__file__).parents[1]
 OF_THE_SITTING = {"run", "started", "command", "seconds"}
@@ -39,16 +45,42 @@ def ended(words: list[object], cwd: Path) -> tuple[int, str]:
     return process.returncode, err
 
 
-def stopped(words: list[object], cwd: Path, out: str, size: int, how: signal.Signals) -> tuple[int, str]:
-    """The same of a run that gets a signal once its journal has so many bytes."""
-    process = started(words, cwd)
-    while process.poll() is None:
-        if sum(path.stat().st_size for path in (cwd / out).glob("2*/journal")) >= size:
-            process.send_signal(how)
-            break
-        time.sleep(0.002)
-    _, err = process.communicate(timeout=120)
-    return process.returncode, err
+# A run that gets a signal as soon as its journal has a number of entries. With `left` it gets it before the journal is
+# deleted: when everything is written.
+SIGNALLED = """
+import os, sys
+from opfuzz import cli
+from opfuzz.journal import Journal
+
+append, remove = Journal.append, Journal.remove
+left, how = {left!r}, {how!r}
+
+def counted(self, entry):
+    global left
+    append(self, entry)
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), how)
+
+def removed(self):
+    if left > 0:
+        os.kill(os.getpid(), how)
+    remove(self)
+
+Journal.append, Journal.remove = counted, removed
+cli.main()
+"""
+
+
+def stopped(words: list[object], cwd: Path, entries: int, how: signal.Signals) -> tuple[int, str]:
+    """Status, and what was said, of a run that gets a signal after so many entries of its journal, or at its end."""
+    script = cwd / "signalled.py"
+    body = SIGNALLED.format(left=entries, how=int(how)).replace("\n", "\n    ")
+    script.write_text(f"if __name__ == '__main__':{body}")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(script), *map(str, words)]
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
 
 
 def document(out: Path) -> dict[str, object]:
@@ -60,8 +92,8 @@ def test_a_run_that_is_killed_again_and_again_ends_like_one_that_is_not(tmp_path
     status, err = ended(words_of(tmp_path, "whole"), tmp_path)
     assert status == 1, err
     words = words_of(tmp_path, "killed")
-    for size in sorted(random.Random(7).sample(range(600, 5_600), 3)):
-        assert stopped(words, tmp_path, "killed", size, signal.SIGKILL)[0] == -signal.SIGKILL
+    for entries in (3, 2, 1, 1000):  # cases and searches, then findings, then the very end
+        assert stopped(words, tmp_path, entries, signal.SIGKILL)[0] == -signal.SIGKILL
         words = ["run", "--resume", "latest", "--out", "killed"]
     status, err = ended(words, tmp_path)
     assert status == 1, err
@@ -76,7 +108,7 @@ def test_a_run_that_is_killed_again_and_again_ends_like_one_that_is_not(tmp_path
 
 def test_a_run_that_was_interrupted_has_a_report_and_goes_on(tmp_path):
     status, err = ended(words_of(tmp_path, "whole"), tmp_path)
-    status, err = stopped(words_of(tmp_path, "cut"), tmp_path, "cut", 3_000, signal.SIGINT)
+    status, err = stopped(words_of(tmp_path, "cut"), tmp_path, 3, signal.SIGINT)
     assert status == 130
     (folder,) = tmp_path.glob("cut/2*")
     assert f"to go on: opfuzz run --resume {folder.relative_to(tmp_path)}" in err
@@ -86,13 +118,53 @@ def test_a_run_that_was_interrupted_has_a_report_and_goes_on(tmp_path):
     assert document(tmp_path / "cut") == document(tmp_path / "whole")
 
 
+def test_ctrl_c_while_findings_are_diagnosed_keeps_no_poor_diagnosis(tmp_path):
+    """The entry that says that the cases are over is the last before them."""
+    assert ended(words_of(tmp_path, "whole"), tmp_path)[0] == 1
+    cases = len(list(entries_of(tmp_path, "counting")))
+    status, err = stopped(words_of(tmp_path, "cut"), tmp_path, cases, signal.SIGINT)
+    assert status == 130, err
+    assert document(tmp_path / "cut")["interrupted"] is True
+    assert ended(["run", "--resume", "latest", "--out", "cut"], tmp_path)[0] == 1
+    assert document(tmp_path / "cut") == document(tmp_path / "whole")
+
+
+def entries_of(folder: Path, out: str) -> Iterator[object]:
+    """The entries of the journal of a whole run, up to the one that says that its cases are over."""
+    assert stopped(words_of(folder, out), folder, 1000, signal.SIGKILL)[0] == -signal.SIGKILL
+    (place,) = (folder / out).glob("2*")
+    journal = Journal.open(place)
+    journal.close()
+    for entry in journal.entries:
+        yield entry
+        if isinstance(entry, Ended):
+            return
+
+
 def test_a_limit_of_time_is_over_all_sittings(tmp_path):
-    words = words_of(tmp_path, "timed", "--time", "4s")
-    assert stopped(words, tmp_path, "timed", 5_000, signal.SIGKILL)[0] == -signal.SIGKILL
-    status, err = ended(["run", "--resume", "latest", "--out", "timed"], tmp_path)
+    """What the journal says of earlier sittings counts: each op is tried once more, and no more than that."""
+    plan = Plan(load_specs([SPECS], discover()), ("numpy:cpu",), 0, 1, seconds=50.0)
+    assert run(plan, journal=journal_of(tmp_path, seconds=49.9)).cases < 40
+    short = replace(plan, seconds=0.001)
+    assert run(short, journal=journal_of(tmp_path / "other", seconds=0.0)).cases == run(short).cases
+
+
+def journal_of(folder: Path, seconds: float) -> Journal:
+    folder.mkdir(exist_ok=True)
+    journal = Journal.create(folder, Begun({}, {}, {}, datetime.now(UTC), ()))
+    journal.append(Examined((), seconds))
+    journal.close()
+    return Journal.open(folder)
+
+
+def test_a_run_is_not_its_own_baseline(tmp_path):
+    words = words_of(tmp_path, "own", "--cases", 6, "--baseline", "latest")
+    assert stopped(words, tmp_path, 1000, signal.SIGKILL)[0] == -signal.SIGKILL
+    (path,) = tmp_path.glob("own/2*/run.json")
+    assert json.loads(path.read_text())["comparison"]["before"] == ""
+    status, err = ended(["run", "--resume", "latest", "--out", "own"], tmp_path)
     assert status == 1, err
-    (path,) = tmp_path.glob("timed/2*/run.json")
-    assert 3.4 <= json.loads(path.read_text())["seconds"] < 8
+    assert json.loads(path.read_text())["comparison"]["before"] == ""
 
 
 @pytest.mark.parametrize(
@@ -108,7 +180,7 @@ def test_a_run_does_not_go_on_with_other_files(change, words, tmp_path):
     for path in SPECS.glob("*.yaml"):
         (tmp_path / "specs" / path.name).write_bytes(path.read_bytes())
     run = ["run", "specs", "--subjects", "numpy:cpu", "--plugin", plugin(tmp_path), "--cases", "2000"]
-    assert stopped(run, tmp_path, "reports", 2_000, signal.SIGKILL)[0] == -signal.SIGKILL
+    assert stopped(run, tmp_path, 2, signal.SIGKILL)[0] == -signal.SIGKILL
     change(tmp_path)
     status, err = ended(["run", "--resume", "latest"], tmp_path)
     assert status == 2
