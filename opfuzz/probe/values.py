@@ -71,6 +71,13 @@ def _signs(prober: Prober, base: Settings) -> Found:
     return None
 
 
+def scaled(x: FloatArray | float, order: float) -> FloatArray:
+    """x times a power of two; in two steps, since the least number is 2^-1074, and 2^1074 is none."""
+    half = 2.0 ** (order / 2)
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.asarray(x * half * half)
+
+
 class _Input:
     """One input of a call that fails, whose values are replaced."""
 
@@ -173,9 +180,10 @@ class _Input:
                 if order > 0 or beyond - failing < BAND:
                     return None
             if order > 0:
-                bound = least * 2.0**passing
+                bound = float(scaled(least, passing))
                 return self._said(f"min |{self.name}| < {bound:.2g}", "min <", bound)
-            return (yield from self._large(largest * 2.0**failing, largest * 2.0**beyond if beyond else None))
+            high = float(scaled(largest, beyond)) if beyond else None
+            return (yield from self._large(float(scaled(largest, failing)), high))
         return None
 
     def _edge(self, passing: float) -> Generator[Call, Shown, tuple[float, float]]:
@@ -202,8 +210,7 @@ class _Input:
         return Condition("values", text, {"input": self.name, "relation": what, "low": low, "high": high})
 
     def _scaled(self, order: float) -> FloatArray:
-        with np.errstate(invalid="ignore"):
-            return np.asarray(self.x * 2.0**order)
+        return scaled(self.x, order)
 
     def _offset(self) -> Found:
         """A mean far beyond the spread, which cancels: ones and minus ones, shifted by powers of two."""

@@ -204,6 +204,13 @@ def test_values(fill, fails, text):
     assert probes <= TYPICAL
 
 
+@pytest.mark.parametrize("bound", [1e-300, 1e-10])
+def test_the_least_number_is_scaled_to_one(bound):
+    call = minimal(UNARY, {"n": 1}, fill=5e-324, format="float64")
+    trigger, _ = found(UNARY, call, lambda call: 0 < abs(x_of(call)).max() < bound)
+    assert trigger.text("values") == f"min |x| < {bound:.2g}"
+
+
 def test_a_mean_far_beyond_the_spread():
     call = minimal(NORM, {"batch": 1, "d": 2}, x=[[8192, 8193]])
     trigger, _ = found(NORM, call, is_off_centre)
