@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from small_campaigns import SPECS, plugin
 from test_resume import document, ended, started, stopped, words_of
 
 sys.path.insert(0, str(Path(__file__).parent / "execute"))
@@ -62,6 +64,19 @@ def test_where_only_some_have_mlx(cluster, tmp_path):
     assert here.pop("distances"), "which are between subjects on one machine"
     assert there.pop("distances") == []
     assert there == here
+
+
+def test_ctrl_c_in_a_terminal_ends_a_cluster_of_ones_own(tmp_path):
+    """The terminal sends it to every process, those of the cluster too."""
+    slow = ["run", SPECS, "--subjects", "slow:cpu", "--plugin", plugin(tmp_path), "--time", "60s", "--out", "cut"]
+    process = started([*slow, "--executor", "dask", "--scheduler", "local", "--jobs", "1"], tmp_path)
+    while process.poll() is None and not any(p.stat().st_size > 1_000 for p in tmp_path.glob("cut/2*/journal")):
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert document(tmp_path / "cut")["interrupted"] is True
 
 
 @pytest.mark.parametrize(

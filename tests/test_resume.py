@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -171,7 +172,10 @@ def test_a_run_is_not_its_own_baseline(tmp_path):
     ("change", "words"),
     [
         (lambda folder: (folder / "specs/square.yaml").write_text(CHANGED), "the spec of 'square' is another now"),
-        (lambda folder: (folder / "faulty.py").write_text("BACKENDS = []\n"), "faulty.py is another now"),
+        (
+            lambda folder: (folder / "faulty.py").write_text("open('ran', 'w')\nBACKENDS = []\n"),
+            "faulty.py is another now",
+        ),
         (lambda folder: (folder / "specs/mean.yaml").unlink(), "the spec of 'mean' is another now"),
     ],
 )
@@ -186,6 +190,7 @@ def test_a_run_does_not_go_on_with_other_files(change, words, tmp_path):
     assert status == 2
     assert err.count("\n") == 1
     assert f"cannot go on: {words}; undo that, or start the run anew" in err.replace(f"{tmp_path}/", "")
+    assert not (tmp_path / "ran").exists(), "another plugin than that of the run is not even loaded"
 
 
 CHANGED = (SPECS / "square.yaml").read_text().replace("1..40", "1..41")
@@ -235,6 +240,15 @@ def test_a_full_disk_is_said_and_the_run_goes_on_later(tmp_path):
     assert ended(["run", "--resume", folder], tmp_path)[0] == 1
     ended(words_of(tmp_path, "whole"), tmp_path)
     assert document(tmp_path / "full") == document(tmp_path / "whole")
+
+
+def test_a_limit_of_memory_below_what_a_process_has_accuses_nobody(tmp_path):
+    status, err = ended([*words_of(tmp_path, "low"), "--case-memory", "20M"], tmp_path)
+    assert status == 2, err
+    assert re.fullmatch(
+        r"a limit of 20 MiB a process is too low: one takes \d+ MiB before its first case", err.splitlines()[-1]
+    )
+    assert not list(tmp_path.glob("low/2*")), "nothing is left of a run that could not begin"
 
 
 def test_two_runs_at_once_do_not_disturb_each_other(tmp_path):
