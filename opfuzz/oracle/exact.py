@@ -137,8 +137,10 @@ class Puller:
         return self.values(arg, index.ravel()[places] if arg.shape != node.shape else places)
 
     def _map(self, node: Node, places: NDArray[np.int64]) -> list[Value]:
-        function = _FUNCTIONS[node.op]
         columns = [self._broadcast(node, arg, places) for arg in node.args]
+        if node.op in _ON_BALLS and all(map(_are_balls, columns)):
+            return list(map(_ON_BALLS[node.op], *columns))
+        function = _FUNCTIONS[node.op]
         return [function(*row) for row in zip(*columns, strict=True)]
 
     def _masked(self, node: Node, places: NDArray[np.int64]) -> list[Value]:
@@ -264,14 +266,18 @@ def _rounded_sums(terms: list[float]) -> list[Value]:
 
 
 def _added(terms: list[Value]) -> Value:
-    special = [t for t in terms if isinstance(t, float)]
-    if special:
-        return float(np.sum(special))
-    return sum(terms, arb(0))
+    if _are_balls(terms):
+        return sum(terms, arb(0))
+    return float(np.sum([t for t in terms if isinstance(t, float)]))
+
+
+def _are_balls(values: list[Value]) -> bool:
+    """Whether none of the values is NaN or infinite; asked once for a column, where most have none."""
+    return set(map(type, values)) <= {arb}
 
 
 def _inner(a: list[Value], b: list[Value]) -> Value:
-    if any(isinstance(v, float) for v in (*a, *b)):
+    if not (_are_balls(a) and _are_balls(b)):
         return _added([_FUNCTIONS["mul"](x, y) for x, y in zip(a, b, strict=True)])
     if not a:
         return arb(0)
