@@ -55,6 +55,6 @@ def test_the_conditioning_of_a_product_of_inputs_is_what_its_parts_give(scale):
     moved = balls.evaluate(graph.dot(a, movement.transpose(b, (0, 1))), [TRUTH, model])
     computed = balls.evaluate(
         graph.dot(graph.unary("neg", -a), b), [TRUTH, model]
-    )  # no input: its radius is multiplied
+    )  # no input
     assert np.array_equal(moved.mid, computed.mid)
     assert np.array_equal(moved.radii[1], computed.radii[1])
