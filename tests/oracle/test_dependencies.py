@@ -53,8 +53,6 @@ def test_the_conditioning_of_a_product_of_inputs_is_what_its_parts_give(scale):
     a, b = (graph.leaf((rng.standard_normal(shape) * scale).astype(np.float32), "input") for shape in ((3, 7), (7, 4)))
     model = conditioning(FLOAT32)
     moved = balls.evaluate(graph.dot(a, movement.transpose(b, (0, 1))), [TRUTH, model])
-    computed = balls.evaluate(
-        graph.dot(graph.unary("neg", -a), b), [TRUTH, model]
-    )  # no input
+    computed = balls.evaluate(graph.dot(graph.unary("neg", -a), b), [TRUTH, model])  # no input
     assert np.array_equal(moved.mid, computed.mid)
     assert np.array_equal(moved.radii[1], computed.radii[1])
