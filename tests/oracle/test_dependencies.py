@@ -1,0 +1,58 @@
+"""What an element depends on: the places whose NaN reaches it, and no others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from opfuzz.floats import FLOAT32
+from opfuzz.oracle import balls, functions, graph, movement
+from opfuzz.oracle.dependencies import dependencies
+from opfuzz.oracle.models import TRUTH, conditioning
+
+FORMULAS = {
+    "broadcast": lambda x, w: x * w + x,
+    "sum of rows": lambda x, w: functions.sum_(x, -1) + w,
+    "sum of two axes": lambda x, w: functions.sum_(x, (0, 2)),
+    "product": lambda x, w: graph.dot(x, movement.swapaxes(x, -1, -2)),
+    "product of a softmax": lambda x, w: graph.dot(functions.softmax(x), movement.swapaxes(x * w, -1, -2)),
+    "softmax along the middle": lambda x, w: functions.softmax(x, 1),
+    "cumsum": lambda x, w: functions.cumsum(x * w, 1),
+    "padded": lambda x, w: movement.pad(x, 1, 2, -1) * 2,
+    "joined": lambda x, w: movement.concatenate([x, movement.flip(x, -1)], 1) - w,
+}
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_an_element_depends_on_what_spoils_it(name):
+    values = {"x": np.random.default_rng(1).standard_normal((2, 3, 4)), "w": np.arange(1.0, 5.0)}
+
+    def built(**changed):
+        tensors = {key: graph.leaf(changed.get(key, array), "input") for key, array in values.items()}
+        return tensors, FORMULAS[name](*tensors.values())
+
+    tensors, root = built()
+    found = [dependencies(root, place) for place in range(root.size)]
+    for key, array in values.items():
+        for place in range(array.size):
+            spoilt = array.copy()
+            spoilt.flat[place] = np.nan
+            reached = np.isnan(balls.evaluate(built(**{key: spoilt})[1], []).mid).ravel()
+            assert [place in each.get(id(tensors[key]), ()) for each in found] == reached.tolist()
+
+
+def test_places_are_sorted_and_distinct():
+    x = graph.leaf(np.ones((3, 5)), "input")
+    places = dependencies(graph.dot(functions.softmax(x), movement.swapaxes(x, 0, 1)), 4)[id(x)]
+    assert places.tolist() == list(range(5, 10))
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0**100, 2.0**-100])
+def test_the_conditioning_of_a_product_of_inputs_is_what_its_parts_give(scale):
+    rng = np.random.default_rng(2)
+    a, b = (graph.leaf((rng.standard_normal(shape) * scale).astype(np.float32), "input") for shape in ((3, 7), (7, 4)))
+    model = conditioning(FLOAT32)
+    moved = balls.evaluate(graph.dot(a, movement.transpose(b, (0, 1))), [TRUTH, model])
+    computed = balls.evaluate(graph.dot(graph.unary("neg", -a), b), [TRUTH, model])  # no input
+    assert np.array_equal(moved.mid, computed.mid)
+    assert np.array_equal(moved.radii[1], computed.radii[1])
