@@ -71,7 +71,7 @@ def measure(plan: Plan, op: str, size: int) -> Judging:
         warnings.simplefilter("ignore")
         for _ in range(REPEATS[size] + 1):  # the first does not count
             outcomes, taken = [], 0.0
-            for subject, backend in bench.subjects:
+            for subject, backend in map(bench.subject, plan.subjects):
                 (program,) = {k: v for k, v in spec.calls[backend.dialect].items() if k in ("", "plain")}.values()
                 tensors = {name: backend.put(array, "contiguous", subject.device) for name, array in arrays.items()}
                 names = {**dims, **params, **backend.constants("float32")}
