@@ -29,7 +29,7 @@ class Exact(Protocol):
     """What judging asks of the oracle. `refine` makes `truth` tighter at flat places."""
 
     fmt: Format
-    truth: Any  # hi, lo and radius, and what follows from them: oracle.reference.Truth
+    truth: Any  # hi, lo and radius, and what follows from them: oracle.truth.Truth
     is_unary: bool
 
     @property
@@ -38,6 +38,12 @@ class Exact(Protocol):
     def conditioning(self) -> FloatArray: ...
     @property
     def wide(self) -> FloatArray: ...
+    @property
+    def conditioning_room(self) -> FloatArray: ...
+    @property
+    def wide_room(self) -> FloatArray: ...
+    @property
+    def is_blind(self) -> Mask | None: ...
     @property
     def flushing(self) -> FloatArray: ...
     @property
@@ -115,7 +121,7 @@ def _excess_of(judged: Judged, emulated: Any) -> FloatArray:
     """Excess, under wide, of an emulated formula; 0 where it is not finite or nothing is judged."""
     exact = judged.exact
     values = round_to(emulated.values.astype(np.float64), exact.fmt).astype(np.float64)
-    error = absolute_error(values, exact.truth.hi, exact.truth.lo)
+    error = absolute_error(values, exact.truth.hi, exact.truth.lo if exact.truth.has_lo else None)
     measured = judged.is_judged & np.isfinite(values)
     return np.where(measured, relative_to(error, judged.spacing, exact.wide), 0.0)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from opfuzz.explain import EXCESS_LIMIT, Exact, Mask, Verdict, explain, place_of
 from opfuzz.floats import FloatArray, hex_of
 from opfuzz.metrics.conditioned import relative_to
-from opfuzz.metrics.magnitude import by_magnitude
-from opfuzz.metrics.ulp import absolute_error, histogram, rms_ratio
+from opfuzz.metrics.magnitude import by_magnitude, first_cells
+from opfuzz.metrics.ulp import absolute_error, histogram, rms_over, rms_ratio
 from opfuzz.records import Index, Mark, Outcome, Score
 
 # A result that is as good as inputs rounded a few times. Beyond it relative accuracy is lost somewhere: normwise.
@@ -34,14 +34,14 @@ def score(outcome: Outcome, exact: Exact) -> Score:
     return judge.score(verdict, reason, place)
 
 
-@dataclass(frozen=True)
 class Judge:
-    """One output against the exact result. Arrays have the shape of the output."""
+    """One output against the exact result. Arrays have the shape of the output.
 
-    output: NDArray[Any]
-    exact: Exact
+    Most outputs are numbers throughout, where known numbers are right: then `is_all_judged`, and nothing is masked.
+    """
 
-    def __post_init__(self) -> None:
+    def __init__(self, output: NDArray[Any], exact: Exact) -> None:
+        self.output, self.exact = output, exact
         self._tighten()
 
     @cached_property
@@ -54,14 +54,53 @@ class Judge:
         fmt = self.exact.fmt
         return fmt.largest + float(np.ldexp(1.0, fmt.emax - fmt.precision)) if fmt.emax < 1023 else np.inf
 
+    @cached_property
+    def error(self) -> FloatArray:
+        truth = self.exact.truth
+        return absolute_error(self.computed, truth.hi, truth.lo if truth.has_lo else None)
+
+    @cached_property
+    def largest_error(self) -> float:
+        """Not a finite number where any output or exact result is none."""
+        return float(self.error.max(initial=0.0))
+
+    @cached_property
+    def is_all_judged(self) -> bool:
+        """Whether every element has an error that counts."""
+        truth = self.exact.truth
+        are_numbers = isfinite(self.largest_error) and truth.is_all_known
+        return bool(are_numbers and not (truth.has_subnormal and self.is_flushed.any()))
+
+    @cached_property
+    def is_correct(self) -> bool:
+        """Whether all is judged and nothing errs: then every quotient of the error is 0."""
+        return self.is_all_judged and self.largest_error == 0.0
+
     # Elements that have no error in ulp, only a right or a wrong class.
 
     @cached_property
     def is_special_wrong(self) -> Mask:
         """Where NaN, an infinity, or the sign of a unary zero differs from the exact result."""
+        wrong = self._special_wrong
+        return np.zeros(self.output.shape, np.bool_) if wrong is None else wrong
+
+    @cached_property
+    def _special_wrong(self) -> Mask | None:
+        """The same; None if it is nowhere."""
         c, truth = self.computed, self.exact.truth
-        if np.isfinite(c).all() and truth.size.max(initial=0.0) < self.threshold:  # numbers where numbers are right
-            return np.asarray(self._has_wrong_zero() & np.isfinite(truth.radius))
+        wrong = self._wrong_zeros()
+        # An error that is a number is one between numbers.
+        if not (isfinite(self.largest_error) or np.isfinite(c).all()) or not truth.largest_size < self.threshold:
+            right = self._rightly_special()
+            wrong = ~right if wrong is None else ~right | wrong
+        if wrong is None:
+            return None
+        wrong &= np.isfinite(truth.radius)
+        return wrong if wrong.any() else None
+
+    def _rightly_special(self) -> Mask:
+        """Where a number, an infinity or NaN is what is right, or may be."""
+        c, truth = self.computed, self.exact.truth
         may_be_finite, may_be_infinite = self._classes()
         right = np.where(
             truth.is_special,
@@ -72,16 +111,14 @@ class Judge:
             right |= self._is_near_the_end()
         if self.exact.has_special_inputs and not self.exact.is_unary and not right.all():
             right |= self.exact.depends_on_special & self._equals_natural()
-        return np.asarray((~right | self._has_wrong_zero()) & np.isfinite(truth.radius))
+        return right
 
-    def _has_wrong_zero(self) -> Mask:
-        """Where a zero whose sign is part of the answer has the other one."""
+    def _wrong_zeros(self) -> Mask | None:
+        """Where a zero whose sign is part of the answer has the other one; None where there is no such zero."""
         c, truth = self.computed, self.exact.truth
-        if not self.exact.is_unary:
-            return np.zeros(c.shape, np.bool_)
-        zeros = (truth.hi == 0) & (truth.radius == 0) & (c == 0)
-        if not zeros.any():
-            return np.asarray(zeros)
+        if not self.exact.is_unary or truth.zeros is None:
+            return None
+        zeros = truth.zeros & (c == 0)
         return np.asarray(zeros & self.exact.has_certain_zeros & (np.signbit(c) != np.signbit(truth.hi)))
 
     def _equals_natural(self) -> Mask:
@@ -125,65 +162,71 @@ class Judge:
         return spacing
 
     @cached_property
-    def error(self) -> FloatArray:
-        truth = self.exact.truth
-        return absolute_error(self.computed, truth.hi, truth.lo)
-
-    @cached_property
-    def is_loose(self) -> Mask:
-        """Where the radius of the exact value is too wide for this error."""
-        radius = self.exact.truth.radius
-        if not radius.any():
-            return self.is_unresolved
-        # Whether the error is below 1/2 ulp, or below 1, decides a verdict.
-        off = np.minimum(np.abs(self.error - 0.5 * self.spacing), np.abs(self.error - self.spacing))
-        return np.asarray(self.is_unresolved | ((off <= radius) & (radius > 0) & self.is_finite))
-
-    @cached_property
     def is_unresolved(self) -> Mask:
         """Where the exact value is not certain enough for this error; what is surely beyond the format is certain."""
         truth = self.exact.truth
-        if truth.is_tight.all():
+        if truth.is_all_tight:
             return np.zeros(truth.hi.shape, np.bool_)
         with np.errstate(invalid="ignore"):
             tight = truth.is_tight | (truth.radius <= LOOSE_SHARE * self.error)
             beyond = truth.size - truth.radius >= self.threshold
         return np.asarray(~truth.is_special & ~tight & ~beyond)
 
+    def _is_loose(self) -> Mask:
+        """Where the radius of the exact value is too wide for this error."""
+        radius = self.exact.truth.radius
+        # Whether the error is below 1/2 ulp, or below 1, decides a verdict.
+        off = np.minimum(np.abs(self.error - 0.5 * self.spacing), np.abs(self.error - self.spacing))
+        return np.asarray(self.is_unresolved | ((off <= radius) & (radius > 0) & self.is_finite))
+
+    def _is_surely_tight(self) -> bool:
+        """Whether no radius is too wide, as far as the widest of them tells."""
+        truth = self.exact.truth
+        if not (self.is_all_judged and truth.fmt.bits < 64):  # float64's own spacing may be smaller than its roundings
+            return False
+        share = truth.largest_share
+        if share == 0.0:
+            return True
+        share *= 1 + 2.0**-40
+        largest, off = float(self.ulps.max(initial=0.0)), np.abs(self.ulps - 0.5)
+        if off.size and not off.min() > share:
+            return False
+        return largest < 1 - share or bool(np.abs(self.ulps - 1).min() > share)
+
     def _tighten(self) -> None:
-        places = np.flatnonzero(self.is_loose)
+        if self._is_surely_tight():
+            return
+        places = np.flatnonzero(self._is_loose())
         if len(places):
             self.exact.refine(places)
-            stale = ("is_special_wrong", "is_flushed", "is_finite", "error", "is_loose", "is_unresolved")
-            for name in stale:
-                self.__dict__.pop(name, None)
+            for stale in vars(self).keys() - {"output", "exact", "computed"}:
+                del self.__dict__[stale]
 
     @cached_property
     def is_judged(self) -> Mask:
+        if self.is_all_judged:
+            return np.ones(self.output.shape, np.bool_)
         return self.is_finite & ~self.is_unresolved
 
     @cached_property
     def is_normal(self) -> Mask:
         """Judged elements whose exact result is a normal number."""
-        return np.asarray(self.is_judged & self.exact.truth.is_normal)
+        is_normal: Mask = self.exact.truth.is_normal
+        return is_normal if self.is_all_judged else np.asarray(self.is_judged & is_normal)
 
     @cached_property
     def ulps(self) -> FloatArray:
         """error / ulp, 0 where nothing is judged."""
-        if self.is_correct:
-            return self.error
-        with np.errstate(over="ignore", invalid="ignore"):
-            return np.where(self.is_judged, self.error / self.spacing, 0.0)
+        return self._in(self.spacing)
 
     @cached_property
     def wide_excess(self) -> FloatArray:
         """Excess under wide."""
-        return self.excess(self.exact.wide)
+        return self._in(self.exact.wide_room)
 
     @cached_property
-    def is_correct(self) -> bool:
-        """Whether all is judged and nothing errs: then every quotient of the error is 0."""
-        return bool(self.is_judged.all() and not self.error.any())
+    def conditioned(self) -> FloatArray:
+        return self._in(self.exact.conditioning_room)
 
     def excess(self, allowance: FloatArray) -> FloatArray:
         """error / (ulp/2 + allowance), 0 where nothing is judged."""
@@ -191,24 +234,37 @@ class Judge:
             return self.error
         return np.where(self.is_judged, relative_to(self.error, self.spacing, allowance), 0.0)
 
+    def _in(self, unit: FloatArray) -> FloatArray:
+        """The error in a unit, 0 where nothing is judged."""
+        if self.is_correct:
+            return self.error
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.error / unit if self.is_all_judged else np.where(self.is_judged, self.error / unit, 0.0)
+
     # The verdict, in the order of the table: the first that holds.
 
     def verdict(self) -> Verdict:
         """Verdict, reason in words, and the element that decided it."""
-        wrong = self.is_special_wrong
-        excused = np.zeros(wrong.shape, np.bool_)
-        if wrong.any():
-            excused = self.exact.emulated(1).overflowed
-            if (wrong & ~excused).any():
-                return "special", *self._describe_special(wrong & ~excused)
-        elif (worst := float(self.ulps.max(initial=0.0))) <= 1.0:
-            return ("exact" if worst <= 0.5 else "faithful"), "", place_of(self.ulps)
+        wrong = self._special_wrong
+        if wrong is None:
+            worst = float(self.ulps.max(initial=0.0))
+            if worst <= 1.0:
+                return ("exact" if worst <= 0.5 else "faithful"), "", place_of(self.ulps)
+            if self.largest_excess <= EXCESS_LIMIT:
+                return self._by_conditioning()
+            return explain(self, self.wide_excess, np.zeros(self.output.shape, np.bool_))
+        excused = self.exact.emulated(1).overflowed
+        if (wrong & ~excused).any():
+            return "special", *self._describe_special(wrong & ~excused)
         excess = np.where(excused, 0.0, self.wide_excess)
         if excess.max(initial=0.0) <= EXCESS_LIMIT:
-            if wrong.any():
-                return "normwise", "an intermediate overflows in the usual formula", place_of(wrong)
-            return self._by_conditioning()
+            return "normwise", "an intermediate overflows in the usual formula", place_of(wrong)
         return explain(self, excess, excused)
+
+    @cached_property
+    def largest_excess(self) -> float:
+        """The largest excess under wide."""
+        return float(self.wide_excess.max(initial=0.0))
 
     def _describe_special(self, wrong: Mask) -> tuple[str, Index | None]:
         place = place_of(wrong)
@@ -219,51 +275,58 @@ class Judge:
         return words, place
 
     def _by_conditioning(self) -> Verdict:
-        conditioned = self.conditioned
-        if conditioned.max(initial=0.0) <= CONDITIONED_LIMIT:
+        if self.conditioned.max(initial=0.0) <= CONDITIONED_LIMIT:
             return "stable", "", place_of(self.wide_excess)
-        return "normwise", "relative accuracy is lost where the result is small", place_of(conditioned)
-
-    @cached_property
-    def conditioned(self) -> FloatArray:
-        return self.excess(self.exact.conditioning)
+        return "normwise", "relative accuracy is lost where the result is small", place_of(self.conditioned)
 
     def score(self, verdict: str, reason: str, place: Index | None) -> Score:
         """The record of this case."""
-        normal, truth = self.is_normal, self.exact.truth
-        # Against a tiny exact value the quotient may pass float64's range.
-        errors = np.where(normal, np.minimum(self.ulps, LARGEST), 0.0)
-        counted = _chosen(errors, normal)
-        excess, judged = self.wide_excess, self.is_judged
-        blind = judged & (self.exact.wide > np.maximum(truth.size, self.spacing / 2))
+        truth, is_whole = self.exact.truth, self.is_all_judged
+        normal = truth.normal if is_whole else int(np.count_nonzero(self.is_normal))
+        errors = self.ulps
+        if normal < errors.size:
+            errors = np.where(self.is_normal, errors, 0.0)
+        counted = errors.ravel() if normal == errors.size else errors[self.is_normal]
         largest = place_of(errors)
+        worst = float(errors[largest]) if largest is not None else 0.0
+        if worst > LARGEST:  # against a tiny exact value the quotient passes float64's range
+            worst, counted = LARGEST, np.minimum(counted, LARGEST)
         mark = self._mark(largest)
+        blind = self.exact.is_blind
         return Score(
             verdict=verdict,
             reason=reason,
-            ulp=float(errors.max(initial=0.0)),
+            ulp=worst,
             conditioned=float(self.conditioned.max(initial=0.0)),
-            excess=float(excess.max(initial=0.0)),
+            excess=self.largest_excess,
             largest=mark,
             deciding=mark if place == largest else self._mark(place),
             histogram=histogram(counted),
             by_magnitude=self._by_magnitude(),
             ulp_total=float(counted.sum()),
-            rms_ulp=rms_ratio(_chosen(self.error, judged), _chosen(self.spacing, judged)),
+            rms_ulp=self._rms_ulp(),
             elements=self.output.size,
-            normal=int(np.count_nonzero(normal)),
-            unjudged=int(np.count_nonzero(blind)),
-            unresolved=int(np.count_nonzero(self.is_unresolved)),
-            flushed=int(np.count_nonzero(self.is_flushed)),
-            beyond=int(np.count_nonzero(excess > EXCESS_LIMIT)),
+            normal=normal,
+            unjudged=0 if blind is None else int(np.count_nonzero(blind if is_whole else self.is_judged & blind)),
+            unresolved=0 if is_whole else int(np.count_nonzero(self.is_unresolved)),
+            flushed=int(np.count_nonzero(self.is_flushed)) if truth.has_subnormal else 0,
+            beyond=int(np.count_nonzero(self.wide_excess > EXCESS_LIMIT)) if self.largest_excess > EXCESS_LIMIT else 0,
         )
 
+    def _rms_ulp(self) -> float | None:
+        if not self.is_all_judged:
+            return rms_ratio(self.error[self.is_judged], self.spacing[self.is_judged])
+        return rms_over(self.error.ravel(), *self.exact.truth.squared_spacing) if self.output.size else None
+
     def _by_magnitude(self) -> dict[int, int]:
-        truth, wrong = self.exact.truth, self.is_special_wrong
-        counted = (self.is_judged | wrong) & truth.is_finite
+        truth, wrong = self.exact.truth, self._special_wrong
+        if self.is_all_judged:
+            return by_magnitude(truth.first_cells, self.ulps.ravel(), None if wrong is None else wrong.ravel())
+        judged = self.is_judged if wrong is None else self.is_judged | wrong
+        counted = judged & truth.is_finite
         # Where the class is wrong the error is not looked at.
-        exact, ulps, is_wrong = (_chosen(part, counted) for part in (truth.hi, self.ulps, wrong))
-        return by_magnitude(exact, ulps, is_wrong, self.exact.fmt)
+        cells = first_cells(truth.hi[counted], truth.fmt)
+        return by_magnitude(cells, self.ulps[counted], None if wrong is None else wrong[counted])
 
     def _mark(self, place: Index | None) -> Mark | None:
         if place is None:
@@ -281,7 +344,3 @@ class Judge:
             bound=float(bound),
         )
 
-
-def _chosen(values: NDArray[Any], mask: Mask) -> NDArray[Any]:
-    """values[mask], without a copy where that is all of them."""
-    return values.ravel() if mask.all() else values[mask]

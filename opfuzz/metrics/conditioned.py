@@ -12,11 +12,16 @@ from opfuzz.floats import FloatArray, Format
 # excess      = error / (ulp/2 + allowance), the radius of one model of arithmetic
 
 
+def room(spacing: FloatArray, radius: FloatArray) -> FloatArray:
+    """spacing/2 + radius: the unit of such an error."""
+    # Half of the smallest float64 is 0, and 0/0 is no excess.
+    return np.asarray(np.maximum(spacing / 2, 2.0**-1074) + radius)
+
+
 def relative_to(error: FloatArray, spacing: FloatArray, radius: FloatArray) -> FloatArray:
     """error / (spacing/2 + radius); 0 where the radius is infinite."""
     with np.errstate(invalid="ignore", over="ignore"):
-        # Half of the smallest float64 is 0, and 0/0 is no excess.
-        return np.asarray(error / (np.maximum(spacing / 2, 2.0**-1074) + radius))
+        return np.asarray(error / room(spacing, radius))
 
 
 def effective_bits(conditioned: float, fmt: Format) -> float:

@@ -19,6 +19,7 @@ COLUMNS = 64  # at most, beside that of zero
 BANDS = 62
 LARGEST_BAND, CLASS_BAND = BANDS - 2, BANDS - 1
 
+Mask = NDArray[np.bool_]
 Counts = tuple[tuple[int, ...], ...]  # a column, then bands of it with their counts: (column, band, count, ...)
 
 
@@ -43,27 +44,35 @@ def _lowest(fmt: Format) -> int:
     return fmt.emin - fmt.precision + 1
 
 
-def by_magnitude(
-    exact: FloatArray, errors: FloatArray, is_class_wrong: NDArray[np.bool_], fmt: Format
-) -> dict[int, int]:
-    """How many elements each cell has, by column * BANDS + band; empty cells are left out.
+def first_cells(exact: FloatArray, fmt: Format) -> NDArray[np.int64]:
+    """The cell of the smallest errors for each of a vector of finite exact results.
 
-    Three vectors of one length: finite exact results, errors in ulp (not looked at where the class is wrong), and where
-    it is. What is beyond the format counts as its largest number.
+    What is beyond the format counts as its largest number.
     """
     biased = (np.ascontiguousarray(exact, np.float64).view(np.int64) >> 52) & 0x7FF
     places = _places(fmt)[biased]
     if not biased.all():  # zeros, and what is subnormal in float64, whose power the bits of the exponent do not tell
         deep = np.flatnonzero((biased == 0) & (exact != 0))
         places[deep] = _first_cells(np.frexp(exact[deep])[1] - 1, fmt)
+    return places
+
+
+def by_magnitude(cells: NDArray[np.int64], errors: FloatArray, is_class_wrong: Mask | None) -> dict[int, int]:
+    """How many elements each cell has, by column * BANDS + band; empty cells are left out.
+
+    Vectors of one length: the `first_cells` of the exact results, errors in ulp (not looked at where the class is
+    wrong), and where it is; None: nowhere.
+    """
     large = np.flatnonzero(errors > 0.5)
+    wrong = None if is_class_wrong is None else np.flatnonzero(is_class_wrong)
+    if large.size or wrong is not None:
+        cells = cells.copy()
     if large.size:
         mantissa, power = np.frexp(errors[large])
-        places[large] += np.minimum(power - (mantissa == 0.5) + 1, LARGEST_BAND)  # exactly 2^e is of the band below
-    wrong = np.flatnonzero(is_class_wrong)
-    if wrong.size:
-        places[wrong] += CLASS_BAND - places[wrong] % BANDS
-    counts = np.bincount(places)
+        cells[large] += np.minimum(power - (mantissa == 0.5) + 1, LARGEST_BAND)  # exactly 2^e is of the band below
+    if wrong is not None:
+        cells[wrong] += CLASS_BAND - cells[wrong] % BANDS
+    counts = np.bincount(cells)
     filled = np.flatnonzero(counts)
     return dict(zip(filled.tolist(), counts[filled].tolist(), strict=True))
 

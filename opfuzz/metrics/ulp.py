@@ -9,11 +9,11 @@ import numpy as np
 from opfuzz.floats import FloatArray
 
 
-def absolute_error(computed: FloatArray, hi: FloatArray, lo: FloatArray) -> FloatArray:
+def absolute_error(computed: FloatArray, hi: FloatArray, lo: FloatArray | None = None) -> FloatArray:
     """abs(computed - (hi + lo)); NaN where either is NaN, and where both are the same infinity."""
     with np.errstate(invalid="ignore", over="ignore"):
         error = computed - hi
-        if lo.any():  # only what was refined has one
+        if lo is not None:
             error -= lo
         return np.abs(error, out=error)
 
@@ -26,9 +26,20 @@ def rms_ratio(errors: FloatArray, spacings: FloatArray) -> float | None:
     """sqrt(sum errors^2 / sum spacings^2); None for no elements. `spacings` are positive."""
     if not errors.size:
         return None
-    largest = float(spacings.max())  # divided by it, the squares cannot vanish
+    largest, total = squares(spacings)
+    return rms_over(errors, largest, total)
+
+
+def squares(spacings: FloatArray) -> tuple[float, float]:
+    """The largest, and the sum of the squares of all in its unit, which cannot vanish."""
+    largest = float(spacings.max(initial=0.0))
+    return largest, float(((spacings / largest) ** 2).sum()) if largest else 0.0
+
+
+def rms_over(errors: FloatArray, largest: float, total: float) -> float:
+    """`rms_ratio` of some errors and the spacings of which `squares` gave this."""
     with np.errstate(over="ignore", under="ignore"):
-        return float(np.sqrt(np.sum((errors / largest) ** 2) / np.sum((spacings / largest) ** 2)))
+        return float(np.sqrt(((errors / largest) ** 2).sum() / total))
 
 
 # Bins of log2(ulp error), eight to the octave from 2^-16 to 2^80, with the rest at both ends: a percentile read
@@ -44,8 +55,13 @@ def histogram(errors: FloatArray) -> Histogram:
     if errors.size and not errors.any():
         return {0: errors.size}
     with np.errstate(divide="ignore"):
-        place = np.floor((np.log2(errors.ravel()) - _LOWEST) * _PER_OCTAVE) + 1
-    counts = np.bincount(np.clip(place, 0, _BINS - 1).astype(np.int64))
+        place = np.log2(errors.ravel())
+    place -= _LOWEST
+    place *= _PER_OCTAVE
+    np.floor(place, out=place)
+    place += 1
+    np.minimum(np.maximum(place, 0, out=place), _BINS - 1, out=place)
+    counts = np.bincount(place.astype(np.int64))
     filled = np.flatnonzero(counts)
     return dict(zip(filled.tolist(), counts[filled].tolist(), strict=True))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -13,82 +13,17 @@ from numpy.typing import NDArray
 from opfuzz.case import Case
 from opfuzz.errors import OpfuzzError
 from opfuzz.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, FloatArray, Format, ulp
+from opfuzz.metrics.conditioned import room
 from opfuzz.oracle import balls, exact, graph, limits, models, working
 from opfuzz.oracle.dependencies import dependencies, spread_from
 from opfuzz.oracle.elementary import ELEMENTARY
 from opfuzz.oracle.graph import Node
 from opfuzz.oracle.meaning import FAILURES, Names, graph_of, operands, variant_graph
+from opfuzz.oracle.truth import Truth, inside, tolerance
 from opfuzz.spec import OpSpec, Value
 
-TIGHT = 0.01  # ulp: an exact value is certain enough when its radius is at most this
 # Elements of all steps of a variant: one over heads times heads takes gigabytes where the op takes none.
 MOST_OF_A_VARIANT = 2**24
-FINEST = 2.0**-1074  # what hi + lo can still hold, so float64's own subnormals are known to one ulp only
-
-
-@dataclass(frozen=True)
-class Truth:
-    """Exact values hi + lo within `radius`; NaN or infinity with radius 0 is the right answer itself.
-
-    What follows from them alone is computed once, however many outputs are judged; `fmt` is that of the outputs.
-    """
-
-    hi: FloatArray
-    lo: FloatArray
-    radius: FloatArray
-    fmt: Format
-
-    @cached_property
-    def is_special(self) -> NDArray[np.bool_]:
-        """Where the right answer is NaN or an infinity by the rules for special values."""
-        return np.asarray(~np.isfinite(self.hi) & (self.radius == 0))
-
-    @cached_property
-    def is_finite(self) -> NDArray[np.bool_]:
-        """Where there is a number that is known."""
-        return np.isfinite(self.hi)
-
-    @cached_property
-    def size(self) -> FloatArray:
-        """abs(hi)."""
-        return np.abs(self.hi)
-
-    @cached_property
-    def is_normal(self) -> NDArray[np.bool_]:
-        """Where hi is a normal number of the format."""
-        return np.asarray((self.size >= self.fmt.smallest_normal) & (self.size <= self.fmt.largest))
-
-    @cached_property
-    def is_subnormal(self) -> NDArray[np.bool_]:
-        """Where hi is smaller than every normal number, and not zero."""
-        return np.asarray((self.size > 0) & (self.size < self.fmt.smallest_normal))
-
-    @cached_property
-    def spacing(self) -> FloatArray:
-        """ulp(hi); beyond the format that of its largest number, and that of zero where there is no number."""
-        return ulp(_inside(self.hi, self.fmt), self.fmt)
-
-    @cached_property
-    def tolerance(self) -> FloatArray:
-        """Largest radius with which each value is certain enough for any error."""
-        return _tolerance(self.hi, self.spacing, self.fmt)
-
-    @cached_property
-    def is_tight(self) -> NDArray[np.bool_]:
-        """Where the radius is at most the tolerance."""
-        return np.asarray(self.radius <= self.tolerance)
-
-    def __getitem__(self, place: tuple[Any, ...]) -> Truth:
-        """The exact values of a part."""
-        return Truth(self.hi[place], self.lo[place], self.radius[place], self.fmt)
-
-    def may_equal(self, other: Truth) -> bool:
-        """Whether two truths, known to their radii, can be the same values."""
-        with np.errstate(invalid="ignore"):
-            gap = np.abs((self.hi - other.hi) + (self.lo - other.lo))
-            is_near = gap <= self.radius + other.radius + FINEST
-        is_same = (self.hi == other.hi) | (np.isnan(self.hi) & np.isnan(other.hi))
-        return bool((is_near | is_same | ~np.isfinite(self.radius) | ~np.isfinite(other.radius)).all())
 
 
 def wide_format(fmt: Format) -> Format:
@@ -184,6 +119,24 @@ class Reference:
             return _filled(self._ball.radii[2], self._ball.mid)
         return self.allowance(models.working("wide", wide_format(self.fmt)))
 
+    # What errors are divided by, and what cannot be judged, follow from the truth and from one model.
+
+    @cached_property
+    def conditioning_room(self) -> FloatArray:
+        """ulp/2 + conditioning."""
+        return room(self.truth.spacing, self.conditioning)
+
+    @cached_property
+    def wide_room(self) -> FloatArray:
+        """ulp/2 + wide."""
+        return room(self.truth.spacing, self.wide)
+
+    @cached_property
+    def is_blind(self) -> NDArray[np.bool_] | None:
+        """Where the wide allowance exceeds the value, so that anything would do; None if it does nowhere."""
+        blind = self.wide > np.maximum(self.truth.size, self.truth.spacing / 2)
+        return np.asarray(blind) if blind.any() else None
+
     @cached_property
     def flushing(self) -> FloatArray:
         """The allowance of an honest implementation that flushes subnormal numbers to zero."""
@@ -275,10 +228,12 @@ class Reference:
         lo[places], radius[places] = settled.lo, settled.radius
         shape = self.shape
         self.truth = Truth(hi.reshape(shape), lo.reshape(shape), radius.reshape(shape), self.fmt)
+        for name in ("conditioning_room", "wide_room", "is_blind"):
+            self.__dict__.pop(name, None)
 
     def tolerance(self, values: FloatArray) -> FloatArray:
         """Largest radius with which an exact value near each of `values` is certain enough for any error."""
-        return _tolerance(values, ulp(_inside(values, self.fmt), self.fmt), self.fmt)
+        return tolerance(values, ulp(inside(values, self.fmt), self.fmt), self.fmt)
 
     def _variant_graph(self, name: str) -> Node:
         return variant_graph(self.spec, name, self.dims, self.params, self._tensors)
@@ -296,22 +251,6 @@ class Reference:
             if at.any():
                 self.truth.hi[at] = _limit(self, sign)
                 self.truth.radius[at] = 0.0
-
-
-def _inside(values: FloatArray, fmt: Format) -> FloatArray:
-    """Values that the format has: beyond its largest number that one, and 0 where there is no number."""
-    if values.size and np.abs(values).max() <= fmt.largest:  # False for NaN
-        return values
-    return np.where(np.isfinite(values), np.clip(values, -fmt.largest, fmt.largest), 0.0)
-
-
-def _tolerance(values: FloatArray, spacing: FloatArray, fmt: Format) -> FloatArray:
-    """Largest radius with which an exact value near each of `values` is certain enough for any error."""
-    close = np.maximum(TIGHT * spacing, FINEST)
-    finite = np.where(np.isfinite(values), np.abs(values), 0.0)
-    is_far = finite / 4 > fmt.largest
-    # Far beyond the format only that matters: any such value rounds to infinity.
-    return np.maximum(close, np.where(is_far, finite / 2, 0.0)) if is_far.any() else close
 
 
 def reference_of(spec: OpSpec, case: Case, arrays: Mapping[str, NDArray[Any]]) -> Reference:
