@@ -1,0 +1,159 @@
+"""The exact values of an output, and what follows from them alone: computed once, however many outputs are judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opfuzz.floats import FloatArray, Format, ulp
+from opfuzz.metrics.magnitude import first_cells
+from opfuzz.metrics.ulp import squares
+
+TIGHT = 0.01  # ulp: an exact value is certain enough when its radius is at most this
+FINEST = 2.0**-1074  # what hi + lo can still hold, so float64's own subnormals are known to one ulp only
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Exact values hi + lo within `radius`; NaN or infinity with radius 0 is the right answer itself.
+
+    `fmt` is that of the outputs.
+    """
+
+    hi: FloatArray
+    lo: FloatArray
+    radius: FloatArray
+    fmt: Format
+
+    @cached_property
+    def has_lo(self) -> bool:
+        """Whether hi alone is not all that is known; only what was refined has more."""
+        return bool(self.lo.any())
+
+    @cached_property
+    def is_special(self) -> Mask:
+        """Where the right answer is NaN or an infinity by the rules for special values."""
+        return np.asarray(~np.isfinite(self.hi) & (self.radius == 0))
+
+    @cached_property
+    def is_finite(self) -> Mask:
+        """Where there is a number that is known."""
+        return np.isfinite(self.hi)
+
+    @cached_property
+    def size(self) -> FloatArray:
+        """abs(hi)."""
+        return np.abs(self.hi)
+
+    @cached_property
+    def largest_size(self) -> float:
+        """The largest abs(hi); NaN if there is one."""
+        return float(self.size.max(initial=0.0))
+
+    @cached_property
+    def is_normal(self) -> Mask:
+        """Where hi is a normal number of the format."""
+        return np.asarray((self.size >= self.fmt.smallest_normal) & (self.size <= self.fmt.largest))
+
+    @cached_property
+    def normal(self) -> int:
+        """How many are normal numbers of the format."""
+        return int(np.count_nonzero(self.is_normal))
+
+    @cached_property
+    def is_subnormal(self) -> Mask:
+        """Where hi is smaller than every normal number, and not zero."""
+        return np.asarray((self.size > 0) & (self.size < self.fmt.smallest_normal))
+
+    @cached_property
+    def has_subnormal(self) -> bool:
+        """Whether any is smaller than every normal number, and not zero."""
+        return self.normal < self.hi.size and bool(self.is_subnormal.any())
+
+    @cached_property
+    def zeros(self) -> Mask | None:
+        """Where the exact result is zero; None if it is nowhere."""
+        if self.normal == self.hi.size:
+            return None
+        zeros = (self.hi == 0) & (self.radius == 0)
+        return np.asarray(zeros) if zeros.any() else None
+
+    @cached_property
+    def spacing(self) -> FloatArray:
+        """ulp(hi); beyond the format that of its largest number, and that of zero where there is no number."""
+        return ulp(self._inside, self.fmt)
+
+    @cached_property
+    def _inside(self) -> FloatArray:
+        return self.hi if self.largest_size <= self.fmt.largest else inside(self.hi, self.fmt)
+
+    @cached_property
+    def squared_spacing(self) -> tuple[float, float]:
+        """The largest spacing, and the sum of the squares of all in its unit."""
+        return squares(self.spacing.ravel())
+
+    @cached_property
+    def tolerance(self) -> FloatArray:
+        """Largest radius with which each value is certain enough for any error."""
+        return tolerance(self.hi, self.spacing, self.fmt)
+
+    @cached_property
+    def is_tight(self) -> Mask:
+        """Where the radius is at most the tolerance."""
+        return np.asarray(self.radius <= self.tolerance)
+
+    @cached_property
+    def is_all_tight(self) -> bool:
+        """Whether every radius is."""
+        # Where no value is far beyond the format, no tolerance is below this.
+        return self.largest_share <= TIGHT * (1 - 2.0**-50) or bool(self.is_tight.all())
+
+    @cached_property
+    def is_all_known(self) -> bool:
+        """Whether each is a number, and certain enough for any error."""
+        return bool(np.isfinite(self.largest_size)) and self.is_all_tight
+
+    @cached_property
+    def largest_share(self) -> float:
+        """The largest quotient of a radius and the spacing there."""
+        return float((self.radius / self.spacing).max(initial=0.0))
+
+    @cached_property
+    def first_cells(self) -> NDArray[np.int64]:
+        """What `metrics.magnitude.by_magnitude` asks for, of the flat values; all of them must be finite."""
+        return first_cells(self.hi.ravel(), self.fmt)
+
+    def __getitem__(self, place: tuple[Any, ...]) -> Truth:
+        """The exact values of a part."""
+        return Truth(self.hi[place], self.lo[place], self.radius[place], self.fmt)
+
+    def may_equal(self, other: Truth) -> bool:
+        """Whether two truths, known to their radii, can be the same values."""
+        with np.errstate(invalid="ignore"):
+            gap = np.abs((self.hi - other.hi) + (self.lo - other.lo))
+            is_near = gap <= self.radius + other.radius + FINEST
+        is_same = (self.hi == other.hi) | (np.isnan(self.hi) & np.isnan(other.hi))
+        return bool((is_near | is_same | ~np.isfinite(self.radius) | ~np.isfinite(other.radius)).all())
+
+
+def inside(values: FloatArray, fmt: Format) -> FloatArray:
+    """Values that the format has: beyond its largest number that one, and 0 where there is no number."""
+    return np.where(np.isfinite(values), np.clip(values, -fmt.largest, fmt.largest), 0.0)
+
+
+def tolerance(values: FloatArray, spacing: FloatArray, fmt: Format) -> FloatArray:
+    """Largest radius with which an exact value near each of `values` is certain enough for any error.
+
+    `spacing` is that of the values.
+    """
+    close = np.maximum(TIGHT * spacing, FINEST)
+    finite = np.where(np.isfinite(values), np.abs(values), 0.0)
+    is_far = finite / 4 > fmt.largest
+    # Far beyond the format only that matters: any such value rounds to infinity.
+    return np.maximum(close, np.where(is_far, finite / 2, 0.0)) if is_far.any() else close
