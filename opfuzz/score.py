@@ -188,10 +188,11 @@ class Judge:
         if share == 0.0:
             return True
         share *= 1 + 2.0**-40
-        largest, off = float(self.ulps.max(initial=0.0)), np.abs(self.ulps - 0.5)
-        if off.size and not off.min() > share:
-            return False
-        return largest < 1 - share or bool(np.abs(self.ulps - 1).min() > share)
+        return not any(
+            np.count_nonzero(self.ulps < limit - share) < np.count_nonzero(self.ulps <= limit + share)
+            for limit in (0.5, 1.0)
+            if self.largest_ulp >= limit - share
+        )
 
     def _tighten(self) -> None:
         if self._is_surely_tight():
@@ -220,6 +221,11 @@ class Judge:
         return self._in(self.spacing)
 
     @cached_property
+    def largest_ulp(self) -> float:
+        """The largest error in ulp of all that is judged."""
+        return float(self.ulps.max(initial=0.0))
+
+    @cached_property
     def wide_excess(self) -> FloatArray:
         """Excess under wide."""
         return self._in(self.exact.wide_room)
@@ -227,6 +233,11 @@ class Judge:
     @cached_property
     def conditioned(self) -> FloatArray:
         return self._in(self.exact.conditioning_room)
+
+    @cached_property
+    def largest_conditioned(self) -> float:
+        """The largest conditioned error."""
+        return float(self.conditioned.max(initial=0.0))
 
     def excess(self, allowance: FloatArray) -> FloatArray:
         """error / (ulp/2 + allowance), 0 where nothing is judged."""
@@ -247,7 +258,7 @@ class Judge:
         """Verdict, reason in words, and the element that decided it."""
         wrong = self._special_wrong
         if wrong is None:
-            worst = float(self.ulps.max(initial=0.0))
+            worst = self.largest_ulp
             if worst <= 1.0:
                 return ("exact" if worst <= 0.5 else "faithful"), "", place_of(self.ulps)
             if self.largest_excess <= EXCESS_LIMIT:
@@ -275,7 +286,7 @@ class Judge:
         return words, place
 
     def _by_conditioning(self) -> Verdict:
-        if self.conditioned.max(initial=0.0) <= CONDITIONED_LIMIT:
+        if self.largest_conditioned <= CONDITIONED_LIMIT:
             return "stable", "", place_of(self.wide_excess)
         return "normwise", "relative accuracy is lost where the result is small", place_of(self.conditioned)
 
@@ -297,7 +308,7 @@ class Judge:
             verdict=verdict,
             reason=reason,
             ulp=worst,
-            conditioned=float(self.conditioned.max(initial=0.0)),
+            conditioned=self.largest_conditioned,
             excess=self.largest_excess,
             largest=mark,
             deciding=mark if place == largest else self._mark(place),
@@ -343,4 +354,3 @@ class Judge:
             ulp=float(self.error[place] / self.spacing[place]),
             bound=float(bound),
         )
-

@@ -18,6 +18,7 @@ from opfuzz.floats import FloatArray, Format
 COLUMNS = 64  # at most, beside that of zero
 BANDS = 62
 LARGEST_BAND, CLASS_BAND = BANDS - 2, BANDS - 1
+_HALF = 1021  # the biased exponent below that of 1/2
 
 Mask = NDArray[np.bool_]
 Counts = tuple[tuple[int, ...], ...]  # a column, then bands of it with their counts: (column, band, count, ...)
@@ -63,14 +64,14 @@ def by_magnitude(cells: NDArray[np.int64], errors: FloatArray, is_class_wrong: M
     Vectors of one length: the `first_cells` of the exact results, errors in ulp (not looked at where the class is
     wrong), and where it is; None: nowhere.
     """
-    large = np.flatnonzero(errors > 0.5)
-    wrong = None if is_class_wrong is None else np.flatnonzero(is_class_wrong)
-    if large.size or wrong is not None:
+    if errors.size and not errors.max() <= 0.5:
+        # One bit less, so that exactly 2^e is of the band below; 0 becomes negative.
+        bands = (np.ascontiguousarray(errors).view(np.int64) - 1) >> 52
+        bands -= _HALF
+        cells = cells + np.minimum(np.maximum(bands, 0, out=bands), LARGEST_BAND, out=bands)
+    if is_class_wrong is not None:
+        wrong = np.flatnonzero(is_class_wrong)
         cells = cells.copy()
-    if large.size:
-        mantissa, power = np.frexp(errors[large])
-        cells[large] += np.minimum(power - (mantissa == 0.5) + 1, LARGEST_BAND)  # exactly 2^e is of the band below
-    if wrong is not None:
         cells[wrong] += CLASS_BAND - cells[wrong] % BANDS
     counts = np.bincount(cells)
     filled = np.flatnonzero(counts)

@@ -19,6 +19,7 @@ from opfuzz.metrics.magnitude import (
     binades,
     by_magnitude,
     exponent,
+    first_cells,
     last_column,
     packed,
     unpacked,
@@ -53,13 +54,13 @@ elements = st.tuples(
 def test_every_element_is_in_the_cell_of_its_size_and_error(found, name):
     fmt = FORMATS[name]
     exact, errors, wrong = (np.array([each[at] for each in found]) for at in range(3))
-    cells = by_magnitude(exact.astype(float), errors.astype(float), wrong.astype(bool), fmt)
+    cells = by_magnitude(first_cells(exact.astype(float), fmt), errors.astype(float), wrong.astype(bool))
     assert dict(cells) == Counter(column * BANDS + band for column, band in (cell(*each, fmt) for each in found))
     assert list(unpacked(packed(cells))) == [(*divmod(place, BANDS), cells[place]) for place in sorted(cells)]
 
 
 def test_an_error_without_a_size_is_not_looked_at():
-    cells = by_magnitude(np.array([1.0, 1.0]), np.array([np.nan, 0.25]), np.array([True, False]), FLOAT32)
+    cells = by_magnitude(first_cells(np.array([1.0, 1.0]), FLOAT32), np.array([np.nan, 0.25]), np.array([True, False]))
     assert sorted(place % BANDS for place in cells) == [0, CLASS_BAND]
 
 
