@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from opfuzz.floats import FloatArray
 from opfuzz.oracle import elementwise, sums
 from opfuzz.oracle.dependencies import touched
 from opfuzz.oracle.graph import Node, topological
-from opfuzz.oracle.models import TINY, Model, Radius, RadiusOf, Rule
+from opfuzz.oracle.models import TINY, Model, PoleOf, Radius, RadiusOf, Rule
 
 _INFLATE = 1 + 2.0**-30  # radii are rounded themselves; sums of 2^16 of them lose up to 2^-37
 
@@ -37,28 +38,60 @@ class Ball:
 
 def evaluate(root: Node, models: Sequence[Model]) -> Ball:
     """The ball of `root` under each model. Every radius is an array or None."""
-    balls: dict[int, Ball] = {}
     with np.errstate(all="ignore"):
-        for node in topological(root):
-            balls[id(node)] = _step(node, [balls[id(arg)] for arg in node.args], models)
+        return _numbers(root, models) or _walked(root, models)
+
+
+def _numbers(root: Node, models: Sequence[Model]) -> Ball | None:
+    """The ball of a graph in which every midpoint is a number; None if one is not, or a radius is not known."""
+    balls: dict[int, Ball] = {}
+    for node in topological(root):
+        args = [balls[id(arg)] for arg in node.args]
+        # A radius that is not known stays so in whatever is made of it, unless it is compared.
+        if node.op == "where" and not all(map(_is_known, args)):
+            return None
+        mid, radii, _ = _step(node, args, models)
+        if not _is_finite(mid):
+            return None
+        balls[id(node)] = Ball(mid, radii)
+    whole = balls[id(root)]
+    return whole if _is_known(whole) else None
+
+
+def _is_known(ball: Ball) -> bool:
+    return all(radius is None or _is_finite(radius) for radius in ball.radii)
+
+
+def _is_finite(values: FloatArray) -> bool:
+    """False also where the sum passes float64's range."""
+    return isfinite(np.add.reduce(values, axis=None))
+
+
+def _walked(root: Node, models: Sequence[Model]) -> Ball:
+    balls: dict[int, Ball] = {}
+    for node in topological(root):
+        args = [balls[id(arg)] for arg in node.args]
+        mid, radii, pole_of = _step(node, args, models)
+        balls[id(node)] = _settle_specials(node, args, Ball(mid, radii), pole_of)
     return balls[id(root)]
 
 
-def _step(node: Node, args: list[Ball], models: Sequence[Model]) -> Ball:
+def _step(node: Node, args: list[Ball], models: Sequence[Model]) -> tuple[FloatArray, tuple[Radius, ...], PoleOf]:
     rule = _RULES.get(node.op) or elementwise.elementary
-    mid, radius_of, is_pole = rule(node, [a.mid for a in args])
+    mid, radius_of, pole_of = rule(node, [a.mid for a in args])
     radii: list[Radius] = []
     for i, model in enumerate(models):
         radius = radius_of([a.radii[i] for a in args], model)
         if radius is not None and model.is_truth and node.op not in _CHOOSES:
-            inflated = radius * _INFLATE + TINY
+            inflated = radius * _INFLATE
+            inflated += TINY
             # A radius of 0 at a midpoint of 0 is exact: every operation that can underflow adds its own 2^-1074.
             radius = inflated if mid.all() else np.where((radius == 0) & (mid == 0), 0.0, inflated)
         radii.append(radius)
-    return _settle_specials(node, args, Ball(mid, tuple(radii)), is_pole)
+    return mid, tuple(radii), pole_of
 
 
-def _settle_specials(node: Node, args: list[Ball], ball: Ball, is_pole: NDArray[np.bool_] | None) -> Ball:
+def _settle_specials(node: Node, args: list[Ball], ball: Ball, pole_of: PoleOf) -> Ball:
     """IEEE specials have radius 0; an overflow of float64 from finite arguments is not known here."""
     finite = np.isfinite(ball.mid)
     all_finite = bool(finite.all())
@@ -69,6 +102,7 @@ def _settle_specials(node: Node, args: list[Ball], ball: Ball, is_pole: NDArray[
     radii: list[Radius] = []
     from_special = touched(node, [~np.isfinite(a.mid) for a in args])
     inherited = ~finite & from_special
+    is_pole = None if pole_of is None else pole_of()
     for i, radius in enumerate(ball.radii):
         unknown = touched(node, [_nonfinite_radius(a, i) for a in args])
         special = inherited

@@ -33,9 +33,11 @@ def _nearest(m: FloatArray, r: FloatArray) -> FloatArray:
     return np.maximum(np.abs(m) - r, 0.0)
 
 
-def _exp_spread(m: FloatArray, r: FloatArray) -> FloatArray:
+def _exp_spread(m: FloatArray, raised: FloatArray, r: FloatArray) -> FloatArray:
     # exp(m) (e^r - 1), which is below exp(m + r); the second holds where exp(m) underflows and the first would be 0.
-    near = np.exp(m) * np.expm1(r)
+    near = raised * np.expm1(r)
+    if m.min(initial=0.0) > -600 and m.max(initial=0.0) < 700 and r.max(initial=0.0) < 600:
+        return near
     return np.asarray(np.where(r == 0, 0.0, np.where((m > -600) & (r < 600), near, np.exp(m + r))))
 
 
@@ -64,8 +66,8 @@ def _softplus(x: FloatArray) -> FloatArray:
 
 
 ELEMENTARY: dict[str, Elementary] = {
-    "exp": Elementary(np.exp, lambda m, y, r: _exp_spread(m, r), 4.0),
-    "expm1": Elementary(np.expm1, lambda m, y, r: _exp_spread(m, r), 8.0),
+    "exp": Elementary(np.exp, _exp_spread, 4.0),
+    "expm1": Elementary(np.expm1, lambda m, y, r: _exp_spread(m, np.exp(m), r), 8.0),
     "log": Elementary(np.log, lambda m, y, r: _log_spread(m, r), 4.0, (0.0,)),
     "log1p": Elementary(np.log1p, lambda m, y, r: _log_spread(1 + m, r), 8.0, (-1.0,)),
     "sin": Elementary(np.sin, lambda m, y, r: np.minimum((np.abs(np.cos(m)) + 2.0**-50) * r + r * r / 2, 2.0), 16.0),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from functools import lru_cache
 from math import log2
 
 import numpy as np
@@ -10,34 +12,47 @@ from numpy.typing import NDArray
 from opfuzz.floats import FloatArray
 from opfuzz.oracle.elementary import ELEMENTARY, FLOOR
 from opfuzz.oracle.graph import Node
-from opfuzz.oracle.models import U64, Model, Radius, RadiusOf, added, full, rounding_of, times
+from opfuzz.oracle.models import U64, Model, PoleOf, Radius, RadiusOf, Rounding, added, full, times
 
 
 def constant(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
     if node.op in ("input", "leaf"):
         return node.detail, lambda radii, m: _input_radius(node, m), None
-    mid = np.asarray(np.pi if node.detail is None else float(node.detail))
-    exact = node.detail is not None and node.detail == float(mid)
-
-    def radius(radii: list[Radius], model: Model) -> Radius:
-        u = model.roundoff
-        # u = 2^-p: the constant has p bits or fewer exactly if scaling its odd part by 2^-p leaves a fraction.
-        fits = exact and (u == 0.0 or u == U64 or node.detail.numerator.bit_length() - _trailing(node) <= -log2(u))
-        return None if u == 0.0 or fits else np.asarray(np.abs(mid) * u)
-
-    return mid, radius, None
+    return _number(node.detail), lambda radii, m: _number_radius(node.detail, m.roundoff), None
 
 
 def _input_radius(node: Node, model: Model) -> Radius:
     if node.op != "input" or not (model.inputs or model.flush):
         return None
     size = np.abs(node.detail)
+    if not model.flush:
+        return np.asarray(size * model.inputs)
     return np.asarray(np.where(size < model.flush, size, size * model.inputs))
 
 
-def _trailing(node: Node) -> int:
-    numerator = abs(node.detail.numerator)
-    return (numerator & -numerator).bit_length() - 1 if numerator else 0
+# A spec has a few numbers, which every case asks for again.
+
+
+@lru_cache(maxsize=1024)
+def _number(value: Fraction | None) -> FloatArray:
+    """The float64 nearest to a number; None: pi."""
+    mid = np.asarray(np.pi if value is None else float(value))
+    mid.flags.writeable = False
+    return mid
+
+
+@lru_cache(maxsize=1024)
+def _number_radius(value: Fraction | None, u: float) -> Radius:
+    mid = _number(value)
+    # u = 2^-p: the constant has p bits or fewer exactly if scaling its odd part by 2^-p leaves a fraction.
+    if value is not None and value == float(mid) and (u in (0.0, U64) or _bits(value) <= -log2(u)):
+        return None
+    return None if u == 0.0 else np.asarray(np.abs(mid) * u)
+
+
+def _bits(value: Fraction) -> int:
+    numerator = abs(value.numerator)
+    return numerator.bit_length() - ((numerator & -numerator).bit_length() - 1 if numerator else 0)
 
 
 def neg(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
@@ -50,19 +65,21 @@ def absolute(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, 
 
 def add(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
     mid = args[0] + args[1] if node.op == "add" else args[0] - args[1]
+    rounding = Rounding(mid)
     # Sums of floats do not underflow.
-    return mid, lambda radii, m: full(added(*radii, rounding_of(mid, m, underflows=False)), mid), None
+    return mid, lambda radii, m: full(added(*radii, rounding.of(m, underflows=False)), mid), None
 
 
 def mul(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
     a, b = args if node.op == "mul" else (args[0], args[0])
     mid = np.asarray(a * b)
     exact = any(_is_power_of_two(arg) for arg in node.args)
+    size = Rounding(mid)
 
     def radius(radii: list[Radius], model: Model) -> Radius:
         ra, rb = radii if node.op == "mul" else (radii[0], radii[0])
         both = ra * rb if ra is not None and rb is not None else None
-        rounding = _underflow(mid, model) if exact else rounding_of(mid, model)
+        rounding = _underflow(mid, model) if exact else size.of(model)
         return full(added(times(b, ra), times(a, rb), both, rounding), mid)
 
     return mid, radius, None
@@ -82,10 +99,11 @@ def _is_power_of_two(node: Node) -> bool:
     return bool(n & (n - 1) == 0 and d & (d - 1) == 0)
 
 
-def div(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, NDArray[np.bool_]]:
+def div(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, PoleOf]:
     a, b = args
     mid = np.asarray(a / b)
     exact = _is_power_of_two(node.args[1])
+    size = Rounding(mid)
 
     def radius(radii: list[Radius], model: Model) -> Radius:
         ra, rb = radii
@@ -93,27 +111,30 @@ def div(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, NDArr
             inherited = None if ra is None else ra / np.abs(b)
         else:
             room = np.abs(b) - rb
-            spread = (0.0 if ra is None else ra) + np.abs(mid) * rb
-            inherited = np.where(room > 0, spread / np.where(room > 0, room, 1.0), np.where(spread == 0, 0.0, np.inf))
-        rounding = _underflow(mid, model) if exact and model.is_truth else rounding_of(mid, model)
-        if rounding is not None:
+            spread = size.size * rb if ra is None else ra + size.size * rb
+            inherited = spread / room
+            if not (room > 0).all():
+                inherited = np.where(room > 0, inherited, np.where(spread == 0, 0.0, np.inf))
+        rounding = _underflow(mid, model) if exact and model.is_truth else size.of(model)
+        if rounding is not None and np.isinf(b).any():
             rounding = np.where(np.isinf(b), 0.0, rounding)
         return full(added(inherited, rounding), mid)
 
-    return mid, radius, np.broadcast_to(b == 0, mid.shape)
+    return mid, radius, lambda: np.broadcast_to(b == 0, mid.shape)
 
 
-def square_root(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, NDArray[np.bool_]]:
+def square_root(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, PoleOf]:
     m = args[0]
     mid = np.sqrt(m)
+    size = Rounding(mid)
 
     def radius(radii: list[Radius], model: Model) -> Radius:
         r = radii[0]
         inherited = None if r is None else np.where(r == 0, 0.0, np.minimum(r / mid, np.sqrt(np.maximum(m, 0) + r)))
         # A root does not underflow: that of a zero is exact, and keeps its sign.
-        return added(inherited, rounding_of(mid, model, underflows=False))
+        return added(inherited, size.of(model, underflows=False))
 
-    return mid, radius, m < 0
+    return mid, radius, lambda: m < 0
 
 
 def pick(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
@@ -145,22 +166,30 @@ def where(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, Non
     return mid, radius, None
 
 
-def elementary(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, NDArray[np.bool_] | None]:
+def elementary(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, PoleOf]:
     function = ELEMENTARY[node.op]
     m = args[0]
     mid = np.asarray(function.value(m))
+    size = Rounding(mid)
 
     def radius(radii: list[Radius], model: Model) -> Radius:
         r = radii[0]
         relative = 2 * U64 * function.tested if model.is_truth else model.elementary or 0.0
-        rounding = rounding_of(mid, model, relative)
+        rounding = size.of(model, relative)
         if rounding is not None:
             if model.is_truth:
-                rounding = rounding + np.where((np.abs(mid) < 2 * FLOOR) & (m != 0), FLOOR, 0.0)
-            rounding = np.where(np.isfinite(m), rounding, 0.0)  # exp(-inf) is 0, and nothing else
+                is_low = size.size < 2 * FLOOR
+                if is_low.any():
+                    rounding = rounding + np.where(is_low & (m != 0), FLOOR, 0.0)
+            is_number = np.isfinite(m)
+            if not is_number.all():
+                rounding = np.where(is_number, rounding, 0.0)  # exp(-inf) is 0, and nothing else
         return added(None if r is None else function.spread(m, mid, r), rounding)
 
-    pole = np.zeros(m.shape, np.bool_)
-    for place in function.poles:
-        pole |= m <= place  # the pole itself, and NaN beyond it
+    def pole() -> NDArray[np.bool_]:
+        found = np.zeros(m.shape, np.bool_)
+        for place in function.poles:
+            found |= m <= place  # the pole itself, and NaN beyond it
+        return found
+
     return mid, radius, pole if function.poles else None

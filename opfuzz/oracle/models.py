@@ -66,10 +66,11 @@ def flushing(fmt: Format) -> Model:
 
 
 # A rule takes the midpoints and returns: the midpoint, a function from the radii of the arguments and a model to the
-# radius, and where the result is an IEEE pole.
+# radius, and where the result is an IEEE pole, which is asked for only where a result is not finite.
 
 RadiusOf = Callable[[list[Radius], Model], Radius]
-Rule = Callable[[Node, list[FloatArray]], tuple[FloatArray, RadiusOf, NDArray[np.bool_] | None]]
+PoleOf = Callable[[], NDArray[np.bool_]] | None
+Rule = Callable[[Node, list[FloatArray]], tuple[FloatArray, RadiusOf, PoleOf]]
 
 
 def added(*parts: Radius) -> Radius:
@@ -86,15 +87,33 @@ def times(factor: FloatArray, radius: Radius) -> Radius:
     return None if radius is None else np.abs(factor) * radius
 
 
-def rounding_of(mid: FloatArray, model: Model, relative: float | None = None, underflows: bool = True) -> Radius:
-    roundoff = model.roundoff if relative is None else relative
-    if roundoff == 0.0:
-        return None
-    size = np.abs(mid)
-    underflow: FloatArray | float = model.underflow if underflows else 0.0
-    if model.flush:  # only what is near the subnormals is flushed
-        underflow = np.where(size < 2 * model.flush, underflow, 0.0)
-    return np.asarray(size * roundoff + underflow)
+class Rounding:
+    """What one rounding of a midpoint may do under each model; its size is taken once."""
+
+    __slots__ = ("_size", "mid")
+
+    def __init__(self, mid: FloatArray) -> None:
+        self.mid = mid
+        self._size: FloatArray | None = None
+
+    @property
+    def size(self) -> FloatArray:
+        """abs(mid)."""
+        if self._size is None:
+            self._size = np.abs(self.mid)
+        return self._size
+
+    def of(self, model: Model, relative: float | None = None, underflows: bool = True) -> Radius:
+        """The radius; `relative` stands for the model's own roundoff."""
+        roundoff = model.roundoff if relative is None else relative
+        if roundoff == 0.0:
+            return None
+        rounding = self.size * roundoff
+        if underflows and model.flush:  # only what is near the subnormals is flushed
+            rounding += np.where(self.size < 2 * model.flush, model.underflow, 0.0)
+        elif underflows:
+            rounding += model.underflow
+        return np.asarray(rounding)
 
 
 def full(radius: Radius, mid: FloatArray) -> Radius:
