@@ -18,7 +18,8 @@ from opfuzz.oracle.models import U64, Model, PoleOf, Radius, RadiusOf, Rounding,
 def constant(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
     if node.op in ("input", "leaf"):
         return node.detail, lambda radii, m: _input_radius(node, m), None
-    return _number(node.detail), lambda radii, m: _number_radius(node.detail, m.roundoff), None
+    parts = None if node.detail is None else (node.detail.numerator, node.detail.denominator)
+    return _number(parts), lambda radii, m: _number_radius(parts, m.roundoff), None
 
 
 def _input_radius(node: Node, model: Model) -> Radius:
@@ -30,29 +31,31 @@ def _input_radius(node: Node, model: Model) -> Radius:
     return np.asarray(np.where(size < model.flush, size, size * model.inputs))
 
 
-# A spec has a few numbers, which every case asks for again.
+# Every case of a spec has the same few numbers. None: pi; else numerator and denominator, sooner compared than a
+# fraction.
+
+Parts = tuple[int, int] | None
 
 
 @lru_cache(maxsize=1024)
-def _number(value: Fraction | None) -> FloatArray:
-    """The float64 nearest to a number; None: pi."""
-    mid = np.asarray(np.pi if value is None else float(value))
+def _number(parts: Parts) -> FloatArray:
+    mid = np.asarray(np.pi if parts is None else float(Fraction(*parts)))
     mid.flags.writeable = False
     return mid
 
 
 @lru_cache(maxsize=1024)
-def _number_radius(value: Fraction | None, u: float) -> Radius:
-    mid = _number(value)
-    # u = 2^-p: the constant has p bits or fewer exactly if scaling its odd part by 2^-p leaves a fraction.
-    if value is not None and value == float(mid) and (u in (0.0, U64) or _bits(value) <= -log2(u)):
+def _number_radius(parts: Parts, u: float) -> Radius:
+    mid = _number(parts)
+    if u == 0.0:
         return None
-    return None if u == 0.0 else np.asarray(np.abs(mid) * u)
-
-
-def _bits(value: Fraction) -> int:
-    numerator = abs(value.numerator)
-    return numerator.bit_length() - ((numerator & -numerator).bit_length() - 1 if numerator else 0)
+    if parts is not None and Fraction(*parts) == float(mid):
+        numerator = abs(parts[0])
+        trailing = (numerator & -numerator).bit_length() - 1 if numerator else 0
+        # u = 2^-p: the constant has p bits or fewer exactly if scaling its odd part by 2^-p leaves a fraction.
+        if u == U64 or numerator.bit_length() - trailing <= -log2(u):
+            return None
+    return np.asarray(np.abs(mid) * u)
 
 
 def neg(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:

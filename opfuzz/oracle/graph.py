@@ -155,6 +155,9 @@ def fold(function: Callable[..., Fraction], *args: Node) -> Node | None:
 
 def broadcast(*shapes: Shape) -> Shape:
     """NumPy's broadcast shape. Raises ValueError, with the shapes, where there is none."""
+    first = shapes[0]
+    if all(shape == first or shape == () for shape in shapes):  # nearly always
+        return first
     return np.broadcast_shapes(*shapes)
 
 
@@ -169,7 +172,7 @@ _FRACTIONS: dict[str, Callable[[Fraction, Fraction], Fraction]] = {
 def binary(op: str, first: object, second: object) -> Node:
     """add, sub, mul, div, maximum or minimum, broadcast."""
     a, b = as_node(first), as_node(second)
-    if op in _FRACTIONS and not (op == "div" and b.op == "number" and b.detail == 0):
+    if a.op == b.op == "number" and op in _FRACTIONS and not (op == "div" and b.op == "number" and b.detail == 0):
         folded = fold(_FRACTIONS[op], a, b)
         if folded is not None:
             return folded

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from math import sqrt
+from math import prod, sqrt
 
 import numpy as np
 
 from opfuzz.floats import FloatArray
 from opfuzz.oracle.elementary import ELEMENTARY, FLOOR
 from opfuzz.oracle.graph import Node
-from opfuzz.oracle.models import U64, Model, Radius, RadiusOf, added
+from opfuzz.oracle.models import U64, Model, Radius, RadiusOf, added, full
 
+# However a sum is computed, it is off by less than its number of terms times u: so far below what inflates a radius.
+LONGEST_BOUND = 2**20
 DOT_BLOCK = 256  # a longer product is cut, so that the bound grows with the block and not with k
 
 
@@ -28,10 +30,17 @@ def tree_sum(x: FloatArray) -> tuple[FloatArray, int]:
     return (x[..., 0] if x.shape[-1] else np.zeros(x.shape[:-1])), depth
 
 
+def _bound(x: FloatArray) -> FloatArray:
+    """Sum over the last axis of what is not negative: part of a radius, and inflated with it."""
+    return np.add.reduce(x, axis=-1) if x.shape[-1] <= LONGEST_BOUND else tree_sum(x)[0]
+
+
 def _last(x: FloatArray, axes: tuple[int, ...]) -> FloatArray:
     """The axes moved behind the others and joined to one."""
+    if axes == (x.ndim - 1,):
+        return x
     kept = [i for i in range(x.ndim) if i not in axes]
-    count = int(np.prod([x.shape[i] for i in axes], dtype=np.int64))
+    count = prod(x.shape[i] for i in axes)
     return np.transpose(x, (*kept, *axes)).reshape([x.shape[i] for i in kept] + [count])
 
 
@@ -40,15 +49,20 @@ def sum_of(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, No
     count = x.shape[-1]
     total, depth = tree_sum(x)
     mid = total.reshape(node.shape)
-    magnitude = tree_sum(np.abs(x))[0].reshape(node.shape)
+    magnitude: FloatArray | None = None
 
     def radius(radii: list[Radius], model: Model) -> Radius:
+        nonlocal magnitude
         growth = (sqrt(count) + 2 if model.independent else depth) if count > 1 else 0
-        rounding = None if growth * model.roundoff == 0 else growth * model.roundoff * magnitude
+        rounding: Radius = None
+        if growth * model.roundoff:
+            if magnitude is None:
+                magnitude = _bound(np.abs(x)).reshape(node.shape)
+            rounding = growth * model.roundoff * magnitude
         if radii[0] is None:
             return rounding
-        r = _last(np.broadcast_to(radii[0], args[0].shape), node.detail)
-        joined = np.sqrt(tree_sum(r * r)[0]) if model.quadrature else tree_sum(r)[0]
+        r = _last(full(radii[0], args[0]), node.detail)
+        joined = np.sqrt(_bound(r * r)) if model.quadrature else _bound(r)
         return added(joined.reshape(node.shape), rounding)
 
     return mid, radius, None
