@@ -118,8 +118,10 @@ class Judge:
         c, truth = self.computed, self.exact.truth
         if not self.exact.is_unary or truth.zeros is None:
             return None
-        zeros = truth.zeros & (c == 0)
-        return np.asarray(zeros & self.exact.has_certain_zeros & (np.signbit(c) != np.signbit(truth.hi)))
+        other = truth.has_sign != np.signbit(c)
+        if not other.any():
+            return None
+        return np.asarray(other & truth.zeros & (c == 0) & self.exact.has_certain_zeros)
 
     def _equals_natural(self) -> Mask:
         """Where IEEE arithmetic of the usual formula gives the same; its underflow counts, so 0 * inf may be NaN."""
@@ -295,13 +297,12 @@ class Judge:
         truth, is_whole = self.exact.truth, self.is_all_judged
         normal = truth.normal if is_whole else int(np.count_nonzero(self.is_normal))
         errors = self.ulps
-        if normal < errors.size:
+        if normal < errors.size and not self.is_correct:
             errors = np.where(self.is_normal, errors, 0.0)
-        counted = errors.ravel() if normal == errors.size else errors[self.is_normal]
         largest = place_of(errors)
         worst = float(errors[largest]) if largest is not None else 0.0
         if worst > LARGEST:  # against a tiny exact value the quotient passes float64's range
-            worst, counted = LARGEST, np.minimum(counted, LARGEST)
+            worst, errors = LARGEST, np.minimum(errors, LARGEST)
         mark = self._mark(largest)
         blind = self.exact.is_blind
         return Score(
@@ -312,9 +313,9 @@ class Judge:
             excess=self.largest_excess,
             largest=mark,
             deciding=mark if place == largest else self._mark(place),
-            histogram=histogram(counted),
+            histogram=histogram(errors, normal),
             by_magnitude=self._by_magnitude(),
-            ulp_total=float(counted.sum()),
+            ulp_total=float(errors.sum()),
             rms_ulp=self._rms_ulp(),
             elements=self.output.size,
             normal=normal,
@@ -327,6 +328,8 @@ class Judge:
     def _rms_ulp(self) -> float | None:
         if not self.is_all_judged:
             return rms_ratio(self.error[self.is_judged], self.spacing[self.is_judged])
+        if self.is_correct:
+            return 0.0 if self.output.size else None
         return rms_over(self.error.ravel(), *self.exact.truth.squared_spacing) if self.output.size else None
 
     def _by_magnitude(self) -> dict[int, int]:

@@ -50,10 +50,14 @@ _LOWEST, _PER_OCTAVE, _BINS = -16, 8, 96 * 8 + 2
 Histogram = Mapping[int, int]
 
 
-def histogram(errors: FloatArray) -> Histogram:
-    """How many errors fall in each bin; empty bins are left out."""
-    if errors.size and not errors.any():
-        return {0: errors.size}
+def histogram(errors: FloatArray, count: int | None = None) -> Histogram:
+    """How many errors fall in each bin; empty bins are left out.
+
+    `count`: how many of them count, where the others are zeros.
+    """
+    count = errors.size if count is None else count
+    if not errors.any():
+        return {0: count} if count else {}
     with np.errstate(divide="ignore"):
         place = np.log2(errors.ravel())
     place -= _LOWEST
@@ -62,6 +66,7 @@ def histogram(errors: FloatArray) -> Histogram:
     place += 1
     np.minimum(np.maximum(place, 0, out=place), _BINS - 1, out=place)
     counts = np.bincount(place.astype(np.int64))
+    counts[0] += count - errors.size
     filled = np.flatnonzero(counts)
     return dict(zip(filled.tolist(), counts[filled].tolist(), strict=True))
 

@@ -51,7 +51,7 @@ def _numbers(root: Node, models: Sequence[Model]) -> Ball | None:
         if node.op == "where" and not all(map(_is_known, args)):
             return None
         mid, radii, _ = _step(node, args, models)
-        if not _is_finite(mid):
+        if node.op not in _MOVES and not _is_finite(mid):
             return None
         balls[id(node)] = Ball(mid, radii)
     whole = balls[id(root)]
@@ -146,6 +146,7 @@ def _reshape(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, 
 
 
 _CHOOSES = frozenset({"where", "gather", "reshape"})
+_MOVES = frozenset({"number", "gather", "reshape", "neg", "abs", "maximum", "minimum", "max", "min"})  # numbers stay so
 _RULES: dict[str, Rule] = {
     "input": elementwise.constant,
     "leaf": elementwise.constant,

@@ -85,6 +85,11 @@ class Truth:
         return np.asarray(zeros) if zeros.any() else None
 
     @cached_property
+    def has_sign(self) -> Mask:
+        """Where hi has the bit of a minus."""
+        return np.signbit(self.hi)
+
+    @cached_property
     def spacing(self) -> FloatArray:
         """ulp(hi); beyond the format that of its largest number, and that of zero where there is no number."""
         return ulp(self._inside, self.fmt)
