@@ -111,7 +111,7 @@ class Judge:
             right |= self._is_near_the_end()
         if self.exact.has_special_inputs and not self.exact.is_unary and not right.all():
             right |= self.exact.depends_on_special & self._equals_natural()
-        return right
+        return np.asarray(right)
 
     def _wrong_zeros(self) -> Mask | None:
         """Where a zero whose sign is part of the answer has the other one; None where there is no such zero."""

@@ -55,7 +55,7 @@ def first_cells(exact: FloatArray, fmt: Format) -> NDArray[np.int64]:
     if not biased.all():  # zeros, and what is subnormal in float64, whose power the bits of the exponent do not tell
         deep = np.flatnonzero((biased == 0) & (exact != 0))
         places[deep] = _first_cells(np.frexp(exact[deep])[1] - 1, fmt)
-    return places
+    return np.asarray(places)
 
 
 def by_magnitude(cells: NDArray[np.int64], errors: FloatArray, is_class_wrong: Mask | None) -> dict[int, int]:

@@ -75,11 +75,14 @@ Rule = Callable[[Node, list[FloatArray]], tuple[FloatArray, RadiusOf, PoleOf]]
 
 def added(*parts: Radius) -> Radius:
     present = [p for p in parts if p is not None]
-    if not present:
-        return None
-    total = present[0]
-    for part in present[1:]:
-        total = total + part
+    if len(present) < 2:
+        return present[0] if present else None
+    total = present[0] + present[1]
+    for part in present[2:]:
+        if part.shape in (total.shape, ()):
+            total += part
+        else:
+            total = total + part
     return total
 
 

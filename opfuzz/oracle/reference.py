@@ -69,8 +69,10 @@ class Reference:
         ball = balls.evaluate(self.root, asked)
         self._ball = ball
         hi, radius = np.array(ball.mid), np.array(_filled(ball.radii[0], ball.mid))
-        hi[(radius != 0) & ~np.isfinite(hi)] = np.nan
-        self.truth = Truth(hi, np.zeros(hi.shape), radius, fmt)
+        is_number = np.isfinite(hi)
+        if not is_number.all():
+            hi[(radius != 0) & ~is_number] = np.nan
+        self.truth = Truth(hi, np.broadcast_to(0.0, hi.shape), radius, fmt)
         self._refined = np.zeros(hi.size, np.bool_)
         self._emulated: dict[tuple[int, bool], working.Emulated] = {}
         if self.is_unary:

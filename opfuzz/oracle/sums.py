@@ -61,7 +61,7 @@ def sum_of(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, No
             rounding = growth * model.roundoff * magnitude
         if radii[0] is None:
             return rounding
-        r = _last(full(radii[0], args[0]), node.detail)
+        r = _last(np.asarray(full(radii[0], args[0])), node.detail)
         joined = np.sqrt(_bound(r * r)) if model.quadrature else _bound(r)
         return added(joined.reshape(node.shape), rounding)
 
