@@ -67,9 +67,10 @@ class Judge:
     @cached_property
     def is_all_judged(self) -> bool:
         """Whether every element has an error that counts."""
-        truth = self.exact.truth
-        are_numbers = isfinite(self.largest_error) and truth.is_all_known
-        return bool(are_numbers and not (truth.has_subnormal and self.is_flushed.any()))
+        # An error that is a number is one between numbers.
+        if not isfinite(self.largest_error) or self._unresolved.size:
+            return False
+        return not (self.exact.truth.has_subnormal and self.is_flushed.any())
 
     @cached_property
     def is_correct(self) -> bool:
@@ -164,43 +165,44 @@ class Judge:
         return spacing
 
     @cached_property
-    def is_unresolved(self) -> Mask:
+    def _unresolved(self) -> Places:
         """Where the exact value is not certain enough for this error; what is surely beyond the format is certain."""
         truth = self.exact.truth
-        if truth.is_all_tight:
-            return np.zeros(truth.hi.shape, np.bool_)
+        places: Places = truth.open_places
+        if not places.size:
+            return places
+        error, size, radius = (part.ravel()[places] for part in (self.error, truth.size, truth.radius))
         with np.errstate(invalid="ignore"):
-            tight = truth.is_tight | (truth.radius <= LOOSE_SHARE * self.error)
-            beyond = truth.size - truth.radius >= self.threshold
-        return np.asarray(~truth.is_special & ~tight & ~beyond)
+            return places[~((radius <= LOOSE_SHARE * error) | (size - radius >= self.threshold))]
 
-    def _is_loose(self) -> Mask:
-        """Where the radius of the exact value is too wide for this error."""
-        radius = self.exact.truth.radius
-        # Whether the error is below 1/2 ulp, or below 1, decides a verdict.
-        off = np.minimum(np.abs(self.error - 0.5 * self.spacing), np.abs(self.error - self.spacing))
-        return np.asarray(self.is_unresolved | ((off <= radius) & (radius > 0) & self.is_finite))
+    @cached_property
+    def is_unresolved(self) -> Mask:
+        """The same as a mask."""
+        mask = np.zeros(self.output.shape, np.bool_)
+        mask.ravel()[self._unresolved] = True
+        return mask
 
-    def _is_surely_tight(self) -> bool:
-        """Whether no radius is too wide, as far as the widest of them tells."""
+    def _undecided(self) -> Places:
+        """Where the error may be below 1/2 ulp or above, or below 1 or above, which decides a verdict."""
         truth = self.exact.truth
-        if not (self.is_all_judged and truth.fmt.bits < 64):  # float64's own spacing may be smaller than its roundings
-            return False
-        share = truth.largest_share
-        if share == 0.0:
-            return True
-        share *= 1 + 2.0**-40
-        return not any(
-            np.count_nonzero(self.ulps < limit - share) < np.count_nonzero(self.ulps <= limit + share)
-            for limit in (0.5, 1.0)
-            if self.largest_ulp >= limit - share
-        )
+        widest = truth.largest_share * (1 + 2.0**-40)
+        if widest == 0.0:
+            return np.zeros(0, np.int64)
+        if not self.is_all_judged or truth.fmt.bits == 64:  # whose own spacing may be smaller than its roundings
+            off = np.minimum(np.abs(self.error - 0.5 * self.spacing), np.abs(self.error - self.spacing))
+            return np.flatnonzero((off <= truth.radius) & (truth.radius > 0) & self.is_finite)
+        found = np.zeros(self.output.shape, np.bool_)
+        for limit in (0.5, 1.0):
+            low, high = limit - widest, limit + widest
+            if self.largest_ulp >= low and np.count_nonzero(self.ulps < low) < np.count_nonzero(self.ulps <= high):
+                found |= np.abs(self.ulps - limit) <= truth.share
+        return np.flatnonzero(found & (truth.share > 0)) if found.any() else np.zeros(0, np.int64)
 
     def _tighten(self) -> None:
-        if self._is_surely_tight():
-            return
-        places = np.flatnonzero(self._is_loose())
-        if len(places):
+        places = self._undecided()
+        if self._unresolved.size:
+            places = np.union1d(places, self._unresolved)
+        if places.size:
             self.exact.refine(places)
             for stale in vars(self).keys() - {"output", "exact", "computed"}:
                 del self.__dict__[stale]
@@ -320,7 +322,7 @@ class Judge:
             elements=self.output.size,
             normal=normal,
             unjudged=0 if blind is None else int(np.count_nonzero(blind if is_whole else self.is_judged & blind)),
-            unresolved=0 if is_whole else int(np.count_nonzero(self.is_unresolved)),
+            unresolved=self._unresolved.size,
             flushed=int(np.count_nonzero(self.is_flushed)) if truth.has_subnormal else 0,
             beyond=int(np.count_nonzero(self.wide_excess > EXCESS_LIMIT)) if self.largest_excess > EXCESS_LIMIT else 0,
         )

@@ -114,20 +114,22 @@ class Truth:
         return np.asarray(self.radius <= self.tolerance)
 
     @cached_property
-    def is_all_tight(self) -> bool:
-        """Whether every radius is."""
+    def open_places(self) -> NDArray[np.int64]:
+        """Flat places where the radius is more than the tolerance, and the right answer is a number."""
         # Where no value is far beyond the format, no tolerance is below this.
-        return self.largest_share <= TIGHT * (1 - 2.0**-50) or bool(self.is_tight.all())
+        if self.largest_share <= TIGHT * (1 - 2.0**-50):
+            return np.zeros(0, np.int64)
+        return np.flatnonzero(~(self.is_tight | self.is_special))
 
     @cached_property
-    def is_all_known(self) -> bool:
-        """Whether each is a number, and certain enough for any error."""
-        return bool(np.isfinite(self.largest_size)) and self.is_all_tight
+    def share(self) -> FloatArray:
+        """The radius in units of the spacing."""
+        return np.asarray(self.radius / self.spacing)
 
     @cached_property
     def largest_share(self) -> float:
-        """The largest quotient of a radius and the spacing there."""
-        return float((self.radius / self.spacing).max(initial=0.0))
+        """The largest share."""
+        return float(self.share.max(initial=0.0))
 
     @cached_property
     def first_cells(self) -> NDArray[np.int64]:
