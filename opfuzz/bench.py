@@ -111,10 +111,7 @@ class Bench:
     ) -> Score:
         """The score of a case after another way to the same result was tried too."""
         spec = reference.spec
-        arrays = dict(reference.arrays)
-        relation = relations.chosen(spec, case, arrays, reference.is_unary, subject.mode, turn)
-        if relation is None:
-            return own
+        relation = relations.chosen(spec, case, reference.arrays, reference.is_unary, subject.mode, turn)
         program = calls_of(spec, subject, backend)[subject.implementation]
         assert program is not None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from operator import mul
 from typing import Any, Literal
@@ -73,7 +74,9 @@ def memory(array: Array, layout: str) -> tuple[Array, tuple[View, ...]]:
     A layout that is not applicable to the shape means contiguous.
     Raises OpfuzzError for an unknown layout, and if an array to broadcast is not constant along its first axis.
     """
-    if layout == "broadcast" and not _same_bits(array, constant_along_broadcast(array, layout)):
+    if layout == LAYOUTS[0]:
+        return _copy(array), ()
+    if not fits(array, layout):
         raise OpfuzzError(f"layout 'broadcast' needs an input that is constant along axis 0, of shape {array.shape}")
     shape, views = placed(array.shape, layout)
     if not views or views[0].op == "transpose":  # each of these is its own inverse
@@ -85,6 +88,7 @@ def memory(array: Array, layout: str) -> tuple[Array, tuple[View, ...]]:
     return buffer, views
 
 
+@lru_cache(maxsize=1024)  # every subject of a case asks for the same
 def placed(shape: tuple[int, ...], layout: str) -> tuple[tuple[int, ...], tuple[View, ...]]:
     """Shape of the buffer, and the views, that `memory` gives for an array of `shape`. Raises as `applicable` does."""
     if not applicable(layout, shape):
@@ -160,6 +164,13 @@ def constant_along_broadcast(array: Array, layout: str) -> Array:
     return np.repeat(array[:1], array.shape[0], axis=0)
 
 
+def fits(array: Array, layout: str) -> bool:
+    """Whether `memory` can lay out `array` so: as 'broadcast', where applicable, only what is constant along axis 0."""
+    if layout != "broadcast" or not applicable(layout, array.shape):
+        return True
+    return array.tobytes() == array[:1].tobytes() * len(array)
+
+
 def _copy(array: Array) -> Array:
     return np.array(array, order="C", copy=True)
 
@@ -182,7 +193,3 @@ def _garbage(dtype: np.dtype[Any]) -> object:
     if dtype.kind == "b":
         return True
     return np.iinfo(dtype).max if dtype.kind in "iu" else np.nan
-
-
-def _same_bits(first: Array, second: Array) -> bool:
-    return first.tobytes() == second.tobytes()

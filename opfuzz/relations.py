@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opfuzz.case import Case
-from opfuzz.layout import LAYOUTS, applicable, constant_along_broadcast
+from opfuzz.layout import LAYOUTS, applicable, fits
 from opfuzz.records import FAULT, SEVERITY, Index, Outcome, Score
 from opfuzz.spec import OpSpec
 
@@ -62,45 +63,66 @@ class Relation:
     is_eager: bool = False  # by the subject without its mode
 
 
+Way = Callable[[], Relation]  # one that applies, not made yet: of all that apply to a case one is tried
+
+
 def relations(spec: OpSpec, case: Case, arrays: Mapping[str, Array], is_elementwise: bool) -> list[Relation]:
     """All that apply to a case, each kind at most once; which layout, row or shift it is follows from the case."""
+    return [way() for way in _ways(spec, case, arrays, is_elementwise)]
+
+
+def _ways(spec: OpSpec, case: Case, arrays: Mapping[str, Array], is_elementwise: bool) -> list[Way]:
     number = case.seed  # a number as good as random that belongs to the case
     found = [_layout(case, arrays, number)]
     for name in spec.batch:
         found += [_rows(spec, case, arrays, name, number), _reversed(spec, case, arrays, name)]
     if is_elementwise:
         found.append(_moved(spec, case, arrays, number))
-    found.append(_after_other_work(case, arrays))
-    return [relation for relation in found if relation is not None]
+    found.append(lambda: _after_other_work(case, arrays))
+    return [way for way in found if way is not None]
 
 
 def chosen(
     spec: OpSpec, case: Case, arrays: Mapping[str, Array], is_elementwise: bool, mode: str, turn: int
-) -> Relation | None:
+) -> Relation:
     """The relation that is tried on a case of a subject with a mode or '': each of those that apply in its turn."""
-    known = relations(spec, case, arrays, is_elementwise)
+    ways = _ways(spec, case, arrays, is_elementwise)
     if mode:
-        eager = Piece(case.dims, arrays, case.layouts)
-        known.append(Relation("eager", "in eager mode", (eager,), is_eager=True))
-    return known[turn % len(known)] if known else None
+        ways.append(lambda: _eager(case, arrays))
+    return ways[turn % len(ways)]()
 
 
-def _layout(case: Case, arrays: Mapping[str, Array], number: int) -> Relation | None:
+def _eager(case: Case, arrays: Mapping[str, Array]) -> Relation:
+    return Relation("eager", "in eager mode", (Piece(case.dims, arrays, case.layouts),), is_eager=True)
+
+
+def _layout(case: Case, arrays: Mapping[str, Array], number: int) -> Way | None:
     """A case of views with all inputs contiguous; a contiguous case with one input as a view."""
     if any(layout != LAYOUTS[0] for layout in case.layouts.values()):
         plain = dict.fromkeys(case.layouts, LAYOUTS[0])
-        return Relation("contiguous", "with every input contiguous", (Piece(case.dims, arrays, plain),))
-    views = [
-        (name, layout)
-        for name, array in arrays.items()
-        for layout in LAYOUTS[1:]
-        if applicable(layout, array.shape) and constant_along_broadcast(array, layout).tobytes() == array.tobytes()
-    ]
-    if not views:
-        return None
-    name, layout = views[number % len(views)]
-    words = f"with {name} as a view ({layout})"
-    return Relation(f"{layout} {name}", words, (Piece(case.dims, arrays, {**case.layouts, name: layout}),))
+        return lambda: Relation("contiguous", "with every input contiguous", (Piece(case.dims, arrays, plain),))
+    if not any(array.ndim and array.size for array in arrays.values()):
+        return None  # scalars and empty arrays are no views
+
+    def as_view() -> Relation:
+        views = [
+            (name, layout)
+            for name, array in arrays.items()
+            for layout in LAYOUTS[1:]
+            if applicable(layout, array.shape) and fits(array, layout)
+        ]
+        name, layout = views[number % len(views)]
+        words = f"with {name} as a view ({layout})"
+        return Relation(f"{layout} {name}", words, (Piece(case.dims, arrays, {**case.layouts, name: layout}),))
+
+    return as_view
+
+
+@cache
+def _batch(spec: OpSpec, dim: str) -> tuple[int, Mapping[str, int]] | None:
+    """The axis of the output and of each input that counts rows, if the size `dim` says nothing else."""
+    axis, axes = _output_axis(spec, dim), _axes(spec, dim)
+    return (axis, axes) if axis is not None and axes and _is_alone(spec, dim) else None
 
 
 def _axes(spec: OpSpec, dim: str) -> dict[str, int]:
@@ -138,37 +160,46 @@ def _output_axis(spec: OpSpec, dim: str) -> int | None:
     return axes[0] if len(axes) == 1 else None
 
 
-def _rows(spec: OpSpec, case: Case, arrays: Mapping[str, Array], dim: str, number: int) -> Relation | None:
-    size, axis, axes = case.dims[dim], _output_axis(spec, dim), _axes(spec, dim)
-    smaller = {**case.dims, dim: 1}
-    if size < 2 or axis is None or not axes or not _is_alone(spec, dim) or not spec.allows(smaller, case.params):
+def _rows(spec: OpSpec, case: Case, arrays: Mapping[str, Array], dim: str, number: int) -> Way | None:
+    size, batch, smaller = case.dims[dim], _batch(spec, dim), {**case.dims, dim: 1}
+    if size < 2 or batch is None or not spec.allows(smaller, case.params):
         return None
-    rows = sorted({0, size - 1, number % size, number // 7 % size})[:ROWS]
-    pieces = tuple(
-        Piece(
-            smaller,
-            _cut(arrays, axes, slice(row, row + 1)),
-            case.layouts,
-            taken=_along(axis, slice(0, 1)),
-            put=_along(axis, slice(row, row + 1)),
+    axis, axes = batch
+
+    def one_by_one() -> Relation:
+        rows = sorted({0, size - 1, number % size, number // 7 % size})[:ROWS]
+        pieces = tuple(
+            Piece(
+                smaller,
+                _cut(arrays, axes, slice(row, row + 1)),
+                case.layouts,
+                taken=_along(axis, slice(0, 1)),
+                put=_along(axis, slice(row, row + 1)),
+            )
+            for row in rows
         )
-        for row in rows
-    )
-    return Relation(f"rows of {dim}", f"when the rows of {dim} are called one by one", pieces)
+        return Relation(f"rows of {dim}", f"when the rows of {dim} are called one by one", pieces)
+
+    return one_by_one
 
 
-def _reversed(spec: OpSpec, case: Case, arrays: Mapping[str, Array], dim: str) -> Relation | None:
-    size, axis, axes = case.dims[dim], _output_axis(spec, dim), _axes(spec, dim)
-    is_view = any(case.layouts[name] == "broadcast" for name in axes)
-    if size < 2 or axis is None or not axes or is_view or not _is_alone(spec, dim):
+def _reversed(spec: OpSpec, case: Case, arrays: Mapping[str, Array], dim: str) -> Way | None:
+    batch = _batch(spec, dim)
+    if case.dims[dim] < 2 or batch is None:
         return None
-    back = _along(axis, slice(None, None, -1))
-    turned = {name: np.flip(array, axes[name]) if name in axes else array for name, array in arrays.items()}
-    piece = Piece(case.dims, turned, case.layouts, taken=back)
-    return Relation(f"{dim} reversed", f"when the rows of {dim} come in reverse order", (piece,))
+    axis, axes = batch
+    if any(case.layouts[name] == "broadcast" for name in axes):
+        return None
+
+    def turned() -> Relation:
+        back = slice(None, None, -1)
+        piece = Piece(case.dims, _cut(arrays, axes, back), case.layouts, taken=_along(axis, back))
+        return Relation(f"{dim} reversed", f"when the rows of {dim} come in reverse order", (piece,))
+
+    return turned
 
 
-def _moved(spec: OpSpec, case: Case, arrays: Mapping[str, Array], number: int) -> Relation | None:
+def _moved(spec: OpSpec, case: Case, arrays: Mapping[str, Array], number: int) -> Way | None:
     """The same values nearer to the start of a shorter vector: another lane, or the tail instead of the body."""
     (name, array), *_ = arrays.items()
     dim = spec.inputs[0].shape[-1].text if array.ndim else ""
@@ -180,12 +211,16 @@ def _moved(spec: OpSpec, case: Case, arrays: Mapping[str, Array], number: int) -
     kept = (..., slice(by, None))
     if not spec.allows(dims, case.params) or spec.shapes(dims, case.params)[name] != array[kept].shape:
         return None
-    piece = Piece(dims, {name: array[kept]}, case.layouts, put=kept)
     left_out = f"element of {dim} is" if by == 1 else f"{by} elements of {dim} are"
-    return Relation(f"without the first {by}", f"when the first {left_out} left out", (piece,))
+
+    def shorter() -> Relation:
+        piece = Piece(dims, {name: array[kept]}, case.layouts, put=kept)
+        return Relation(f"without the first {by}", f"when the first {left_out} left out", (piece,))
+
+    return shorter
 
 
-def _after_other_work(case: Case, arrays: Mapping[str, Array]) -> Relation | None:
+def _after_other_work(case: Case, arrays: Mapping[str, Array]) -> Relation:
     """The same call once more, after one of the same shapes that leaves NaN wherever memory is used again."""
     other = {name: np.full_like(a, np.nan) if a.dtype.kind not in "biu" else a for name, a in arrays.items()}
     pieces = (Piece(case.dims, other, case.layouts, put=None), Piece(case.dims, arrays, case.layouts))
@@ -195,7 +230,7 @@ def _after_other_work(case: Case, arrays: Mapping[str, Array]) -> Relation | Non
 def assemble(relation: Relation, output: Array, perform: Perform) -> Outcome:
     """The case's output as this other way gives it, on copies of `output`; the first outcome that is no output."""
     patched = output.copy()
-    outcome = Outcome("", "ok", patched)
+    outcome = Outcome("", "ok")
     for piece in relation.pieces:
         made = perform(piece)
         if piece.put is None:
@@ -203,8 +238,8 @@ def assemble(relation: Relation, output: Array, perform: Perform) -> Outcome:
         if made.output is None:
             return made
         patched[piece.put] = made.output[piece.taken]
-        outcome = replace(made, output=patched)
-    return outcome
+        outcome = made
+    return replace(outcome, output=patched)
 
 
 def is_switch(narrow: Score, excess: float) -> bool:

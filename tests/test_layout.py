@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from opfuzz import layout as layouts
 from opfuzz.errors import OpfuzzError
 from opfuzz.floats import FORMATS
-from opfuzz.layout import LAYOUTS, View, applicable, apply, constant_along_broadcast, memory
+from opfuzz.layout import LAYOUTS, View, applicable, apply, constant_along_broadcast, fits, memory
 
 DTYPES = (*(fmt.dtype for fmt in FORMATS.values()), np.dtype(np.int64), np.dtype(np.bool_))
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5)
@@ -102,6 +102,23 @@ def test_broadcast_needs_a_constant_axis() -> None:
         memory(numbered((2, 3)), "broadcast")
     array = np.array([[np.nan, -0.0]] * 2)
     assert memory(array, "broadcast")[1] == (View("broadcast", (2, 2)),)
+
+
+@pytest.mark.parametrize(
+    ("array", "is_constant"),
+    [
+        (np.array([[np.nan, -0.0]] * 2), True),
+        (np.asfortranarray([[1.0, 2.0]] * 3), True),
+        (np.array([[0.0], [-0.0]]), False),
+        (np.array([[1.0, 2.0], [2.0, 1.0]]), False),
+        (np.zeros((1, 3)), True),
+        (np.zeros((0, 3)), True),
+        (np.array(1.0), True),
+    ],
+)
+def test_only_a_constant_axis_fits_a_broadcast(array: np.ndarray, is_constant: bool) -> None:
+    assert fits(array, "broadcast") == is_constant
+    assert all(fits(array, layout) for layout in LAYOUTS if layout != "broadcast")
 
 
 def test_an_unknown_layout_is_named() -> None:

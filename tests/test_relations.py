@@ -170,6 +170,15 @@ def test_a_relation_belongs_to_its_case_alone():
     assert names == [r.name for r in relations(NORM, again, inputs(NORM, again), False)]
 
 
+@given(st.integers(0, 300))
+def test_each_relation_is_chosen_in_its_turn(number):
+    for spec in (UNARY, NORM, PRODUCT):
+        case, arrays = drawn(spec, number)
+        known = [(r.name, r.words, len(r.pieces)) for r in relations(spec, case, arrays, spec is UNARY)]
+        tried = [chosen(spec, case, arrays, spec is UNARY, "", turn) for turn in range(2 * len(known))]
+        assert [(r.name, r.words, len(r.pieces)) for r in tried] == 2 * known
+
+
 def test_a_compiled_subject_is_held_against_eager_mode():
     case, arrays = drawn(NORM, 5)
     kinds = [chosen(NORM, case, arrays, False, "compile", turn) for turn in range(9)]

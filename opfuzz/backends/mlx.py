@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import cache, partial
 from typing import Any
 
@@ -153,16 +152,18 @@ class Mlx(Backend):
     def load(self, base: Array, device: str) -> Tensor:
         """See Backend. Without its dtype a float64 array would become float32; bfloat16 travels as uint16."""
         mx = _mlx()
+        kind = _kind(base.dtype)
+        if kind != mx.bfloat16:
+            return mx.array(base, dtype=kind)  # a copy, made at once and on no stream
         with mx.stream(getattr(mx, device)):
-            if base.dtype == ml_dtypes.bfloat16:
-                tensor = mx.array(base.view(np.uint16)).view(mx.bfloat16)
-            else:
-                tensor = mx.array(base, dtype=getattr(mx, "bool_" if base.dtype == np.bool_ else base.dtype.name))
+            tensor = mx.array(base.view(np.uint16)).view(kind)
             mx.eval(tensor)
         return tensor
 
     def lay_out(self, base: Tensor, views: tuple[View, ...], device: str) -> Tensor:
         """See Backend. Each view is evaluated by itself, or MLX could merge it into the call."""
+        if not views:
+            return base
         mx = _mlx()
         tensor = base
         with mx.stream(getattr(mx, device)):
@@ -182,10 +183,10 @@ class Mlx(Backend):
         mx = _mlx()
         if not isinstance(tensor, mx.array):
             raise TypeError(f"returned a {type(tensor).__name__}, not an mlx.core.array")
-        with mx.stream(mx.cpu):
-            if tensor.dtype == mx.bfloat16:
-                return np.array(mx.contiguous(tensor).view(mx.uint16), copy=True).view(ml_dtypes.bfloat16)
+        if tensor.dtype != mx.bfloat16:
             return np.array(tensor, order="C", copy=True)
+        with mx.stream(mx.cpu):
+            return np.array(mx.contiguous(tensor).view(mx.uint16), copy=True).view(ml_dtypes.bfloat16)
 
     def run(
         self, program: Program, tensors: Mapping[str, Tensor], names: Mapping[str, object], device: str, mode: str
@@ -199,24 +200,32 @@ class Mlx(Backend):
 
         if mode == COMPILE and device == "cpu" and shutil.which("g++") is None and shutil.which("clang++") is None:
             raise NotImplementedError("mlx:cpu+compile is not supported without a C++ compiler (g++)")
-        with mx.stream(getattr(mx, device)), _compilation(mx, mode == COMPILE):
-            result = mx.compile(call)(dict(tensors)) if mode == COMPILE else call(dict(tensors))
-            mx.eval(result)
-            mx.synchronize()
+        # The activations of mlx.nn are compiled functions: on Linux each would call g++, 1 to 3 s, and change no bit.
+        _allow_compilation(mode == COMPILE)
+        try:
+            with mx.stream(getattr(mx, device)):
+                result = mx.compile(call)(dict(tensors)) if mode == COMPILE else call(dict(tensors))
+                mx.eval(result)  # on the processor this waits for all that the result needs
+                if device != "cpu":
+                    mx.synchronize()
+        finally:
+            _allow_compilation(_is_compilation_usual())
         return result
 
 
-@contextmanager
-def _compilation(mx: Any, is_wanted: bool) -> Iterator[None]:
-    # The activations of mlx.nn are compiled functions: on Linux each would call g++, 1 to 3 s, without changing a bit.
-    (mx.enable_compile if is_wanted else mx.disable_compile)()
-    try:
-        yield
-    finally:
-        if "MLX_DISABLE_COMPILE" in os.environ:
-            mx.disable_compile()
-        else:
-            mx.enable_compile()
+@cache  # NumPy makes the name anew each time
+def _kind(dtype: np.dtype[Any]) -> Any:
+    return getattr(_mlx(), "bool_" if dtype == np.bool_ else dtype.name)
+
+
+def _allow_compilation(is_allowed: bool) -> None:
+    mx = _mlx()
+    (mx.enable_compile if is_allowed else mx.disable_compile)()
+
+
+@cache  # MLX itself reads it once
+def _is_compilation_usual() -> bool:
+    return "MLX_DISABLE_COMPILE" not in os.environ
 
 
 def _group_norm(nn: Any, x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float) -> Tensor:

@@ -67,6 +67,8 @@ def same_bits(a: Array, b: Array) -> bool:
     """Whether shapes, dtypes and bits are equal; all NaN count as one."""
     if a.dtype != b.dtype or a.shape != b.shape:
         return False
+    if a.tobytes() == b.tobytes():  # as nearly always
+        return True
     integers = np.dtype(f"uint{8 * a.dtype.itemsize}")
     agree = np.ascontiguousarray(a).view(integers) == np.ascontiguousarray(b).view(integers)
     return bool(np.all(agree | (np.isnan(a) & np.isnan(b))))

@@ -140,8 +140,10 @@ class Torch(Backend):
         torch = _torch()
         own = np.array(base, order="C", copy=True)
         if own.dtype == ml_dtypes.bfloat16:
-            return torch.from_numpy(own.view(np.int16)).view(torch.bfloat16).to(device)
-        return torch.from_numpy(own).to(device)
+            tensor = torch.from_numpy(own.view(np.int16)).view(torch.bfloat16)
+        else:
+            tensor = torch.from_numpy(own)
+        return tensor if device == "cpu" else tensor.to(device)
 
     def lay_out(self, base: Tensor, views: tuple[View, ...], device: str) -> Tensor:
         """See Backend."""
@@ -161,10 +163,9 @@ class Torch(Backend):
         torch = _torch()
         if not isinstance(tensor, torch.Tensor):
             raise TypeError(f"returned a {type(tensor).__name__}, not a torch.Tensor")
-        here = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
-        if here.dtype == torch.bfloat16:
-            return np.array(here.view(torch.int16).numpy(), copy=True).view(ml_dtypes.bfloat16)
-        return np.array(here.numpy(), copy=True)
+        if tensor.dtype == torch.bfloat16:
+            return np.array(tensor.view(torch.int16).numpy(force=True), order="C", copy=True).view(ml_dtypes.bfloat16)
+        return np.array(tensor.numpy(force=True), order="C", copy=True)
 
     def run(
         self, program: Program, tensors: Mapping[str, Tensor], names: Mapping[str, object], device: str, mode: str
