@@ -8,6 +8,7 @@ cancelling sums and views, which need more work than the normal values of the ha
 
 from __future__ import annotations
 
+import gc
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -49,6 +50,7 @@ class Rates:
 def measure(plan: Plan, op: str, examples: int) -> list[Rates]:
     """The three rates on the harness's sizes and on opfuzz's, in one process with one thread."""
     torch.set_num_threads(1)
+    gc.freeze()  # as in a worker
     mx.disable_compile()  # as opfuzz does: else each new shape of an activation calls a C++ compiler, for seconds
     # Where the dialect has several implementations of an op, the one that the harness calls.
     names = list(plan.specs[0].calls["mlx"])

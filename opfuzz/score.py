@@ -16,6 +16,8 @@ from opfuzz.metrics.magnitude import by_magnitude, first_cells
 from opfuzz.metrics.ulp import absolute_error, histogram, rms_over, rms_ratio
 from opfuzz.records import Index, Mark, Outcome, Score
 
+Places = NDArray[np.int64]  # flat
+
 # A result that is as good as inputs rounded a few times. Beyond it relative accuracy is lost somewhere: normwise.
 CONDITIONED_LIMIT = 16.0
 LARGEST = np.finfo(np.float64).max
@@ -166,7 +168,7 @@ class Judge:
 
     @cached_property
     def _unresolved(self) -> Places:
-        """Where the exact value is not certain enough for this error; what is surely beyond the format is certain."""
+        """Where the exact value is not certain enough for this error; surely beyond the format is certain."""
         truth = self.exact.truth
         places: Places = truth.open_places
         if not places.size:
@@ -183,7 +185,7 @@ class Judge:
         return mask
 
     def _undecided(self) -> Places:
-        """Where the error may be below 1/2 ulp or above, or below 1 or above, which decides a verdict."""
+        """Where the exact value leaves open if the error is below 1/2 ulp, or below 1, which decides a verdict."""
         truth = self.exact.truth
         widest = truth.largest_share * (1 + 2.0**-40)
         if widest == 0.0:
