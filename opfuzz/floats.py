@@ -181,5 +181,6 @@ def hex_of(value: NDArray[Any]) -> str:
 
 def hexes_of(values: NDArray[Any]) -> tuple[str, ...]:
     """What `hex_of` gives for each float of a vector."""
-    digits = format_of(values).bits // 4
-    return tuple(f"0x{bits:0{digits}x}" for bits in to_bits(values).tolist())
+    fmt = format_of(values)
+    digits = f"0x%0{fmt.bits // 4}x"
+    return tuple([digits % bits for bits in values.view(fmt.bits_dtype).tolist()])

@@ -53,13 +53,17 @@ def _box_of(place: int, shape: tuple[int, ...]) -> Box:
 def _flat(places: Box | Places, shape: tuple[int, ...]) -> Places:
     if not isinstance(places, tuple):
         return places
-    found, step = np.zeros(1, np.int64), 1
+    start, step, wide = 0, 1, []
     for along, size in zip(reversed(places), reversed(shape), strict=True):
-        if len(along) == 1:
-            found += along.start * step
-        else:
-            found = (np.arange(along.start * step, along.stop * step, step)[:, None] + found).ravel()
+        start += along.start * step
+        if len(along) != 1:
+            wide.append(np.arange(0, len(along) * step, step))
         step *= size
+    if not wide:
+        return np.array([start])
+    found = wide[0] + start
+    for more in wide[1:]:
+        found = (more[:, None] + found).ravel()
     return found
 
 
@@ -106,7 +110,8 @@ def _boxes(node: Node, box: Box) -> Sequence[Box | Places]:
 
 def _along(box: Sequence[range], shape: tuple[int, ...]) -> Box:
     """A box in an argument of this shape that was broadcast."""
-    return tuple(_FIRST if size == 1 else along for along, size in zip(box[len(box) - len(shape) :], shape, strict=True))
+    last = box[len(box) - len(shape) :]
+    return tuple([_FIRST if size == 1 else along for along, size in zip(last, shape, strict=True)])
 
 
 def _sources(node: Node, places: Places) -> Sequence[Places]:
