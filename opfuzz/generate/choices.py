@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
 from typing import Any, Final, TypeVar, final
 
 import numpy as np
@@ -38,7 +37,11 @@ class Choices(ABC):
     def weighted(self, weights: Mapping[Item, int]) -> Item:
         """One of the keys, as likely as its weight is large."""
         place = self.below(sum(weights.values()))
-        return next(item for item, end in zip(weights, accumulate(weights.values()), strict=True) if place < end)
+        for item, weight in weights.items():
+            if place < weight:
+                return item
+            place -= weight
+        raise ValueError("nothing has a weight")
 
 
 _BLOCK: Final = 32  # words fetched at once for single choices: a call costs as much as 60 words
