@@ -117,9 +117,12 @@ def size_key(
 FIELDS = ("op", "digest", "format", "dims", "params", "regimes", "layouts", "seed")
 
 
+_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
 def canonical(content: Mapping[str, Any]) -> bytes:
     """JSON with sorted keys, no spaces, floats as the shortest text that reads back equal."""
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    return _JSON.encode(content).encode()
 
 
 def _plain(value: Any) -> Any:

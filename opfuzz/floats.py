@@ -14,6 +14,15 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 Bits = NDArray[np.unsignedinteger[Any]]
 
+# Made once: NumPy reads a dtype's name each time.
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "float64": np.dtype(np.float64),
+    "float32": np.dtype(np.float32),
+    "float16": np.dtype(np.float16),
+    "bfloat16": np.dtype(ml_dtypes.bfloat16),
+}
+_BITS_DTYPES: dict[int, np.dtype[Any]] = {bits: np.dtype(f"uint{bits}") for bits in (64, 32, 16)}
+
 
 @dataclass(frozen=True, slots=True)
 class Format:
@@ -32,12 +41,12 @@ class Format:
     @property
     def dtype(self) -> np.dtype[Any]:
         """NumPy's dtype that stores the format."""
-        return np.dtype(ml_dtypes.bfloat16) if self.name == "bfloat16" else np.dtype(self.name)
+        return _DTYPES[self.name]
 
     @property
     def bits_dtype(self) -> np.dtype[Any]:
         """Unsigned integers of the same width."""
-        return np.dtype(f"uint{self.bits}")
+        return _BITS_DTYPES[self.bits]
 
     @property
     def unit_roundoff(self) -> float:
@@ -48,6 +57,11 @@ class Format:
     def largest(self) -> float:
         """Largest finite number."""
         return float((2.0 - 2.0 ** (1 - self.precision)) * 2.0**self.emax)
+
+    @property
+    def normals(self) -> range:
+        """Ordinals of the positive normal numbers; infinity comes next."""
+        return range(1 << (self.precision - 1), (2 * self.emax + 1) << (self.precision - 1))
 
     @property
     def smallest_normal(self) -> float:
@@ -130,11 +144,10 @@ def from_bits(bits: NDArray[Any], fmt: Format) -> NDArray[Any]:
 
 def ordinals(array: NDArray[Any]) -> NDArray[np.int64]:
     """Position of each float in the order of its format; both zeros are 0, infinities come after the largest."""
-    fmt = format_of(array)
-    bits = to_bits(array).astype(np.uint64)
-    sign = np.uint64(1 << (fmt.bits - 1))
-    magnitude = (bits & (sign - np.uint64(1))).astype(np.int64)
-    return np.where((bits & sign) != 0, -magnitude, magnitude)
+    bits = to_bits(array)
+    signed = bits.view(f"i{bits.itemsize}").astype(np.int64)
+    magnitude = signed & ((1 << (8 * bits.itemsize - 1)) - 1)
+    return np.where(signed < 0, -magnitude, magnitude)
 
 
 def ulp_distance(a: NDArray[Any], b: NDArray[Any]) -> FloatArray:
@@ -144,17 +157,21 @@ def ulp_distance(a: NDArray[Any], b: NDArray[Any]) -> FloatArray:
     """
     if a.dtype != b.dtype:
         raise ValueError(f"ulp distance between {a.dtype} and {b.dtype} is undefined")
-    with np.errstate(over="ignore", invalid="ignore"):  # a signalling NaN warns when it is converted
-        nan_a, nan_b = np.isnan(a.astype(np.float64)), np.isnan(b.astype(np.float64))
-        first, second = ordinals(a), ordinals(b)
-        same_sign = (first < 0) == (second < 0)
-        # Differences of opposite signs may exceed int64 (float64 only); they are summed as float64.
-        distance = np.where(
-            same_sign,
-            np.abs(first - second).astype(np.float64),
-            np.abs(first).astype(np.float64) + np.abs(second).astype(np.float64),
-        )
-    return np.where(nan_a & nan_b, 0.0, np.where(nan_a | nan_b, np.inf, distance))
+    fmt = format_of(a)
+    first, second = ordinals(a), ordinals(b)
+    nan_a, nan_b = np.abs(first) > fmt.normals.stop, np.abs(second) > fmt.normals.stop
+    return np.where(nan_a & nan_b, 0.0, np.where(nan_a | nan_b, np.inf, ordinal_distance(first, second, fmt)))
+
+
+def ordinal_distance(first: NDArray[np.int64], second: NDArray[np.int64], fmt: Format) -> FloatArray:
+    """How far ordinals of floats of one format are apart, as float64."""
+    if fmt.bits < 64:
+        return np.asarray(np.abs(first - second), np.float64)
+    # Differences of opposite signs may exceed int64; they are summed as float64.
+    apart = np.abs(first).astype(np.float64) + np.abs(second).astype(np.float64)
+    with np.errstate(over="ignore"):
+        gap = np.abs(first - second).astype(np.float64)
+    return np.where((first < 0) == (second < 0), gap, apart)
 
 
 def hex_of(value: NDArray[Any]) -> str:
@@ -164,5 +181,6 @@ def hex_of(value: NDArray[Any]) -> str:
 
 def hexes_of(values: NDArray[Any]) -> tuple[str, ...]:
     """What `hex_of` gives for each float of a vector."""
-    digits = format_of(values).bits // 4
-    return tuple(f"0x{bits:0{digits}x}" for bits in to_bits(values).tolist())
+    fmt = format_of(values)
+    digits = f"0x%0{fmt.bits // 4}x"
+    return tuple([digits % bits for bits in values.view(fmt.bits_dtype).tolist()])

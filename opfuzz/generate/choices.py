@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
-from typing import Final, TypeVar, final
+from typing import Any, Final, TypeVar, final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.random.bit_generator import ISeedSequence
+from numpy.typing import DTypeLike, NDArray
 
 Item = TypeVar("Item")
 WordArray = NDArray[np.uint64]
@@ -37,10 +37,24 @@ class Choices(ABC):
     def weighted(self, weights: Mapping[Item, int]) -> Item:
         """One of the keys, as likely as its weight is large."""
         place = self.below(sum(weights.values()))
-        return next(item for item, end in zip(weights, accumulate(weights.values()), strict=True) if place < end)
+        for item, weight in weights.items():
+            if place < weight:
+                return item
+            place -= weight
+        raise ValueError("nothing has a weight")
 
 
 _BLOCK: Final = 32  # words fetched at once for single choices: a call costs as much as 60 words
+
+
+class _Key(ISeedSequence):
+    """The key of a Philox. `Philox(key=...)` asks the system for entropy first, which takes longer than the rest."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def generate_state(self, n_words: int, dtype: DTypeLike = np.uint32) -> NDArray[Any]:
+        return np.frombuffer(self._key, "<u8")
 
 
 @final
@@ -52,8 +66,8 @@ class Words(Choices):
 
     def __init__(self, *parts: object) -> None:
         text = "\0".join(map(str, parts)).encode(errors="surrogatepass")
-        key = int.from_bytes(hashlib.blake2b(text, digest_size=16).digest(), "little")
-        self._source = np.random.Philox(key=key)
+        seed: Any = _Key(hashlib.blake2b(text, digest_size=16).digest())  # a SeedSequence by NumPy's stubs
+        self._source = np.random.Philox(seed)
         self._block: list[int] = []
 
     def below(self, limit: int) -> int:

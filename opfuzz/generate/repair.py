@@ -30,16 +30,16 @@ def mend(
     `focus`, whose size is what the case is about.
     """
     values: dict[str, Value] = {**dims, **params}
+    broken = _broken(spec, values)
     for _ in range(2 * len(spec.require)):
-        broken = _broken(spec, values)
         if not broken:
             break
         changes = _changes(choices, spec, broken[0], values, focus)
         better = next((change for change in changes if _mends(spec, change, broken)), None)
         if better is None:
             return None
-        values = better
-    if _broken(spec, values):
+        values, broken = better, _broken(spec, better)
+    if broken:
         return None
     sizes = {name: size for name, size in values.items() if name in dims and isinstance(size, int)}
     return sizes, {name: values[name] for name in params}

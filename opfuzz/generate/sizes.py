@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING
@@ -108,6 +109,7 @@ def _settle(
     return None
 
 
+@lru_cache(maxsize=256)
 def _refuse_large(spec: OpSpec) -> None:
     """Raises OpfuzzError where the low limits of the dims alone are beyond every budget."""
     lows = {dim.name: dim.low for dim in spec.dims}
@@ -127,8 +129,10 @@ def _refuse_large(spec: OpSpec) -> None:
 
 def is_callable(spec: OpSpec, dims: Mapping[str, int], params: Mapping[str, Value]) -> bool:
     """Whether the spec allows the sizes and every index has something to point at."""
+    if not spec.allows(dims, params):
+        return False
     names = {**dims, **params}
-    return spec.allows(dims, params) and all(_limit(i.below, names) >= 1 for i in spec.inputs if i.below is not None)
+    return all(_limit(i.below, names) >= 1 for i in spec.inputs if i.below is not None)
 
 
 def smallest(spec: OpSpec) -> tuple[dict[str, int], dict[str, Value]]:
@@ -207,8 +211,7 @@ def _dims(choices: Choices, spec: OpSpec, budget: Budget) -> tuple[dict[str, int
     if plan == "boundary" and open_dims:
         dim = choices.pick(open_dims)
         is_huge = choices.chance(1, 10)
-        sizes = HUGE_BOUNDARIES if is_huge else BOUNDARIES
-        fitting = [size for size in sizes if nearest_allowed(dim, size) == size and size <= budget.elements // 2]
+        fitting = _boundaries(dim, is_huge, budget.elements // 2)
         if fitting:
             focus = dim.name
             dims[focus] = choices.pick(fitting)
@@ -224,6 +227,13 @@ def _dims(choices: Choices, spec: OpSpec, budget: Budget) -> tuple[dict[str, int
         for name in i.below.names & dims.keys() if i.below else ():
             dims[name] = max(dims[name], 1)
     return dims, focus, is_tiled
+
+
+@lru_cache(maxsize=1024)
+def _boundaries(dim: Dim, is_huge: bool, most: int) -> tuple[int, ...]:
+    """The boundary sizes that a dim may have."""
+    sizes = HUGE_BOUNDARIES if is_huge else BOUNDARIES
+    return tuple(size for size in sizes if nearest_allowed(dim, size) == size and size <= most)
 
 
 def _is_contracted(spec: OpSpec, name: str) -> bool:

@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.floats import format_of, ulp_distance
+from opfuzz.floats import format_of, ordinal_distance, ordinals, to_bits
 
 
 def largest_distance(a: NDArray[Any], b: NDArray[Any]) -> float:
     """Largest ulp distance over elements where both are normal numbers; 0 where there are none."""
-    fmt = format_of(a)
-    first, second = np.abs(a.astype(np.float64)), np.abs(b.astype(np.float64))
-    normal = (first >= fmt.smallest_normal) & (second >= fmt.smallest_normal) & np.isfinite(first) & np.isfinite(second)
-    return float(ulp_distance(a, b)[normal].max(initial=0.0))
+    differ = to_bits(a) != to_bits(b)
+    if not differ.any():
+        return 0.0
+    fmt, first, second = format_of(a), ordinals(a[differ]), ordinals(b[differ])
+    sizes = np.abs(first), np.abs(second)
+    normal = (np.minimum(*sizes) >= fmt.normals.start) & (np.maximum(*sizes) < fmt.normals.stop)
+    return float(ordinal_distance(first, second, fmt)[normal].max(initial=0.0))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
 from math import prod
 
 import numpy as np
@@ -11,31 +11,128 @@ from numpy.typing import NDArray
 
 from opfuzz.oracle.graph import Node, topological
 
-Places = NDArray[np.int64]
+Places = NDArray[np.int64]  # flat, sorted
+# All places whose index along each axis is in a range. One element mostly depends on rows, columns and the like, which
+# are found axis by axis; what is no box is counted out.
+Box = tuple[range, ...]
+_FIRST = range(1)
 
 
 def dependencies(root: Node, place: int) -> dict[int, Places]:
-    """For each node that the element at a flat `place` of `root` depends on, by id: sorted flat places in it."""
-    found: dict[int, Places] = {id(root): np.array([place])}
+    """For each input, mask or counter that the element at a flat `place` of `root` depends on, by id of its node:
+    sorted flat places in it."""
+    reached: dict[int, Box | Places] = {id(root): _box_of(place, root.shape)}
+    found: dict[int, Places] = {}
     for node in reversed(topological(root)):
-        if id(node) not in found:
+        if id(node) not in reached:
             continue
-        for arg, places in zip(node.args, _sources(node, found[id(node)]), strict=True):
-            known = found.get(id(arg))
-            if known is None:
-                found[id(arg)] = places
-            elif known is not places and not np.array_equal(known, places):
-                found[id(arg)] = _distinct(np.concatenate([known, places]), arg.size)
+        places = reached[id(node)]
+        if not node.args:
+            found[id(node)] = _flat(places, node.shape)
+            continue
+        if isinstance(places, tuple) and 0 not in node.shape:
+            sources = _boxes(node, places)
+        else:
+            sources = _sources(node, _flat(places, node.shape))
+        for arg, more in zip(node.args, sources, strict=True):
+            if arg.op != "number":
+                known = reached.get(id(arg))
+                reached[id(arg)] = more if known is None else _union(known, more, arg)
     return found
 
 
-def _sources(node: Node, places: Places) -> list[Places]:
-    """For each argument, the flat places in it from which the elements at sorted `places` are computed, sorted."""
+def _box_of(place: int, shape: tuple[int, ...]) -> Box:
+    """The box of one flat place."""
+    box: list[range] = []
+    for size in reversed(shape):
+        place, along = divmod(place, size)
+        box.insert(0, range(along, along + 1))
+    return tuple(box)
+
+
+def _flat(places: Box | Places, shape: tuple[int, ...]) -> Places:
+    if not isinstance(places, tuple):
+        return places
+    start, step, wide = 0, 1, []
+    for along, size in zip(reversed(places), reversed(shape), strict=True):
+        start += along.start * step
+        if len(along) != 1:
+            wide.append(np.arange(0, len(along) * step, step))
+        step *= size
+    if not wide:
+        return np.array([start])
+    found = wide[0] + start
+    for more in wide[1:]:
+        found = (more[:, None] + found).ravel()
+    return found
+
+
+def _union(known: Box | Places, more: Box | Places, node: Node) -> Box | Places:
+    if isinstance(known, tuple) and isinstance(more, tuple):
+        if _is_inside(more, known):
+            return known
+        if _is_inside(known, more):
+            return more
+    first, second = _flat(known, node.shape), _flat(more, node.shape)
+    if first is second or np.array_equal(first, second):
+        return first
+    return _distinct(np.concatenate([first, second]), node.size)
+
+
+def _is_inside(inner: Box, outer: Box) -> bool:
+    return all(a.start >= b.start and a.stop <= b.stop for a, b in zip(inner, outer, strict=True))
+
+
+def _boxes(node: Node, box: Box) -> Sequence[Box | Places]:
+    """What `_sources` gives for the elements of a box."""
+    if node.op not in _MOVES:
+        return [box if arg.shape == node.shape else _along(box, arg.shape) for arg in node.args]
+    if node.op == "gather":
+        return _gathered(node, node.detail[tuple([slice(along.start, along.stop) for along in box])].ravel())
+    first = node.args[0].shape
     if node.op == "reshape":
-        return [places]
+        places = _flat(box, node.shape)
+        return [_box_of(int(places[0]), first) if len(places) == 1 else places]
+    if node.op == "dot":
+        inner, (*batch, row, column) = range(first[-1]), box
+        a, b = (_along(batch, arg.shape[:-2]) for arg in node.args)
+        return [(*a, row, inner), (*b, inner, column)]
+    sources = list(box)
+    if node.op == "softmax":
+        sources[node.detail[0]] = range(first[node.detail[0]])
+    elif node.op == "cumsum":
+        sources[node.detail] = range(box[node.detail].stop)
+    else:
+        for axis in node.detail:
+            sources[axis] = range(first[axis])
+    return [tuple(sources)]
+
+
+def _along(box: Sequence[range], shape: tuple[int, ...]) -> Box:
+    """A box in an argument of this shape that was broadcast."""
+    last = box[len(box) - len(shape) :]
+    return tuple([_FIRST if size == 1 else along for along, size in zip(last, shape, strict=True)])
+
+
+def _sources(node: Node, places: Places) -> Sequence[Places]:
+    """For each argument, the flat places in it from which the elements at sorted `places` are computed, sorted."""
     if node.op not in _MOVES:
         return [_below(node, arg, places) for arg in node.args]
+    if node.op == "reshape":
+        return [places]
+    if node.op == "gather":
+        return _gathered(node, node.detail.ravel()[places])
     return [_distinct(sources, arg.size) for arg, sources in zip(node.args, _moved(node, places), strict=True)]
+
+
+def _gathered(node: Node, sources: Places) -> list[Places]:
+    """For each argument of a gather, the places in it among those in all of them together."""
+    ends = list(accumulate(arg.size for arg in node.args))
+    sources = _distinct(sources, ends[-1])
+    if len(ends) == 1:
+        return [sources]
+    cuts = np.searchsorted(sources, [0, *ends]).tolist()
+    return [sources[low:high] - start for (low, high), start in zip(pairwise(cuts), [0, *ends], strict=False)]
 
 
 def _distinct(places: Places, size: int) -> Places:
@@ -64,14 +161,10 @@ def _below(node: Node, arg: Node, places: Places) -> Places:
     return _distinct(below, arg.size)
 
 
-_MOVES = frozenset({"gather", "sum", "max", "min", "cumsum", "softmax", "dot"})
+_MOVES = frozenset({"gather", "reshape", "sum", "max", "min", "cumsum", "softmax", "dot"})
 
 
 def _moved(node: Node, places: Places) -> list[Places]:
-    if node.op == "gather":
-        sources = node.detail.ravel()[places]
-        starts = np.cumsum([0] + [arg.size for arg in node.args])
-        return [sources[(sources >= low) & (sources < high)] - low for low, high in pairwise(starts)]
     if node.op in ("sum", "max", "min"):
         return [reduced_rows(node, places).ravel()]
     if node.op in ("softmax", "cumsum"):
