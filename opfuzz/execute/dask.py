@@ -26,6 +26,7 @@ from distributed.scheduler import KilledWorker
 from opfuzz.errors import OpfuzzError
 from opfuzz.execute import pool
 from opfuzz.execute.base import Executor
+from opfuzz.execute.signals import heard_by, ignoring
 
 AHEAD = 2  # batches for each thread of the cluster that are handed out: one to do and one to follow
 HELD = 4  # batches for each thread that wait here for workers that have what they need
@@ -137,16 +138,6 @@ def _perform(crew: str, batch: Sequence[Any]) -> list[Any]:
     return plugin.perform(batch)
 
 
-@contextlib.contextmanager
-def _ignoring(number: signal.Signals) -> Iterator[None]:
-    """What is started meanwhile ignores a signal."""
-    before = signal.signal(number, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(number, before)
-
-
 def _is_daemon() -> bool:
     return bool(multiprocessing.current_process().daemon)
 
@@ -219,8 +210,9 @@ class Dask(Executor):
         client.register_plugin(crew, name=crew.name)
         desk = _Desk(self, client, crew.name, batches, needs)
         try:
-            while (found := desk.next()) is not None:
-                yield found
+            with heard_by(desk.interrupt, signal.SIGINT):
+                while (found := desk.next()) is not None:
+                    yield found
         finally:
             # A cluster that is gone has nothing left to end.
             with contextlib.suppress(OSError, TimeoutError):
@@ -257,7 +249,7 @@ class Dask(Executor):
     def _cluster_here(self) -> LocalCluster:
         settings = {DAEMON: False, "distributed.scheduler.allowed-failures": 100}
         # Ctrl-C in a terminal is for this process, which ends the cluster: its processes are born ignoring it.
-        with dask.config.set(settings), _ignoring(signal.SIGINT):
+        with dask.config.set(settings), ignoring(signal.SIGINT):
             self._cluster = LocalCluster(
                 n_workers=self._jobs,
                 threads_per_worker=1,
@@ -300,13 +292,16 @@ class _Desk:
         self._batches = enumerate(batches)
         self._held: dict[frozenset[str], deque[_Task]] = defaultdict(deque)
         self._flying: dict[Future[Any], _Task] = {}
-        self._ended: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[Future[Any] | None] = queue.SimpleQueue()  # None: look whether to go on
+        self._is_interrupted = False
         self._workers = cluster.workers()
         self._seen = self._looked = time.monotonic()
 
     def next(self) -> tuple[int, list[Any]] | None:
         """Number and results of the next batch that ends; None if nothing is left to do."""
         while True:
+            if self._is_interrupted:
+                raise KeyboardInterrupt
             empty = self._hand_out()
             if empty is not None:
                 return empty, []
@@ -317,6 +312,8 @@ class _Desk:
             try:
                 future = self._ended.get(timeout=LOOK)
             except queue.Empty:
+                continue
+            if future is None:
                 continue
             task = self._flying.pop(future)
             match future.status:
@@ -331,6 +328,11 @@ class _Desk:
                     raise _failed("a worker", future.exception())
                 case _:
                     raise self._lost("the scheduler is gone")
+
+    def interrupt(self) -> None:
+        """Let `next` raise KeyboardInterrupt. May be called at any moment, by the handler of a signal too."""
+        self._is_interrupted = True
+        self._ended.put(None)
 
     def clear(self) -> None:
         """Take back all that is handed out."""

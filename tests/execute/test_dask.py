@@ -63,6 +63,17 @@ def test_the_same_as_here(executor):
     assert run(executor, batches) == run(LOCAL, batches)
 
 
+def test_ctrl_c_is_raised_where_results_are_waited_for(executor):
+    """Raised in the middle of a finaliser it would be ignored."""
+    before = signal.getsignal(signal.SIGINT)
+    results = executor.run(([number] for number in range(100)), casualties.work, **SETTINGS)
+    next(results)
+    signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        list(results)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_workers_are_prepared_and_end(executor):
     [[prepared, pid]] = run(executor, [["prepared", "pid"]])
     assert prepared == ["yes"]
