@@ -128,3 +128,25 @@ def test_constants_are_rounded_only_where_they_must_be(fmt):
         assert tenth is None  # the float64 nearest to 0.1 is what the call receives
     else:
         assert tenth == pytest.approx(0.1 * fmt.unit_roundoff)
+
+
+@pytest.mark.parametrize("name", EXPRESSIONS)
+@given(
+    values=st.lists(
+        st.floats(-1e4, 1e4, width=32) | st.sampled_from([0.0, 1e-40, 1e30, -3e38]), min_size=1, max_size=40
+    )
+)
+def test_numbers_have_the_same_balls_when_nothing_special_is_looked_for(name, values):
+    root = EXPRESSIONS[name](x_of(np.array([values])))
+    asked = [models.TRUTH, models.conditioning(FLOAT32), models.working("wide", FLOAT32), models.flushing(FLOAT32)]
+    with np.errstate(all="ignore"):
+        quick, walked = balls._numbers(root, asked), balls._walked(root, asked)
+    if quick is not None:
+        assert np.array_equal(quick.mid, walked.mid)
+        assert all(map(np.array_equal, quick.radii, walked.radii))
+
+
+@pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_left_to_the_walk_that_looks_for_it(special):
+    with np.errstate(all="ignore"):
+        assert balls._numbers(EXPRESSIONS["choice"](x_of([[1.0, special]])), [models.TRUTH]) is None
