@@ -14,7 +14,8 @@ from opfuzz.expr import Program
 from opfuzz.floats import FORMATS, to_bits
 from opfuzz.layout import View
 from opfuzz.records import Mark
-from opfuzz.reproducer import Source, Subject, body_of, number_text, renamed
+from opfuzz.reproducer import Subject, body_of, renamed
+from opfuzz.source_text import Source, number_text
 
 Array = NDArray[Any]
 

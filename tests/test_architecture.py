@@ -26,6 +26,7 @@ FLOORS = (
         "plain_file",
         "rounding",
         "shipped",
+        "source_text",
         "strict_json",
     },
     {

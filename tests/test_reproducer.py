@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import math
 import re
@@ -244,6 +245,28 @@ def test_a_replaced_function_of_torch(tmp_path):
     ((text, status),) = run(tmp_path / "repro.py")
     assert f"({mark.computed_hex})" in text
     assert status == 1
+
+
+CALLS = itertools.count(int(np.square(SCALES[0])))
+SEEN: dict[str, int] = {}
+
+
+def counting(x):
+    """Another result in every call."""
+    SEEN["calls"] = next(CALLS)
+    return x + SEEN["calls"]
+
+
+def test_what_a_function_remembers_begins_anew(tmp_path):
+    spec = spec_of(SQUARE, tmp_path)
+    backend = derive("numpy", "counting", {"np.square": counting})
+    mark = write(tmp_path / "fresh", spec, case_of(spec), backend, exact=1e6)
+    write(tmp_path / "later", spec, case_of(spec), backend, exact=1e6)
+    write(tmp_path / "twice", spec, case_of(spec), backend, repeated=True)
+    fresh, later, twice = run(*(tmp_path / name / "repro.py" for name in ("fresh", "later", "twice")))
+    assert f"({mark.computed_hex})" in fresh[0]
+    assert later == fresh
+    assert twice[1] == 1
 
 
 def call(x):  # the name of a function in the file
