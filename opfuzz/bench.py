@@ -167,7 +167,7 @@ def judged_of(subject: str, verdict: Score, case: Case, reference: Reference) ->
     """The score of a case with the elements that show it."""
 
     def witness(mark: Mark | None) -> Witness | None:
-        return None if mark is None else witness_of(mark, case.id, reference.arrays, reference)
+        return None if mark is None else witness_of(mark, case.id, reference)
 
     largest = witness(verdict.largest)
     return Judged(
@@ -198,11 +198,11 @@ def case_result(
     )
 
 
-def witness_of(mark: Mark, case: str, arrays: Mapping[str, NDArray[Any]], reference: Reference) -> Witness:
-    """An element with the values of the inputs that it depends on; `arrays` are those of the reference."""
+def witness_of(mark: Mark, case: str, reference: Reference) -> Witness:
+    """An element with the values of the inputs that it depends on."""
     seen = _SHOWN.setdefault(reference, {})
     if mark.index not in seen:
-        seen[mark.index] = _shown(arrays, reference.sources(mark.index))
+        seen[mark.index] = _shown(reference.arrays, reference.sources(mark.index))
     return Witness(case, mark, *seen[mark.index])
 
 

@@ -124,7 +124,7 @@ def judge(spec: OpSpec, subject: Subject, backend: Backend, asked: Asked) -> Jud
         if not asked.is_detailed:
             return Judged(str(subject), found, None, None)
         marks = (found.largest, found.deciding)
-        largest, deciding = (None if m is None else witness_of(m, "", call.arrays, exact) for m in marks)
+        largest, deciding = (None if m is None else witness_of(m, "", exact) for m in marks)
         return Judged(str(subject), found, largest, deciding)
 
 

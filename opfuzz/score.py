@@ -92,7 +92,6 @@ class Judge:
         """The same; None if it is nowhere."""
         c, truth = self.computed, self.exact.truth
         wrong = self._wrong_zeros()
-        # An error that is a number is one between numbers.
         if not (isfinite(self.largest_error) or np.isfinite(c).all()) or not truth.largest_size < self.threshold:
             right = self._rightly_special()
             wrong = ~right if wrong is None else ~right | wrong

@@ -37,7 +37,8 @@ def judged(op, fmt, x, steps):
 @given(found=st.lists(st.tuples(values, wrongs), min_size=1, max_size=30))
 def test_an_element_counts_the_same_among_others_that_do_not(op, fmt, found):
     x, steps = map(list, zip(*found, strict=True))
-    whole, _ = judged(op, fmt, x, steps)
+    whole, is_whole = judged(op, fmt, x, steps)
+    assert is_whole or whole.flushed or op == "exp"  # whose largest results are infinite
     # A right NaN for a NaN has no error, and lets the rest be masked.
     among, is_whole = judged(op, fmt, [*x, np.nan], [*steps, 0])
     assert not is_whole

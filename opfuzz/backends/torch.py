@@ -164,7 +164,8 @@ class Torch(Backend):
         if not isinstance(tensor, torch.Tensor):
             raise TypeError(f"returned a {type(tensor).__name__}, not a torch.Tensor")
         if tensor.dtype == torch.bfloat16:
-            return np.array(tensor.view(torch.int16).numpy(force=True), order="C", copy=True).view(ml_dtypes.bfloat16)
+            bits = tensor.detach().resolve_neg().view(torch.int16)
+            return np.array(bits.numpy(force=True), order="C", copy=True).view(ml_dtypes.bfloat16)
         return np.array(tensor.numpy(force=True), order="C", copy=True)
 
     def run(

@@ -210,9 +210,8 @@ class Dask(Executor):
         client.register_plugin(crew, name=crew.name)
         desk = _Desk(self, client, crew.name, batches, needs)
         try:
-            with heard_by(desk.interrupt, signal.SIGINT):
-                while (found := desk.next()) is not None:
-                    yield found
+            while (found := _uninterrupted(desk)) is not None:
+                yield found
         finally:
             # A cluster that is gone has nothing left to end.
             with contextlib.suppress(OSError, TimeoutError):
@@ -268,6 +267,14 @@ class Dask(Executor):
         return {address: (frozenset(each["resources"]), int(each["nthreads"])) for address, each in found.items()}
 
 
+def _uninterrupted(desk: _Desk) -> tuple[int, list[Any]] | None:
+    """`desk.next()`, with an interruption raised between its steps or after them, not in a finaliser of a future."""
+    with heard_by(desk.interrupt, signal.SIGINT):
+        found = desk.next()
+    desk.heed()
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class _Task:
     """A batch, and what a worker must have for it."""
@@ -300,8 +307,7 @@ class _Desk:
     def next(self) -> tuple[int, list[Any]] | None:
         """Number and results of the next batch that ends; None if nothing is left to do."""
         while True:
-            if self._is_interrupted:
-                raise KeyboardInterrupt
+            self.heed()
             empty = self._hand_out()
             if empty is not None:
                 return empty, []
@@ -333,6 +339,11 @@ class _Desk:
         """Let `next` raise KeyboardInterrupt. May be called at any moment, by the handler of a signal too."""
         self._is_interrupted = True
         self._ended.put(None)
+
+    def heed(self) -> None:
+        """Raises KeyboardInterrupt after an interruption."""
+        if self._is_interrupted:
+            raise KeyboardInterrupt
 
     def clear(self) -> None:
         """Take back all that is handed out."""

@@ -25,7 +25,7 @@ from opfuzz.oracle.dependencies import touched
 from opfuzz.oracle.graph import Node, topological
 from opfuzz.oracle.models import TINY, Model, PoleOf, Radius, RadiusOf, Rule
 
-_INFLATE = 1 + 2.0**-30  # radii are rounded themselves; sums of 2^16 of them lose up to 2^-37
+_INFLATE = 1 + 2.0**-30  # radii are rounded themselves; sums of 2^20 of them lose up to 2^-33
 
 
 @dataclass(frozen=True, slots=True)

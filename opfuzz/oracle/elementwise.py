@@ -55,7 +55,9 @@ def _number_radius(parts: Parts, u: float) -> Radius:
         # u = 2^-p: the constant has p bits or fewer exactly if scaling its odd part by 2^-p leaves a fraction.
         if u == U64 or numerator.bit_length() - trailing <= -log2(u):
             return None
-    return np.asarray(np.abs(mid) * u)
+    radius = np.asarray(np.abs(mid) * u)
+    radius.flags.writeable = False
+    return radius
 
 
 def neg(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:

@@ -11,7 +11,7 @@ from opfuzz.oracle.elementary import ELEMENTARY, FLOOR
 from opfuzz.oracle.graph import Node
 from opfuzz.oracle.models import U64, Model, Radius, RadiusOf, added, full
 
-# However a sum is computed, it is off by less than its number of terms times u: so far below what inflates a radius.
+# However a sum is computed, it is off by less than its number of terms times u: here 2^-33, and radii grow by 2^-30.
 LONGEST_BOUND = 2**20
 DOT_BLOCK = 256  # a longer product is cut, so that the bound grows with the block and not with k
 

@@ -63,14 +63,19 @@ def test_the_same_as_here(executor):
     assert run(executor, batches) == run(LOCAL, batches)
 
 
-def test_ctrl_c_is_raised_where_results_are_waited_for(executor):
-    """Raised in the middle of a finaliser it would be ignored."""
-    before = signal.getsignal(signal.SIGINT)
-    results = executor.run(([number] for number in range(100)), casualties.work, **SETTINGS)
-    next(results)
-    signal.raise_signal(signal.SIGINT)
+def test_ctrl_c_is_raised_even_when_nothing_is_left_to_wait_for(executor, monkeypatch):
+    before, hand_out = signal.getsignal(signal.SIGINT), executors._Desk._hand_out
+
+    def interrupted(desk):
+        empty = hand_out(desk)
+        if not desk._flying:
+            signal.raise_signal(signal.SIGINT)  # is not raised here
+            assert signal.getsignal(signal.SIGINT) is before, "a second one is as ever"
+        return empty
+
+    monkeypatch.setattr(executors._Desk, "_hand_out", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        list(results)
+        run(executor, [[1]])
     assert signal.getsignal(signal.SIGINT) is before
 
 

@@ -72,3 +72,8 @@ def test_columns_reach_from_the_smallest_to_the_largest_number(name):
     assert last_column(fmt) <= COLUMNS
     with pytest.raises(ValueError, match="zero has no exponent"):
         exponent(0, fmt)
+
+
+def test_an_error_beyond_float64_is_of_the_last_band_with_a_size():
+    cells = by_magnitude(first_cells(np.array([1.0]), FLOAT32), np.array([np.inf]), None)
+    assert [place % BANDS for place in cells] == [LARGEST_BAND]

@@ -146,6 +146,11 @@ def test_numbers_have_the_same_balls_when_nothing_special_is_looked_for(name, va
         assert all(map(np.array_equal, quick.radii, walked.radii))
 
 
+@pytest.mark.parametrize("name", EXPRESSIONS)
+def test_plain_numbers_need_no_search(name):
+    assert balls._numbers(EXPRESSIONS[name](x_of([[0.5, 1.0, 2.0]])), [models.TRUTH]) is not None
+
+
 @pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
 def test_what_is_no_number_is_left_to_the_walk_that_looks_for_it(special):
     with np.errstate(all="ignore"):
