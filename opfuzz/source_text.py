@@ -60,7 +60,7 @@ class Source:
         self._lines += [f"print({reason!r}, file=sys.stderr)", "sys.exit(2)"]
 
     def _define_global(self, name: str, user: FunctionType) -> None:
-        """A name of the module of `user`: what may have changed since, as a cache or a counter, as it was at first."""
+        """A name of the module of `user`: a container or an iterator that is assigned once, as it was at first."""
         value = user.__globals__[name]
         if _is_state(value) and name not in self._known and name not in self._taken:
             first = _assigned(name, user.__code__.co_filename)
@@ -110,17 +110,29 @@ def _is_state(value: object) -> bool:
 
 
 def _assigned(name: str, path: str) -> ast.expr | None:
-    """What a file assigns to a name of its own, once; None if that is not to be seen."""
+    """What a file assigns to a name of its own, once; None if that is not to be seen, or something else fills it."""
     try:
         statements = ast.parse(Path(path).read_text(encoding="utf-8")).body
     except (OSError, SyntaxError, ValueError):
         return None
+    functions = [each for each in statements if isinstance(each, ast.FunctionDef | ast.ClassDef)]
+    users = {each.name for each in functions if name in _mentioned(each)}
     found: list[ast.expr | None] = []
     for statement in statements:
-        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
-            found.append(getattr(statement, "value", None) if len(targets) == 1 else None)
+        if statement in functions:
+            continue
+        calls = [node.func for node in ast.walk(statement) if isinstance(node, ast.Call)]
+        if any(isinstance(called, ast.Name) and called.id in users for called in calls):
+            return None  # it may be filled there
+        if name in _mentioned(statement):
+            targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+            is_plain = len(targets) == 1 and isinstance(targets[0], ast.Name) and targets[0].id == name
+            found.append(getattr(statement, "value", None) if is_plain else None)
     return found[0] if len(found) == 1 else None
+
+
+def _mentioned(node: ast.AST) -> set[str]:
+    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
 
 
 def _names_of(code: CodeType) -> set[str]:

@@ -269,6 +269,23 @@ def test_what_a_function_remembers_begins_anew(tmp_path):
     assert twice[1] == 1
 
 
+FILLED: dict[str, float] = {}
+FILLED["by"] = 7.0
+
+
+def looking_up(x):
+    return x + FILLED["by"]
+
+
+def test_a_table_that_is_filled_later_is_not_taken_for_a_memory(tmp_path):
+    spec = spec_of(SQUARE, tmp_path)
+    write(tmp_path, spec, case_of(spec), derive("numpy", "table", {"np.square": looking_up}), exact=1e6)
+    done = subprocess.run(
+        [sys.executable, "-I", str(tmp_path / "repro.py")], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (2, "the source of FILLED is not at hand: it needs the plugin\n")
+
+
 def call(x):  # the name of a function in the file
     return x
 

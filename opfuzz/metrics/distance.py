@@ -11,7 +11,12 @@ from opfuzz.floats import format_of, ordinal_distance, ordinals, to_bits
 
 
 def largest_distance(a: NDArray[Any], b: NDArray[Any]) -> float:
-    """Largest ulp distance over elements where both are normal numbers; 0 where there are none."""
+    """Largest ulp distance over elements where both are normal numbers; 0 where there are none.
+
+    Raises ValueError if the formats differ.
+    """
+    if a.dtype != b.dtype:
+        raise ValueError(f"ulp distance between {a.dtype} and {b.dtype} is undefined")
     differ = to_bits(a) != to_bits(b)
     if not differ.any():
         return 0.0

@@ -53,6 +53,8 @@ def _box_of(place: int, shape: tuple[int, ...]) -> Box:
 def _flat(places: Box | Places, shape: tuple[int, ...]) -> Places:
     if not isinstance(places, tuple):
         return places
+    if 0 in shape:
+        return np.zeros(0, np.int64)
     start, step, wide = 0, 1, []
     for along, size in zip(reversed(places), reversed(shape), strict=True):
         start += along.start * step

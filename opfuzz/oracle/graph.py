@@ -172,7 +172,7 @@ _FRACTIONS: dict[str, Callable[[Fraction, Fraction], Fraction]] = {
 def binary(op: str, first: object, second: object) -> Node:
     """add, sub, mul, div, maximum or minimum, broadcast."""
     a, b = as_node(first), as_node(second)
-    if a.op == b.op == "number" and op in _FRACTIONS and not (op == "div" and b.op == "number" and b.detail == 0):
+    if a.op == b.op == "number" and op in _FRACTIONS and not (op == "div" and b.detail == 0):
         folded = fold(_FRACTIONS[op], a, b)
         if folded is not None:
             return folded
