@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -200,26 +199,14 @@ def case_result(
 
 def witness_of(mark: Mark, case: str, reference: Reference) -> Witness:
     """An element with the values of the inputs that it depends on."""
-    seen = _SHOWN.setdefault(reference, {})
-    if mark.index not in seen:
-        seen[mark.index] = _shown(reference.arrays, reference.sources(mark.index))
-    return Witness(case, mark, *seen[mark.index])
-
-
-Shown = tuple[dict[str, tuple[str, ...]], dict[str, tuple[float, ...]]]  # in hex and in decimal, by input
-# What was shown of a reference, by the element: often one is the worst of several subjects, or in several ways.
-_SHOWN: WeakKeyDictionary[Reference, dict[tuple[int, ...], Shown]] = WeakKeyDictionary()
-
-
-def _shown(arrays: Mapping[str, NDArray[Any]], sources: Mapping[str, NDArray[np.int64]]) -> Shown:
     hexes: dict[str, tuple[str, ...]] = {}
     values: dict[str, tuple[float, ...]] = {}
-    for name, places in sources.items():
-        shown = arrays[name].ravel()[places[:WITNESS_VALUES]]
+    for name, places in reference.sources(mark.index).items():
+        shown = reference.arrays[name].ravel()[places[:WITNESS_VALUES]]
         values[name] = tuple(shown.astype(np.float64).tolist())
         if shown.dtype.kind not in "biu":
             hexes[name] = hexes_of(shown)
-    return hexes, values
+    return Witness(case, mark, hexes, values)
 
 
 def _at_work(subject: Subject, relation: relations.Relation) -> str:

@@ -121,7 +121,7 @@ def _excess_of(judged: Judged, emulated: Any) -> FloatArray:
     """Excess, under wide, of an emulated formula; 0 where it is not finite or nothing is judged."""
     exact = judged.exact
     values = round_to(emulated.values.astype(np.float64), exact.fmt).astype(np.float64)
-    error = absolute_error(values, exact.truth.hi, exact.truth.lo if exact.truth.has_lo else None)
+    error = absolute_error(values, exact.truth.hi, exact.truth.rest)
     measured = judged.is_judged & np.isfinite(values)
     return np.where(measured, relative_to(error, judged.spacing, exact.wide), 0.0)
 

@@ -150,14 +150,19 @@ def ordinals(array: NDArray[Any]) -> NDArray[np.int64]:
     return np.where(signed < 0, -magnitude, magnitude)
 
 
+def format_of_both(a: NDArray[Any], b: NDArray[Any]) -> Format:
+    """The format of two arrays. Raises ValueError if they differ, or have none."""
+    if a.dtype != b.dtype:
+        raise ValueError(f"ulp distance between {a.dtype} and {b.dtype} is undefined")
+    return format_of(a)
+
+
 def ulp_distance(a: NDArray[Any], b: NDArray[Any]) -> FloatArray:
     """How many floats lie between `a` and `b`, element by element, as float64; 0 where both are NaN, inf where one is.
 
     Raises ValueError if the formats differ.
     """
-    if a.dtype != b.dtype:
-        raise ValueError(f"ulp distance between {a.dtype} and {b.dtype} is undefined")
-    fmt = format_of(a)
+    fmt = format_of_both(a, b)
     first, second = ordinals(a), ordinals(b)
     nan_a, nan_b = np.abs(first) > fmt.normals.stop, np.abs(second) > fmt.normals.stop
     return np.where(nan_a & nan_b, 0.0, np.where(nan_a | nan_b, np.inf, ordinal_distance(first, second, fmt)))

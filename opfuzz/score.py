@@ -59,7 +59,7 @@ class Judge:
     @cached_property
     def error(self) -> FloatArray:
         truth = self.exact.truth
-        return absolute_error(self.computed, truth.hi, truth.lo if truth.has_lo else None)
+        return absolute_error(self.computed, truth.hi, truth.rest)
 
     @cached_property
     def largest_error(self) -> float:

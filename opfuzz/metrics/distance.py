@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.floats import format_of, ordinal_distance, ordinals, to_bits
+from opfuzz.floats import format_of_both, ordinal_distance, ordinals, to_bits
 
 
 def largest_distance(a: NDArray[Any], b: NDArray[Any]) -> float:
@@ -15,12 +15,11 @@ def largest_distance(a: NDArray[Any], b: NDArray[Any]) -> float:
 
     Raises ValueError if the formats differ.
     """
-    if a.dtype != b.dtype:
-        raise ValueError(f"ulp distance between {a.dtype} and {b.dtype} is undefined")
+    fmt = format_of_both(a, b)
     differ = to_bits(a) != to_bits(b)
     if not differ.any():
         return 0.0
-    fmt, first, second = format_of(a), ordinals(a[differ]), ordinals(b[differ])
+    first, second = ordinals(a[differ]), ordinals(b[differ])
     sizes = np.abs(first), np.abs(second)
     normal = (np.minimum(*sizes) >= fmt.normals.start) & (np.maximum(*sizes) < fmt.normals.stop)
     return float(ordinal_distance(first, second, fmt)[normal].max(initial=0.0))

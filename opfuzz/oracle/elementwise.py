@@ -79,12 +79,12 @@ def mul(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]
     a, b = args if node.op == "mul" else (args[0], args[0])
     mid = np.asarray(a * b)
     exact = any(_is_power_of_two(arg) for arg in node.args)
-    size = Rounding(mid)
+    result = Rounding(mid)
 
     def radius(radii: list[Radius], model: Model) -> Radius:
         ra, rb = radii if node.op == "mul" else (radii[0], radii[0])
         both = ra * rb if ra is not None and rb is not None else None
-        rounding = _underflow(mid, model) if exact else size.of(model)
+        rounding = _underflow(mid, model) if exact else result.of(model)
         return full(added(times(b, ra), times(a, rb), both, rounding), mid)
 
     return mid, radius, None
@@ -108,7 +108,7 @@ def div(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, PoleO
     a, b = args
     mid = np.asarray(a / b)
     exact = _is_power_of_two(node.args[1])
-    size = Rounding(mid)
+    result = Rounding(mid)
 
     def radius(radii: list[Radius], model: Model) -> Radius:
         ra, rb = radii
@@ -116,11 +116,11 @@ def div(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, PoleO
             inherited = None if ra is None else ra / np.abs(b)
         else:
             room = np.abs(b) - rb
-            spread = size.size * rb if ra is None else ra + size.size * rb
+            spread = result.size * rb if ra is None else ra + result.size * rb
             inherited = spread / room
             if not (room > 0).all():
                 inherited = np.where(room > 0, inherited, np.where(spread == 0, 0.0, np.inf))
-        rounding = _underflow(mid, model) if exact and model.is_truth else size.of(model)
+        rounding = _underflow(mid, model) if exact and model.is_truth else result.of(model)
         if rounding is not None and np.isinf(b).any():
             rounding = np.where(np.isinf(b), 0.0, rounding)
         return full(added(inherited, rounding), mid)
@@ -131,13 +131,13 @@ def div(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, PoleO
 def square_root(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, PoleOf]:
     m = args[0]
     mid = np.sqrt(m)
-    size = Rounding(mid)
+    result = Rounding(mid)
 
     def radius(radii: list[Radius], model: Model) -> Radius:
         r = radii[0]
         inherited = None if r is None else np.where(r == 0, 0.0, np.minimum(r / mid, np.sqrt(np.maximum(m, 0) + r)))
         # A root does not underflow: that of a zero is exact, and keeps its sign.
-        return added(inherited, size.of(model, underflows=False))
+        return added(inherited, result.of(model, underflows=False))
 
     return mid, radius, lambda: m < 0
 
@@ -175,15 +175,15 @@ def elementary(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf
     function = ELEMENTARY[node.op]
     m = args[0]
     mid = np.asarray(function.value(m))
-    size = Rounding(mid)
+    result = Rounding(mid)
 
     def radius(radii: list[Radius], model: Model) -> Radius:
         r = radii[0]
         relative = 2 * U64 * function.tested if model.is_truth else model.elementary or 0.0
-        rounding = size.of(model, relative)
+        rounding = result.of(model, relative)
         if rounding is not None:
             if model.is_truth:
-                is_low = size.size < 2 * FLOOR
+                is_low = result.size < 2 * FLOOR
                 if is_low.any():
                     rounding = rounding + np.where(is_low & (m != 0), FLOOR, 0.0)
             is_number = np.isfinite(m)

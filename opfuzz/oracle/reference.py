@@ -75,6 +75,7 @@ class Reference:
         self.truth = Truth(hi, np.broadcast_to(0.0, hi.shape), radius, fmt)
         self._refined = np.zeros(hi.size, np.bool_)
         self._emulated: dict[tuple[int, bool], working.Emulated] = {}
+        self._sources: dict[tuple[int, ...], dict[str, NDArray[np.int64]]] = {}
         if self.is_unary:
             self._set_limits()
 
@@ -213,9 +214,11 @@ class Reference:
 
     def sources(self, index: tuple[int, ...]) -> dict[str, NDArray[np.int64]]:
         """Flat places of each input that one element of the output depends on."""
-        place = int(np.ravel_multi_index(index, self.shape)) if index else 0
-        found = dependencies(self.root, place)
-        return {name: found[id(node)] for name, node in self._tensors.items() if id(node) in found}
+        if index not in self._sources:  # often one is the worst of several subjects, or in several ways
+            place = int(np.ravel_multi_index(index, self.shape)) if index else 0
+            found = dependencies(self.root, place)
+            self._sources[index] = {name: found[id(node)] for name, node in self._tensors.items() if id(node) in found}
+        return self._sources[index]
 
     def refine(self, places: NDArray[np.int64]) -> None:
         """Replace the truth at flat `places` by Arb's, as exact as the format needs; once for each place."""

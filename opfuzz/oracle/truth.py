@@ -32,9 +32,9 @@ class Truth:
     fmt: Format
 
     @cached_property
-    def has_lo(self) -> bool:
-        """Whether hi alone is not all that is known; only what was refined has more."""
-        return bool(self.lo.any())
+    def rest(self) -> FloatArray | None:
+        """lo; None where it is zero throughout, as it is before anything was refined."""
+        return self.lo if self.lo.any() else None
 
     @cached_property
     def is_special(self) -> Mask:
@@ -92,11 +92,7 @@ class Truth:
     @cached_property
     def spacing(self) -> FloatArray:
         """ulp(hi); beyond the format that of its largest number, and that of zero where there is no number."""
-        return ulp(self._inside, self.fmt)
-
-    @cached_property
-    def _inside(self) -> FloatArray:
-        return self.hi if self.largest_size <= self.fmt.largest else inside(self.hi, self.fmt)
+        return ulp(self.hi if self.largest_size <= self.fmt.largest else inside(self.hi, self.fmt), self.fmt)
 
     @cached_property
     def squared_spacing(self) -> tuple[float, float]:

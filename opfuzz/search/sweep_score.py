@@ -147,7 +147,7 @@ class Scorer:
         exact.refine(np.arange(inputs.size))
         hi, lo, radius = (np.ravel(part) for part in (exact.truth.hi, exact.truth.lo, exact.truth.radius))
         spacing = ulp(np.clip(np.nan_to_num(hi), -self.fmt.largest, self.fmt.largest), self.fmt)
-        return absolute_error(computed, hi, lo if exact.truth.has_lo else None) / spacing, radius / spacing, hi
+        return absolute_error(computed, hi, lo) / spacing, radius / spacing, hi
 
     # Blocks, or parts of them, where results and exact values are finite and the latter certain.
 
