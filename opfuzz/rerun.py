@@ -18,7 +18,7 @@ from opfuzz.case import Case
 from opfuzz.execute import note
 from opfuzz.floats import FORMATS
 from opfuzz.generate import inputs
-from opfuzz.layout import LAYOUTS, constant_along_broadcast, layout_class
+from opfuzz.layout import LAYOUTS, fits, layout_class
 from opfuzz.oracle.reference import Reference
 from opfuzz.plan import Plan
 from opfuzz.rank import Finding
@@ -85,12 +85,7 @@ def outcome_of(spec: OpSpec, subject: Subject, backend: Backend, call: Call, rep
     if program is None:
         return Outcome(str(subject), "unsupported", message=f"the spec has no call for the dialect {backend.dialect}")
     # Other values may not be constant where the view repeats them.
-    layouts = {
-        name: layout
-        if constant_along_broadcast(call.arrays[name], layout).tobytes() == call.arrays[name].tobytes()
-        else LAYOUTS[0]
-        for name, layout in call.layouts.items()
-    }
+    layouts = {name: layout if fits(call.arrays[name], layout) else LAYOUTS[0] for name, layout in call.layouts.items()}
     shape = spec.output_shape(call.dims, call.params)
     names = {**call.dims, **call.params}
     note(str(subject))
