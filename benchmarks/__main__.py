@@ -29,7 +29,7 @@ from tabulate import tabulate
 
 from benchmarks import against_harness, harness, judging, memory, shares, throughput
 from opfuzz.backends import discover
-from opfuzz.plan import Plan, load_specs
+from opfuzz.engine.plan import Plan, load_specs
 
 SPECS = Path(__file__).parents[1] / "specs"
 SUBJECTS = ("torch:cpu", "mlx:cpu")

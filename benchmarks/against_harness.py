@@ -19,10 +19,10 @@ import numpy as np
 import torch
 
 from benchmarks import harness
-from opfuzz.bench import Bench
-from opfuzz.case import Case
+from opfuzz.core.case import Case
+from opfuzz.engine.evaluate import Bench
+from opfuzz.engine.plan import Plan
 from opfuzz.generate import draw
-from opfuzz.plan import Plan
 
 FORMAT = "float32"
 ROUNDS = 3  # all three in turn; the fastest round of each counts, since others use the machine too

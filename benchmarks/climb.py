@@ -18,8 +18,8 @@ from statistics import median
 from tabulate import tabulate
 
 from opfuzz.backends import discover, resolve
-from opfuzz.climbing import climb_here
-from opfuzz.plan import load_specs
+from opfuzz.engine.drivers.climb import climb_here
+from opfuzz.engine.plan import load_specs
 
 ENOUGH = 0.98
 # Over all float32 inputs with a normal result; torch 2.13.0 and MLX 0.32.4 on AMD EPYC with AVX2, glibc 2.36. On other

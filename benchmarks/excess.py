@@ -21,12 +21,13 @@ import numpy as np
 from tabulate import tabulate
 
 from opfuzz.backends import discover
-from opfuzz.bench import Bench, Item
-from opfuzz.execute import Casualty, pool
-from opfuzz.explain import EXCESS_LIMIT
+from opfuzz.core.verdicts import CLEAN, FAULT, SEVERITY
+from opfuzz.engine.evaluate import Bench, CaseItem
+from opfuzz.engine.executors import Casualty, pool
+from opfuzz.engine.plan import CASE_SECONDS, Plan, load_specs
 from opfuzz.generate import draw
-from opfuzz.plan import CASE_SECONDS, Plan, load_specs
-from opfuzz.records import CLEAN, FAULT, SEVERITY
+from opfuzz.judge.explain import EXCESS_LIMIT
+from opfuzz.report.causes import word_cause
 
 OPS = "matmul,linear,conv1d,layer_norm,attention,sum"
 SUBJECTS = "torch:cpu,mlx:cpu,numpy:cpu"
@@ -53,7 +54,7 @@ def set_up(plans: dict[int, Plan]) -> None:
     _benches.update({seed: Bench(plan) for seed, plan in plans.items()})
 
 
-def measure(work: tuple[int, Item]) -> list[Measured]:
+def measure(work: tuple[int, CaseItem]) -> list[Measured]:
     """Every subject's excess on one case."""
     seed, item = work
     bench = _benches[seed]
@@ -61,7 +62,7 @@ def measure(work: tuple[int, Item]) -> list[Measured]:
     regime = next(iter(draw(spec, item.format, seed, item.number).regimes.values()))
     with np.errstate(all="ignore"):
         judged = bench.examine(item).judged
-    return [Measured(j.subject, regime, j.score.verdict, j.score.reason, j.score.excess) for j in judged]
+    return [Measured(j.subject, regime, j.score.verdict, word_cause(j.score.cause), j.score.excess) for j in judged]
 
 
 def main() -> int:
@@ -79,22 +80,22 @@ def main() -> int:
     subjects = tuple(options.subjects.split(","))
     plans = {seed: Plan(specs, subjects, seed, options.jobs, cases=options.cases) for seed in seeds}
     lost: Counter[tuple[str, str]] = Counter()
-    sent: list[list[tuple[int, Item]]] = []
+    sent: list[list[tuple[int, CaseItem]]] = []
 
-    def batches() -> Iterator[list[tuple[int, Item]]]:
+    def batches() -> Iterator[list[tuple[int, CaseItem]]]:
         for start in range(0, options.cases, BATCH):
             for seed in seeds:
                 for spec in specs:
                     spared = frozenset(s for (op, s), count in lost.items() if op == spec.op and count >= HUNG)
                     numbers = range(start, min(start + BATCH, options.cases))
-                    sent.append([(seed, Item(spec.op, options.format, n, spared)) for n in numbers])
+                    sent.append([(seed, CaseItem(spec.op, options.format, n, spared)) for n in numbers])
                     yield sent[-1]
 
     largest: dict[tuple[str, str, str], float] = defaultdict(float)
     appealed: Counter[tuple[str, str]] = Counter()
     counts: Counter[tuple[str, str]] = Counter()
     faults: list[list[str]] = []
-    preload = ["opfuzz.campaign", "torch", "mlx.core", "mlx.nn"]
+    preload = ["opfuzz.engine.campaign", "torch", "mlx.core", "mlx.nn"]
     setting = partial(set_up, plans)
     for number, results in pool.run(
         batches(), measure, jobs=options.jobs, timeout=CASE_SECONDS, preload=preload, initialise=setting

@@ -11,12 +11,12 @@ from statistics import median
 
 import numpy as np
 
-from opfuzz.bench import Bench
+from opfuzz.core.results import Outcome
+from opfuzz.engine.evaluate import Bench
+from opfuzz.engine.plan import Plan
 from opfuzz.generate import draw, inputs
+from opfuzz.judge.score import score
 from opfuzz.oracle.reference import reference_of
-from opfuzz.plan import Plan
-from opfuzz.records import Outcome
-from opfuzz.score import score
 
 SIZES = (10**3, 10**5, 10**7)
 REPEATS = {10**3: 21, 10**5: 5, 10**7: 1}

@@ -19,10 +19,10 @@ from types import FrameType
 import numpy as np
 
 import opfuzz
-from opfuzz.bench import Bench, Item
-from opfuzz.plan import Plan
-from opfuzz.rank import Ranking
-from opfuzz.records import Result
+from opfuzz.core.results import Result
+from opfuzz.engine.evaluate import Bench, CaseItem
+from opfuzz.engine.plan import Plan
+from opfuzz.judge.ranking import Ranking
 
 EVERY = 1e-3  # seconds
 PACKAGE = Path(opfuzz.__file__).parent
@@ -69,11 +69,11 @@ def measure(plan: Plan) -> Shares:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for op, fmt in plan.pairs():
-                bench.examine(Item(op, fmt, 0))  # the first calls of a framework take longer
+                bench.examine(CaseItem(op, fmt, 0))  # the first calls of a framework take longer
                 signal.setitimer(signal.ITIMER_REAL, EVERY, EVERY)
                 started = time.perf_counter()
                 for number in range(plan.cases):
-                    ranking.add(_sent(bench.examine(Item(op, fmt, number))))
+                    ranking.add(_sent(bench.examine(CaseItem(op, fmt, number))))
                     cases += 1
                 seconds += time.perf_counter() - started
                 signal.setitimer(signal.ITIMER_REAL, 0)

@@ -14,10 +14,10 @@ from pathlib import Path
 from tabulate import tabulate
 
 from opfuzz.backends import discover
-from opfuzz.floats import FORMATS
-from opfuzz.plan import load_specs
-from opfuzz.sweep_file import Chunk
-from opfuzz.swept import Sweep, measure, prepared
+from opfuzz.core.floats import FORMATS
+from opfuzz.engine.drivers.sweep_file import Chunk
+from opfuzz.engine.drivers.sweep_sides import Sweep, measure, prepared
+from opfuzz.engine.plan import load_specs
 
 SPECS = Path(__file__).parents[1] / "specs"
 CHUNKS = 16  # of one op, at equal distances

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from opfuzz.backends import discover
-from opfuzz.bench import Bench, Item
-from opfuzz.execute import LOCAL, Casualty, Executor, inline
-from opfuzz.execute.dask import Dask
-from opfuzz.journal import Packed, pack
-from opfuzz.plan import Plan, needs_of, preload
+from opfuzz.engine.evaluate import Bench, CaseItem
+from opfuzz.engine.executors import LOCAL, Casualty, Executor, inline
+from opfuzz.engine.executors.dask import Dask
+from opfuzz.engine.plan import Plan, needs_of, preload
+from opfuzz.store.journal import Packed, pack
 
-Batches = Iterable[Sequence[Item]]
+Batches = Iterable[Sequence[CaseItem]]
 Answer = tuple[float, Packed]  # seconds that the case took in its worker, and its result as it travels
 
 _bench: Bench | None = None
@@ -48,7 +48,7 @@ def set_up(plan: Plan) -> None:
     _bench = Bench(plan)
 
 
-def examine(item: Item) -> Answer:
+def examine(item: CaseItem) -> Answer:
     """One case, and how long it took."""
     assert _bench is not None
     with np.errstate(all="ignore"), warnings.catch_warnings():
@@ -80,9 +80,9 @@ def measure(name: str, plan: Plan) -> Throughput:
     assert plan.cases is not None
     with EXECUTORS[name](plan) as executor:
         # Each worker's first batch is not counted: frameworks take longer over their first calls.
-        warm = [[Item(op, fmt, 0) for op, fmt in plan.pairs()] for _ in range(plan.jobs)]
+        warm = [[CaseItem(op, fmt, 0) for op, fmt in plan.pairs()] for _ in range(plan.jobs)]
         counted = [
-            [Item(op, fmt, number) for number in range(first, min(first + executor.batch, plan.cases))]
+            [CaseItem(op, fmt, number) for number in range(first, min(first + executor.batch, plan.cases))]
             for first in range(0, plan.cases, executor.batch)
             for op, fmt in plan.pairs()
         ]
@@ -93,7 +93,7 @@ def measure(name: str, plan: Plan) -> Throughput:
             jobs=plan.jobs,
             timeout=plan.timeout,
             memory=plan.case_memory,
-            preload=preload("opfuzz.campaign", plan.subjects, discover(plan.plugins)),
+            preload=preload("opfuzz.engine.campaign", plan.subjects, discover(plan.plugins)),
             initialise=partial(set_up, plan),
         )
         by_op: dict[str, list[float]] = defaultdict(list)

@@ -15,7 +15,7 @@ from functools import partial
 
 import numpy as np
 
-from opfuzz.localize.planting import Variant
+from opfuzz.network.pipeline.planting import Variant
 
 VOCABULARY, WIDTH, HIDDEN, BLOCKS = 64, 32, 64, 2
 HEADS, KEY_HEADS, HEAD_WIDTH = 4, 2, 8

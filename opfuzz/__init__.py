@@ -6,22 +6,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from opfuzz.case import Case
-    from opfuzz.errors import OpfuzzError, SpecError
-    from opfuzz.floats import FORMATS, Format, ulp
+    from opfuzz.core.case import Case
+    from opfuzz.core.errors import OpfuzzError, SpecError
+    from opfuzz.core.floats import FORMATS, Format, ulp
     from opfuzz.spec import OpSpec
 
 __all__ = ["FORMATS", "Case", "Format", "OpSpec", "OpfuzzError", "SpecError", "ulp"]
 
 # Imported when they are used: pytest imports this package for its plugin in every project of an environment.
 _HOMES = {
-    "FORMATS": "floats",
-    "Case": "case",
-    "Format": "floats",
+    "FORMATS": "core.floats",
+    "Case": "core.case",
+    "Format": "core.floats",
     "OpSpec": "spec",
-    "OpfuzzError": "errors",
-    "SpecError": "errors",
-    "ulp": "floats",
+    "OpfuzzError": "core.errors",
+    "SpecError": "core.errors",
+    "ulp": "core.floats",
 }
 
 

@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from opfuzz.errors import OpfuzzError, SpecError, did_you_mean
-from opfuzz.shipped import shipped
+from opfuzz.core.errors import OpfuzzError, SpecError, did_you_mean
+from opfuzz.core.shipped import shipped
 
 if TYPE_CHECKING:
-    from opfuzz.examination import Examination, Examined, Place
+    from opfuzz.engine.drivers.spec_test import Place, SpecTest, SpecTestResult
 
 MARK = "opfuzz"
 SUBJECTS = ("torch:cpu", "mlx:cpu")
@@ -94,7 +94,7 @@ class SpecFile(pytest.File):
 class SpecItem(pytest.Item):
     """One op on one subject in one format."""
 
-    def __init__(self, *, examination: Examination, place: Place, **given: Any) -> None:
+    def __init__(self, *, examination: SpecTest, place: Place, **given: Any) -> None:
         super().__init__(**given)
         self.examination, self.place = examination, place
         self.add_marker(MARK)
@@ -169,7 +169,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 class Precision:
     """What came of one op on one subject in one format: the figures of `opfuzz.examination.Examined`, and `check`."""
 
-    def __init__(self, examined: Examined, accepted: Mapping[str, str]) -> None:
+    def __init__(self, examined: SpecTestResult, accepted: Mapping[str, str]) -> None:
         if examined.absent:
             raise pytest.skip.Exception(examined.absent, _use_item_location=True)  # not a line of this file
         self.examined = examined
@@ -203,10 +203,10 @@ class Examiner:
         worker: Mapping[str, Any] = getattr(config, "workerinput", {})
         self.session = worker.get("testrunuid") or uuid.uuid4().hex
         self.jobs = max(1, (os.cpu_count() or 1) // int(worker.get("workercount", 1)))
-        self.known: dict[str, dict[Place, Examined] | str] = {}
+        self.known: dict[str, dict[Place, SpecTestResult] | str] = {}
         self.accepted: dict[str, str] | None = None  # reasons, by the ids of findings; None: not read yet
 
-    def precision(self, examination: Examination, place: Place) -> Precision:
+    def precision(self, examination: SpecTest, place: Place) -> Precision:
         """What came of one place. Fails the test for a mistake that shows only when calls are made."""
         if examination.id not in self.known:
             self.known[examination.id] = self._shared(examination)
@@ -224,15 +224,15 @@ class Examiner:
         named = str(self.config.getini("opfuzz_accepted"))
         if not named:
             return {}
-        from opfuzz.accepted import day, read_accepted
+        from opfuzz.store.accepted import day, read_accepted
 
         today = datetime.now().astimezone().date()
         entries = read_accepted(self.config.rootpath / named)
         return {each.id: each.reason for each in entries if each.until is None or day(each.until) >= today}
 
-    def _shared(self, examination: Examination) -> dict[Place, Examined] | str:
-        from opfuzz.examination import Examined, examine
-        from opfuzz.store import write_text
+    def _shared(self, examination: SpecTest) -> dict[Place, SpecTestResult] | str:
+        from opfuzz.core.files.whole_file import write_text
+        from opfuzz.engine.drivers.spec_test import SpecTestResult, examine
 
         folder = self._reports() / examination.id
         folder.mkdir(parents=True, exist_ok=True)
@@ -242,7 +242,7 @@ class Examiner:
                 document = json.loads(kept.read_text(encoding="utf-8"))
                 if document["session"] == self.session:
                     mistake = document["mistake"]
-                    found = [Examined.from_json(each) for each in document["examined"]]
+                    found = [SpecTestResult.from_json(each) for each in document["examined"]]
                     return mistake or {each.place: each for each in found}
             except (OSError, ValueError, LookupError, TypeError, AttributeError):
                 pass  # not there, or not one that this opfuzz has written: it is made anew
@@ -275,16 +275,16 @@ def _alone(path: Path) -> Iterator[None]:
         yield
 
 
-def _places(examination: Examination) -> list[Place]:
-    from opfuzz.examination import places
+def _places(examination: SpecTest) -> list[Place]:
+    from opfuzz.engine.drivers.spec_test import places
 
     return places(examination)
 
 
-def _examination(config: pytest.Config, path: Path, options: Mapping[str, Any]) -> Examination:
+def _examination(config: pytest.Config, path: Path, options: Mapping[str, Any]) -> SpecTest:
     """The examination of a spec, by the options of a mark before the settings. Raises OpfuzzError for a mistake."""
-    from opfuzz.examination import Examination
-    from opfuzz.floats import FORMATS
+    from opfuzz.core.floats import FORMATS
+    from opfuzz.engine.drivers.spec_test import SpecTest
 
     for name in options:
         if name not in OPTIONS:
@@ -297,7 +297,7 @@ def _examination(config: pytest.Config, path: Path, options: Mapping[str, Any]) 
             raise OpfuzzError(
                 f"unknown format '{name}'{did_you_mean(name, FORMATS) or '; known: ' + ', '.join(FORMATS)}"
             )
-    return Examination(
+    return SpecTest(
         path,
         subjects=_words("subjects", options, config) or SUBJECTS,
         formats=formats,

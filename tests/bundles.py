@@ -9,20 +9,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+from results import told
 from small_campaigns import SPECS
 
 from opfuzz.backends import Subject, discover
-from opfuzz.call import Call
 from opfuzz.cli import main
+from opfuzz.core.call import Call, Recipe
+from opfuzz.core.findings import Finding
+from opfuzz.core.relation import Relation
+from opfuzz.core.results import Judged
+from opfuzz.core.verdicts import SEVERITY
+from opfuzz.engine.calls import Asked, judge
+from opfuzz.engine.machines import machine, versions
+from opfuzz.engine.plan import vocabulary
+from opfuzz.engine.triage.publish import publish
 from opfuzz.generate import draw
-from opfuzz.machines import machine, versions
-from opfuzz.plan import vocabulary
-from opfuzz.publish import publish
-from opfuzz.rank import Finding
-from opfuzz.records import SEVERITY, Judged
-from opfuzz.rerun import Asked, judge
+from opfuzz.report.causes import describe
 from opfuzz.spec import OpSpec, load
-from opfuzz.store import to_json
+from opfuzz.store.write import to_json
 
 # A plugin with one backend, `off`, whose fault can be mended.
 OFF = """
@@ -63,7 +67,7 @@ def written(
     subject: str = "off:cpu",
     plugins: tuple[Path, ...] = (),
     spec_path: Path = SPECS / "square.yaml",
-    relation: str = "reference",
+    relation: Relation | None = None,
     **changed: Any,
 ) -> dict[str, Any]:
     """Write the bundle of one call; its finding as a document, in which `changed` replaces fields."""
@@ -78,19 +82,20 @@ def written(
         format=call.format,
         verdict=found.score.verdict if found else changed["verdict"],
         severity=SEVERITY[found.score.verdict if found else changed["verdict"]],
-        relation=relation,
-        reason=found.score.reason if found else "as told",
+        cause=replace(found.score.cause if found else told("as told"), relation=relation),
         cases=1,
+        alike=1,
         number=0,
         case="c0",
         witness=found.deciding if found else None,
+        recipe=Recipe(case=draw(spec, call.format, 0, 0), relation=relation),
     )
-    document = {**to_json(finding), **changed}
+    document = {**to_json(finding), **describe(finding), **changed}
     index = found.deciding.mark.index if found and found.deciding else None
     name = Subject.parse(subject).backend
     known = versions({name: backends[name]})
-    case = draw(spec, call.format, 0, 0)
-    publish(place, document, spec, case, asked, index, backends, known, machine())
+    shown = Recipe(draw(spec, call.format, 0, 0), call, relation, index=index)
+    publish(place, document, spec, shown, backends, known, machine())
     return document
 
 

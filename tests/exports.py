@@ -8,8 +8,8 @@ from small_campaigns import SPECS
 from toys_of_bundles import GATHER
 
 from opfuzz.backends import discover
-from opfuzz.cases import Export, read_export, write_export
-from opfuzz.plan import Plan, load_specs, vocabulary
+from opfuzz.engine.plan import Plan, load_specs, vocabulary
+from opfuzz.store.exchange import Export, read_export, write_export
 
 WORDS = vocabulary(discover(), dialects=())
 

@@ -8,8 +8,8 @@ from zlib import crc32
 
 import numpy as np
 
+from opfuzz.engine.plan import Plan
 from opfuzz.generate import inputs
-from opfuzz.plan import Plan
 
 # What each kind of harm is blamed as: the verdict, and how the reason begins.
 KINDS = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from opfuzz.localize.drift import drift
-from opfuzz.localize.result import Attribution, CallError, Localization, Tried
+from opfuzz.network.drift import drift
+from opfuzz.network.localize.result import Attribution, CallError, Localization, Tried
 
 
 def normal(seed=0):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from opfuzz.records import Judged, Mark, Result, Score, Witness
+from opfuzz.core.call import Recipe
+from opfuzz.core.cause import Cause
+from opfuzz.core.relation import Relation
+from opfuzz.core.results import Judged, Mark, Result, Score, Witness
 
 
 def witness(case: str = "c0", ulp: float = 1.0, **fields: Any) -> Witness:
@@ -13,6 +16,11 @@ def witness(case: str = "c0", ulp: float = 1.0, **fields: Any) -> Witness:
     return Witness(
         **{"case": case, "mark": mark, "inputs_hex": {"x": ("0x3f800000",)}, "inputs": {"x": (1.0,)}} | fields
     )
+
+
+def told(words: str, relation: Relation | None = None) -> Cause:
+    """A cause that is nothing but words."""
+    return Cause("told", "", relation, {"words": words})
 
 
 def result(
@@ -25,11 +33,18 @@ def result(
     format: str = "float32",
     elements: int = 100,
     sort_key: tuple[Any, ...] | None = None,
+    reason: str = "",
+    relation: Relation | None = None,
     **score: Any,
 ) -> Result:
     """Case `number` with this verdict on one subject; simpler the smaller its number, unless `sort_key` says."""
     case = f"c{number}"
     shown = witness(case, ulp)
-    fields = {"reason": f"reason {number}", "ulp": ulp, "elements": elements, "normal": elements} | score
-    judged = Judged(subject, Score(verdict, **fields), shown, shown)
+    fields = {
+        "cause": told(reason or f"reason {number}", relation),
+        "ulp": ulp,
+        "elements": elements,
+        "normal": elements,
+    } | score
+    judged = Judged(subject, Score(verdict, **fields), shown, shown, Recipe())
     return Result(op, format, number, case, (number,) if sort_key is None else sort_key, (judged,), {})

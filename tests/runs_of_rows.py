@@ -6,8 +6,8 @@ from typing import Any
 
 from results import result
 
-from opfuzz.rank import Ranking
-from opfuzz.store import Run
+from opfuzz.core.run import Run
+from opfuzz.judge.ranking import Ranking
 
 VERSIONS = {"opfuzz": "0.1", "torch": "2.12", "numpy": "2.4"}
 MACHINE = {"python": "3.11", "system": "Linux", "processor": "x", "cores": "2"}

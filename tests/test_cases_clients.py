@@ -17,8 +17,8 @@ from bundles import opfuzz
 from exports import exported
 
 from opfuzz.backends import discover
-from opfuzz.plan import Plan, load_specs
-from opfuzz.shipped import shipped
+from opfuzz.core.shipped import shipped
+from opfuzz.engine.plan import Plan, load_specs
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SOURCE = (EXAMPLES / "cases_client.c").read_text(encoding="utf-8")

@@ -10,13 +10,14 @@ import pytest
 from command_lines import commands, refusal
 
 from opfuzz.backends import discover
-from opfuzz.plan import load_specs
+from opfuzz.engine.plan import load_specs
+from opfuzz.engine.selftest.mutant import read_mutants
 from opfuzz.pytest_plugin import SETTINGS
-from opfuzz.selftest.mutant import read_mutants
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-TEXTS = {path: path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *PAGES)}
+TOP = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")]
+TEXTS = {path: path.read_text(encoding="utf-8") for path in (*TOP, *PAGES)}
 BY_PAGE = pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
 OMITTED = re.compile(r"\.\.\.|[<>…]|\b[A-Z]{2,}\b")  # what stands for something else in a command
 
@@ -92,3 +93,14 @@ def test_the_spec_and_the_mutants_are_sound(tmp_path):
 def test_the_page_of_the_plugin_has_all_its_settings():
     rows = re.findall(r"^\| `(opfuzz_\w+)`", TEXTS[ROOT / "docs" / "pytest.md"], re.MULTILINE)
     assert sorted(rows) == sorted(SETTINGS)
+
+
+def test_the_architecture_names_what_there_is():
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    table = text.split("## Where do I add")[1].split("## Rules")[0]
+    places = {place for place in re.findall(r"`([\w./]+)`", table) if "/" in place and not place.startswith("specs/")}
+    assert len(places) > 15
+    roots = (ROOT / "opfuzz", ROOT)
+    assert [place for place in places if not any((root / place).exists() for root in roots)] == []
+    rooms = set(re.findall(r"^\| \d \| `(\w+)` \|", text, re.MULTILINE))
+    assert rooms == {entry.name for entry in (ROOT / "opfuzz").iterdir() if (entry / "__init__.py").exists()}

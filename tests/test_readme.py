@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from opfuzz.backends import discover
-from opfuzz.plan import load_specs
+from opfuzz.engine.plan import load_specs
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

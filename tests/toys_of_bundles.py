@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from opfuzz.call import Call
+from opfuzz.core.call import Call
 
 GATHER = """
 op: gathered

@@ -2,7 +2,18 @@
 
 from opfuzz.backends.base import Backend
 from opfuzz.backends.discovery import derive, discover, survey
-from opfuzz.backends.perform import perform, same_bits
+from opfuzz.backends.perform import perform, same_bits, unsupported, wrong_shape
 from opfuzz.backends.subject import Subject, resolve
 
-__all__ = ["Backend", "Subject", "derive", "discover", "perform", "resolve", "same_bits", "survey"]
+__all__ = [
+    "Backend",
+    "Subject",
+    "derive",
+    "discover",
+    "perform",
+    "resolve",
+    "same_bits",
+    "survey",
+    "unsupported",
+    "wrong_shape",
+]

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from opfuzz.errors import OpfuzzError, did_you_mean
-from opfuzz.expr import Program
-from opfuzz.layout import View, memory
+from opfuzz.core.errors import OpfuzzError, did_you_mean
+from opfuzz.core.layout import View, memory
+from opfuzz.spec.expression.program import Program
 
 Array = NDArray[Any]
 Tensor = Any  # the framework's own array

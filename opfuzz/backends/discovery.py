@@ -12,8 +12,8 @@ from opfuzz.backends.base import Backend, Functions
 from opfuzz.backends.mlx import Mlx
 from opfuzz.backends.numpy import Numpy
 from opfuzz.backends.torch import Torch
-from opfuzz.errors import OpfuzzError, did_you_mean
-from opfuzz.python_file import load
+from opfuzz.core.errors import OpfuzzError, did_you_mean
+from opfuzz.core.files.user_module import load
 
 BUILT_IN: tuple[type[Backend], ...] = (Torch, Mlx, Numpy)
 GROUP = "opfuzz.backends"

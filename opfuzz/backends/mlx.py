@@ -13,8 +13,8 @@ import ml_dtypes
 import numpy as np
 
 from opfuzz.backends.base import COMPILE, Array, Backend, Functions, Tensor
-from opfuzz.expr import Program, evaluate
-from opfuzz.layout import View
+from opfuzz.core.layout import View
+from opfuzz.spec.expression.program import Program, evaluate
 
 # MLX offers no list of pure functions, so it is written out. Left out on purpose: load, save and their kin,
 # import_function, export_function, compile, random, as_strided (reads anywhere), empty (uninitialised), metal_kernel.

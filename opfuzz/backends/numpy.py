@@ -10,8 +10,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from opfuzz.backends.base import Array, Backend, Functions, Tensor
-from opfuzz.expr import Program, evaluate
-from opfuzz.layout import View, apply
+from opfuzz.core.layout import View, apply
+from opfuzz.spec.expression.program import Program, evaluate
 
 PUBLISHED = """
     abs add all any arange arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax argmin argsort broadcast_to cbrt

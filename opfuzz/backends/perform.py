@@ -9,9 +9,10 @@ import numpy as np
 
 from opfuzz.backends.base import Array, Backend
 from opfuzz.backends.subject import Subject
-from opfuzz.expr import Program
-from opfuzz.floats import FORMATS
-from opfuzz.records import Outcome
+from opfuzz.core.cause import Cause
+from opfuzz.core.floats import FORMATS
+from opfuzz.core.results import Outcome
+from opfuzz.spec.expression.program import Program
 
 # Words of torch, MLX and NumPy for "there is no kernel for this", as opposed to "this went wrong".
 UNSUPPORTED = re.compile(
@@ -41,7 +42,7 @@ def perform(
     """
     text = str(subject)
     if not backend.supports(format, subject.device):
-        return Outcome(text, "unsupported", message=f"{subject.backend}:{subject.device} has no {format}")
+        return Outcome(text, "unsupported", cause=unsupported(f"{subject.backend}:{subject.device} has no {format}"))
 
     def once() -> Array:
         tensors = {
@@ -54,12 +55,15 @@ def perform(
         output = once()
         again = once() if repeat else None
     except Exception as error:  # any failure of the subject is what is being looked for
-        return Outcome(text, _status(error), message=_message(error))
+        return Outcome(text, _status(error), cause=_cause(error))
     required = FORMATS[format].dtype
     if output.dtype != required:
-        return Outcome(text, "crash", message=f"returned {output.dtype}, the spec says {required}")
+        wrong = wrong_shape("dtype", f"returned {output.dtype}, the spec says {required}")
+        return Outcome(text, "crash", cause=wrong)
     if output.shape != shape:
-        return Outcome(text, "crash", message=f"returned shape {output.shape}, the spec says {shape}")
+        return Outcome(
+            text, "crash", cause=wrong_shape("shape", f"returned shape {output.shape}, the spec says {shape}")
+        )
     return Outcome(text, "ok", output, repeated=None if again is None else same_bits(output, again))
 
 
@@ -82,8 +86,19 @@ def _status(error: Exception) -> str:
     return "crash"
 
 
-def _message(error: Exception) -> str:
+def _cause(error: Exception) -> Cause:
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     if isinstance(error, TypeError) and first.startswith("returned "):
-        return first
-    return f"raised {type(error).__name__}: {first}" if first else f"raised {type(error).__name__}"
+        return wrong_shape("type", first)
+    name = type(error).__name__
+    return Cause("raises", name, figures={"words": f"raised {name}: {first}" if first else f"raised {name}"})
+
+
+def unsupported(words: str) -> Cause:
+    """That there is no such call, or no such format."""
+    return Cause("unsupported", figures={"words": words})
+
+
+def wrong_shape(what: str, words: str) -> Cause:
+    """That something else was returned than the spec says: another `shape`, `dtype` or `type`."""
+    return Cause("wrong-shape", what, figures={"words": words})

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from opfuzz.backends.base import Backend
-from opfuzz.errors import OpfuzzError, did_you_mean
+from opfuzz.core.errors import OpfuzzError, did_you_mean
 
 FORM = re.compile(r"(?P<backend>[\w.-]+):(?P<device>\w+)(\+(?P<mode>\w+))?(/(?P<implementation>[\w.-]+))?", re.ASCII)
 

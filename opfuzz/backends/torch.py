@@ -14,8 +14,8 @@ import ml_dtypes
 import numpy as np
 
 from opfuzz.backends.base import COMPILE, Array, Backend, Functions, Tensor
-from opfuzz.expr import Program, evaluate
-from opfuzz.layout import View
+from opfuzz.core.layout import View
+from opfuzz.spec.expression.program import Program, evaluate
 
 NAMESPACES = ("torch", "torch.nn.functional", "torch.special", "torch.linalg", "torch.fft")
 FACTORIES = ("arange", "eye", "full", "linspace", "logspace", "ones", "tensor", "zeros")

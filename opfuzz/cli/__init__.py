@@ -30,7 +30,7 @@ from opfuzz.cli import (
     trace,
 )
 from opfuzz.cli.group import INTERNAL, INTERRUPTED, USAGE, cli
-from opfuzz.errors import OpfuzzError
+from opfuzz.core.errors import OpfuzzError
 from opfuzz.report.text import plain
 
 COMMANDS = (

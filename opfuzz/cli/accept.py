@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from opfuzz.accepted import FILE, accept, entry_of
-from opfuzz.bundle.files import FINDING, damaged, document
-from opfuzz.errors import OpfuzzError, did_you_mean
+from opfuzz.core.errors import OpfuzzError, did_you_mean
 from opfuzz.report.text import plain
-from opfuzz.runs import LATEST, find_run, read_run
-from opfuzz.store import to_json
+from opfuzz.store.accepted import FILE, accept, entry_of
+from opfuzz.store.bundle.files import FINDING, damaged, document
+from opfuzz.store.read import LATEST, find_run, read_run
+from opfuzz.store.write import to_json
 
 
 @click.command("accept", short_help="Put a finding on the reviewed list of those that are known.")

@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from opfuzz.backends import Backend
 from opfuzz.cli.group import Paths, plugin_option
-from opfuzz.doctor import standings
+from opfuzz.engine.doctor import standings
 from opfuzz.report.text import plain
 
 HEADERS = ("subject", "dialect", "version", "", "formats, or why not")

@@ -12,22 +12,7 @@ from pathlib import Path
 
 import click
 
-from opfuzz import history
-from opfuzz.accepted import FILE as ACCEPTED
-from opfuzz.accepted import read_accepted
 from opfuzz.backends import Backend, resolve
-from opfuzz.baseline import counting, earlier_run, with_accepted, with_comparison
-from opfuzz.cases import (
-    Export,
-    Recorded,
-    Recorder,
-    check_room,
-    free_folder,
-    read_export,
-    read_recorded,
-    recorded_names,
-    write_export,
-)
 from opfuzz.cli.group import (
     FINDINGS,
     INTERRUPTED,
@@ -40,18 +25,36 @@ from opfuzz.cli.group import (
     words,
 )
 from opfuzz.cli.run import FAILING, complaining
-from opfuzz.errors import OpfuzzError
-from opfuzz.floats import FORMATS
-from opfuzz.judgement import Jury, concluded, judge
-from opfuzz.machines import machine, versions
-from opfuzz.plan import Plan, load_specs, vocabulary
-from opfuzz.profile_reader import read_profile
-from opfuzz.rank import SORT_KEYS
-from opfuzz.recording import record
-from opfuzz.report import terminal
+from opfuzz.core.errors import OpfuzzError
+from opfuzz.core.floats import FORMATS
+from opfuzz.core.run import Run
+from opfuzz.engine.drivers.judge_recorded import Jury, conclude_recorded, judge
+from opfuzz.engine.drivers.record_outputs import record
+from opfuzz.engine.finish import Occasion
+from opfuzz.engine.machines import machine, versions
+from opfuzz.engine.plan import Plan, load_specs, vocabulary
+from opfuzz.judge.ranking import SORT_KEYS
+from opfuzz.report.causes import describe
 from opfuzz.report.progress import Counted, Watcher
+from opfuzz.report.run import terminal
 from opfuzz.report.text import counted, plain
-from opfuzz.store import Run, new_folder, summary
+from opfuzz.spec.profile_reader import read_profile
+from opfuzz.store import history
+from opfuzz.store.accepted import FILE as ACCEPTED
+from opfuzz.store.accepted import read_accepted
+from opfuzz.store.baseline import counting, earlier_run, with_accepted, with_comparison
+from opfuzz.store.exchange import (
+    Export,
+    OutputRecorder,
+    Recorded,
+    check_room,
+    free_folder,
+    read_export,
+    read_recorded,
+    recorded_names,
+    write_export,
+)
+from opfuzz.store.write import new_folder, summarize
 
 CASES = 50  # of each op and format, where nobody says
 
@@ -147,7 +150,8 @@ def run_command(
     for text in chosen:  # before anything is written
         free_folder(export, text)
     recorders = {
-        text: Recorder(export, text, versions({backend.name: backend}), machine()) for text, backend in chosen.items()
+        text: OutputRecorder(export, text, versions({backend.name: backend}), machine())
+        for text, backend in chosen.items()
     }
     with Counted("calls recorded") as bar:
         progress = record(export, recorders, plugins, backends, jobs or os.cpu_count() or 1, bar.watch)
@@ -222,11 +226,13 @@ def judge_command(
         run = with_accepted(run, entries, datetime.now().astimezone().date())
         return run if baseline is None else with_comparison(run, earlier.run, earlier.known)
 
-    run = concluded(jury, progress, backends, place, started, ("opfuzz", *sys.argv[1:]), sort, held_against)
+    command = ("opfuzz", *sys.argv[1:])
+    occasion = Occasion(place, started, command, sort, held_against=held_against)
+    run = conclude_recorded(jury, progress, backends, occasion)
     with complaining():
         history.add(out / history.NAME, run)
     if as_json:
-        click.echo(json.dumps(summary(run, place), allow_nan=False))
+        click.echo(json.dumps(summarize(run, place, describe), allow_nan=False))
     else:
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         click.echo(terminal.render(run, place, colour, width()), nl=False)

@@ -10,7 +10,7 @@ import click
 
 from opfuzz.backends import Backend
 from opfuzz.cli.group import Paths, bundled_specs, plugin_option
-from opfuzz.plan import load_specs
+from opfuzz.engine.plan import load_specs
 from opfuzz.report.text import plain
 from opfuzz.spec import json_schema
 

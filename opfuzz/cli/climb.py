@@ -12,15 +12,17 @@ import click
 
 from opfuzz.backends import Backend
 from opfuzz.cli.group import FINDINGS, INTERRUPTED, Paths, bundled_specs, plugin_option, seed_of, width, words
-from opfuzz.climbing import Climbed, run
-from opfuzz.errors import OpfuzzError
-from opfuzz.floats import FORMATS
-from opfuzz.layout import LAYOUTS
-from opfuzz.machines import here
-from opfuzz.plan import Plan, load_specs
-from opfuzz.report.climb_text import render
+from opfuzz.core.errors import OpfuzzError
+from opfuzz.core.files.strict_json import strict
+from opfuzz.core.floats import FORMATS
+from opfuzz.core.layout import LAYOUTS
+from opfuzz.engine.drivers.climb import Climbed, run
+from opfuzz.engine.machines import here
+from opfuzz.engine.plan import Plan, load_specs
+from opfuzz.report.causes import word_cause
 from opfuzz.report.progress import Counted
-from opfuzz.strict_json import strict
+from opfuzz.report.search.climb import render
+from opfuzz.store.write import to_json
 
 EVALUATIONS = 1_000_000
 
@@ -98,7 +100,8 @@ def _entry(climbed: Climbed) -> dict[str, Any]:
         "evaluations": climbed.evaluations,
         "seconds": round(climbed.seconds, 3),
         "verdict": score.verdict,
-        "reason": score.reason,
+        "cause": to_json(score.cause),
+        "reason": word_cause(score.cause),
         "ulp": score.ulp,
         "excess": score.excess,
     }

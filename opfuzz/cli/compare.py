@@ -9,14 +9,14 @@ from pathlib import Path
 import click
 from tabulate import tabulate
 
-from opfuzz.accepted import FILE as ACCEPTED
-from opfuzz.accepted import read_accepted
-from opfuzz.baseline import counting, with_accepted, with_comparison
 from opfuzz.cli.group import FINDINGS
-from opfuzz.report.change_text import accepted_ids, sections, unexplained
-from opfuzz.report.news import news
-from opfuzz.runs import find_run, read_run
-from opfuzz.store import to_json
+from opfuzz.report.run.changes import accepted_ids, sections, unexplained
+from opfuzz.report.run.news import news
+from opfuzz.store.accepted import FILE as ACCEPTED
+from opfuzz.store.accepted import read_accepted
+from opfuzz.store.baseline import counting, with_accepted, with_comparison
+from opfuzz.store.read import find_run, read_run
+from opfuzz.store.write import to_json
 
 
 @click.command("compare", short_help="Say what changed from one run to another.")

@@ -14,9 +14,9 @@ from click.shell_completion import CompletionItem, ShellComplete, get_completion
 
 from opfuzz.cli.group import bundled_specs
 from opfuzz.cli.report import NAMES
-from opfuzz.floats import FORMATS
-from opfuzz.records import CLEAN, SEVERITY
-from opfuzz.shipped import shipped
+from opfuzz.core.floats import FORMATS
+from opfuzz.core.shipped import shipped
+from opfuzz.core.verdicts import CLEAN, SEVERITY
 
 SHELLS = {
     "bash": "opfuzz completion bash > ~/.local/share/bash-completion/completions/opfuzz",

@@ -10,10 +10,10 @@ from pathlib import Path
 import click
 
 from opfuzz.cli.group import FINDINGS, width
-from opfuzz.localize.diff import diff, document
-from opfuzz.localize.names import read_map, read_order
-from opfuzz.localize.tensors import open_tensors
-from opfuzz.report.diff_text import render
+from opfuzz.network.diff.diff import diff, document
+from opfuzz.network.diff.names import read_map, read_order
+from opfuzz.network.tensors import open_tensors
+from opfuzz.report.network.diff import render
 
 FILE = click.Path(path_type=Path)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from opfuzz.cli.group import FINDINGS, Paths
-from opfuzz.doctor import ABSENT, BROKEN, OK, Fact, examine, works
+from opfuzz.engine.doctor import ABSENT, BROKEN, OK, Fact, examine, works
 from opfuzz.report.text import plain
 
 MARKS = {OK: "ok", ABSENT: "--", BROKEN: "!!"}

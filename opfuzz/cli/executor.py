@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import click
 
 from opfuzz.backends import Backend
-from opfuzz.errors import OpfuzzError
-from opfuzz.execute import LOCAL, Executor
-from opfuzz.machines import here
-from opfuzz.plan import needs_of
+from opfuzz.core.errors import OpfuzzError
+from opfuzz.engine.executors import LOCAL, Executor
+from opfuzz.engine.machines import here
+from opfuzz.engine.plan import needs_of
 
 EXECUTORS = ("pool", "dask")
 
@@ -28,7 +28,7 @@ def executor_of(name: str, scheduler: str | None, jobs: int | None, backends: Ma
     if scheduler is None:
         raise click.UsageError("--executor dask needs a --scheduler: an address such as tcp://10.0.0.1:8786, or local")
     try:
-        from opfuzz.execute.dask import Dask
+        from opfuzz.engine.executors.dask import Dask
     except ImportError:
         raise OpfuzzError("--executor dask: Dask is not installed: pip install 'opfuzz[dask]'") from None
     local = needs_of(here(backends).devices, backends) if scheduler == "local" else frozenset()

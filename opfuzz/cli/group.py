@@ -14,9 +14,9 @@ from typing import Any
 import click
 
 from opfuzz.backends import discover
-from opfuzz.case import SEED_LIMIT
-from opfuzz.errors import did_you_mean
-from opfuzz.shipped import shipped
+from opfuzz.core.case import SEED_LIMIT
+from opfuzz.core.errors import did_you_mean
+from opfuzz.core.shipped import shipped
 
 FINDINGS, USAGE, INTERNAL, INTERRUPTED = 1, 2, 3, 130
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 
 from opfuzz.cli.group import USAGE, words
-from opfuzz.errors import OpfuzzError, did_you_mean
-from opfuzz.floats import FORMATS
-from opfuzz.history import NAME, ops, rebuild, trends
-from opfuzz.report.history_text import detail, overview
+from opfuzz.core.errors import OpfuzzError, did_you_mean
+from opfuzz.core.floats import FORMATS
+from opfuzz.report.history.overview import detail, overview
 from opfuzz.report.text import plain
-from opfuzz.store import to_json
+from opfuzz.store.history import NAME, ops, rebuild, trends
+from opfuzz.store.write import to_json
 
 REBUILD = "rebuild"
 

@@ -13,15 +13,17 @@ import click
 
 from opfuzz.backends import Backend, resolve
 from opfuzz.cli.group import Paths, bundled_specs, plugin_option, seed_of
-from opfuzz.errors import OpfuzzError
-from opfuzz.localization import Plan, localize
-from opfuzz.localize.dispatch import Array
-from opfuzz.localize.observed import Observed, read_figures, read_tensor
-from opfuzz.localize.result import Localization, to_json
-from opfuzz.report import localization_markdown, localization_text, pictures
+from opfuzz.core.errors import OpfuzzError
+from opfuzz.core.files.whole_file import write_text
+from opfuzz.engine.drivers.localize import LocalizePlan, localize
+from opfuzz.network.localize.observed import Observed, read_figures, read_tensor
+from opfuzz.network.localize.result import Localization, to_json
+from opfuzz.network.pipeline.dispatch import Array
+from opfuzz.report.network import localization as localization_text
+from opfuzz.report.network import localization_markdown, pictures
 from opfuzz.report.progress import Counted
 from opfuzz.report.text import plain
-from opfuzz.store import new_folder, write_text
+from opfuzz.store.write import new_folder
 
 
 def frames_of(text: str) -> tuple[int, int]:
@@ -84,7 +86,7 @@ def localize_command(
     """
     if pairs and observed is None:
         raise click.UsageError("--pairs needs --observed, or there is nothing to come near to")
-    plan = Plan(
+    plan = LocalizePlan(
         model=model,
         a=str(resolve(a, backends)[0]),
         b=str(resolve(b, backends)[0]),

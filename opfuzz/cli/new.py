@@ -11,13 +11,13 @@ import click
 
 from opfuzz.backends import discover
 from opfuzz.cli.group import words
-from opfuzz.errors import OpfuzzError
-from opfuzz.plan import load_specs
+from opfuzz.core.errors import OpfuzzError
+from opfuzz.core.files.whole_file import write_text
+from opfuzz.core.shipped import shipped
+from opfuzz.engine.plan import load_specs
 from opfuzz.report.text import plain
-from opfuzz.shipped import shipped
-from opfuzz.spec_keys import NAME, OP_NAME
-from opfuzz.spec_reader import RESERVED
-from opfuzz.store import write_text
+from opfuzz.spec.reader import RESERVED
+from opfuzz.spec.schema import NAME, OP_NAME
 
 TEMPLATE = """\
 # The op '{op}'. Change it line by line, and see that it is sound with `opfuzz check {path}`.

@@ -10,13 +10,13 @@ import click
 from opfuzz.backends import Backend, resolve
 from opfuzz.cli.group import Paths, bundled_specs, plugin_option
 from opfuzz.cli.localize import model_options
-from opfuzz.localization import Plan, computing, load_model
-from opfuzz.localize.gain import gains
-from opfuzz.localize.planting import Setup
-from opfuzz.plan import load_specs
-from opfuzz.profile import profile_of, write_profile
+from opfuzz.core.files.whole_file import write_text
+from opfuzz.engine.drivers.localize import LocalizePlan, computing, load_model
+from opfuzz.engine.plan import load_specs
+from opfuzz.network.pipeline.gain import gains
+from opfuzz.network.pipeline.planting import Setup
 from opfuzz.report.progress import Counted
-from opfuzz.store import write_text
+from opfuzz.spec.profile import profile_of, write_profile
 
 
 @click.command("profile", short_help="Record where a network calls its ops, for `opfuzz run --profile`.")
@@ -45,7 +45,9 @@ def profile_command(
     """
     text, _ = resolve(subject, backends)
     paths = specs or (bundled_specs(),)
-    plan = Plan(model, str(text), str(text), paths, plugins, weights=weights, config=config, inputs=inputs, seed=seed)
+    plan = LocalizePlan(
+        model, str(text), str(text), paths, plugins, weights=weights, config=config, inputs=inputs, seed=seed
+    )
     loaded = {spec.op: spec for spec in load_specs(paths, backends)}
     network = load_model(plan)
     setup = Setup(network.pipeline, network.weights, network.inputs, computing(str(text), plugins))

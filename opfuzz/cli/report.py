@@ -7,13 +7,14 @@ from pathlib import Path
 
 import click
 
-from opfuzz import history
 from opfuzz.cli.group import words
-from opfuzz.errors import OpfuzzError
-from opfuzz.report import junit, summary
+from opfuzz.core.errors import OpfuzzError
+from opfuzz.core.files.whole_file import write_bytes, write_text
+from opfuzz.core.run import Run
+from opfuzz.report.run import junit, summary
 from opfuzz.report.text import plain
-from opfuzz.runs import FILE, LATEST, find_run, read_run
-from opfuzz.store import Run, write_bytes, write_text
+from opfuzz.store import history
+from opfuzz.store.read import FILE, LATEST, find_run, read_run
 
 NIGHTS = 60  # runs in a trend
 NAMES: Mapping[str, str] = {"html": "report.html", "md": "summary.md", "junit": "junit.xml", "json": "report.json"}
@@ -62,7 +63,7 @@ def _made(folder: Path) -> Path:
 
 
 def _html(run: Run, folder: Path) -> str:
-    from opfuzz.report import html  # its template engine takes as long to load as all else
+    from opfuzz.report.run import html
 
     past = folder.parent / history.NAME
     try:

@@ -11,15 +11,16 @@ from typing import Any
 import click
 
 from opfuzz.backends import Backend, Subject
-from opfuzz.bundle import Bundle, bundles_in, read_bundle
 from opfuzz.cli.group import FINDINGS, USAGE, Paths, plugin_option
-from opfuzz.errors import OpfuzzError
-from opfuzz.machines import versions
-from opfuzz.plan import vocabulary
-from opfuzz.records import Mark
-from opfuzz.replay import Replayed, replayed, subject_of
+from opfuzz.core.errors import OpfuzzError
+from opfuzz.core.files.strict_json import strict
+from opfuzz.core.results import Mark
+from opfuzz.engine.machines import versions
+from opfuzz.engine.plan import vocabulary
+from opfuzz.engine.triage.replay import Replayed, replayed, subject_of
+from opfuzz.report.causes import word_cause
 from opfuzz.report.text import plain, quantity
-from opfuzz.strict_json import strict
+from opfuzz.store.bundle import Bundle, bundles_in, read_bundle
 
 
 @click.command("repro", short_help="Make the call of a finding again, and say whether the fault is still there.")
@@ -88,7 +89,7 @@ def _lines(found: Replayed, backends: Mapping[str, Backend]) -> str:
         f"{finding['op']} on {found.subject} in {finding['format']}",
         f"  then      {finding['verdict']}: {finding['reason']}",
         *([_element(then["computed"], then["exact"], then["ulp"])] if then else []),
-        f"  now       {score.verdict}: {score.reason}".rstrip(": "),
+        f"  now       {score.verdict}: {word_cause(score.cause)}".rstrip(": "),
         *([_element(now.computed, now.exact, now.ulp)] if (now := _mark(found)) else []),
         *(
             f"  version   {name} {before or 'none'} then, {after or 'none'} now"
@@ -135,7 +136,7 @@ def _document(found: Replayed, backends: Mapping[str, Backend]) -> dict[str, Any
         },
         "now": {
             "verdict": found.judged.score.verdict,
-            "reason": found.judged.score.reason,
+            "reason": word_cause(found.judged.score.cause),
             **{name: getattr(now, name, None) for name in ("computed", "exact", "ulp")},
         },
         "versions": {

@@ -12,10 +12,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from opfuzz import history
-from opfuzz.accepted import FILE as ACCEPTED
 from opfuzz.backends import Backend
-from opfuzz.baseline import counting
 from opfuzz.cli.executor import EXECUTORS, executor_of
 from opfuzz.cli.group import (
     FINDINGS,
@@ -31,20 +28,24 @@ from opfuzz.cli.group import (
     width,
     words,
 )
-from opfuzz.corpus import update
-from opfuzz.errors import OpfuzzError
-from opfuzz.execute import Executor
-from opfuzz.floats import FORMATS
-from opfuzz.machines import survey
-from opfuzz.order import Order
-from opfuzz.plan import vocabulary
-from opfuzz.rank import SORT_KEYS
-from opfuzz.records import CLEAN, SEVERITY
-from opfuzz.report import terminal
+from opfuzz.core.errors import OpfuzzError
+from opfuzz.core.floats import FORMATS
+from opfuzz.core.verdicts import CLEAN, SEVERITY
+from opfuzz.engine.executors import Executor
+from opfuzz.engine.machines import survey
+from opfuzz.engine.options import Order
+from opfuzz.engine.plan import vocabulary
+from opfuzz.engine.session import Sitting, begun, resumed
+from opfuzz.engine.triage.corpus import update
+from opfuzz.judge.ranking import SORT_KEYS
+from opfuzz.report.causes import describe
 from opfuzz.report.progress import Counted, Watcher
+from opfuzz.report.run import terminal
 from opfuzz.report.text import plain
-from opfuzz.sitting import Sitting, begun, resumed
-from opfuzz.store import summary
+from opfuzz.store import history
+from opfuzz.store.accepted import FILE as ACCEPTED
+from opfuzz.store.baseline import counting
+from opfuzz.store.write import summarize
 
 FAILING = tuple(v for v, severity in SEVERITY.items() if severity != CLEAN and v != "unsupported")  # of findings
 DEFAULT_SECONDS = 60.0
@@ -209,7 +210,7 @@ def _finish(sitting: Sitting, executor: Executor, as_json: bool) -> int:
         history.add(out / history.NAME, result)
     sitting.end(is_finished=not result.interrupted)
     if as_json:
-        click.echo(json.dumps(summary(result, sitting.folder), allow_nan=False))
+        click.echo(json.dumps(summarize(result, sitting.folder, describe), allow_nan=False))
     else:
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         click.echo(terminal.render(result, sitting.folder, colour, width()), nl=False)

@@ -11,11 +11,11 @@ import click
 
 from opfuzz.backends import discover, resolve
 from opfuzz.cli.group import FINDINGS, bundled_specs, seed_of
-from opfuzz.plan import Plan, load_specs
-from opfuzz.selftest.mutant import bundled
-from opfuzz.selftest.report import document, render
-from opfuzz.selftest.run import selftest, write_findings
-from opfuzz.selftest.trials import subject
+from opfuzz.engine.plan import Plan, load_specs
+from opfuzz.engine.selftest.mutant import bundled
+from opfuzz.engine.selftest.report import document, render
+from opfuzz.engine.selftest.run import selftest, write_findings
+from opfuzz.engine.selftest.trials import subject
 
 DEFAULT_CASES = 2000
 

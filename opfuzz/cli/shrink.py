@@ -10,18 +10,19 @@ from typing import Any
 import click
 
 from opfuzz.backends import Backend, Subject
-from opfuzz.bundle import Bundle, keep_first, read_bundle
 from opfuzz.cli.group import Paths, plugin_option
-from opfuzz.machines import machine, versions
-from opfuzz.minimise import Smaller, Task, smaller
-from opfuzz.plan import vocabulary
-from opfuzz.publish import publish
-from opfuzz.replay import answered, subject_of
+from opfuzz.core.call import Recipe
+from opfuzz.engine.calls import Asked
+from opfuzz.engine.machines import machine, versions
+from opfuzz.engine.plan import vocabulary
+from opfuzz.engine.triage.minimize import Smaller, Task, smaller
+from opfuzz.engine.triage.publish import publish
+from opfuzz.engine.triage.replay import answered, subject_of
+from opfuzz.report.finding.upstream import trigger_words
 from opfuzz.report.progress import Counted
 from opfuzz.report.text import plain
-from opfuzz.report.upstream import trigger_words
-from opfuzz.rerun import Asked
-from opfuzz.store import to_json
+from opfuzz.store.bundle import Bundle, keep_first, read_bundle
+from opfuzz.store.write import to_json
 
 ATTEMPTS = 4000
 SECONDS = 600.0  # for smaller calls, and again for the condition
@@ -40,7 +41,7 @@ def shrink_command(folder: Path, attempts: int, plugins: Paths, backends: Mappin
     """
     bundle = read_bundle(folder, vocabulary(backends))
     subject = subject_of(bundle, None, backends)
-    asked = Asked(bundle.call, bundle.relation, bundle.switch)
+    asked = Asked(bundle.call, bundle.cause.relation, bundle.switch)
     task = Task(subject, bundle.spec, asked, bundle.index, bundle.finding["verdict"])
     with Counted("calls tried") as shown:
         found = answered(
@@ -77,9 +78,7 @@ def _rewritten(bundle: Bundle, asked: Asked, found: Smaller, backends: Mapping[s
         bundle.place,
         finding,
         bundle.spec,
-        bundle.case,
-        Asked(minimal.call, bundle.relation, minimal.switch),
-        index,
+        Recipe(bundle.case, minimal.call, bundle.cause.relation, index=index, switch=minimal.switch),
         backends,
         versions({name: backends[name]}),
         machine(),

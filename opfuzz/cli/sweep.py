@@ -17,20 +17,21 @@ import numpy as np
 
 from opfuzz.backends import Backend, resolve
 from opfuzz.cli.group import INTERRUPTED, Paths, bundled_specs, plugin_option, width, words
-from opfuzz.errors import OpfuzzError, did_you_mean
-from opfuzz.floats import FORMATS
-from opfuzz.machines import here, machine
-from opfuzz.plan import calls_of, load_specs
+from opfuzz.core.errors import OpfuzzError, did_you_mean
+from opfuzz.core.files.strict_json import strict
+from opfuzz.core.files.whole_file import write_text
+from opfuzz.core.floats import FORMATS
+from opfuzz.engine.drivers.sweep import SweepState, run
+from opfuzz.engine.drivers.sweep_file import SweepFile, document
+from opfuzz.engine.drivers.sweep_sides import Sweep
+from opfuzz.engine.machines import here, machine
+from opfuzz.engine.plan import calls_of, load_specs
 from opfuzz.report.progress import Counted
-from opfuzz.report.sweep_picture import draw
-from opfuzz.report.sweep_text import render
+from opfuzz.report.search.sweep import render
+from opfuzz.report.search.sweep_picture import draw
 from opfuzz.report.text import plain
+from opfuzz.search.sweep.reference import NotUnaryError, check_unary
 from opfuzz.spec import OpSpec, Value
-from opfuzz.store import write_text
-from opfuzz.strict_json import strict
-from opfuzz.sweep_file import SweepFile, document
-from opfuzz.sweeping import State, run
-from opfuzz.swept import NotUnaryError, Sweep, check_unary
 
 DEFAULT_FORMATS = ("float16", "bfloat16")  # 2^16 inputs each; float32 takes minutes an op, so it is asked for
 # Other bits come with other kernels: MKL's exp, tanh and erf differ between processors.
@@ -104,7 +105,7 @@ def sweep_command(
     started = time.monotonic()
     with Counted("times 65536 inputs") as bar:
 
-        def watch(state: State) -> None:
+        def watch(state: SweepState) -> None:
             bar.watch(state.done >> 16, state.inputs >> 16)
 
         state = run(files, sweeps, jobs or os.cpu_count() or 1, plugins, watch)

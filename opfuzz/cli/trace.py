@@ -12,11 +12,11 @@ from pathlib import Path
 import click
 
 from opfuzz.cli.group import FINDINGS
-from opfuzz.errors import OpfuzzError
-from opfuzz.localize.trace import UNCOMPARED, trace
-from opfuzz.localize.trace_case import document, write
-from opfuzz.localize.trace_pair import read_models
-from opfuzz.report.trace_text import render
+from opfuzz.core.errors import OpfuzzError
+from opfuzz.network.trace.case import document, write
+from opfuzz.network.trace.pair import read_models
+from opfuzz.network.trace.trace import UNCOMPARED, trace
+from opfuzz.report.network.trace import render
 
 FILE = click.Path(path_type=Path)
 

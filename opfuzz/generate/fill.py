@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.case import Case
-from opfuzz.errors import OpfuzzError
-from opfuzz.expr import evaluate
-from opfuzz.floats import FORMATS, Format, round_to
+from opfuzz.core.case import Case
+from opfuzz.core.errors import OpfuzzError
+from opfuzz.core.floats import FORMATS, Format, round_to
+from opfuzz.core.layout import constant_along_broadcast
 from opfuzz.generate.choices import Words
 from opfuzz.generate.numbers import Shape
 from opfuzz.generate.regimes import INDEX_REGIMES, MASK_REGIMES, check_regime, float_regime
-from opfuzz.layout import constant_along_broadcast
+from opfuzz.spec.expression.program import evaluate
 
 if TYPE_CHECKING:
     from opfuzz.spec import Input, OpSpec

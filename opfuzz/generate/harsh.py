@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.floats import FloatArray, Format, from_bits, round_to
+from opfuzz.core.floats import FloatArray, Format, from_bits, round_to
 from opfuzz.generate import numbers
 from opfuzz.generate.choices import Words
 from opfuzz.generate.numbers import Shape

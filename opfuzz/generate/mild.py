@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.floats import FloatArray, Format, from_bits
+from opfuzz.core.floats import FloatArray, Format, from_bits
 from opfuzz.generate import numbers
 from opfuzz.generate.choices import Words
 from opfuzz.generate.numbers import Shape

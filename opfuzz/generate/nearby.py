@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 from opfuzz.generate.choices import Choices
 from opfuzz.generate.quantiles import regime_of
 from opfuzz.generate.repair import mend, nearest_allowed
-from opfuzz.generate.sizes import Budget, is_callable, work
+from opfuzz.generate.sizes import ElementBudget, is_callable, work
 
 if TYPE_CHECKING:
-    from opfuzz.profile import OperatingPoint
     from opfuzz.spec import Dim, OpSpec
+    from opfuzz.spec.profile import OperatingPoint
 
 _ATTEMPTS: Final = 3
 _STEPS: Final = 100  # each halves a dim, unless `require` undoes what the budget asks for
@@ -20,12 +20,12 @@ _LARGEST: Final = 2**16  # elements; the ops of a decoder then take twice the ti
 _BLOCK: Final = 16  # a product with fewer rows or columns goes to other kernels than the pipeline's
 
 
-def sizes_near(choices: Choices, spec: OpSpec, point: OperatingPoint, budget: Budget) -> dict[str, int] | None:
+def sizes_near(choices: Choices, spec: OpSpec, point: OperatingPoint, budget: ElementBudget) -> dict[str, int] | None:
     """The dims of the point or others near them, which the spec allows with its params; None if none are found.
 
     What is beyond the budget is made smaller: first where slices are independent, last where sums run.
     """
-    limit = Budget(min(budget.elements, _LARGEST), budget.work)
+    limit = ElementBudget(min(budget.elements, _LARGEST), budget.work)
     for _ in range(_ATTEMPTS if choices.chance(1, 2) else 0):
         wanted = {dim.name: _varied(choices, dim, point.dims[dim.name]) for dim in spec.dims}
         if (found := _settled(choices, spec, point, wanted, limit)) is not None:
@@ -56,7 +56,7 @@ def _varied(choices: Choices, dim: Dim, size: int) -> int:
 
 
 def _settled(
-    choices: Choices, spec: OpSpec, point: OperatingPoint, wanted: Mapping[str, int], budget: Budget
+    choices: Choices, spec: OpSpec, point: OperatingPoint, wanted: Mapping[str, int], budget: ElementBudget
 ) -> dict[str, int] | None:
     dims = {dim.name: wanted[dim.name] for dim in spec.dims}
     for _ in range(_STEPS):

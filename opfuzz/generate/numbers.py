@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from opfuzz.floats import FloatArray
+from opfuzz.core.floats import FloatArray
 from opfuzz.generate.choices import WordArray, Words
 
 Shape = tuple[int, ...]

@@ -9,12 +9,12 @@ from typing import Final
 
 import numpy as np
 
-from opfuzz.errors import OpfuzzError
-from opfuzz.floats import FloatArray, Format
+from opfuzz.core.errors import OpfuzzError
+from opfuzz.core.floats import FloatArray, Format
 from opfuzz.generate import numbers
 from opfuzz.generate.choices import Words
 from opfuzz.generate.numbers import Shape
-from opfuzz.profile import PROBABILITIES
+from opfuzz.spec.profile import PROBABILITIES
 
 _BEGIN, _END = "quantiles(", ")"
 _AT: Final = np.array(PROBABILITIES)

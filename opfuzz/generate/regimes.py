@@ -9,8 +9,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from opfuzz.errors import OpfuzzError, did_you_mean
-from opfuzz.floats import Format
+from opfuzz.core.errors import OpfuzzError, did_you_mean
+from opfuzz.core.floats import Format
 from opfuzz.generate import harsh, indices, masks, mild, quantiles
 from opfuzz.generate.choices import Words
 from opfuzz.generate.numbers import Shape

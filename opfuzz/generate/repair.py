@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
-from opfuzz.expr import Program, evaluate
 from opfuzz.generate.choices import Choices
+from opfuzz.spec.expression.program import Program, evaluate
 
 if TYPE_CHECKING:
     from opfuzz.spec import Dim, OpSpec, Value

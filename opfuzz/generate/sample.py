@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from opfuzz.case import SEED_LIMIT, Case
-from opfuzz.errors import OpfuzzError, did_you_mean
+from opfuzz.core.case import SEED_LIMIT, Case
+from opfuzz.core.errors import OpfuzzError, did_you_mean
+from opfuzz.core.layout import LAYOUTS, applicable
 from opfuzz.generate.choices import Choices, Words
 from opfuzz.generate.nearby import sizes_near, values_near
 from opfuzz.generate.numbers import Shape
 from opfuzz.generate.regimes import DEFAULT_REGIMES, check_regime
 from opfuzz.generate.sizes import budget_of, draw_sizes
-from opfuzz.layout import LAYOUTS, applicable
 
 if TYPE_CHECKING:
-    from opfuzz.profile import OperatingPoint, Profile
     from opfuzz.spec import Input, OpSpec, Value
+    from opfuzz.spec.profile import OperatingPoint, Profile
 
 
 def draw(spec: OpSpec, format: str, seed: int, number: int, profile: Profile | None = None) -> Case:

@@ -9,10 +9,10 @@ from itertools import product
 from math import prod
 from typing import TYPE_CHECKING
 
-from opfuzz.errors import OpfuzzError
-from opfuzz.expr import ExpressionError, Program, evaluate
+from opfuzz.core.errors import OpfuzzError
 from opfuzz.generate.choices import Choices
 from opfuzz.generate.repair import mend, nearest_allowed
+from opfuzz.spec.expression.program import ExpressionError, Program, evaluate
 
 if TYPE_CHECKING:
     from opfuzz.spec import Dim, OpSpec, Param, Value
@@ -55,18 +55,18 @@ _ATTEMPTS = 3  # the first fails in 1 to 6 % of conv1d and group_norm cases
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class ElementBudget:
     """Limits of one case: elements of inputs and output together, and the product of all dims."""
 
     elements: int
     work: int
 
 
-def budget_of(format: str) -> Budget:
+def budget_of(format: str) -> ElementBudget:
     """The limits for a format."""
     if format == "float64":
-        return Budget(ELEMENT_BUDGET_FLOAT64, WORK_BUDGET_FLOAT64)
-    return Budget(ELEMENT_BUDGET, WORK_BUDGET)
+        return ElementBudget(ELEMENT_BUDGET_FLOAT64, WORK_BUDGET_FLOAT64)
+    return ElementBudget(ELEMENT_BUDGET, WORK_BUDGET)
 
 
 def work(dims: Mapping[str, int]) -> int:
@@ -74,7 +74,7 @@ def work(dims: Mapping[str, int]) -> int:
     return prod(size for size in dims.values() if size)
 
 
-def draw_sizes(choices: Choices, spec: OpSpec, budget: Budget) -> tuple[dict[str, int], dict[str, Value]]:
+def draw_sizes(choices: Choices, spec: OpSpec, budget: ElementBudget) -> tuple[dict[str, int], dict[str, Value]]:
     """Dims and params that the spec allows, within the budget unless the smallest that it allows are beyond it.
 
     Raises OpfuzzError if nothing small meets `require`, or the smallest sizes are too large for any case.
@@ -83,10 +83,10 @@ def draw_sizes(choices: Choices, spec: OpSpec, budget: Budget) -> tuple[dict[str
     for _ in range(_ATTEMPTS):
         params: dict[str, Value] = {param.name: _param(choices, param) for param in spec.params}
         dims, focus, is_tiled = _dims(choices, spec, budget)
-        limit = Budget(*TILED_BUDGET) if is_tiled else budget
+        limit = ElementBudget(*TILED_BUDGET) if is_tiled else budget
         if focus is None:
             bits = _USUAL_BITS + (choices.below(6) if choices.chance(1, 16) else 0)
-            limit = Budget(min(budget.elements, 2**bits), budget.work)
+            limit = ElementBudget(min(budget.elements, 2**bits), budget.work)
         found = _settle(choices, spec, dims, params, focus, limit)
         if found is not None:
             return found
@@ -94,7 +94,12 @@ def draw_sizes(choices: Choices, spec: OpSpec, budget: Budget) -> tuple[dict[str
 
 
 def _settle(
-    choices: Choices, spec: OpSpec, dims: dict[str, int], params: dict[str, Value], focus: str | None, budget: Budget
+    choices: Choices,
+    spec: OpSpec,
+    dims: dict[str, int],
+    params: dict[str, Value],
+    focus: str | None,
+    budget: ElementBudget,
 ) -> tuple[dict[str, int], dict[str, Value]] | None:
     """Sizes near these that meet both `require` and the budget; None where one undoes the other."""
     for _ in range(_ROUNDS):
@@ -181,7 +186,7 @@ def _others_in_range(param: Param) -> range:
     return range(param.low + 1, param.high + 1)
 
 
-def _dims(choices: Choices, spec: OpSpec, budget: Budget) -> tuple[dict[str, int], str | None, bool]:
+def _dims(choices: Choices, spec: OpSpec, budget: ElementBudget) -> tuple[dict[str, int], str | None, bool]:
     """Sizes before `require` and the budget are looked at; the dim with a boundary size, if one has; and whether the
     others are tiles."""
     open_dims = [dim for dim in spec.dims if not dim.choices]
@@ -250,7 +255,9 @@ def _size(choices: Choices, bits: int) -> int:
     return base + choices.below(base)
 
 
-def _trim(spec: OpSpec, dims: dict[str, int], params: Mapping[str, Value], focus: str | None, budget: Budget) -> bool:
+def _trim(
+    spec: OpSpec, dims: dict[str, int], params: Mapping[str, Value], focus: str | None, budget: ElementBudget
+) -> bool:
     """Halves the largest dims until the case is within the budget, the focus last. True if anything had to change."""
     changed = False
     by_name = {dim.name: dim for dim in spec.dims}

@@ -19,11 +19,11 @@ from math import isfinite
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.floats import FloatArray
+from opfuzz.core.floats import FloatArray
 from opfuzz.oracle import elementwise, sums
 from opfuzz.oracle.dependencies import touched
 from opfuzz.oracle.graph import Node, topological
-from opfuzz.oracle.models import TINY, Model, PoleOf, Radius, RadiusOf, Rule
+from opfuzz.oracle.models import TINY, Arithmetic, PoleOf, Radius, RadiusOf, Rule
 
 _INFLATE = 1 + 2.0**-30  # radii are rounded themselves; sums of 2^20 of them lose up to 2^-33
 
@@ -36,13 +36,13 @@ class Ball:
     radii: tuple[Radius, ...]
 
 
-def evaluate(root: Node, models: Sequence[Model]) -> Ball:
+def evaluate(root: Node, models: Sequence[Arithmetic]) -> Ball:
     """The ball of `root` under each model. Every radius is an array or None."""
     with np.errstate(all="ignore"):
         return _numbers(root, models) or _walked(root, models)
 
 
-def _numbers(root: Node, models: Sequence[Model]) -> Ball | None:
+def _numbers(root: Node, models: Sequence[Arithmetic]) -> Ball | None:
     """The ball of a graph in which every midpoint is a number; None if one is not, or a radius is not known."""
     balls: dict[int, Ball] = {}
     for node in topological(root):
@@ -67,7 +67,7 @@ def _is_finite(values: FloatArray) -> bool:
     return isfinite(np.add.reduce(values, axis=None))
 
 
-def _walked(root: Node, models: Sequence[Model]) -> Ball:
+def _walked(root: Node, models: Sequence[Arithmetic]) -> Ball:
     balls: dict[int, Ball] = {}
     for node in topological(root):
         args = [balls[id(arg)] for arg in node.args]
@@ -76,7 +76,7 @@ def _walked(root: Node, models: Sequence[Model]) -> Ball:
     return balls[id(root)]
 
 
-def _step(node: Node, args: list[Ball], models: Sequence[Model]) -> tuple[FloatArray, tuple[Radius, ...], PoleOf]:
+def _step(node: Node, args: list[Ball], models: Sequence[Arithmetic]) -> tuple[FloatArray, tuple[Radius, ...], PoleOf]:
     rule = _RULES.get(node.op) or elementwise.elementary
     mid, radius_of, pole_of = rule(node, [a.mid for a in args])
     radii: list[Radius] = []
@@ -127,7 +127,7 @@ def _gather(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, N
         flat = parts[0].ravel() if len(parts) == 1 else np.concatenate([p.ravel() for p in parts])
         return np.asarray(flat[node.detail])
 
-    def radius(radii: list[Radius], model: Model) -> Radius:
+    def radius(radii: list[Radius], model: Arithmetic) -> Radius:
         if all(r is None for r in radii):
             return None
         return move(

@@ -9,10 +9,10 @@ from math import log2
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.floats import FloatArray
+from opfuzz.core.floats import FloatArray
 from opfuzz.oracle.elementary import ELEMENTARY, FLOOR
 from opfuzz.oracle.graph import Node
-from opfuzz.oracle.models import U64, Model, PoleOf, Radius, RadiusOf, Rounding, added, full, times
+from opfuzz.oracle.models import U64, Arithmetic, PoleOf, Radius, RadiusOf, Rounding, added, full, times
 
 
 def constant(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
@@ -22,7 +22,7 @@ def constant(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, 
     return _number(parts), lambda radii, m: _number_radius(parts, m.roundoff), None
 
 
-def _input_radius(node: Node, model: Model) -> Radius:
+def _input_radius(node: Node, model: Arithmetic) -> Radius:
     if node.op != "input" or not (model.inputs or model.flush):
         return None
     size = np.abs(node.detail)
@@ -81,7 +81,7 @@ def mul(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]
     exact = any(_is_power_of_two(arg) for arg in node.args)
     result = Rounding(mid)
 
-    def radius(radii: list[Radius], model: Model) -> Radius:
+    def radius(radii: list[Radius], model: Arithmetic) -> Radius:
         ra, rb = radii if node.op == "mul" else (radii[0], radii[0])
         both = ra * rb if ra is not None and rb is not None else None
         rounding = _underflow(mid, model) if exact else result.of(model)
@@ -90,7 +90,7 @@ def mul(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]
     return mid, radius, None
 
 
-def _underflow(mid: FloatArray, model: Model) -> Radius:
+def _underflow(mid: FloatArray, model: Arithmetic) -> Radius:
     """The rounding of a product that only moves the exponent: none above four times the smallest normal number."""
     if model.roundoff == 0.0:
         return None
@@ -110,7 +110,7 @@ def div(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, PoleO
     exact = _is_power_of_two(node.args[1])
     result = Rounding(mid)
 
-    def radius(radii: list[Radius], model: Model) -> Radius:
+    def radius(radii: list[Radius], model: Arithmetic) -> Radius:
         ra, rb = radii
         if rb is None:
             inherited = None if ra is None else ra / np.abs(b)
@@ -133,7 +133,7 @@ def square_root(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusO
     mid = np.sqrt(m)
     result = Rounding(mid)
 
-    def radius(radii: list[Radius], model: Model) -> Radius:
+    def radius(radii: list[Radius], model: Arithmetic) -> Radius:
         r = radii[0]
         inherited = None if r is None else np.where(r == 0, 0.0, np.minimum(r / mid, np.sqrt(np.maximum(m, 0) + r)))
         # A root does not underflow: that of a zero is exact, and keeps its sign.
@@ -145,7 +145,7 @@ def square_root(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusO
 def pick(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
     mid = np.maximum(args[0], args[1]) if node.op == "maximum" else np.minimum(args[0], args[1])
 
-    def radius(radii: list[Radius], model: Model) -> Radius:
+    def radius(radii: list[Radius], model: Arithmetic) -> Radius:
         if radii[0] is None and radii[1] is None:
             return None
         a, b = (np.zeros(()) if r is None else r for r in radii)
@@ -159,7 +159,7 @@ def where(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, Non
     yes, no = args[-2:]
     mid = np.where(chosen, yes, no)
 
-    def radius(radii: list[Radius], model: Model) -> Radius:
+    def radius(radii: list[Radius], model: Arithmetic) -> Radius:
         ry, rn = (0.0 if r is None else r for r in radii[-2:])
         result = np.where(chosen, ry, rn)
         if node.detail is None and (radii[0] is not None or radii[1] is not None):
@@ -177,7 +177,7 @@ def elementary(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf
     mid = np.asarray(function.value(m))
     result = Rounding(mid)
 
-    def radius(radii: list[Radius], model: Model) -> Radius:
+    def radius(radii: list[Radius], model: Arithmetic) -> Radius:
         r = radii[0]
         relative = 2 * U64 * function.tested if model.is_truth else model.elementary or 0.0
         rounding = result.of(model, relative)
@@ -192,9 +192,11 @@ def elementary(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf
         return added(None if r is None else function.spread(m, mid, r), rounding)
 
     def pole() -> NDArray[np.bool_]:
-        found = np.zeros(m.shape, np.bool_)
+        low, high = function.domain
+        found = np.asarray((m < low) | (m > high))  # NaN, and no less certain
         for place in function.poles:
-            found |= m <= place  # the pole itself, and NaN beyond it
+            found |= m == place
         return found
 
-    return mid, radius, pole if function.poles else None
+    is_everywhere = np.isinf(function.domain).all() and not function.poles
+    return mid, radius, None if is_everywhere else pole

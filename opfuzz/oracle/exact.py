@@ -11,22 +11,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
 
 import flint
 import numpy as np
 from flint import arb
 from numpy.typing import NDArray
 
-from opfuzz.floats import FloatArray
+from opfuzz.core.floats import FloatArray
+from opfuzz.oracle.arb_arithmetic import FUNCTIONS, ON_BALLS, Value, largest, smallest
 from opfuzz.oracle.dependencies import dot_rows, reduced_rows
-from opfuzz.oracle.elementary import ELEMENTARY
 from opfuzz.oracle.graph import Node
 
 FSUM_PRECISION = 106  # at the first precision, exact dot products are kept as a correctly rounded float64
 PRECISIONS = (FSUM_PRECISION, 256, 640, 1280, 2560)
-
-Value = Any  # an arb, or a Python float where the value is NaN or infinite
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +38,8 @@ class Settled:
 def settle(root: Node, places: NDArray[np.int64], tolerance: Callable[[FloatArray], FloatArray]) -> Settled:
     """Exact values of `root` at flat `places`, each within `tolerance(value)` of the truth where that can be reached.
 
-    Precision grows through `PRECISIONS`; what is still wider then keeps its last radius.
+    Precision grows through `PRECISIONS`; what is still wider then keeps its last radius. What is found of a place, to
+    the bit, does not depend on the other places, on their order, or on repetitions.
     """
     hi, lo, radius = np.full((3, len(places)), np.nan)
     radius[:] = np.inf
@@ -138,9 +136,9 @@ class Puller:
 
     def _map(self, node: Node, places: NDArray[np.int64]) -> list[Value]:
         columns = [self._broadcast(node, arg, places) for arg in node.args]
-        if node.op in _ON_BALLS and all(map(_are_balls, columns)):
-            return list(map(_ON_BALLS[node.op], *columns))
-        function = _FUNCTIONS[node.op]
+        if node.op in ON_BALLS and all(map(_are_balls, columns)):
+            return list(map(ON_BALLS[node.op], *columns))
+        function = FUNCTIONS[node.op]
         return [function(*row) for row in zip(*columns, strict=True)]
 
     def _masked(self, node: Node, places: NDArray[np.int64]) -> list[Value]:
@@ -170,9 +168,11 @@ class Puller:
         return [flat[i * count : (i + 1) * count] for i in range(len(rows))]
 
     def _reduce(self, node: Node, places: NDArray[np.int64]) -> list[Value]:
-        combine = {"sum": self._total, "max": _largest, "min": _smallest}[node.op]
         arg = node.args[0]
-        return [combine(arg, row) for row in self._fetch(arg, reduced_rows(node, places))]
+        rows = self._fetch(arg, reduced_rows(node, places))
+        if node.op == "sum":
+            return [self._total(arg, row) for row in rows]
+        return list(map(largest if node.op == "max" else smallest, rows))
 
     def _total(self, arg: Node, terms: list[Value]) -> Value:
         if _is_exact(arg) and self.precision == FSUM_PRECISION:
@@ -195,7 +195,7 @@ class Puller:
     def _running_totals(self, arg: Node, terms: list[Value]) -> list[Value]:
         if _is_exact(arg) and self.precision == FSUM_PRECISION:
             return _rounded_sums([float(t) for t in terms])
-        return list(accumulate(terms, lambda a, b: _added([a, b])))
+        return _running(terms)
 
     def _dot(self, node: Node, places: NDArray[np.int64]) -> list[Value]:
         a, b = node.args
@@ -246,9 +246,26 @@ def _rounded_sum(terms: list[float]) -> Value:
 
 
 def _rounded_sums(terms: list[float]) -> list[Value]:
-    """What `_rounded_sum` gives for the first 1, 2, 3, ... terms, in one pass."""
-    if not np.isfinite(np.sum(np.abs(terms))):
-        return list(accumulate([arb(t) if math.isfinite(t) else t for t in terms], lambda a, b: _added([a, b])))
+    """What `_rounded_sum` gives for the first 1, 2, 3, ... terms, in one pass.
+
+    From where the sizes add up to more than `_SAFE_SIZE` on, the sums are kept as they are: no term of a later place
+    has a say in that.
+    """
+    with np.errstate(over="ignore"):
+        sizes = np.add.accumulate(np.abs(terms))
+    is_safe = sizes <= _SAFE_SIZE  # false for NaN
+    safe = len(terms) if is_safe.all() else int(is_safe.argmin())
+    sums = _sums_without_overlap(terms[:safe])
+    if safe < len(terms):
+        values = [arb(t) if math.isfinite(t) else t for t in terms]
+        sums += _running(values)[safe:]
+    return sums
+
+
+_SAFE_SIZE = 2.0**1023  # below it no sum of the terms, in any order, leaves float64
+
+
+def _sums_without_overlap(terms: list[float]) -> list[Value]:
     parts: list[float] = []  # floats that do not overlap, smallest first; their sum is exact (Shewchuk 1997)
     sums: list[Value] = []
     for term in terms:
@@ -265,6 +282,10 @@ def _rounded_sums(terms: list[float]) -> list[Value]:
     return sums
 
 
+def _running(terms: list[Value]) -> list[Value]:
+    return list(accumulate(terms, lambda a, b: _added([a, b])))
+
+
 def _added(terms: list[Value]) -> Value:
     if _are_balls(terms):
         return sum(terms, arb(0))
@@ -278,134 +299,10 @@ def _are_balls(values: list[Value]) -> bool:
 
 def _inner(a: list[Value], b: list[Value]) -> Value:
     if not (_are_balls(a) and _are_balls(b)):
-        return _added([_FUNCTIONS["mul"](x, y) for x, y in zip(a, b, strict=True)])
+        return _added([FUNCTIONS["mul"](x, y) for x, y in zip(a, b, strict=True)])
     if not a:
         return arb(0)
     return (flint.arb_mat(1, len(a), a) * flint.arb_mat(len(b), 1, b))[0, 0]
-
-
-def _largest(arg: Node, terms: list[Value]) -> Value:
-    result = terms[0]
-    for term in terms[1:]:
-        result = _maximum(result, term)
-    return result
-
-
-def _smallest(arg: Node, terms: list[Value]) -> Value:
-    return _negated(_largest(arg, [_negated(t) for t in terms]))
-
-
-def _negated(x: Value) -> Value:
-    return -x
-
-
-def _maximum(a: Value, b: Value) -> Value:
-    if isinstance(a, float) or isinstance(b, float):
-        if any(isinstance(v, float) and math.isnan(v) for v in (a, b)):
-            return math.nan
-        first, second = (v if isinstance(v, float) else 0.0 for v in (a, b))
-        return a if first > second or second == -math.inf else b
-    return a.max(b)
-
-
-def _where_less(smaller: Value, larger: Value, if_less: Value, if_not: Value) -> Value:
-    if isinstance(smaller, float) or isinstance(larger, float):
-        return if_less if float(smaller) < float(larger) else if_not
-    if smaller < larger:
-        return if_less
-    if smaller >= larger:
-        return if_not
-    if isinstance(if_less, float) or isinstance(if_not, float):
-        return arb.nan()
-    return if_less.union(if_not)
-
-
-def _special(name: str, function: Callable[..., Any]) -> Callable[..., Value]:
-    """`function` on balls; IEEE arithmetic of float64 where an argument is special or a pole."""
-
-    def wrapped(*args: Value) -> Value:
-        if any(isinstance(a, float) for a in args):
-            with np.errstate(all="ignore"):
-                result = float(
-                    _IEEE[name](*(np.float64(float(a) if isinstance(a, float) else _nonzero(a)) for a in args))
-                )
-            return arb(result) if math.isfinite(result) else result
-        return function(*args)
-
-    return wrapped
-
-
-def _nonzero(value: arb) -> float:
-    """float64 with the sign and the zeroness of a ball, for arithmetic with infinities."""
-    near = float(value.mid())
-    if near == 0.0 and value.mid() != 0:
-        return math.copysign(2.0**-1074, 1.0 if value.mid() > 0 else -1.0)
-    return min(max(near, -1.7e308), 1.7e308)
-
-
-def _divide(a: arb, b: arb) -> Value:
-    if b == 0:  # exactly
-        return math.nan if a == 0 else math.copysign(math.inf, float(a.mid()))
-    return a / b
-
-
-def _logarithm(shift: int) -> Callable[[arb], Value]:
-    def function(x: arb) -> Value:
-        place = x + shift
-        if place == 0:
-            return -math.inf
-        return math.nan if place < 0 else (x.log1p() if shift else x.log())
-
-    return function
-
-
-def _sqrt(x: arb) -> Value:
-    return math.nan if x < 0 else x.sqrt()
-
-
-def _softplus(x: arb) -> arb:
-    return x + (-x).exp().log1p() if x > 0 else x.exp().log1p()
-
-
-def _sigmoid(x: arb) -> arb:
-    if x > 0:
-        return 1 / (1 + (-x).exp())
-    raised = x.exp()
-    return raised / (1 + raised)
-
-
-_IEEE: dict[str, Callable[..., Any]] = {name: function.value for name, function in ELEMENTARY.items()} | {
-    "neg": np.negative, "abs": np.abs, "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide,
-    "square": np.square, "sqrt": np.sqrt,
-}  # fmt: skip
-_ON_BALLS: dict[str, Callable[..., Any]] = {
-    "neg": lambda a: -a,
-    "abs": lambda a: abs(a),
-    "add": lambda a, b: a + b,
-    "sub": lambda a, b: a - b,
-    "mul": lambda a, b: a * b,
-    "div": _divide,
-    "square": lambda a: a * a,
-    "sqrt": _sqrt,
-    "exp": lambda a: a.exp(),
-    "expm1": lambda a: a.expm1(),
-    "log": _logarithm(0),
-    "log1p": _logarithm(1),
-    "sin": lambda a: a.sin(),
-    "cos": lambda a: a.cos(),
-    "tanh": lambda a: a.tanh(),
-    "sigmoid": _sigmoid,
-    "softplus": _softplus,
-    "erf": lambda a: a.erf(),
-    "erfc": lambda a: a.erfc(),
-}
-_FUNCTIONS: dict[str, Callable[..., Value]] = {
-    name: _special(name, function) for name, function in _ON_BALLS.items()
-} | {
-    "maximum": _maximum,
-    "minimum": lambda a, b: _negated(_maximum(_negated(a), _negated(b))),
-    "where": _where_less,
-}
 
 
 def sign_at(root: Node, place: int, precision: int) -> float:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from opfuzz.oracle import graph, movement
 from opfuzz.oracle.elementary import ELEMENTARY
-from opfuzz.oracle.graph import Comparison, Node, as_node
+from opfuzz.oracle.graph import Less, Node, as_node
 from opfuzz.oracle.movement import axes_of, moved_axis
 
 Axis = int | Sequence[int] | None
@@ -38,7 +38,7 @@ def minimum(a: object, b: object) -> Node:
 def where(condition: object, if_true: object, if_false: object) -> Node:
     """Chooses element by element, by a mask or by a comparison of two tensors."""
     yes, no = as_node(if_true), as_node(if_false)
-    if isinstance(condition, Comparison):
+    if isinstance(condition, Less):
         less, other = (no, yes) if condition.inverted else (yes, no)
         shape = graph.broadcast(condition.smaller.shape, condition.larger.shape, yes.shape, no.shape)
         return Node("where", (condition.smaller, condition.larger, less, other), shape)

@@ -96,20 +96,20 @@ class Node:
         assert result is not None
         return result
 
-    def __lt__(self, other: object) -> Comparison:
-        return Comparison(self, as_node(other))
+    def __lt__(self, other: object) -> Less:
+        return Less(self, as_node(other))
 
-    def __gt__(self, other: object) -> Comparison:
-        return Comparison(as_node(other), self)
+    def __gt__(self, other: object) -> Less:
+        return Less(as_node(other), self)
 
-    def __le__(self, other: object) -> Comparison:
-        return Comparison(as_node(other), self, inverted=True)
+    def __le__(self, other: object) -> Less:
+        return Less(as_node(other), self, inverted=True)
 
-    def __ge__(self, other: object) -> Comparison:
-        return Comparison(self, as_node(other), inverted=True)
+    def __ge__(self, other: object) -> Less:
+        return Less(self, as_node(other), inverted=True)
 
 
-class Comparison:
+class Less:
     """`smaller < larger`, or its opposite; only `where` can use it."""
 
     __slots__ = ("inverted", "larger", "smaller")

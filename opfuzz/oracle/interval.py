@@ -13,13 +13,13 @@ from typing import Any
 
 from flint import arb
 
+from opfuzz.oracle.elementary import ELEMENTARY, Elementary
 from opfuzz.oracle.graph import Node, topological
 
 Ends = tuple[Any, Any]  # two arbs; None stands for what is not known
 NAN: Ends = (None, None)  # NaN over the whole range
 UNKNOWN = (-math.inf, math.inf)
 CHOOSES = frozenset({"maximum", "minimum", "where"})
-EDGES = {"sqrt": 0, "log": 0, "log1p": -1}  # below which there is no real value
 
 
 def between(root: Node, low: float, high: float) -> tuple[float, float]:
@@ -58,8 +58,6 @@ def _step(op: str, ends: list[Ends], count: int) -> Ends | None:
         return None
     if any(each is NAN for each in ends):
         return None if op in CHOOSES else NAN
-    if op in EDGES and ends[0][1] < EDGES[op]:
-        return NAN
     return _RULES[op](*ends)
 
 
@@ -95,8 +93,15 @@ def _square(a: Ends) -> Ends | None:
     return None if size is None else (size[0] * size[0], size[1] * size[1])
 
 
-def _rising(function: Callable[[Any], Any], a: Ends) -> Ends | None:
-    return _hull([function(a[0]), function(a[1])])
+def _root(a: Ends) -> Ends | None:
+    return NAN if a[1] < 0 else _hull([a[0].sqrt(), a[1].sqrt()])
+
+
+def _elementary(function: Elementary, a: Ends) -> Ends | None:
+    if a[1] < function.domain[0] or a[0] > function.domain[1]:
+        return NAN
+    least, greatest = map(arb, function.bounds(function.ball, *a))
+    return (least, greatest) if least.is_finite() and greatest.is_finite() else None
 
 
 def _where_less(smaller: Ends, larger: Ends, if_less: Ends, if_not: Ends) -> Ends | None:
@@ -105,14 +110,6 @@ def _where_less(smaller: Ends, larger: Ends, if_less: Ends, if_not: Ends) -> End
     if smaller[0] >= larger[1]:
         return if_not
     return _hull([*if_less, *if_not])
-
-
-def _sigmoid(x: Any) -> Any:
-    return 1 / (1 + (-x).exp()) if x > 0 else x.exp() / (1 + x.exp())
-
-
-def _softplus(x: Any) -> Any:
-    return x + (-x).exp().log1p() if x > 0 else x.exp().log1p()
 
 
 _RULES: dict[str, Callable[..., Ends | None]] = {
@@ -127,17 +124,6 @@ _RULES: dict[str, Callable[..., Ends | None]] = {
     "maximum": lambda a, b: (a[0].max(b[0]), a[1].max(b[1])),
     "minimum": lambda a, b: (a[0].min(b[0]), a[1].min(b[1])),
     "where": _where_less,
-    "sin": lambda a: (arb(-1), arb(1)),
-    "cos": lambda a: (arb(-1), arb(1)),
-    # Falling, so its ends change places; `_hull` sorts them.
-    "erfc": partial(_rising, lambda x: x.erfc()),
-    "sqrt": partial(_rising, lambda x: x.sqrt()),
-    "exp": partial(_rising, lambda x: x.exp()),
-    "expm1": partial(_rising, lambda x: x.expm1()),
-    "log": partial(_rising, lambda x: x.log()),
-    "log1p": partial(_rising, lambda x: x.log1p()),
-    "tanh": partial(_rising, lambda x: x.tanh()),
-    "erf": partial(_rising, lambda x: x.erf()),
-    "sigmoid": partial(_rising, _sigmoid),
-    "softplus": partial(_rising, _softplus),
+    "sqrt": _root,
 }
+_RULES |= {name: partial(_elementary, function) for name, function in ELEMENTARY.items()}

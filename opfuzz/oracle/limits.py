@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from opfuzz.floats import FloatArray
+from opfuzz.core.floats import FloatArray
 from opfuzz.oracle import exact
 from opfuzz.oracle.graph import Node
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.expr import ExpressionError, Program, evaluate
-from opfuzz.floats import FloatArray
+from opfuzz.core.floats import FloatArray
 from opfuzz.oracle import balls, graph
 from opfuzz.oracle.functions import REFERENCE_FUNCTIONS
 from opfuzz.oracle.graph import PI, Node
 from opfuzz.spec import OpSpec, Value
+from opfuzz.spec.expression.program import ExpressionError, Program, evaluate
 
 Names = Mapping[str, object]
 # Of a formula that does not fit its inputs.
@@ -26,18 +26,38 @@ def operands(spec: OpSpec, arrays: Mapping[str, NDArray[Any]]) -> dict[str, obje
     return {item.name: _operand(arrays[item.name], item.kind) for item in spec.inputs}
 
 
-def graph_of(program: Program, dims: Mapping[str, int], params: Names, tensors: Names) -> Node:
-    """The graph of a formula. Raises one of FAILURES where it does not fit its inputs."""
+def graphs_of(program: Program, dims: Mapping[str, int], params: Names, tensors: Names) -> tuple[Node, ...]:
+    """The graphs of a formula, one for each of its results: of a tuple in its order, or of one value alone.
+
+    Raises one of FAILURES where the formula does not fit its inputs.
+    """
     exact = {name: _literal(value) if isinstance(value, float) else value for name, value in params.items()}
     names: dict[str, object] = {"pi": PI, "inf": np.inf, **dims, **exact, **tensors}
-    return graph.as_node(evaluate(program, names, REFERENCE_FUNCTIONS, literal=_literal, divide=_divide))
+    found = evaluate(program, names, REFERENCE_FUNCTIONS, literal=_literal, divide=_divide)
+    return tuple(map(graph.as_node, found if isinstance(found, tuple) else (found,)))
+
+
+def variant_graphs(spec: OpSpec, name: str, dims: Mapping[str, int], params: Names, tensors: Names) -> tuple[Node, ...]:
+    """The graphs of a variant: its formula, or the usual one, with its params."""
+    variant = spec.variants[name]
+    program = variant.reference or spec.natural or spec.reference
+    return graphs_of(program, dims, {**params, **variant.params}, tensors)
+
+
+def graph_of(program: Program, dims: Mapping[str, int], params: Names, tensors: Names) -> Node:
+    """The graph of a formula of one result. Raises one of FAILURES, also where it has several."""
+    return _single(graphs_of(program, dims, params, tensors))
 
 
 def variant_graph(spec: OpSpec, name: str, dims: Mapping[str, int], params: Names, tensors: Names) -> Node:
-    """The graph of a variant: its formula, or the usual one, with its params."""
-    variant = spec.variants[name]
-    program = variant.reference or spec.natural or spec.reference
-    return graph_of(program, dims, {**params, **variant.params}, tensors)
+    """The graph of a variant of one result. Raises one of FAILURES, also where it has several."""
+    return _single(variant_graphs(spec, name, dims, params, tensors))
+
+
+def _single(roots: tuple[Node, ...]) -> Node:
+    if len(roots) != 1:
+        raise TypeError(f"{len(roots)} results of a formula, where one is asked for")
+    return roots[0]
 
 
 def variant_values(

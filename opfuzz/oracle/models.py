@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.floats import FloatArray, Format
+from opfuzz.core.floats import FloatArray, Format
 from opfuzz.oracle.graph import Node
 
 Radius = FloatArray | None  # None: exactly zero everywhere
@@ -17,7 +17,7 @@ U64 = 2.0**-53
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class Arithmetic:
     """How one arithmetic errs. Roundoffs are relative; `underflow` is the absolute error of a result near zero."""
 
     name: str
@@ -36,27 +36,27 @@ class Model:
         return self.name == "truth"
 
 
-TRUTH = Model("truth", roundoff=U64, underflow=TINY)
+TRUTH = Arithmetic("truth", roundoff=U64, underflow=TINY)
 
 
-def conditioning(fmt: Format) -> Model:
+def conditioning(fmt: Format) -> Arithmetic:
     """Each input rounded once to `fmt`, exact operations."""
-    return Model("conditioning", inputs=fmt.unit_roundoff)
+    return Arithmetic("conditioning", inputs=fmt.unit_roundoff)
 
 
-def working(name: str, fmt: Format, factors: float = 0.0) -> Model:
+def working(name: str, fmt: Format, factors: float = 0.0) -> Arithmetic:
     """An honest implementation that computes in `fmt`, elementary functions within 2 ulp (4 u).
 
     `factors`: the factors of products are rounded to fewer bits first, as TF32 (2^-11) and bfloat16 (2^-8) units do.
     """
     u = fmt.unit_roundoff
     # Sums grow as sqrt(n) + 2, not n: n would hide TF32 inputs at K = 4096 (excess 0.09 instead of 5.5).
-    return Model(
+    return Arithmetic(
         name, u, 4 * u, factors=factors, underflow=fmt.smallest_subnormal / 2, independent=True, quadrature=True
     )
 
 
-def flushing(fmt: Format) -> Model:
+def flushing(fmt: Format) -> Arithmetic:
     """An honest implementation in `fmt` that takes subnormal inputs and intermediates for zero.
 
     Flushing errs towards zero every time, so its radii add up linearly.
@@ -68,7 +68,7 @@ def flushing(fmt: Format) -> Model:
 # A rule takes the midpoints and returns: the midpoint, a function from the radii of the arguments and a model to the
 # radius, and where the result is an IEEE pole, which is asked for only where a result is not finite.
 
-RadiusOf = Callable[[list[Radius], Model], Radius]
+RadiusOf = Callable[[list[Radius], Arithmetic], Radius]
 PoleOf = Callable[[], NDArray[np.bool_]] | None
 Rule = Callable[[Node, list[FloatArray]], tuple[FloatArray, RadiusOf, PoleOf]]
 
@@ -106,7 +106,7 @@ class Rounding:
             self._size = np.abs(self.mid)
         return self._size
 
-    def of(self, model: Model, relative: float | None = None, underflows: bool = True) -> Radius:
+    def of(self, model: Arithmetic, relative: float | None = None, underflows: bool = True) -> Radius:
         """The radius; `relative` stands for the model's own roundoff."""
         roundoff = model.roundoff if relative is None else relative
         if roundoff == 0.0:

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.case import Case
-from opfuzz.errors import OpfuzzError
-from opfuzz.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, FloatArray, Format, ulp
-from opfuzz.metrics.conditioned import room
+from opfuzz.core.case import Case
+from opfuzz.core.errors import OpfuzzError
+from opfuzz.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, FloatArray, Format, ulp
 from opfuzz.oracle import balls, exact, graph, limits, models, working
+from opfuzz.oracle.allowances import Allowances, Alternatives
 from opfuzz.oracle.dependencies import dependencies, spread_from
 from opfuzz.oracle.elementary import ELEMENTARY
 from opfuzz.oracle.graph import Node
@@ -72,12 +72,13 @@ class Reference:
         is_number = np.isfinite(hi)
         if not is_number.all():
             hi[(radius != 0) & ~is_number] = np.nan
-        self.truth = Truth(hi, np.broadcast_to(0.0, hi.shape), radius, fmt)
-        self._refined = np.zeros(hi.size, np.bool_)
+        if self.is_unary:
+            self._set_limits(hi, radius)
+        self.truth = Truth(hi, np.broadcast_to(0.0, hi.shape), radius, fmt, self._signed_zeros(hi, radius))
+        self._known = np.zeros(hi.size, np.bool_)  # places that Arb was asked about, and what it said
+        self._said = np.zeros((3, hi.size))
         self._emulated: dict[tuple[int, bool], working.Emulated] = {}
         self._sources: dict[tuple[int, ...], dict[str, NDArray[np.int64]]] = {}
-        if self.is_unary:
-            self._set_limits()
 
     @cached_property
     def has_special_inputs(self) -> bool:
@@ -122,23 +123,30 @@ class Reference:
             return _filled(self._ball.radii[2], self._ball.mid)
         return self.allowance(models.working("wide", wide_format(self.fmt)))
 
-    # What errors are divided by, and what cannot be judged, follow from the truth and from one model.
+    @cached_property
+    def allowances(self) -> Allowances:
+        """Those around `truth`."""
+        return Allowances.around(self.truth, self.wide, self.conditioning)
+
+    def allowances_around(self, truth: Truth) -> Allowances:
+        """Those around a truth of this reference, which may be settled somewhere."""
+        if truth is self.truth:
+            return self.allowances
+        return Allowances.around(truth, self.wide, self.conditioning)
 
     @cached_property
-    def conditioning_room(self) -> FloatArray:
-        """ulp/2 + conditioning."""
-        return room(self.truth.spacing, self.conditioning)
-
-    @cached_property
-    def wide_room(self) -> FloatArray:
-        """ulp/2 + wide."""
-        return room(self.truth.spacing, self.wide)
-
-    @cached_property
-    def is_blind(self) -> NDArray[np.bool_] | None:
-        """Where the wide allowance exceeds the value, so that anything would do; None if it does nowhere."""
-        blind = self.wide > np.maximum(self.truth.size, self.truth.spacing / 2)
-        return np.asarray(blind) if blind.any() else None
+    def alternatives(self) -> Alternatives | None:
+        """What else is right where the class of a result is not that of the exact one; None: nothing."""
+        is_half, is_special = self.fmt.bits == 16, self.has_special_inputs and not self.is_unary
+        if not is_half and not is_special:
+            return None
+        overflow = self.allowance(self.lower_precisions()[0]) if is_half else None
+        if not is_special:
+            return Alternatives(overflow, (), None)
+        # Underflow counts as well, so 0 * inf may be NaN.
+        emulated = (self.emulated(1), self.emulated(1, narrow=True))
+        values = (self.natural_values, *(each.values.astype(np.float64) for each in emulated))
+        return Alternatives(overflow, values, self.depends_on_special)
 
     @cached_property
     def flushing(self) -> FloatArray:
@@ -148,7 +156,7 @@ class Reference:
         is_small = np.abs(self._ball.mid) < 4 * fmt.smallest_normal
         return self.allowance(models.flushing(fmt)) + np.where(is_small, fmt.smallest_normal, 0.0)
 
-    def allowance(self, model: models.Model) -> FloatArray:
+    def allowance(self, model: models.Arithmetic) -> FloatArray:
         """The radius of the usual formula under a model of arithmetic."""
         ball = balls.evaluate(self.natural, [model])
         return _filled(ball.radii[0], ball.mid)
@@ -158,18 +166,22 @@ class Reference:
         """What IEEE arithmetic makes of the usual formula, in float64: the other right answer for special values."""
         return balls.evaluate(self.natural, []).mid
 
-    @cached_property
-    def has_certain_zeros(self) -> NDArray[np.bool_]:
-        """Where the sign of a zero result is part of the answer: elementwise references, not max(-0, 0)."""
-        if not self.is_unary:
-            return np.zeros(self.shape, np.bool_)
+    def has_certain_zero(self, x: FloatArray) -> NDArray[np.bool_]:
+        """Where the sign of a zero result is part of the answer at inputs x: elementwise references, not max(-0, 0)."""
         chooses = any(node.op in ("maximum", "minimum", "where") for node in graph.topological(self.root))
-        x = self.arrays[self.spec.inputs[0].name]
         return np.asarray((x != 0) | (not chooses))
 
-    def lower_precisions(self) -> list[models.Model]:
+    def _signed_zeros(self, hi: FloatArray, radius: FloatArray) -> NDArray[np.bool_] | None:
+        if not self.is_unary:
+            return None
+        zeros = (hi == 0) & (radius == 0)
+        if not zeros.any():
+            return None
+        return np.asarray(zeros & self.has_certain_zero(self.arrays[self.spec.inputs[0].name].reshape(self.shape)))
+
+    def lower_precisions(self) -> list[models.Arithmetic]:
         """Models of less than wide arithmetic, nearest first: what a subject may behave like."""
-        found: list[models.Model] = []
+        found: list[models.Arithmetic] = []
         has_products = any(node.op == "dot" for node in graph.topological(self.natural))
         wide = wide_format(self.fmt)
         if self.fmt.bits == 16:
@@ -220,21 +232,24 @@ class Reference:
             self._sources[index] = {name: found[id(node)] for name, node in self._tensors.items() if id(node) in found}
         return self._sources[index]
 
-    def refine(self, places: NDArray[np.int64]) -> None:
-        """Replace the truth at flat `places` by Arb's, as exact as the format needs; once for each place."""
-        places = places[~self._refined[places]]
-        if not len(places):
-            return
-        self._refined[places] = True
-        settled = exact.settle(self.root, places, self.tolerance)
+    def settle(self, places: NDArray[np.int64]) -> Truth:
+        """The truth with Arb's values at flat `places`, as exact as the format needs. `truth` stays as it is.
+
+        What Arb says of a place does not depend on what else was asked.
+        """
+        new = places[~self._known[places]]
+        if len(new):
+            settled = exact.settle(self.root, new, self.tolerance)
+            self._said[:, new] = settled.hi, settled.lo, settled.radius
+            self._known[new] = True
         hi, lo, radius = (np.array(part).ravel() for part in (self.truth.hi, self.truth.lo, self.truth.radius))
+        said = self._said[:, places]
         # Arb has one zero; the sign of an exact zero is what IEEE arithmetic made of it.
-        hi[places] = np.where((settled.hi == 0) & (hi[places] == 0), hi[places], settled.hi)
-        lo[places], radius[places] = settled.lo, settled.radius
+        hi[places] = np.where((said[0] == 0) & (hi[places] == 0), hi[places], said[0])
+        lo[places], radius[places] = said[1], said[2]
         shape = self.shape
-        self.truth = Truth(hi.reshape(shape), lo.reshape(shape), radius.reshape(shape), self.fmt)
-        for name in ("conditioning_room", "wide_room", "is_blind"):
-            self.__dict__.pop(name, None)
+        zeros = self._signed_zeros(hi.reshape(shape), radius.reshape(shape))
+        return Truth(hi.reshape(shape), lo.reshape(shape), radius.reshape(shape), self.fmt, zeros)
 
     def tolerance(self, values: FloatArray) -> FloatArray:
         """Largest radius with which an exact value near each of `values` is certain enough for any error."""
@@ -248,14 +263,14 @@ class Reference:
         tensors = {self.spec.inputs[0].name: graph.leaf(values, "input")}
         return graph_of(self.spec.reference, self.dims, self.params, tensors)
 
-    def _set_limits(self) -> None:
+    def _set_limits(self, hi: FloatArray, radius: FloatArray) -> None:
         """Unary ops: the mathematical limit at the infinities, instead of IEEE arithmetic such as -inf * 0."""
         x = self.arrays[self.spec.inputs[0].name].astype(np.float64)
         for sign in (1.0, -1.0):
             at = x == sign * np.inf
             if at.any():
-                self.truth.hi[at] = _limit(self, sign)
-                self.truth.radius[at] = 0.0
+                hi[at] = _limit(self, sign)
+                radius[at] = 0.0
 
 
 def reference_of(spec: OpSpec, case: Case, arrays: Mapping[str, NDArray[Any]]) -> Reference:

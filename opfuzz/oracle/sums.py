@@ -6,10 +6,10 @@ from math import prod, sqrt
 
 import numpy as np
 
-from opfuzz.floats import FloatArray
+from opfuzz.core.floats import FloatArray
 from opfuzz.oracle.elementary import ELEMENTARY, FLOOR
 from opfuzz.oracle.graph import Node
-from opfuzz.oracle.models import U64, Model, Radius, RadiusOf, added, full
+from opfuzz.oracle.models import U64, Arithmetic, Radius, RadiusOf, added, full
 
 # However a sum is computed, it is off by less than its number of terms times u: here 2^-33, and radii grow by 2^-30.
 LONGEST_BOUND = 2**20
@@ -51,7 +51,7 @@ def sum_of(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, No
     mid = total.reshape(node.shape)
     magnitude: FloatArray | None = None
 
-    def radius(radii: list[Radius], model: Model) -> Radius:
+    def radius(radii: list[Radius], model: Arithmetic) -> Radius:
         nonlocal magnitude
         growth = (sqrt(count) + 2 if model.independent else depth) if count > 1 else 0
         rounding: Radius = None
@@ -74,7 +74,7 @@ def cumsum(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, No
     magnitude = np.cumsum(np.abs(args[0]), axis)
     places = np.arange(node.shape[axis]).reshape([-1 if i == axis else 1 for i in range(len(node.shape))])
 
-    def radius(radii: list[Radius], model: Model) -> Radius:
+    def radius(radii: list[Radius], model: Arithmetic) -> Radius:
         growth = np.where(places == 0, 0.0, np.sqrt(places + 1) + 2) if model.independent else places
         rounding = None if model.roundoff == 0 else growth * model.roundoff * magnitude
         if radii[0] is None:
@@ -89,7 +89,7 @@ def extreme(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, N
     reduce = np.maximum.reduce if node.op == "max" else np.minimum.reduce
     mid = reduce(args[0], axis=node.detail, keepdims=True)
 
-    def radius(radii: list[Radius], model: Model) -> Radius:
+    def radius(radii: list[Radius], model: Arithmetic) -> Radius:
         r = radii[0]
         return None if r is None else np.maximum.reduce(r, axis=node.detail, keepdims=True)
 
@@ -110,7 +110,7 @@ def softmax(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, N
     rest = (total - raised) / total + U64 * (depth + 2)
     count = node.shape[axis]
 
-    def radius(radii: list[Radius], model: Model) -> Radius:
+    def radius(radii: list[Radius], model: Arithmetic) -> Radius:
         parts: list[Radius] = []
         if model.roundoff:
             elementary = 2 * U64 * ELEMENTARY["exp"].tested if model.is_truth else model.elementary or 0.0
@@ -156,7 +156,7 @@ def dot(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]
     k = a.shape[-1]
     are_inputs = all(map(_is_moved_input, node.args))
 
-    def radius(radii: list[Radius], model: Model) -> Radius:
+    def radius(radii: list[Radius], model: Arithmetic) -> Radius:
         ra, rb = radii
         growth = (sqrt(k) + 2 if model.independent else depth) if k else 0
         parts: list[Radius] = [growth * (model.roundoff * magnitude + model.underflow) if model.roundoff else None]

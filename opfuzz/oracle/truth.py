@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.floats import FloatArray, Format, ulp
-from opfuzz.metrics.magnitude import first_cells
-from opfuzz.metrics.ulp import squares
+from opfuzz.core.floats import FloatArray, Format, ulp
+from opfuzz.core.metrics.magnitude import first_cells
+from opfuzz.core.metrics.ulp import squares
 
 TIGHT = 0.01  # ulp: an exact value is certain enough when its radius is at most this
 FINEST = 2.0**-1074  # what hi + lo can still hold, so float64's own subnormals are known to one ulp only
@@ -23,13 +23,20 @@ Mask = NDArray[np.bool_]
 class Truth:
     """Exact values hi + lo within `radius`; NaN or infinity with radius 0 is the right answer itself.
 
-    `fmt` is that of the outputs.
+    `fmt` is that of the outputs. What follows from the values is computed once, when it is asked for.
     """
 
     hi: FloatArray
     lo: FloatArray
     radius: FloatArray
     fmt: Format
+    signed_zeros: Mask | None = None  # where the sign of an exact zero is part of the answer; None: nowhere
+
+    @property
+    def threshold(self) -> float:
+        """The largest number plus half its ulp: from here on infinity is the right answer."""
+        fmt = self.fmt
+        return fmt.largest + float(np.ldexp(1.0, fmt.emax - fmt.precision)) if fmt.emax < 1023 else np.inf
 
     @cached_property
     def rest(self) -> FloatArray | None:
@@ -74,7 +81,8 @@ class Truth:
     @cached_property
     def has_subnormal(self) -> bool:
         """Whether any is smaller than every normal number, and not zero."""
-        return self.normal < self.hi.size and bool(self.is_subnormal.any())
+        # NaN are no numbers, and smaller than nothing.
+        return not self.size.min(initial=np.inf) >= self.fmt.smallest_normal and bool(self.is_subnormal.any())
 
     @cached_property
     def zeros(self) -> Mask | None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.floats import Format, round_to
+from opfuzz.core.floats import Format, round_to
 from opfuzz.oracle.dependencies import touched
 from opfuzz.oracle.elementary import ELEMENTARY
 from opfuzz.oracle.graph import Node, topological
@@ -105,7 +106,7 @@ _PLAIN: dict[str, Callable[..., Any]] = {
 
 def _sum(x: NDArray[Any], axes: tuple[int, ...], lanes: int) -> NDArray[Any]:
     kept = [i for i in range(x.ndim) if i not in axes]
-    rows = np.transpose(x, (*kept, *axes)).reshape(*(x.shape[i] for i in kept), -1)
+    rows = np.transpose(x, (*kept, *axes)).reshape(*(x.shape[i] for i in kept), prod(x.shape[i] for i in axes))
     return _in_lanes(rows, lanes)
 
 
@@ -117,7 +118,8 @@ def _in_lanes(rows: NDArray[Any], lanes: int) -> NDArray[Any]:
     if lanes == 1 or count <= lanes:
         return _sequential(rows)
     padding = np.zeros((*rows.shape[:-1], -count % lanes), rows.dtype)
-    padded = np.concatenate([rows, padding], -1).reshape(*rows.shape[:-1], -1, lanes)
+    turns = -(-count // lanes)
+    padded = np.concatenate([rows, padding], -1).reshape(*rows.shape[:-1], turns, lanes)
     return _sequential(_sequential(np.swapaxes(padded, -1, -2)))
 
 

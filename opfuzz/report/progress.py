@@ -10,8 +10,8 @@ from typing import Protocol, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from opfuzz.rank import Ranking
-from opfuzz.report.terminal import progress_line
+from opfuzz.judge.ranking import Ranking
+from opfuzz.report.run.terminal import progress_line
 
 LINE_SECONDS = 10.0  # between two plain lines
 LOOK_SECONDS = 0.5  # between two looks at the ranking, which cost milliseconds
@@ -27,7 +27,7 @@ class Budget(Protocol):
     def pairs(self) -> list[tuple[str, str]]: ...
 
 
-class State(Protocol):
+class Stage(Protocol):
     """What a campaign knows while it runs."""
 
     ranking: Ranking
@@ -69,7 +69,7 @@ class Watcher:
         else:
             print(text, file=sys.stderr, flush=True)
 
-    def watch(self, state: State) -> None:
+    def watch(self, state: Stage) -> None:
         """Called after every batch."""
         now = time.monotonic()
         if now - self.looked < LOOK_SECONDS:
@@ -83,7 +83,7 @@ class Watcher:
             self.spoken = now
             self.say(line)
 
-    def _share(self, state: State) -> float:
+    def _share(self, state: Stage) -> float:
         if self.budget.seconds is not None:
             return min(1.0, state.seconds / self.budget.seconds)
         total = (self.budget.cases or 1) * len(state.ranking.tallies)

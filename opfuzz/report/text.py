@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from opfuzz.rank import Finding, Row
-from opfuzz.records import FAULT, NOTE, Minimal, Standing, Witness
-from opfuzz.store import Run
+from opfuzz.core.findings import Finding, Minimal, Standing
+from opfuzz.core.results import Witness
+from opfuzz.core.run import Row, Run
+from opfuzz.core.verdicts import FAULT, NOTE
+from opfuzz.report.causes import word_cause, word_finding, word_row
 
 HEADERS = (
     "op", "subject", "format", "verdict", "max ulp", "p99 ulp", "conditioned", "excess", "drift", "bits", "witness",
@@ -56,7 +58,7 @@ def cells(run: Run) -> list[list[str]]:
 
 def _cells(row: Row) -> list[str]:
     if not row.elements:  # nothing was measured
-        return [row.op, row.subject, row.format, row.verdict, *[""] * 6, plain(row.reason)]
+        return [row.op, row.subject, row.format, row.verdict, *[""] * 6, plain(word_row(row))]
     return [
         row.op,
         row.subject,
@@ -108,7 +110,7 @@ def finding_cells(finding: Finding, is_accepted: bool = False) -> list[str]:
 
 def said(finding: Finding) -> str:
     """What is known of a finding, in one sentence: the cause, the condition, and how small it is."""
-    parts = [finding.diagnosis or finding.reason]
+    parts = [word_finding(finding)]
     minimal = finding.minimal
     if minimal is not None and minimal.trigger is not None:
         parts.append(minimal.trigger.words)
@@ -128,7 +130,8 @@ def changes(run: Run) -> list[str]:
     """What became of the faults of earlier runs, those that changed one by one, and searches that were lost."""
     words = {"fixed": "fixed", "back": "back again", "not replayed": "not made again"}
     lines = [
-        f"{words[each.status]}: {_told(each)}" + (f": {each.reason}" if each.reason else "")
+        f"{words[each.status]}: {_told(each)}"
+        + (f": {words_now}" if (words_now := each.why or word_cause(each.cause)) else "")
         for each in run.replayed
         if each.is_new or each.status == "not replayed"
     ]

@@ -1,1 +1,1 @@
-"""Looking for the worst input."""
+"""Searches over calls, guided by answers: the worst, all, the smallest, the boundary."""

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from opfuzz.backends import Subject, discover, perform
-from opfuzz.expr import parse
-from opfuzz.floats import FORMATS, from_bits, to_bits
-from opfuzz.layout import LAYOUTS, constant_along_broadcast
+from opfuzz.core.cause import NOTHING
+from opfuzz.core.floats import FORMATS, from_bits, to_bits
+from opfuzz.core.layout import LAYOUTS, constant_along_broadcast
+from opfuzz.spec.expression.program import parse
 
 BACKENDS = [pytest.param(b, id=name) for name, b in discover().items() if b.absent() is None]
 PLACES = [
@@ -134,7 +135,7 @@ def call(backend, device, text, *, shape=(2, 3), format="float32", repeat=False,
 @pytest.mark.parametrize(("backend", "device"), PLACES)
 def test_a_call_gives_its_value(backend, device):
     outcome = call(backend, device, CALLS[backend.dialect], repeat=True, layouts={"x": "transposed"})
-    assert (outcome.status, outcome.message, outcome.repeated) == ("ok", "", True)
+    assert (outcome.status, outcome.cause, outcome.repeated) == ("ok", NOTHING, True)
     assert (outcome.output == 3).all()
     assert outcome.subject == f"{backend.name}:{device}"
 
@@ -144,11 +145,11 @@ def test_a_call_gives_its_value(backend, device):
 def test_constants_and_numbers_keep_the_format(backend, device, format):
     outcome = call(backend, device, "x * pi + k / 4 - 1", format=format, names={"k": 3})
     if backend.supports(format, device):
-        assert outcome.status == "ok", outcome.message
+        assert outcome.status == "ok", outcome.cause
         assert outcome.output[0, 0].astype(np.float64) == pytest.approx(np.pi - 0.25, rel=2**-6)
     else:
         assert outcome.status == "unsupported"
-        assert format in outcome.message
+        assert format in outcome.cause.figures["words"]
 
 
 @pytest.mark.parametrize(("backend", "device"), PLACES)
@@ -162,27 +163,27 @@ def test_repeats_agree_on_nan(backend, device):
 def test_an_exception_is_a_crash_in_one_line(backend, device):
     outcome = call(backend, device, WRONG[backend.dialect])
     assert outcome.status == "crash"
-    assert outcome.message.startswith("raised ")
-    assert "\n" not in outcome.message
+    assert outcome.cause.figures["words"].startswith("raised ")
+    assert "\n" not in outcome.cause.figures["words"]
 
 
 @pytest.mark.parametrize(("backend", "device"), PLACES)
 def test_a_wrong_shape_is_a_crash(backend, device):
     outcome = call(backend, device, CALLS[backend.dialect], shape=(3, 2))
-    assert (outcome.status, outcome.message) == ("crash", "returned shape (2, 3), the spec says (3, 2)")
+    assert (outcome.status, outcome.cause.figures["words"]) == ("crash", "returned shape (2, 3), the spec says (3, 2)")
 
 
 @pytest.mark.parametrize(("backend", "device"), PLACES)
 def test_a_wrong_dtype_is_a_crash(backend, device):
     outcome = call(backend, device, "x > y")
-    assert (outcome.status, outcome.message) == ("crash", "returned bool, the spec says float32")
+    assert (outcome.status, outcome.cause.figures["words"]) == ("crash", "returned bool, the spec says float32")
 
 
 @pytest.mark.parametrize(("backend", "device"), PLACES)
 def test_no_tensor_is_a_crash(backend, device):
     outcome = call(backend, device, "(x, y)")
     assert outcome.status == "crash"
-    assert "returned a tuple, not a" in outcome.message
+    assert "returned a tuple, not a" in outcome.cause.figures["words"]
 
 
 FACTORIES = {"torch": "torch.zeros((n,), dtype=dtype)", "mlx": "mx.zeros((n,), dtype=dtype)"}
@@ -193,4 +194,4 @@ FACTORIES = {"torch": "torch.zeros((n,), dtype=dtype)", "mlx": "mx.zeros((n,), d
 def test_factories_take_the_dtype(backend, device, format):
     text = FACTORIES.get(backend.dialect, "np.zeros((n,), dtype=dtype)")
     outcome = call(backend, device, text, format=format, shape=(4,), names={"n": 4})
-    assert outcome.status == "ok", outcome.message
+    assert outcome.status == "ok", outcome.cause

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from opfuzz.backends import Backend, derive, discover
-from opfuzz.errors import OpfuzzError
+from opfuzz.core.errors import OpfuzzError
 
 GOOD = """
 from opfuzz.backends import derive
@@ -30,7 +30,7 @@ def test_built_in():
 def test_importing_imports_no_framework():
     program = (
         "import sys, opfuzz.backends as b; b.discover(); b.Subject.parse('torch:cpu');"
-        "import opfuzz.execute.pool, opfuzz.execute.inline;"
+        "import opfuzz.engine.executors.pool, opfuzz.engine.executors.inline;"
         "print([m for m in ('torch', 'mlx', 'mlx.core') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

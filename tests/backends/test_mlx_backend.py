@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from opfuzz.backends import Subject, discover, perform
-from opfuzz.expr import parse
+from opfuzz.spec.expression.program import parse
 
 mx = pytest.importorskip("mlx.core")
 MLX = discover()["mlx"]
@@ -78,7 +78,7 @@ def test_plain_functions():
 GELU = """
 import numpy as np
 from opfuzz.backends import Subject, discover, perform
-from opfuzz.expr import parse
+from opfuzz.spec.expression.program import parse
 backend = discover()["mlx"]
 program = parse("nn.gelu(x)", names=None, functions=backend.functions())
 arrays = {"x": np.linspace(-3, 3, 17, dtype=np.float32)}

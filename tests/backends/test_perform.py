@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from opfuzz.backends import Subject, derive, perform, same_bits
-from opfuzz.expr import parse
+from opfuzz.spec.expression.program import parse
 
 ONE = np.ones((2,), np.float32)
 
@@ -46,8 +46,8 @@ def test_status_of_an_exception(error, status):
 
 
 def test_only_the_first_line_of_a_message_is_kept():
-    assert outcome_of(raising(RuntimeError("\nfirst\nsecond"))).message == "raised RuntimeError: first"
-    assert outcome_of(raising(KeyError())).message == "raised KeyError"
+    assert outcome_of(raising(RuntimeError("\nfirst\nsecond"))).cause.figures["words"] == "raised RuntimeError: first"
+    assert outcome_of(raising(KeyError())).cause.figures["words"] == "raised KeyError"
 
 
 def test_different_bits_are_seen():

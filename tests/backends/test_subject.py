@@ -6,7 +6,7 @@ import pytest
 
 from opfuzz.backends import Subject, discover, resolve
 from opfuzz.backends.numpy import Numpy
-from opfuzz.errors import OpfuzzError
+from opfuzz.core.errors import OpfuzzError
 
 
 @pytest.mark.parametrize("text", ["torch:cpu", "torch:cpu+compile", "mlx:gpu/fast", "mlx:cpu+compile/fast", "my-x:cpu"])

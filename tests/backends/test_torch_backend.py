@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from opfuzz.backends import Subject, derive, discover, perform
-from opfuzz.expr import parse
+from opfuzz.spec.expression.program import parse
 
 torch = pytest.importorskip("torch")
 TORCH = discover()["torch"]
@@ -46,7 +46,7 @@ def test_what_has_no_kernel_is_unsupported():
     arrays = {"x": np.ones((2,), np.float16)}
     outcome = perform(TORCH, Subject("torch", "cpu"), program, arrays, {}, {}, "float16", (2,), repeat=False)
     assert outcome.status == "unsupported"
-    assert "not implemented for 'Half'" in outcome.message
+    assert "not implemented for 'Half'" in outcome.cause.figures["words"]
 
 
 def test_too_much_memory():
@@ -65,7 +65,7 @@ def test_a_compiled_call_is_one_graph(monkeypatch):
     arrays, names = {"x": np.ones((2, 3), np.float32)}, {"k": 1}
     subject = Subject.parse("bad:cpu+compile")
     outcome = perform(backend, subject, program, arrays, {}, names, "float32", (2, 3), repeat=False)
-    assert outcome.status == "ok", outcome.message
+    assert outcome.status == "ok", outcome.cause
     assert (outcome.output == 4).all()
 
 

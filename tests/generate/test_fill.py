@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from toy_specs import CONVOLUTION, LOOKUP, NORM, TOYS, UNARY
 
 from opfuzz.backends import discover
-from opfuzz.case import Case
-from opfuzz.errors import OpfuzzError
-from opfuzz.floats import FORMATS
+from opfuzz.core.case import Case
+from opfuzz.core.errors import OpfuzzError
+from opfuzz.core.floats import FORMATS
+from opfuzz.core.layout import applicable
+from opfuzz.engine.plan import vocabulary
 from opfuzz.generate import draw, inputs
 from opfuzz.generate.regimes import FLOAT_REGIMES, INDEX_REGIMES, MASK_REGIMES
-from opfuzz.layout import applicable
-from opfuzz.plan import vocabulary
 from opfuzz.spec import OpSpec, load
 
 toys = pytest.mark.parametrize("spec", TOYS, ids=lambda spec: spec.op)

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from toy_specs import CONVOLUTION, LOOKUP, NORM, PRODUCT, UNARY
 
-from opfuzz.case import Case
-from opfuzz.errors import OpfuzzError
-from opfuzz.floats import FLOAT16, FORMATS
+from opfuzz.core.case import Case
+from opfuzz.core.errors import OpfuzzError
+from opfuzz.core.floats import FLOAT16, FORMATS
 from opfuzz.generate import DEFAULT_REGIMES, draw, draw_near, inputs
 from opfuzz.generate.sizes import budget_of, work
-from opfuzz.profile import PROBABILITIES, OperatingPoint, Profile, Values, values_of
 from opfuzz.spec import OpSpec
+from opfuzz.spec.profile import PROBABILITIES, OperatingPoint, Profile, Values, values_of
 
 NORMAL = values_of(np.random.default_rng(0).normal(0.5, 2, 100_000))
 SKEWED = values_of(np.random.default_rng(1).exponential(3, 100_000))

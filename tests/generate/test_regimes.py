@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from opfuzz.errors import OpfuzzError
-from opfuzz.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, Format, ordinals, round_to
+from opfuzz.core.errors import OpfuzzError
+from opfuzz.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, Format, ordinals, round_to
 from opfuzz.generate import DEFAULT_REGIMES, REGIMES, harsh, indices, masks, mild
 from opfuzz.generate.choices import Words
 from opfuzz.generate.regimes import BY_KIND, FLOAT_REGIMES, check_regime

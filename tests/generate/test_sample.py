@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 from toy_specs import CONVOLUTION, LOOKUP, NORM, PRODUCT, TOYS, UNARY
 
-from opfuzz.errors import OpfuzzError
+from opfuzz.core.errors import OpfuzzError
+from opfuzz.core.layout import LAYOUTS, applicable
 from opfuzz.generate import DEFAULT_REGIMES, draw
-from opfuzz.layout import LAYOUTS, applicable
 from opfuzz.spec import OpSpec
 
 toys = pytest.mark.parametrize("spec", TOYS, ids=lambda spec: spec.op)

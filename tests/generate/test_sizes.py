@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from toy_specs import CONVOLUTION, IMPOSSIBLE, LOOKUP, NORM, PRODUCT, TOYS, UNARY
 
-from opfuzz.case import Case
-from opfuzz.errors import OpfuzzError
+from opfuzz.core.case import Case
+from opfuzz.core.errors import OpfuzzError
 from opfuzz.generate import ELEMENT_BUDGET, WORK_BUDGET, draw
 from opfuzz.generate.choices import Words
 from opfuzz.generate.repair import mend, nearest_allowed

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from opfuzz.backends import discover
+from opfuzz.engine.plan import load_specs
 from opfuzz.generate import draw, inputs
 from opfuzz.oracle import balls, exact, models
 from opfuzz.oracle.reference import reference_of
-from opfuzz.plan import load_specs
 
 ROOT = Path(__file__).parents[2]
 SPECS = {spec.op: spec for spec in load_specs([ROOT / "specs"], discover())}
@@ -55,8 +55,7 @@ def test_no_value_lies_outside_its_ball_and_all_are_resolved(op):
             ball = balls.evaluate(reference.root, [models.TRUTH])
         for place, value in zip(places.tolist(), arb_values(reference.root, places), strict=True):
             check_ball(ball, place, value)
-        reference.refine(places)
-        truth = reference.truth
+        truth = reference.settle(places)
         hi, radius = truth.hi.ravel()[places], truth.radius.ravel()[places]
         finite = np.isfinite(hi)
         wide = finite & (radius > reference.tolerance(hi))

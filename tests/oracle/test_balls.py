@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opfuzz.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
+from opfuzz.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 from opfuzz.oracle import balls, exact, graph, models
 from opfuzz.oracle.functions import REFERENCE_FUNCTIONS as F
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from opfuzz.floats import FLOAT32
+from opfuzz.core.floats import FLOAT32
 from opfuzz.oracle import balls, functions, graph, movement
 from opfuzz.oracle.dependencies import dependencies
 from opfuzz.oracle.models import TRUTH, conditioning

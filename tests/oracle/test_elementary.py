@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from opfuzz.floats import FLOAT32, from_bits, round_to, to_bits, ulp
+from opfuzz.core.floats import FLOAT32, from_bits, round_to, to_bits, ulp
 from opfuzz.oracle import balls, exact, graph, models
-from opfuzz.oracle.elementary import ELEMENTARY
+from opfuzz.oracle.elementary import ELEMENTARY, FLOOR
+from opfuzz.oracle.functions import REFERENCE_FUNCTIONS
+from opfuzz.oracle.interval import between
 
 MARGIN = 4  # a tested bound is at least four times what a sweep measures
 # Rows of NumPy's sets that are not correctly rounded: log(1 - 2^-23) by 4e-8 ulp, the other by 0.014 ulp.
@@ -89,3 +91,70 @@ def test_the_rows_that_numpy_rounds_wrongly_are_more_than_half_an_ulp_off(name, 
     place = int(np.flatnonzero(to_bits(x) == bits)[0])
     settled = exact.settle(graph.unary(name, graph.leaf(x)), np.array([place]), lambda hi: np.abs(hi) * 2.0**-80)
     assert abs(float(right[place]) - settled.hi[0]) > ulp(settled.hi, FLOAT32)[0] / 2
+
+
+# Every row is complete: what a new function needs is in its row, and is tried here by nothing but the row.
+
+
+def inside(name: str, count: int) -> np.ndarray:
+    """Random arguments inside the domain, of ordinary size."""
+    rng = np.random.default_rng(8)
+    low, high = np.clip(ELEMENTARY[name].domain, -20, 20)
+    return rng.uniform(low, high, count)
+
+
+@pytest.mark.parametrize("name", ELEMENTARY)
+def test_a_reference_may_call_it_by_the_key_of_its_row(name):
+    node = REFERENCE_FUNCTIONS[name](graph.leaf(np.ones(3), "input"))
+    assert (node.op, node.shape) == (name, (3,))
+
+
+@pytest.mark.parametrize("name", ELEMENTARY)
+def test_its_rule_for_arb_is_its_value_to_the_tested_bound(name):
+    x, function = inside(name, 500), ELEMENTARY[name]
+    settled = exact.settle(graph.unary(name, graph.leaf(x)), np.arange(x.size), lambda hi: np.abs(hi) * 2.0**-70)
+    assert np.isfinite(settled.hi).all()
+    error = np.abs((function.value(x) - settled.hi) - settled.lo)
+    assert (error <= function.tested * np.spacing(np.abs(settled.hi)) + FLOOR).all()
+
+
+@pytest.mark.parametrize("name", ELEMENTARY)
+def test_its_bounds_over_a_range_hold_what_arb_says_inside(name):
+    root = graph.unary(name, graph.leaf(np.ones((1, 1)), "input"))
+    for ends in inside(name, 200).reshape(-1, 2):
+        low, high = np.sort(ends)
+        least, greatest = between(root, low, high)
+        assert np.isfinite([least, greatest]).all()
+        x = np.concatenate([[low, high], np.random.default_rng(1).uniform(low, high, 20)])
+        settled = exact.settle(graph.unary(name, graph.leaf(x)), np.arange(x.size), lambda hi: np.abs(hi) * 2.0**-70)
+        assert (least <= settled.hi).all()
+        assert (settled.hi <= greatest).all()
+
+
+@pytest.mark.parametrize("name", ELEMENTARY)
+def test_it_is_infinite_at_its_poles_and_no_number_outside_its_domain(name):
+    function = ELEMENTARY[name]
+    outside = [place + sign for place, sign in zip(function.domain, (-0.5, 0.5), strict=True) if np.isfinite(place)]
+    x = np.array([*function.poles, *outside])
+    root = graph.unary(name, graph.leaf(x, "input"))
+    ball = balls.evaluate(root, [models.TRUTH])
+    settled = exact.settle(root, np.arange(x.size), lambda hi: np.abs(hi) * 2.0**-70)
+    poles = len(function.poles)
+    for found in (ball.mid, settled.hi):
+        assert np.isinf(found[:poles]).all()
+        assert np.isnan(found[poles:]).all()
+    np.testing.assert_array_equal(ball.mid, settled.hi)
+    if x.size:
+        assert not ball.radii[0].any()
+    assert not settled.radius.any()
+    for place in outside:
+        assert np.isnan(between(graph.unary(name, graph.leaf(np.ones(1), "input")), place, place)).all()
+
+
+@pytest.mark.parametrize("name", ELEMENTARY)
+def test_what_is_finite_at_the_ends_of_its_domain_has_no_pole_there(name):
+    function = ELEMENTARY[name]
+    ends = np.array([place for place in function.domain if np.isfinite(place)])
+    with np.errstate(divide="ignore"):
+        infinite = ends[np.isinf(function.value(ends))]
+    assert set(infinite.tolist()) <= set(function.poles)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from opfuzz.backends import discover
 from opfuzz.cli.group import bundled_specs
-from opfuzz.oracle.meaning import variant_values
-from opfuzz.plan import load_specs
+from opfuzz.engine.plan import load_specs
+from opfuzz.oracle import balls
+from opfuzz.oracle.functions import REFERENCE_FUNCTIONS
+from opfuzz.oracle.meaning import graph_of, graphs_of, operands, variant_graphs, variant_values
+from opfuzz.spec.expression.program import parse
 
 SPECS = {s.op: s for s in load_specs((bundled_specs(),), discover(), ("layer_norm", "linear"))}
 
@@ -37,3 +41,32 @@ def test_a_variant_without_a_meaning_here_is_none():
     given = {"x": normal(2, 3, 4), "weight": normal(5, 4), "bias": normal(5)}
     dims = {"batch": 2, "length": 3, "d_in": 4, "d_out": 5}
     assert variant_values(SPECS["linear"], "transposed-weight", dims, {}, given) is None
+
+
+def graphs(text, **tensors):
+    return graphs_of(parse(text, names=None, functions=REFERENCE_FUNCTIONS), {}, {}, tensors)
+
+
+def test_a_formula_has_a_graph_for_each_of_its_results():
+    x = operands(SPECS["linear"], {"x": normal(2, 3), "weight": normal(1, 1), "bias": normal(1)})["x"]
+    centred, middle = graphs("m = mean(x, -1)\n(x - m, m)", x=x)
+    assert (centred.shape, middle.shape) == ((2, 3), (2, 1))
+    assert centred.args[1] is middle
+    (alone,) = graphs("x - mean(x, -1)", x=x)
+    np.testing.assert_array_equal(balls.evaluate(alone, []).mid, balls.evaluate(centred, []).mid)
+
+
+def test_one_result_is_asked_of_a_formula_that_has_several():
+    program = parse("x, 2", names=None, functions=None)
+    with pytest.raises(TypeError, match="2 results of a formula, where one is asked for"):
+        graph_of(program, {}, {}, {"x": 1})
+
+
+def test_a_variant_has_the_graphs_of_its_formula():
+    arrays = {"x": normal(2, 3, 4), "weight": normal(4, 4), "bias": normal(4)}
+    dims = {"batch": 2, "length": 3, "d_in": 4, "d_out": 4}
+    spec = SPECS["linear"]
+    (root,) = variant_graphs(spec, "transposed-weight", dims, {}, operands(spec, arrays))
+    np.testing.assert_array_equal(
+        balls.evaluate(root, []).mid, variant_values(spec, "transposed-weight", dims, {}, arrays)
+    )

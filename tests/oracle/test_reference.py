@@ -6,9 +6,9 @@ import numpy as np
 
 from opfuzz.backends import discover
 from opfuzz.cli.group import bundled_specs
-from opfuzz.floats import FORMATS
+from opfuzz.core.floats import FORMATS
+from opfuzz.engine.plan import load_specs
 from opfuzz.oracle.reference import Reference
-from opfuzz.plan import load_specs
 
 ATTENTION = next(spec for spec in load_specs((bundled_specs(),), discover()) if spec.op == "attention")
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from opfuzz.floats import BFLOAT16, FLOAT32
+from opfuzz.core.floats import BFLOAT16, FLOAT32
 from opfuzz.oracle import graph, working
 from opfuzz.oracle.functions import REFERENCE_FUNCTIONS as F
 

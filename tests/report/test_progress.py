@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 from results import result
 
-from opfuzz.rank import Ranking
+from opfuzz.judge.ranking import Ranking
 from opfuzz.report import progress
 from opfuzz.report.progress import Watcher
 

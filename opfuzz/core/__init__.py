@@ -1,0 +1,1 @@
+"""What every room speaks: formats, layouts, cases, calls, verdicts, results. It imports nothing else of opfuzz."""

@@ -1,0 +1,57 @@
+"""A call with its values: what is judged again, made smaller, and stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Any
+
+from numpy.typing import NDArray
+
+from opfuzz.core.case import Case, Value
+from opfuzz.core.relation import Relation
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """One call of an op, whoever makes it. `arrays` and `layouts` are by input, in storage dtypes."""
+
+    format: str
+    dims: Mapping[str, int]
+    params: Mapping[str, Value]
+    arrays: Mapping[str, Array]
+    layouts: Mapping[str, str]
+
+    def id(self, op: str) -> str:
+        """16 hex digits that name the call of an op: equal ones have equal values, to the bit."""
+        settings = [
+            op,
+            self.format,
+            *(sorted(map(repr, each.items())) for each in (self.dims, self.params, self.layouts)),
+        ]
+        name = blake2b(repr(settings).encode(), digest_size=8)
+        for key, array in sorted(self.arrays.items()):
+            name.update(f"{key} {array.dtype} {array.shape} ".encode() + array.tobytes())
+        return name.hexdigest()
+
+    def with_arrays(self, arrays: Mapping[str, Array]) -> Call:
+        """The same with some inputs replaced."""
+        return replace(self, arrays={**self.arrays, **arrays})
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to make the call that shows something, as it was made: of a case, maybe in another way, or as it is.
+
+    Where `call` is set, that is the one, whatever the case.
+    """
+
+    case: Case | None = None
+    call: Call | None = None
+    relation: Relation | None = None  # that was looked at; None: the call itself
+    piece: int | None = None  # of the relation's calls; None: the case's own
+    index: tuple[int, ...] | None = None  # of the deciding element, in the output of that call
+    switch: Mapping[str, str] | None = None  # layouts of the call that it is compared with

@@ -1,0 +1,1 @@
+"""Files of other people: read without trust, written whole or not at all."""

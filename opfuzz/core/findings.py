@@ -1,0 +1,79 @@
+"""Findings as frozen records: a fault or note without repetitions, its smallest call, and what became of it later."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from opfuzz.core.call import Call, Recipe
+from opfuzz.core.cause import NOTHING, Cause
+from opfuzz.core.relation import relation_id
+from opfuzz.core.results import Witness
+from opfuzz.core.trigger import Trigger
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Minimal:
+    """The smallest call that was found to show a fault, and the condition under which it shows."""
+
+    call: Call
+    elements: int  # of its inputs and its output
+    before: int  # the same of the call that it was made from
+    attempts: int  # calls that were tried
+    note: str  # why it may be larger than need be; "" if nothing smaller was left to try
+    trigger: Trigger | None
+    switch: Mapping[str, str] | None = None  # layouts of the call that it is compared with
+    is_shown: bool = True  # whether the call alone shows the fault
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A fault or note without repetitions: the simplest case that shows it."""
+
+    id: str
+    op: str
+    subject: str
+    format: str
+    verdict: str
+    severity: str
+    cause: Cause  # as judging has it
+    cases: int  # of this verdict
+    alike: int  # of those, with this cause
+    number: int  # of the simplest case, in its op and format
+    case: str
+    witness: Witness | None
+    recipe: Recipe  # of the call that shows it, from where it was made
+    causes: tuple[Cause, ...] = ()  # its diagnosis: the cause, and what is said beside; (): it was not looked into
+    minimal: Minimal | None = None
+
+    @property
+    def relation(self) -> str:
+        """Name of the other way that showed it, or "reference"."""
+        return relation_id(self.cause.relation)
+
+    @property
+    def signature(self) -> tuple[str, ...]:
+        """What it is deduplicated by."""
+        return (self.op, self.subject, self.format, self.verdict, self.relation)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What became of a fault of an earlier run when its call was made again."""
+
+    id: str
+    op: str
+    subject: str
+    format: str
+    verdict: str  # then
+    now: str  # "": it was not made again
+    status: str  # open, fixed, back, not replayed
+    cause: Cause = NOTHING  # now
+    why: str = ""  # it was not made again
+    is_new: bool = False  # whether the run before knew otherwise
+
+
+def finding_id(signature: tuple[str, ...]) -> str:
+    """12 hex digits that name what has this signature, in every run."""
+    return hashlib.blake2b("\0".join(signature).encode(), digest_size=6).hexdigest()

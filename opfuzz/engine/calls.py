@@ -1,0 +1,142 @@
+"""Calls made again: one subject on given values, judged as a run judges it."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from opfuzz.backends import Backend, Subject, perform, same_bits, unsupported
+from opfuzz.core.call import Call, Recipe
+from opfuzz.core.floats import FORMATS
+from opfuzz.core.layout import LAYOUTS, fits, layout_class
+from opfuzz.core.relation import DISTURBED, Relation
+from opfuzz.core.results import Judged, Outcome, Result, Score
+from opfuzz.engine.evaluate import witness_of
+from opfuzz.engine.executors import note
+from opfuzz.generate import inputs
+from opfuzz.judge.metamorphic import find_way, is_switch
+from opfuzz.judge.score import score
+from opfuzz.oracle.reference import Reference
+from opfuzz.spec import OpSpec
+from opfuzz.spec.order import call_key
+
+NOT_DRAWN = -1  # in place of the number of a case
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A call to make again. `relation` is how it is looked at, `switch` the layouts it is compared with, if any."""
+
+    call: Call
+    relation: Relation | None = None
+    switch: Mapping[str, str] | None = None
+    is_detailed: bool = False  # with the witness, which costs more than the score
+
+
+def follow(recipe: Recipe, spec: OpSpec) -> Call:
+    """The call that a recipe says."""
+    if recipe.call is not None:
+        return recipe.call
+    case = recipe.case
+    assert case is not None
+    arrays = inputs(spec, case)
+    if recipe.relation is None or recipe.piece is None:
+        return Call(case.format, case.dims, case.params, arrays, case.layouts)
+    way = find_way(recipe.relation, spec, case, arrays, is_elementwise=spec.single_input)
+    piece = way.pieces[recipe.piece]
+    return Call(case.format, piece.dims, case.params, piece.arrays, piece.layouts)
+
+
+def ask_again(recipe: Recipe, spec: OpSpec) -> Asked:
+    """How to look at something again as it was found."""
+    return Asked(follow(recipe, spec), recipe.relation, recipe.switch)
+
+
+def outcome_of(spec: OpSpec, subject: Subject, backend: Backend, call: Call, repeat: bool = False) -> Outcome:
+    """What the subject makes of a call."""
+    program = spec.calls.get(backend.dialect, {}).get(subject.implementation)
+    if program is None:
+        return Outcome(
+            str(subject), "unsupported", cause=unsupported(f"the spec has no call for the dialect {backend.dialect}")
+        )
+    # Other values may not be constant where the view repeats them.
+    layouts = {name: layout if fits(call.arrays[name], layout) else LAYOUTS[0] for name, layout in call.layouts.items()}
+    shape = spec.output_shape(call.dims, call.params)
+    names = {**call.dims, **call.params}
+    note(str(subject))
+    made = perform(backend, subject, program, call.arrays, layouts, names, call.format, shape, repeat=repeat)
+    note("")
+    return made
+
+
+def refer(spec: OpSpec, call: Call) -> Reference:
+    """The exact result of a call."""
+    return Reference(spec, FORMATS[call.format], call.dims, call.params, call.arrays)
+
+
+def judge(spec: OpSpec, subject: Subject, backend: Backend, asked: Asked) -> Judged:
+    """The score of a call, in this process: a call that may harm it is made."""
+    call, relation = asked.call, asked.relation
+    is_repeat = relation is not None and relation.is_repeat
+    is_disturbed = relation is not None and relation.kind == DISTURBED
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        outcome = outcome_of(spec, subject, backend, call, repeat=is_repeat and not is_disturbed)
+        if is_disturbed and outcome.output is not None:
+            outcome_of(spec, subject, backend, _all_nan(call))
+            again = outcome_of(spec, subject, backend, call)
+            same = again.output is not None and same_bits(outcome.output, again.output)
+            outcome = replace(outcome, repeated=same)
+        exact = refer(spec, call)
+        found = score(outcome, exact)
+        if is_repeat and found.verdict == "unstable":
+            found = replace(found, cause=replace(found.cause, relation=relation))
+        if asked.switch is not None and found.verdict == "narrow":
+            other = score(outcome_of(spec, subject, backend, replace(call, layouts=asked.switch)), exact)
+            if other.verdict != "narrow" and is_switch(found, other.excess):
+                found = replace(found, verdict="imprecise")
+        if not asked.is_detailed:
+            return Judged(str(subject), found, None, None)
+        marks = (found.largest, found.deciding)
+        largest, deciding = (None if m is None else witness_of(m, "", exact) for m in marks)
+        return Judged(str(subject), found, largest, deciding)
+
+
+def _all_nan(call: Call) -> Call:
+    return call.with_arrays({n: np.full_like(a, np.nan) for n, a in call.arrays.items() if a.dtype.kind not in "biu"})
+
+
+def make_call_result(spec: OpSpec, call: Call, judged: Judged) -> Result:
+    """A call with values of its own, as a ranking takes it in."""
+    name = call.id(spec.op)
+    largest, deciding = (w and replace(w, case=name) for w in (judged.largest, judged.deciding))
+    recipe = Recipe(call=call, relation=judged.score.cause.relation, index=deciding.mark.index if deciding else None)
+    kept = Judged(judged.subject, judged.score, largest, deciding, recipe)
+    place = layout_class(call.layouts)
+    return Result(spec.op, call.format, NOT_DRAWN, name, call_key(spec, call), (kept,), {}, layout=place)
+
+
+def symptom(found: Score) -> tuple[str, str]:
+    """What a smaller call must show as well: the verdict, and which class stands for which, or how it died.
+
+    Whether a lower precision explains an error is no part of it: on fewer elements more explanations fit.
+    """
+    mark = found.deciding
+    if found.verdict in ("wrong", "imprecise"):
+        return "error", ""
+    if found.verdict == "special" and mark is not None:
+        return found.verdict, _confusion(mark.computed, mark.exact)
+    if found.verdict == "crash":
+        return found.verdict, f"{found.cause.kind} {found.cause.name}"
+    return found.verdict, ""
+
+
+def _confusion(computed: float, exact: float) -> str:
+    """What stands for what; an overflow on the way makes NaN of one call and infinity of another."""
+    if math.isfinite(exact):
+        return "a number for another" if math.isfinite(computed) else "no number for a number"
+    return "a number for none" if math.isfinite(computed) else "NaN or infinity for the other"

@@ -1,0 +1,305 @@
+"""The campaign: cases in turn over all ops and formats, examined in isolated processes, and ranked."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from math import ceil, inf
+from random import Random
+
+import numpy as np
+
+from opfuzz.backends import Backend, discover
+from opfuzz.core.call import Recipe
+from opfuzz.core.errors import OpfuzzError
+from opfuzz.core.floats import FORMATS
+from opfuzz.core.layout import layout_class
+from opfuzz.core.results import Judged, Result
+from opfuzz.engine.calls import make_call_result
+from opfuzz.engine.drivers.climb import climb_here
+from opfuzz.engine.evaluate import Bench, CaseItem, blame, unknown_truth
+from opfuzz.engine.executors import LOCAL, Casualty, Executor
+from opfuzz.engine.plan import Plan, implementations, needs_of, preload
+from opfuzz.engine.progress import Progress
+from opfuzz.spec import OpSpec
+from opfuzz.spec.order import case_key
+from opfuzz.store.journal import Ended, Examined, Journal, Packed, Searched, pack, unpack
+
+CLIMBED_CASES = 2  # where a run has a limit of time
+# Evaluations of a climb for each case of its share: of an op of one number, which are cheap, and of another.
+CLIMB_UNARY, CLIMB_OTHER = 2**14, 2**11
+CLIMB_SECONDS = 3.0  # for one, well below what a worker may take
+
+_bench: Bench | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Climb:
+    """A search for the worst input of one op on one subject."""
+
+    op: str
+    format: str
+    subject: str
+    evaluations: int
+    seconds: float
+
+
+Job = CaseItem | Climb
+Found = tuple[Packed, ...]
+
+
+def _set_up(plan: Plan) -> None:
+    global _bench
+    _bench = Bench(plan)
+
+
+def _work(job: Job) -> Found | OpfuzzError:
+    assert _bench is not None
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what a framework has to say about extreme inputs
+            match job:
+                case CaseItem():
+                    return (pack(_bench.examine(job)),)
+                case Climb():
+                    return tuple(map(pack, _climbed(job, _bench)))
+    except OpfuzzError as error:  # a spec that fails on this case: the user's to mend, so it travels as a value
+        return OpfuzzError(f"{error} ({_described(job)})")
+
+
+def _described(job: Job) -> str:
+    match job:
+        case CaseItem():
+            return f"case {job.number} of {job.op} in {job.format}"
+        case Climb():
+            return f"climbing {job.op} on {job.subject} in {job.format}"
+
+
+def _climbed(climb: Climb, bench: Bench) -> Iterator[Result]:
+    subject, backend = bench.subject(climb.subject)
+    spec = bench.specs[climb.op]
+    seed = bench.plan.seed
+    found = climb_here(spec, subject, backend, climb.format, seed, climb.evaluations, seconds=climb.seconds)
+    return (make_call_result(spec, each.call, each.judged) for each in found if each.call is not None)
+
+
+def run(
+    plan: Plan,
+    watch: Callable[[Progress], None] = lambda progress: None,
+    known: Sequence[Result] = (),
+    journal: Journal | None = None,
+    executor: Executor = LOCAL,
+) -> Progress:
+    """Run the plan, with results that are `known`; `watch` is called after every batch. Ctrl-C ends it early.
+
+    What the journal holds is not done again, and what comes is kept there at once.
+    Raises OpfuzzError for a spec whose reference fails or a disk that refuses, RuntimeError for an error of opfuzz's.
+    """
+    backends = discover(plan.plugins)
+    progress = Progress(
+        {spec.op: implementations(spec, plan.subjects, backends) for spec in plan.specs},
+        plan.patience,
+        plan.profile.gains if plan.profile else {},
+    )
+    for result in known:
+        progress.count(result)
+    is_over = _recall(progress, journal)
+    work = _Work(plan, progress, backends, executor)
+    try:
+        if not is_over:
+            _carry_out(work, watch, journal)
+            if journal is not None:
+                journal.append(Ended(tuple(progress.lost), progress.seconds))
+    except KeyboardInterrupt:
+        progress.interrupted = True
+    finally:
+        progress.close(work.places)
+    return progress
+
+
+def _recall(progress: Progress, journal: Journal | None) -> bool:
+    """Take in what a journal holds; whether its run had come to the end of its cases."""
+    is_over = False
+    for entry in journal.entries if journal is not None else ():
+        match entry:
+            case Examined():
+                for result in entry.results:
+                    progress.take(result)
+            case Searched():
+                progress.searches[entry.key] = entry
+            case Ended():
+                progress.lost.extend(entry.lost)
+                is_over = True
+            case _:
+                continue
+        progress.started = time.monotonic() - entry.seconds
+    return is_over
+
+
+def _carry_out(work: _Work, watch: Callable[[Progress], None], journal: Journal | None) -> None:
+    plan, progress = work.plan, work.progress
+    results = work.executor.run(
+        work,
+        _work,
+        jobs=plan.jobs,
+        timeout=plan.timeout,
+        memory=plan.case_memory,
+        preload=preload("opfuzz.engine.campaign", plan.subjects, work.backends),
+        initialise=partial(_set_up, plan),
+        needs=partial(_needs, plan, work.backends),
+    )
+    try:
+        for number, batch in results:
+            examined: list[Packed] = []
+            for job, found in zip(work.jobs.pop(number), batch, strict=True):
+                if isinstance(found, OpfuzzError):
+                    raise found
+                if isinstance(found, Casualty) and found.kind == "internal":
+                    raise RuntimeError(f"{_described(job)}: {found.message}")
+                if isinstance(job, Climb):
+                    searched = _searched(job, found, progress.seconds)
+                    progress.searches[searched.key] = searched
+                    if journal is not None:
+                        journal.append(searched)
+                    continue
+                packed = work.lost(job, found) if isinstance(found, Casualty) else found[0]
+                progress.take(unpack(packed))
+                examined.append(packed)
+                if isinstance(found, Casualty):
+                    work.again(job)
+            if journal is not None and examined:
+                journal.examined(examined, progress.seconds)
+            watch(progress)
+    finally:
+        results.close()
+
+
+def _searched(climb: Climb, found: Found | Casualty, seconds: float) -> Searched:
+    place = (climb.op, climb.format, climb.subject)
+    if isinstance(found, Casualty):
+        return Searched(*place, (), f"{_described(climb)} ended its process: {found.message}", seconds)
+    return Searched(*place, tuple(map(unpack, found)), "", seconds)
+
+
+def _needs(plan: Plan, backends: Mapping[str, Backend], job: Job) -> frozenset[str]:
+    """What a machine must have to do a job."""
+    return needs_of([job.subject] if isinstance(job, Climb) else job.subjects or plan.subjects, backends)
+
+
+class _Work:
+    """What is to be done, in batches: an iterator that may have more after it had nothing."""
+
+    def __init__(self, plan: Plan, progress: Progress, backends: Mapping[str, Backend], executor: Executor) -> None:
+        self.plan, self.progress, self.backends, self.executor = plan, progress, backends, executor
+        self.specs = {spec.op: spec for spec in plan.specs}
+        # Those that are tried together: on a cluster, all that need the same of a machine, if no machine has all.
+        self.crews = executor.crews({subject: needs_of([subject], backends) for subject in plan.subjects})
+        # Every search that there can be, in the order in which results are taken in.
+        self.places = [(op, fmt, subject) for op, fmt in plan.pairs() for subject in progress.subjects[op]]
+        self.jobs: dict[int, list[Job]] = {}  # by the number of their batch, until their results are there
+        self._batches = 0
+        self._unfinished: deque[CaseItem] = deque()
+        self._fresh = self._cases()
+
+    def __iter__(self) -> Iterator[list[Job]]:
+        return self
+
+    def __next__(self) -> list[Job]:
+        batch: list[Job] = [self._unfinished.popleft()] if self._unfinished else next(self._fresh)
+        self.jobs[self._batches] = batch
+        self._batches += 1
+        return batch
+
+    def again(self, item: CaseItem) -> None:
+        """Let the other subjects do a case that ended the process of one."""
+        if (left := self._item(item.op, item.format, item.number, item.subjects)) is not None:
+            self._unfinished.append(left)
+
+    def lost(self, item: CaseItem, casualty: Casualty) -> Packed:
+        """The result of a case that ended its process: a fault of the subject that was at work, else of nobody."""
+        subject, score = blame(casualty)
+        case = self.plan.case(item.op, item.format, item.number)
+        # The worker died before it could say which of a relation's calls it was at: the first stands for them.
+        relation = score.cause.relation
+        piece = None if relation is None or relation.is_repeat else 0
+        recipe = Recipe(case, None, relation, piece)
+        judged = [Judged(subject, score, None, None, recipe)]
+        if not subject:
+            unknown = unknown_truth(f"the exact result is not known: {casualty.message}")
+            done = self.progress.done(item.op, item.format, item.number)
+            judged = [
+                Judged(each, unknown, None, None, Recipe(case))
+                for each in self._crew(item.op, item.subjects)
+                if each not in done
+            ]
+        place, key = layout_class(case.layouts), case_key(self.specs[item.op], case)
+        return pack(Result(item.op, item.format, item.number, case.id, key, tuple(judged), {}, layout=place))
+
+    def _crew(self, op: str, subjects: Sequence[str]) -> list[str]:
+        """The implementations of an op that subjects mean, all of the plan's if none are given."""
+        if not subjects:
+            return list(self.progress.subjects[op])
+        return implementations(self.specs[op], subjects, self.backends)
+
+    def _item(self, op: str, format: str, number: int, crew: tuple[str, ...]) -> CaseItem | None:
+        """What is left of a case; None if nothing is."""
+        done = self.progress.done(op, format, number)
+        if done.issuperset(self._crew(op, crew)):
+            return None
+        return CaseItem(op, format, number, frozenset(done), crew)
+
+    # Rounds over all ops and formats, so that a run cut short has tried them all alike. They grow, 1, 2, 4, 8 and then
+    # 16 or more cases of each, so that a short run gets round at all.
+
+    def _cases(self) -> Iterator[list[Job]]:
+        plan, pairs = self.plan, self.plan.pairs()
+        for turn in count():
+            first, last = self._cases_before(turn), self._cases_before(turn + 1)
+            numbers = range(first, last if plan.cases is None else min(last, plan.cases))
+            if not pairs or not numbers:
+                break
+            for op, fmt in pairs:
+                # The first round is run whatever the time, so that every op is tried.
+                if turn and plan.seconds is not None and self.progress.seconds >= (1 - plan.climb) * plan.seconds:
+                    yield from self._climbs()
+                    return
+                for crew in self.crews:
+                    items = [item for n in numbers if (item := self._item(op, fmt, n, crew)) is not None]
+                    if items:
+                        yield list(items)
+        yield from self._climbs()
+
+    def _cases_before(self, turn: int) -> int:
+        batch = self.executor.batch
+        growing = batch.bit_length() - 1
+        return (1 << min(turn, growing)) - 1 + batch * max(0, turn - growing)
+
+    def _climbs(self) -> Iterator[list[Job]]:
+        """One search for each op, format and subject; with a limit of time as many as it allows."""
+        plan, progress = self.plan, self.progress
+        if not plan.climb:
+            return
+        places = [place for place in self.places if not progress.is_spared(*place) and place not in progress.searches]
+        if plan.seconds is not None:  # it may not last for all, so each seed begins with others
+            Random(plan.seed).shuffle(places)
+        for begun, (op, fmt, subject) in enumerate(places):
+            if plan.seconds is not None and progress.seconds >= plan.seconds:
+                left, known = len(places) - begun, len(places) + len(progress.searches)
+                progress.lost.append(f"{left} of {known} searches for the worst input, which the time did not allow")
+                return
+            yield [_climb(plan, self.specs[op], fmt, subject)]
+
+
+def _climb(plan: Plan, spec: OpSpec, fmt: str, subject: str) -> Climb:
+    """A search in proportion to the cases, and never so long that it seems to hang."""
+    cases = ceil(plan.climb * plan.cases) if plan.cases is not None else CLIMBED_CASES
+    each, most = (CLIMB_UNARY, 2**17) if spec.single_input else (CLIMB_OTHER, 2**14)
+    if FORMATS[fmt].bits == 64:
+        most //= 8  # whose exact values cost as much more
+    # The same number of cases is the same search on every machine; a limit of time is not.
+    return Climb(spec.op, fmt, subject, min(cases * each, most), inf if plan.seconds is None else CLIMB_SECONDS)

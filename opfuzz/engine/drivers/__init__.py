@@ -1,0 +1,1 @@
+"""One driver for each thing that opfuzz does beside a campaign."""

@@ -1,0 +1,234 @@
+"""Recorded outputs judged: each program is a subject like any other, but that nothing can be asked of it again."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opfuzz.backends import Backend, Subject
+from opfuzz.core.call import Call, Recipe
+from opfuzz.core.cause import Cause
+from opfuzz.core.errors import OpfuzzError
+from opfuzz.core.findings import Finding
+from opfuzz.core.results import Judged, Result
+from opfuzz.core.run import Run
+from opfuzz.core.verdicts import FAULT, SEVERITY
+from opfuzz.engine.calls import refer
+from opfuzz.engine.evaluate import judge_with_witnesses, make_result, unknown_truth
+from opfuzz.engine.executors import Casualty, pool
+from opfuzz.engine.finish import Occasion, write_campaign
+from opfuzz.engine.machines import versions
+from opfuzz.engine.plan import CASE_SECONDS, WORKER_BYTES, Plan, preload
+from opfuzz.engine.progress import Progress
+from opfuzz.engine.triage.diagnose import lost, score_of, told
+from opfuzz.engine.triage.publish import publish_recorded
+from opfuzz.judge.diagnose import Evidence, diagnose
+from opfuzz.judge.score import score
+from opfuzz.oracle.reference import reference_of
+from opfuzz.report.causes import describe
+from opfuzz.report.finding.next_steps import Origin
+from opfuzz.store.exchange import Export, ExportedCase, Recorded, arrays_of
+from opfuzz.store.exchange.outputs import RecordedAnswer, missing, outcome
+from opfuzz.store.write import to_json
+
+BATCH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """One case, and what there is of it by subject, with its implementation: all that a worker needs of it."""
+
+    entry: ExportedCase
+    told: Mapping[str, RecordedAnswer]
+
+
+@dataclass(frozen=True, slots=True)
+class Jury:
+    """What is judged: outputs of some programs for the cases of a folder."""
+
+    export: Export
+    recorded: tuple[Recorded, ...]
+    jobs: int
+
+    @property
+    def plan(self) -> Plan:
+        """The run that this is one half of."""
+        export = self.export
+        formats = tuple(dict.fromkeys(entry.case.format for entry in export.entries))
+        subjects = tuple(each.subject for each in self.recorded)
+        specs = tuple(export.specs.values())
+        return Plan(specs, subjects, export.seed, self.jobs, formats, cases=export.each)
+
+    def ballots(self) -> list[Ballot]:
+        """Every case of which there is anything."""
+        found = [Ballot(entry, self._told(entry.case.id)) for entry in self.export.entries]
+        return [ballot for ballot in found if ballot.told]
+
+    def _told(self, case: str) -> dict[str, RecordedAnswer]:
+        return {
+            each.name(implementation): told
+            for each in self.recorded
+            for implementation, told in sorted(each.told.get(case, {}).items())
+        }
+
+    def source(self, subject: str) -> Recorded:
+        """The program that a subject, maybe with its implementation, stands for."""
+        return next(e for e in self.recorded if subject == e.subject or subject.startswith(f"{e.subject}/"))
+
+
+def judge(jury: Jury, watch: Callable[[Progress], None] = lambda progress: None) -> Progress:
+    """Score all that was recorded, in isolated processes; `watch` is called after every batch. Ctrl-C ends it early.
+
+    Raises OpfuzzError for files that were damaged meanwhile and for a spec whose reference fails, RuntimeError for an
+    error of opfuzz itself.
+    """
+    ballots = jury.ballots()
+    batches = [ballots[first : first + BATCH] for first in range(0, len(ballots), BATCH)]
+    progress = Progress({})
+    results = pool.run(
+        iter(batches),
+        _work,
+        jobs=jury.jobs,
+        timeout=CASE_SECONDS,
+        memory=WORKER_BYTES,
+        preload=preload("opfuzz.engine.drivers.judge_recorded", (), {}),
+        initialise=partial(_set_up, replace(jury.export, entries=()), {}),
+    )
+    try:
+        for number, batch in results:
+            for ballot, found in zip(batches[number], batch, strict=True):
+                if isinstance(found, OpfuzzError):
+                    raise found
+                progress.count(_unjudged(jury, ballot, found) if isinstance(found, Casualty) else found)
+            watch(progress)
+    except KeyboardInterrupt:
+        progress.interrupted = True
+    finally:
+        results.close()
+        progress.close()
+    return progress
+
+
+def conclude_recorded(
+    jury: Jury,
+    progress: Progress,
+    backends: Mapping[str, Backend],
+    occasion: Occasion,
+) -> Run:
+    """Write run.json, report.md and a folder for each finding; the run as it was written."""
+    findings = progress.ranking.findings()
+    wanted = {finding.case for finding in findings}
+    ballots = {ballot.entry.case.id: ballot for ballot in jury.ballots() if ballot.entry.case.id in wanted}
+    known = {finding.id: lost(score_of(finding), ballots[finding.case].entry.case) for finding in findings}
+    initialise = partial(_set_up, replace(jury.export, entries=()), ballots)
+    diagnosed, was_interrupted = told(
+        findings, known, _diagnosed, jury.jobs, initialise, preload("opfuzz.engine.drivers.judge_recorded", (), {})
+    )
+    for finding in diagnosed:
+        _publish(jury, finding, ballots[finding.case], backends, occasion.folder / "findings" / finding.id)
+    occasion = replace(occasion, recorded={each.subject: missing(jury.export, each) for each in jury.recorded})
+    all_versions = {**versions({}), **_versions(jury)}
+    return write_campaign(
+        jury.plan, progress, diagnosed, occasion, {}, all_versions, progress.interrupted or was_interrupted
+    )
+
+
+def _versions(jury: Jury) -> dict[str, str]:
+    """Versions and machines of the programs, each under the name of its subject."""
+    return {
+        f"{each.subject} {name}": text
+        for each in jury.recorded
+        for name, text in {**each.versions, **each.machine}.items()
+    }
+
+
+def _publish(jury: Jury, finding: Finding, ballot: Ballot, backends: Mapping[str, Backend], place: Path) -> None:
+    entry, recorded, export = ballot.entry, jury.source(finding.subject), jury.export
+    try:
+        is_callable = Subject.parse(recorded.subject).backend in backends
+    except OpfuzzError:  # a program that opfuzz has no backend for
+        is_callable = False
+    origin = Origin(
+        recorded.subject if is_callable else "",
+        entry.file,
+        entry.number,
+        export.seed,
+        export.profile is not None,
+        recorded.versions,
+        recorded.machine,
+    )
+    spec = export.specs[entry.case.op]
+    output = outcome(spec, entry, finding.subject, ballot.told[finding.subject]).output
+    document = {**to_json(finding), **describe(finding)}
+    publish_recorded(place, document, spec, entry.case, _call(export, entry), output, origin)
+
+
+def _call(export: Export, entry: ExportedCase) -> Call:
+    case = entry.case
+    return Call(case.format, case.dims, case.params, arrays_of(export, entry), case.layouts)
+
+
+def _unjudged(jury: Jury, ballot: Ballot, casualty: Casualty) -> Result:
+    """The result of a case whose exact result cannot be had, for which no subject is to blame."""
+    entry = ballot.entry
+    if casualty.kind == "internal":
+        raise RuntimeError(f"{entry}: {casualty.message}")
+    unknown = unknown_truth(f"the exact result is not known: {casualty.message}")
+    judged = [Judged(subject, unknown, None, None, Recipe(entry.case)) for subject in ballot.told]
+    return make_result(jury.export.specs[entry.case.op], entry.case, entry.number, judged, {})
+
+
+_export: Export | None = None  # without its entries: each comes with its ballot
+_ballots: Mapping[str, Ballot] = {}  # of the cases that show findings
+
+
+def _set_up(export: Export, ballots: Mapping[str, Ballot]) -> None:
+    global _export, _ballots
+    _export, _ballots = export, ballots
+
+
+def _work(ballot: Ballot) -> Result | OpfuzzError:
+    assert _export is not None
+    entry = ballot.entry
+    case, spec = entry.case, _export.specs[entry.case.op]
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            reference = reference_of(spec, case, arrays_of(_export, entry))
+            outcomes = [outcome(spec, entry, subject, told) for subject, told in ballot.told.items()]
+            judged = [
+                judge_with_witnesses(each.subject, score(each, reference), Recipe(case), reference) for each in outcomes
+            ]
+    except OpfuzzError as error:  # it travels as a value
+        return OpfuzzError(f"{error} ({entry})")
+    outputs = {each.subject: each.output for each in outcomes if each.output is not None}
+    return make_result(spec, case, entry.number, judged, outputs)
+
+
+def _diagnosed(finding: Finding) -> tuple[Cause, ...]:
+    """What the output alone says of a finding: no other call can be made."""
+    assert _export is not None
+    ballot, spec, own = _ballots[finding.case], _export.specs[finding.op], score_of(finding)
+    output = outcome(spec, ballot.entry, finding.subject, ballot.told[finding.subject]).output
+    if output is None or finding.verdict == "unstable":
+        return lost(own, ballot.entry.case)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        call = _call(_export, ballot.entry)
+        evidence = Evidence(spec, own, call, output, _not_made, partial(refer, spec))
+        return diagnose(evidence) if _is_shown(evidence) else lost(own, ballot.entry.case)
+
+
+def _is_shown(evidence: Evidence) -> bool:
+    """Whether the words of a diagnosis hold: those on a call that is right when it is made again do not."""
+    return SEVERITY[evidence.score.verdict] != FAULT or bool(evidence.is_wrong.any())
+
+
+def _not_made(call: Call) -> NDArray[np.generic] | None:
+    return None

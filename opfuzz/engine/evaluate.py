@@ -1,0 +1,268 @@
+"""One case on every subject: drawn, run, judged against the exact result, and tried in another way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opfuzz.backends import Backend, Subject, discover, perform, resolve, same_bits, unsupported
+from opfuzz.core.call import Recipe
+from opfuzz.core.case import Case
+from opfuzz.core.cause import Cause
+from opfuzz.core.errors import OpfuzzError
+from opfuzz.core.floats import hexes_of
+from opfuzz.core.layout import layout_class
+from opfuzz.core.metrics.distance import largest_distance
+from opfuzz.core.relation import EAGER, Relation
+from opfuzz.core.results import Judged, Mark, Outcome, Result, Score, Witness
+from opfuzz.core.verdicts import CLEAN, SEVERITY
+from opfuzz.engine.executors import Casualty, note
+from opfuzz.engine.plan import Plan, calls_of
+from opfuzz.generate import draw, inputs
+from opfuzz.judge import metamorphic
+from opfuzz.judge.score import score
+from opfuzz.oracle.reference import Reference, reference_of
+from opfuzz.report.causes import word_relation
+from opfuzz.spec import OpSpec
+from opfuzz.spec.expression.program import Program
+from opfuzz.spec.order import case_key
+
+REPEAT_EVERY = 8  # one case in so many is called twice
+RELATE_EVERY = 2  # one in so many is tried in another way as well
+WITNESS_VALUES = 8  # of each input that a witness shows
+
+
+@dataclass(frozen=True, slots=True)
+class CaseItem:
+    """One case to examine, named by its place in the stream of its op and format."""
+
+    op: str
+    format: str
+    number: int
+    spared: frozenset[str] = frozenset()  # subjects that need not do it
+    subjects: tuple[str, ...] = ()  # of the plan, that are tried; (): all of them
+
+
+class Bench:
+    """A worker's tools: specs, subjects and their backends, made once."""
+
+    def __init__(self, plan: Plan, backends: Mapping[str, Backend] | None = None) -> None:
+        self.plan = plan
+        self.backends = discover(plan.plugins) if backends is None else backends
+        self.specs = {spec.op: spec for spec in plan.specs}
+        self._found: dict[str, tuple[Subject, Backend]] = {}
+
+    def subject(self, text: str) -> tuple[Subject, Backend]:
+        """The subject of this name and its backend, ready to be called. Raises OpfuzzError if it is not here."""
+        if text not in self._found:
+            subject, backend = resolve(text, self.backends)
+            backend.limit_threads(1)
+            self._found[text] = subject, backend
+        return self._found[text]
+
+    def examine(self, item: CaseItem) -> Result:
+        """The case that an item names, on every subject that has a call for it."""
+        spec = self.specs[item.op]
+        near = self.plan.near(spec, item.format, item.number)
+        case = near or draw(spec, item.format, self.plan.seed, item.number)
+        return self.judge(case, item.number, item.subjects, item.spared, is_near=near is not None)
+
+    def judge(
+        self,
+        case: Case,
+        number: int,
+        subjects: tuple[str, ...] = (),
+        spared: frozenset[str] = frozenset(),
+        *,
+        is_near: bool = False,
+    ) -> Result:
+        """One case on these subjects of the plan, or on all; `number` says if it is called twice, and in which way."""
+        spec = self.specs[case.op]
+        arrays = inputs(spec, case)
+        reference = reference_of(spec, case, arrays)
+        repeat = number % REPEAT_EVERY == 0
+        judged: list[Judged] = []
+        outputs: dict[str, NDArray[Any]] = {}
+        for subject, backend in map(self.subject, subjects or self.plan.subjects):
+            for implementation, program in calls_of(spec, subject, backend).items():
+                precise = replace(subject, implementation=implementation)
+                if str(precise) in spared:
+                    continue
+                note(str(precise))
+                outcome = perform_case(spec, case, arrays, precise, backend, program, repeat)
+                note("")  # what kills the worker from here on is no fault of the subject
+                found, recipe = score(outcome, reference), Recipe(case)
+                if outcome.output is not None:
+                    outputs[outcome.subject] = outcome.output
+                    if number % RELATE_EVERY == 0 and program is not None:
+                        turn = number // RELATE_EVERY
+                        found, recipe = self._relate(found, outcome.output, case, reference, (precise, backend), turn)
+                judged.append(judge_with_witnesses(outcome.subject, found, recipe, reference))
+        return make_result(spec, case, number, judged, outputs, is_near=is_near)
+
+    def _relate(
+        self,
+        own: Score,
+        output: NDArray[Any],
+        case: Case,
+        reference: Reference,
+        callee: tuple[Subject, Backend],
+        turn: int,
+    ) -> tuple[Score, Recipe]:
+        """The score of a case after another way to the same result was tried too, and the call that shows it."""
+        spec, (subject, backend) = reference.spec, callee
+        way = metamorphic.choose_way(spec, case, reference.arrays, reference.is_unary, subject.mode, turn)
+        program = calls_of(spec, subject, backend)[subject.implementation]
+        assert program is not None
+
+        def call(piece: metamorphic.Piece) -> Outcome:
+            names, shape = {**piece.dims, **case.params}, spec.output_shape(piece.dims, case.params)
+            given = (piece.arrays, piece.layouts, names, case.format, shape)
+            doer = replace(subject, mode="") if way.relation.kind == EAGER else subject
+            return perform(backend, doer, program, *given, repeat=False)
+
+        note(_label(subject, way.relation))
+        outcome, last = metamorphic.assemble(way, output, call)
+        note("")
+        is_same = outcome.output is not None and same_bits(outcome.output, output)
+        other = own if is_same else score(outcome, reference)
+        decided = metamorphic.decide(own, other, way.relation, is_same)
+        if decided.cause.relation is None:
+            return decided, Recipe(case)
+        self._check_promise(way, case, reference)
+        return decided, write_recipe(decided, way, case, spec, last)
+
+    def _check_promise(self, way: metamorphic.OtherWay, case: Case, reference: Reference) -> None:
+        """Raises OpfuzzError where the other way is another function by the spec's own reference."""
+        for piece in way.pieces:
+            if piece.put is None:
+                continue
+            other = Reference(reference.spec, reference.fmt, piece.dims, case.params, piece.arrays).truth
+            if not other[piece.taken].may_equal(reference.truth[piece.put]):
+                raise OpfuzzError(
+                    f"{reference.spec.path}: the reference of '{case.op}' itself gives other values "
+                    f"{word_relation(way.relation)}: "
+                    f"take the size out of 'batch'"
+                )
+
+
+def perform_case(
+    spec: OpSpec,
+    case: Case,
+    arrays: Mapping[str, NDArray[Any]],
+    subject: Subject,
+    backend: Backend,
+    program: Program | None,
+    repeat: bool,
+) -> Outcome:
+    """What a subject makes of a case; `program` is its call, None where the spec has none."""
+    if program is None:
+        missing = f"no call '{subject.implementation}'" if subject.implementation else "no call"
+        return Outcome(
+            str(subject), "unsupported", cause=unsupported(f"the spec has {missing} for the dialect {backend.dialect}")
+        )
+    names = {**case.dims, **case.params}
+    shape = spec.output_shape(case.dims, case.params)
+    return perform(backend, subject, program, arrays, case.layouts, names, case.format, shape, repeat=repeat)
+
+
+def write_recipe(found: Score, way: metamorphic.OtherWay, case: Case, spec: OpSpec, last: int = 0) -> Recipe:
+    """Which call shows what another way to the same result did: the case's own, or the one that made the element.
+
+    `last` is the place of the last call that was made, which raised if there is no element.
+    """
+    relation = way.relation
+    index = found.deciding.index if found.deciding is not None else None
+    only = found.cause.figures.get("only")
+    other = way.pieces[0]
+    switch: Mapping[str, str] | None = None
+    if only is not None and other.dims == case.dims and other.layouts != case.layouts:
+        switch = case.layouts if only else other.layouts
+    if relation.is_repeat or only is False:  # a fault of the case's own call
+        return Recipe(case, None, relation, None, index, switch)
+    if index is None:
+        return Recipe(case, None, relation, last, None, switch)
+    shape = spec.output_shape(case.dims, case.params)
+    for number, piece in enumerate(way.pieces):
+        place = piece.locate(index, shape, spec.output_shape(piece.dims, case.params))
+        if place is not None:
+            return Recipe(case, None, relation, number, place, switch)
+    return Recipe(case, None, relation, None, index, switch)
+
+
+def judge_with_witnesses(subject: str, found: Score, recipe: Recipe, reference: Reference) -> Judged:
+    """The score of a case with the elements that show it, and the call that shows them."""
+    case = recipe.case.id if recipe.case is not None else ""
+
+    def witness(mark: Mark | None) -> Witness | None:
+        return None if mark is None else witness_of(mark, case, reference)
+
+    largest = witness(found.largest)
+    deciding = largest if found.deciding == found.largest else witness(found.deciding)
+    if recipe.relation is None and found.deciding is not None:
+        recipe = replace(recipe, index=found.deciding.index)
+    return Judged(subject, found, largest, deciding, None if SEVERITY[found.verdict] == CLEAN else recipe)
+
+
+def make_result(
+    spec: OpSpec,
+    case: Case,
+    number: int,
+    judged: Sequence[Judged],
+    outputs: Mapping[str, NDArray[Any]],
+    is_near: bool = False,
+) -> Result:
+    """A case on all its subjects, as a ranking takes it in; `outputs` by subject, where there is one."""
+    distances = {(a, b): largest_distance(outputs[a], outputs[b]) for a, b in combinations(outputs, 2)}
+    return Result(
+        case.op,
+        case.format,
+        number,
+        case.id,
+        case_key(spec, case),
+        tuple(judged),
+        distances,
+        near=is_near,
+        layout=layout_class(case.layouts),
+    )
+
+
+def witness_of(mark: Mark, case: str, reference: Reference) -> Witness:
+    """An element with the values of the inputs that it depends on."""
+    hexes: dict[str, tuple[str, ...]] = {}
+    values: dict[str, tuple[float, ...]] = {}
+    for name, places in reference.sources(mark.index).items():
+        shown = reference.arrays[name].ravel()[places[:WITNESS_VALUES]]
+        values[name] = tuple(shown.astype(np.float64).tolist())
+        if shown.dtype.kind not in "biu":
+            hexes[name] = hexes_of(shown)
+    return Witness(case, mark, hexes, values)
+
+
+def _label(subject: Subject, relation: Relation) -> str:
+    """What a worker notes before it tries another way."""
+    return "\n".join((str(subject), relation.kind, relation.name, relation.layout, str(relation.by)))
+
+
+def unknown_truth(words: str) -> Score:
+    """The score where the exact result cannot be had."""
+    return Score("unresolved", Cause("unknown-truth", figures={"words": words}))
+
+
+DEATHS = {"crash": "dies", "timeout": "hangs", "out-of-memory": "out-of-memory"}
+
+
+def blame(casualty: Casualty) -> tuple[str, Score]:
+    """The subject that was at work, '' if none was, and the score of a case that ended its worker."""
+    subject, *told = casualty.label.split("\n")
+    relation = None
+    if told:
+        kind, name, layout, by = told
+        relation = Relation(kind, name, layout, int(by))
+    death = "raises" if casualty.raised else DEATHS.get(casualty.kind, "raises")
+    return subject, Score(casualty.kind, Cause(death, casualty.raised, relation, {"words": casualty.message}))

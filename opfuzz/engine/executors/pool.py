@@ -1,0 +1,298 @@
+"""Work in isolated processes: an abort, a segmentation fault, a hang or a lack of memory costs one item.
+
+Each worker has a pipe of its own and sends every result when it is there, so the item that a worker died of is the
+first one without a result, nothing is computed twice, and no lock is shared that a dying worker could keep.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from multiprocessing import forkserver
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any, TypeVar
+
+from opfuzz.core.errors import OpfuzzError
+from opfuzz.engine.executors import reaper
+from opfuzz.engine.executors.base import Casualty, Executor
+from opfuzz.engine.executors.last_words import LastWords
+from opfuzz.engine.executors.worker import THREAD_SETTINGS, Word, serve
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+START_ATTEMPTS = 3
+MEMORY_POLL = 0.1  # seconds
+_starting = threading.Lock()  # held while the environment is that of a child, whichever thread starts one
+TORN = object()  # in place of a message
+LAST_SECONDS = 0.5  # that a hanging worker has for its last words
+
+
+def run(
+    batches: Iterable[Sequence[Item]],
+    work: Callable[[Item], Result],
+    *,
+    jobs: int,
+    timeout: float,
+    memory: int | None = None,
+    threads: int = 1,
+    preload: Sequence[str] = (),
+    initialise: Callable[[], None] | None = None,
+) -> Generator[tuple[int, list[Result | Casualty]], None, None]:
+    """Number and results of each batch, in the order in which they end; a Casualty for an item that ended its worker.
+
+    `timeout` is in seconds an item, `memory` in bytes a worker (resident; Linux only). `preload` names modules to
+    import once, before workers fork; `threads` is what they find in OMP_NUM_THREADS and its kin (a second pool in one
+    process shares the modules loaded for the first, with their threads). `work`, `initialise`, items and results must
+    be picklable. All workers are gone when the iterator ends, is closed, or is interrupted.
+    Raises RuntimeError if workers cannot start.
+    """
+    start = _starter(work, initialise, threads, preload)
+    queue = enumerate(batches)
+    workers: list[_Worker] = []
+    try:
+        while True:
+            idle = [worker for worker in workers if worker.batch is None]
+            while (idle or len(workers) < jobs) and (following := next(queue, None)) is not None:
+                batch = _Batch(*following)
+                if not batch.items:
+                    yield batch.number, []
+                    continue
+                if idle:
+                    worker = idle.pop()
+                else:
+                    worker = _Worker(start, memory)
+                    workers.append(worker)
+                worker.take(batch)
+            busy = [worker for worker in workers if worker.batch is not None]
+            if not busy:
+                return
+            # An idle worker that died is replaced like any other, or its next batch would find a closed pipe.
+            wait([end for worker in workers for end in worker.ends()], _patience(busy, timeout, memory))
+            for worker in workers:
+                worker.advance(timeout)
+                if worker.batch is not None and worker.batch.is_done():
+                    finished, worker.batch = worker.batch, None
+                    yield finished.number, finished.results
+    finally:
+        for worker in workers:
+            worker.end()
+
+
+class Pool(Executor):
+    """Isolated processes on this machine, which is taken to have all that items need."""
+
+    batch = 16  # the pool costs well below a millisecond a batch
+
+    def run(
+        self,
+        batches: Iterable[Sequence[Any]],
+        work: Callable[[Any], Any],
+        *,
+        jobs: int,
+        timeout: float,
+        memory: int | None,
+        preload: Sequence[str],
+        initialise: Callable[[], None],
+        needs: Callable[[Any], frozenset[str]] = lambda item: frozenset(),
+    ) -> Generator[tuple[int, list[Any]], None, None]:
+        """As `Executor.run` says."""
+        return run(batches, work, jobs=jobs, timeout=timeout, memory=memory, preload=preload, initialise=initialise)
+
+
+class _Batch:
+    def __init__(self, number: int, items: Sequence[Any]) -> None:
+        self.number = number
+        self.items = items
+        self.results: list[Any] = []
+
+    def is_done(self) -> bool:
+        return len(self.results) == len(self.items)
+
+
+class _Worker:
+    """One place in the pool: a process, replaced when it dies, and the batch it is at."""
+
+    def __init__(self, start: Callable[[str], tuple[Any, Any]], memory: int | None) -> None:
+        self.batch: _Batch | None = None
+        self._memory = memory
+        self._start = start
+        self._failed_starts = 0
+        self._restart()
+
+    def take(self, batch: _Batch) -> None:
+        self.batch = batch
+        if self._is_ready:
+            self._send()
+
+    def ends(self) -> list[Any]:
+        return [self._connection, self._process.sentinel]
+
+    def waited(self) -> float:
+        """Seconds since the item that it is at began; 0 if it is at none."""
+        return time.monotonic() - self._since if self._has_begun else 0.0
+
+    def advance(self, timeout: float) -> None:
+        """Take in what the process sent, and replace it if it died, hangs or takes too much memory."""
+        self._words.bound()
+        if not self._receive():
+            kind, message = _death(self._process.exitcode)
+            self._bury((kind, message + self._words.read()))
+        elif self.batch is None or self.batch.is_done() or not self._has_begun:
+            return
+        elif self.waited() > timeout:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGUSR1)  # it says where it is, and ends
+            self._process.join(LAST_SECONDS)
+            self._bury(("timeout", f"no result after {timeout:g} s{self._words.read()}"))
+        elif self._memory is not None and (resident := _resident(self._process.pid)) > self._memory:
+            limit = self._memory / 2**30
+            self._bury(("out-of-memory", f"{resident / 2**30:.2f} GiB in use, the limit is {limit:.2f} GiB"))
+
+    def end(self) -> None:
+        """Kill the process and all that it started, unless that was done."""
+        if self._connection.closed:
+            return
+        self._process.kill()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.join()
+        reaper.forget(self._process.pid)
+        self._connection.close()
+        self._words.close()
+
+    def _restart(self) -> None:
+        self._words = LastWords()
+        try:
+            self._process, self._connection = self._start(self._words.folder)
+        except BaseException:  # interrupted, say, while the fork server imports
+            self._words.close()
+            raise
+        reaper.watch(self._process.pid, self._words.folder)
+        self._is_ready = False
+        self._has_begun = False
+        self._since = 0.0
+
+    def _send(self) -> None:
+        self._has_begun = False
+        if self.batch is not None:
+            with contextlib.suppress(OSError):  # it died meanwhile: `advance` will see
+                self._connection.send(self.batch.items[len(self.batch.results) :])
+
+    def _receive(self) -> bool:
+        """Whether the process is alive, after everything that it has sent is taken in."""
+        # Asked first: what a process wrote before it died is then in the pipe.
+        is_alive: bool = self._process.is_alive()
+        while (message := self._next_message()) is not None:
+            if message is TORN:
+                self._process.join(1)
+                return False
+            self._understand(*message)
+        return is_alive
+
+    def _next_message(self) -> Any:
+        try:
+            return self._connection.recv() if self._connection.poll() else None
+        except Exception:  # closed, torn in the middle of a message, or written to by what a subject called
+            return TORN
+
+    def _understand(self, word: Word, content: Any) -> None:
+        match word:
+            case Word.READY:
+                if self._memory is not None and (resident := _resident(self._process.pid)) > self._memory:
+                    raise OpfuzzError(
+                        f"a limit of {self._memory / 2**20:.0f} MiB a process is too low: one takes "
+                        f"{resident / 2**20:.0f} MiB before its first case"
+                    )
+                self._is_ready = True
+                self._words.hide()
+                self._send()
+            case Word.BEGUN:
+                self._has_begun = True
+                self._failed_starts = 0
+                self._since = time.monotonic()
+            case Word.UNREADY:
+                raise RuntimeError(f"a worker could not start:\n{content}")
+            case _ if self.batch is not None:
+                self.batch.results.append(content if word is Word.RESULT else Casualty(*content))
+                self._since = time.monotonic()
+
+    def _bury(self, cause: tuple[str, str]) -> None:
+        label = self._words.label
+        self.end()
+        if self._has_begun:
+            if self.batch is not None and not self.batch.is_done():
+                self.batch.results.append(Casualty(*cause, label))
+        else:  # it was starting, idle, or reading a batch: no item is to blame
+            self._failed_starts += 1
+            if self._failed_starts == START_ATTEMPTS:
+                raise RuntimeError(f"a worker ended {START_ATTEMPTS} times before its first item: {cause[1]}")
+        self._restart()
+
+
+def _starter(
+    work: Callable[[Any], object], initialise: Callable[[], None] | None, threads: int, preload: Sequence[str]
+) -> Callable[[str], tuple[Any, Any]]:
+    # The server imports the frameworks once and never uses them: forking after use hangs. On macOS a fork after Metal
+    # or Accelerate was loaded is unsafe even then.
+    method = "forkserver" if sys.platform == "linux" else "spawn"
+    context: Any = multiprocessing.get_context(method)
+    if method == "forkserver":
+        context.set_forkserver_preload(list(preload))
+        with _environment(threads):
+            forkserver.ensure_running()
+
+    def start(words: str) -> tuple[Any, Any]:
+        ours, theirs = context.Pipe()
+        process = context.Process(target=serve, args=(theirs, work, initialise, threads, words), daemon=True)
+        with _environment(threads):
+            process.start()
+        theirs.close()
+        return process, ours
+
+    return start
+
+
+@contextlib.contextmanager
+def _environment(threads: int) -> Iterator[None]:
+    """Children started meanwhile find the number of threads, which libraries read when they are loaded."""
+    with _starting:
+        before = {name: os.environ.get(name) for name in THREAD_SETTINGS}
+        os.environ.update(dict.fromkeys(THREAD_SETTINGS, str(threads)))
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+
+
+def _patience(busy: Sequence[_Worker], timeout: float, memory: int | None) -> float:
+    left = max(0.0, timeout - max(worker.waited() for worker in busy)) + 0.01
+    return left if memory is None else min(left, MEMORY_POLL)
+
+
+def _resident(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError):  # no such file system, or the process has ended
+        return 0
+
+
+def _death(exitcode: int | None) -> tuple[str, str]:
+    if exitcode == -signal.SIGKILL:
+        return "out-of-memory", "killed by SIGKILL, as the system does when memory runs out"
+    if exitcode is None:
+        return "crash", "the process sent what is no result"
+    if exitcode < 0:
+        return "crash", f"killed by {signal.Signals(-exitcode).name}"
+    return "crash", f"the process exited with status {exitcode}"

@@ -1,0 +1,85 @@
+"""The life of one isolated process: it runs batches, tells each result at once, and may die at any moment."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import resource
+import signal
+import traceback
+from collections.abc import Callable
+from enum import Enum, auto
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from opfuzz.engine.executors.base import listen
+from opfuzz.engine.executors.last_words import forget, speak_into
+
+
+class Word(Enum):
+    """What a message to the parent is about; each is sent as (word, content)."""
+
+    READY = auto()  # nothing: initialised
+    BEGUN = auto()  # nothing: a batch has arrived whole
+    UNREADY = auto()  # the traceback
+    RESULT = auto()  # what the work returned
+    FAILED = auto()  # the fields of a Casualty
+
+
+THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+OOM_SCORE = Path("/proc/self/oom_score_adj")
+
+
+def serve(
+    connection: Connection[Any, Any],
+    work: Callable[[Any], object],
+    initialise: Callable[[], None] | None,
+    threads: int,
+    words: str,
+) -> None:
+    """Run batches from `connection` until it closes. A result is sent as soon as it is there, so none is lost later.
+
+    What is noted and printed meanwhile goes into the folder `words`.
+    """
+    write = speak_into(words)
+    label = ""
+
+    def heard(text: str) -> None:
+        nonlocal label
+        label = text
+        write(text)
+
+    os.environ.update(dict.fromkeys(THREAD_SETTINGS, str(threads)))
+    # A group of its own: Ctrl-C reaches the parent alone, and compilers that a framework starts end with the worker.
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A core of a process with a framework in it is gigabytes, and a run may see hundreds of crashes.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    with contextlib.suppress(OSError):
+        OOM_SCORE.write_text("1000")  # when memory runs out, Linux shall end the worker and nothing else
+    try:
+        if initialise is not None:
+            initialise()
+        gc.freeze()  # frameworks and specs stay: looking through them again and again costs a twentieth of a case
+    except BaseException:
+        connection.send((Word.UNREADY, traceback.format_exc()))
+        return
+    listen(heard)
+    connection.send((Word.READY, None))
+    while True:
+        try:
+            batch = connection.recv()
+        except EOFError:
+            return
+        connection.send((Word.BEGUN, None))
+        for item in batch:
+            forget()
+            heard("")
+            try:
+                connection.send((Word.RESULT, work(item)))
+            except MemoryError as error:
+                connection.send((Word.FAILED, ("out-of-memory", f"raised MemoryError: {error}", label, "MemoryError")))
+            except Exception as error:
+                connection.send((Word.FAILED, ("internal", traceback.format_exc(), label, type(error).__name__)))

@@ -1,0 +1,149 @@
+"""The end of a campaign: what was found becomes a run on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+from opfuzz.backends import Backend, Subject
+from opfuzz.core.call import Recipe
+from opfuzz.core.files.whole_file import write_text
+from opfuzz.core.findings import Finding, Standing
+from opfuzz.core.run import Run
+from opfuzz.engine.calls import follow
+from opfuzz.engine.executors import LOCAL, Executor
+from opfuzz.engine.machines import LIBRARIES, Machines, here, machine, versions
+from opfuzz.engine.plan import Plan
+from opfuzz.engine.progress import Progress
+from opfuzz.engine.triage.diagnose import diagnosed
+from opfuzz.engine.triage.minimize import Watch, minimised
+from opfuzz.engine.triage.publish import publish
+from opfuzz.engine.triage.resume import Remembered
+from opfuzz.report.causes import describe
+from opfuzz.report.run import markdown
+from opfuzz.spec import OpSpec
+from opfuzz.store.journal import Journal
+from opfuzz.store.write import to_json, write_run
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """What a run is beside its plan and what came of it: where it lies, when it began, what it is held against.
+
+    `held_against` adds what is known of earlier runs before anything is written.
+    """
+
+    folder: Path
+    started: datetime
+    command: Sequence[str] = ()
+    sort: str = "ulp"
+    standings: Sequence[Standing] = ()
+    held_against: Callable[[Run], Run] = lambda run: run
+    machines: Machines | None = None  # None: this one
+    recorded: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def conclude(
+    plan: Plan,
+    progress: Progress,
+    backends: Mapping[str, Backend],
+    occasion: Occasion,
+    shrink_seconds: float = 0.0,
+    watch: Watch = lambda done, total: None,
+    journal: Journal | None = None,
+    executor: Executor = LOCAL,
+) -> Run:
+    """Write run.json, report.md and a folder for each finding; the run as it was written.
+
+    Findings are made smaller, worst first, as long as `shrink_seconds` last; `watch` is told how far that is. What the
+    journal holds of findings is not looked for again.
+    """
+    interrupted = progress.interrupted
+    # Of a run that was interrupted, the cases that are still to come may make other findings.
+    known = Remembered(None if interrupted else journal)
+    found = progress.ranking.findings()
+    findings, was_stopped = tuple(found), False
+    if shrink_seconds:
+        findings, was_stopped = minimised(plan, findings, shrink_seconds, watch, known.smaller, known.keep, executor)
+    if not was_stopped:
+        findings, was_stopped = known.diagnosed(findings, lambda findings: diagnosed(plan, findings, executor))
+    interrupted |= was_stopped
+    specs = {spec.op: spec for spec in plan.specs}
+    there = occasion.machines or here(backends)
+    for finding in findings:
+        place = occasion.folder / "findings" / finding.id
+        write_finding(finding, specs[finding.op], backends, place, there.versions)
+    return write_campaign(plan, progress, findings, occasion, there.absent, there.versions, interrupted)
+
+
+def write_campaign(
+    plan: Plan,
+    progress: Progress,
+    findings: Sequence[Finding],
+    occasion: Occasion,
+    absent: Mapping[str, str],
+    versions: Mapping[str, str],
+    interrupted: bool,
+) -> Run:
+    """Write run.json and report.md of what came of a plan; the run as it was written."""
+    ranking = progress.ranking
+    run = Run(
+        run=occasion.folder.name,
+        started=occasion.started.astimezone().isoformat(timespec="seconds"),
+        command=tuple(occasion.command),
+        seed=plan.seed,
+        subjects=plan.subjects,
+        absent=absent,
+        versions=versions,
+        machine=machine(),
+        cases=progress.cases,
+        elements=sum(tally.elements for tally in ranking.tallies.values()),
+        seconds=round(progress.seconds, 3),
+        interrupted=interrupted,
+        ranking=tuple(ranking.rows(occasion.sort)),
+        findings=tuple(findings),
+        distances=tuple(
+            {"op": op, "format": fmt, "a": a, "b": b, "max_ulp_distance": distance}
+            for (op, fmt, a, b), distance in sorted(ranking.distances.items())
+        ),
+        profile=plan.profile.name if plan.profile else None,
+        replayed=tuple(occasion.standings),
+        lost=tuple(progress.lost),
+        planned=plan.cases,
+        specs={spec.op: spec.digest for spec in plan.specs},
+        recorded=occasion.recorded,
+    )
+    run = occasion.held_against(run)
+    write_run(run, occasion.folder, describe)
+    write_text(occasion.folder / "report.md", markdown.render(run))
+    return run
+
+
+def write_finding(
+    finding: Finding,
+    spec: OpSpec,
+    backends: Mapping[str, Backend],
+    place: Path,
+    known: Mapping[str, str] | None = None,
+) -> None:
+    """The folder of a finding, `place`, with all that shows it; `known`: versions of the machines that found it.
+
+    Raises OpfuzzError if the disk refuses.
+    """
+    backend = Subject.parse(finding.subject).backend
+    if known is None:
+        known = versions({backend: backends[backend]})
+    told = {name: known[name] for name in (backend, *LIBRARIES) if name in known}
+    document = {**to_json(finding), **describe(finding)}
+    publish(place, document, spec, _shown(finding, spec), backends, told, machine())
+
+
+def _shown(finding: Finding, spec: OpSpec) -> Recipe:
+    """The call that a finding is shown by, the smallest that is known, and where its element is in it."""
+    minimal, recipe = finding.minimal, finding.recipe
+    if minimal is None or not minimal.is_shown:
+        return replace(recipe, call=follow(recipe, spec))
+    index = finding.witness.mark.index if finding.witness else None
+    return replace(recipe, call=minimal.call, switch=minimal.switch, index=index)

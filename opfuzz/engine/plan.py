@@ -1,0 +1,131 @@
+"""What a run is asked to do: specs, subjects and a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from opfuzz.backends import Backend, Subject, discover
+from opfuzz.core.case import Case
+from opfuzz.core.errors import OpfuzzError, did_you_mean
+from opfuzz.core.floats import FORMATS
+from opfuzz.generate import draw, draw_near, inputs, regime_names
+from opfuzz.oracle.functions import REFERENCE_FUNCTIONS
+from opfuzz.oracle.reference import reference_of
+from opfuzz.spec import OpSpec, Vocabulary, load_all
+from opfuzz.spec.expression.program import Program
+from opfuzz.spec.profile import Profile
+
+CASE_SECONDS = 10.0  # after which an op hangs; the slowest honest case takes about 1 s
+COMPILED_SECONDS = 120.0  # the same where a compiler runs first, which was seen to take 18 s
+WORKER_BYTES = 4 * 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run: everything that a worker needs, and the budget. One of `cases` and `seconds` is set."""
+
+    specs: tuple[OpSpec, ...]
+    subjects: tuple[str, ...]
+    seed: int
+    jobs: int
+    formats: tuple[str, ...] = tuple(FORMATS)
+    plugins: tuple[Path, ...] = ()
+    cases: int | None = None  # for each op, subject and format
+    seconds: float | None = None
+    profile: Profile | None = None  # operating points to try
+    climb: float = 0.0  # share of the budget that goes into raising the errors
+    case_seconds: float | None = None  # after which a case hangs; None: as long as honest ones may take
+    case_memory: int = WORKER_BYTES  # bytes that a process may take
+    patience: int | None = 2  # hangs and such of one op, format and subject, which is spared the rest; None: never
+
+    def case(self, op: str, format: str, number: int) -> Case:
+        """Case `number` of an op in a format."""
+        spec = next(spec for spec in self.specs if spec.op == op)
+        return self.near(spec, format, number) or draw(spec, format, self.seed, number)
+
+    def near(self, spec: OpSpec, format: str, number: int) -> Case | None:
+        """Case `number`, if it lies near an operating point of the profile."""
+        return None if self.profile is None else draw_near(spec, format, self.seed, number, self.profile)
+
+    @property
+    def timeout(self) -> float:
+        """Seconds after which a case hangs."""
+        return self.case_seconds or case_seconds(self.subjects)
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Ops and formats to try."""
+        return [(spec.op, name) for spec in self.specs for name in spec.formats if name in self.formats]
+
+
+def vocabulary(backends: Mapping[str, Backend], dialects: Collection[str] | None = None) -> Vocabulary:
+    """All that a spec may name, on this machine; calls of others than `dialects` are checked for their form only."""
+    published = {
+        b.dialect: None if (dialects is not None and b.dialect not in dialects) or b.absent() else b.functions()
+        for b in reversed(list(backends.values()))
+    }
+    return Vocabulary(regimes=regime_names(), reference_functions=REFERENCE_FUNCTIONS, dialects=published)
+
+
+def load_specs(
+    paths: Sequence[Path],
+    backends: Mapping[str, Backend],
+    ops: Sequence[str] = (),
+    dialects: Collection[str] | None = None,
+) -> tuple[OpSpec, ...]:
+    """The specs in these files and folders, each tried on its simplest cases; only `ops` if any are named.
+
+    With `dialects`, calls of others are checked for their form only, and their frameworks are not imported.
+    Raises SpecError for what is wrong in the files, OpfuzzError for an unknown op or a reference that fails.
+    """
+    specs = load_all(paths, vocabulary(backends, dialects))
+    known = {spec.op: spec for spec in specs}
+    for op in ops:
+        if op not in known:
+            raise OpfuzzError(f"unknown op '{op}'{did_you_mean(op, known) or '; known: ' + ', '.join(sorted(known))}")
+    chosen = tuple(known[op] for op in dict.fromkeys(ops)) if ops else specs
+    for spec in chosen:
+        for number in range(3):
+            case = draw(spec, spec.formats[0], 0, number)
+            reference_of(spec, case, inputs(spec, case))
+    return chosen
+
+
+def calls_of(spec: OpSpec, subject: Subject, backend: Backend) -> Mapping[str, Program | None]:
+    """The implementations that a subject means, by name; the one it names, or all of its dialect."""
+    calls = spec.calls.get(backend.dialect, {})
+    if subject.implementation:
+        return {subject.implementation: calls.get(subject.implementation)}
+    return calls or {"": None}
+
+
+def implementations(spec: OpSpec, subjects: Sequence[str], backends: Mapping[str, Backend]) -> list[str]:
+    """Every subject, once for each implementation of the op that it means."""
+    parsed = [Subject.parse(text) for text in subjects]
+    return [str(replace(s, implementation=name)) for s in parsed for name in calls_of(spec, s, backends[s.backend])]
+
+
+def needs_of(subjects: Iterable[str], backends: Mapping[str, Backend]) -> frozenset[str]:
+    """What a machine must have so that these subjects can be tried there."""
+    parsed = map(Subject.parse, subjects)
+    return frozenset(need for s in parsed if (need := backends[s.backend].needs(s.device)) is not None)
+
+
+def case_seconds(subjects: Sequence[str]) -> float:
+    """After how long a call of any of these subjects hangs."""
+    return COMPILED_SECONDS if any("+" in text for text in subjects) else CASE_SECONDS
+
+
+def preload(module: str, subjects: Iterable[str], backends: Mapping[str, Backend]) -> list[str]:
+    """What to import before workers fork, who alone use it: forking after use hangs."""
+    modules = (each for text in subjects for each in backends[Subject.parse(text).backend].modules)
+    return list(dict.fromkeys([module, *modules]))
+
+
+def backends_of(plugins: Sequence[Path], subjects: Iterable[str]) -> Mapping[str, Backend]:
+    """All backends in a worker, those of its subjects with one thread: the workers share the cores."""
+    backends = discover(plugins)
+    for text in subjects:
+        backends[Subject.parse(text).backend].limit_threads(1)
+    return backends

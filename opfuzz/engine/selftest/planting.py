@@ -1,0 +1,60 @@
+"""From a mutant to a backend and specs that contain it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from opfuzz.backends import Backend
+from opfuzz.core.errors import OpfuzzError, did_you_mean
+from opfuzz.engine.selftest.mutant import CALL, Mutant
+from opfuzz.spec import OpSpec
+from opfuzz.spec.expression.program import ExpressionError, parse
+
+CONSTANTS = ("dtype", "pi", "inf")
+
+
+def harmed(mutant: Mutant, specs: Sequence[OpSpec], dialect: str) -> tuple[OpSpec, ...]:
+    """The specs that a mutant changes, its own op first.
+
+    Raises OpfuzzError if the op is unknown, or its call uses nothing that the mutant replaces.
+    """
+    known = {spec.op: spec for spec in specs}
+    if mutant.op not in known:
+        raise OpfuzzError(f"mutant '{mutant.name}': unknown op '{mutant.op}'{did_you_mean(mutant.op, known)}")
+    own = known[mutant.op]
+    found = [spec for spec in specs if any(c.functions & mutant.replace.keys() for c in _calls(spec, dialect))]
+    if own not in found and CALL not in mutant.replace:
+        called = sorted({name for call in _calls(own, dialect) for name in call.functions})
+        raise OpfuzzError(
+            f"mutant '{mutant.name}': the {dialect} call of '{own.op}' uses none of "
+            f"{', '.join(mutant.replace)}; it uses {', '.join(called) or 'no function'}"
+        )
+    return (own, *(spec for spec in found if spec is not own))
+
+
+def plant(mutant: Mutant, specs: Sequence[OpSpec], parent: Backend) -> tuple[tuple[OpSpec, ...], Backend]:
+    """The specs, the mutant's call in place of its op's, and a backend of the mutant's name with its functions.
+
+    Raises OpfuzzError for a function that the parent does not publish, and for a call that is none.
+    """
+    functions: Mapping[str, Callable[..., Any]] = {k: v for k, v in mutant.replace.items() if callable(v)}
+    backend = parent.derived(mutant.name, functions)
+    text = mutant.replace.get(CALL)
+    if not isinstance(text, str):
+        return tuple(specs), backend
+    return tuple(_with_call(mutant, spec, text, backend) if spec.op == mutant.op else spec for spec in specs), backend
+
+
+def _with_call(mutant: Mutant, spec: OpSpec, text: str, backend: Backend) -> OpSpec:
+    names = [*(d.name for d in spec.dims), *(p.name for p in spec.params), *(i.name for i in spec.inputs), *CONSTANTS]
+    try:
+        program = parse(text, names=names, functions=backend.functions())
+    except ExpressionError as error:
+        raise OpfuzzError(f"mutant '{mutant.name}': its call {text!r}: {error}") from error
+    return replace(spec, calls={**spec.calls, backend.dialect: {"": program}})
+
+
+def _calls(spec: OpSpec, dialect: str) -> list[Any]:
+    return list(spec.calls.get(dialect, {}).values())

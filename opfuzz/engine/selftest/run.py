@@ -1,0 +1,312 @@
+"""The self-test: each mutant is tried case by case until it is found, then ranked among all ops."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from math import inf
+from pathlib import Path
+
+from opfuzz.backends import derive
+from opfuzz.core.call import Recipe
+from opfuzz.core.cause import Cause
+from opfuzz.core.findings import Finding
+from opfuzz.core.results import Judged, Result
+from opfuzz.core.run import Row
+from opfuzz.core.verdicts import FAULT, SEVERITY
+from opfuzz.engine.evaluate import CaseItem, blame, unknown_truth
+from opfuzz.engine.executors import Casualty, pool
+from opfuzz.engine.finish import write_finding
+from opfuzz.engine.plan import CASE_SECONDS, WORKER_BYTES, Plan
+from opfuzz.engine.selftest.mutant import Mutant, read_mutants
+from opfuzz.engine.selftest.planting import harmed, plant
+from opfuzz.engine.selftest.report import Report, Trialled
+from opfuzz.engine.selftest.trials import (
+    PARENT,
+    CauseQuestion,
+    Place,
+    Reply,
+    Trial,
+    again,
+    answer,
+    set_up,
+    subject,
+    work,
+)
+from opfuzz.engine.triage import minimize
+from opfuzz.engine.triage.diagnose import LOST
+from opfuzz.judge.ranking import Ranking, sort_rows
+from opfuzz.report.causes import word_finding
+from opfuzz.spec.order import case_key
+
+BATCH = 16
+RANKED = 32  # cases of each op and format that a row rests on, at least; what a run of a minute has time for
+MODULES = ("torch", "opfuzz.engine.selftest.trials")
+
+
+@dataclass
+class MutantSearch:
+    """The cases of one mutant, in the order of a run over its ops and formats, until it is found and can be ranked."""
+
+    mutant: Mutant | None  # None: the unmodified backend, which is ranked only
+    place: Place | None
+    pairs: Sequence[tuple[str, str]]
+    limit: int  # cases, unless the mutant is found
+    handed: int = 0
+    replies: dict[int, Reply] = field(default_factory=dict)  # by the number of the case
+    doubted: dict[int, Reply] = field(default_factory=dict)  # that killed the mutant's worker; is the mutant to blame?
+    found: int | None = None
+    end: int | None = None  # after this many cases no more are needed, whatever order they were done in
+
+    def batch(self) -> tuple[int, list[Trial]] | None:
+        """The next cases to try and the number of the first; None if there is nothing left to know."""
+        first, last = self.handed, min(self.handed + BATCH, self.limit if self.end is None else self.end)
+        if first >= last:
+            return None
+        self.handed = last
+        return first, [Trial(self.place, self._item(number), number == first) for number in range(first, last)]
+
+    def take(self, number: int, reply: Reply) -> None:
+        """What came of a case."""
+        self.replies[number] = reply
+        if reply.fault and self.mutant is not None and (self.found is None or number < self.found):
+            self.found = number
+            # A fault that costs a timeout, or a whole memory, is not waited for again.
+            wanted = 0 if reply.fault in ("timeout", "out-of-memory") else RANKED * len(self.pairs)
+            self.end = min(max((number // BATCH + 1) * BATCH, wanted), self.limit)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all its cases are handed out."""
+        return self.handed >= (self.limit if self.end is None else self.end)
+
+    @property
+    def ranking(self) -> Ranking:
+        """Of this mutant's ops alone, without the cases on which the unmodified backend shows the same fault."""
+        ranking = Ranking()
+        for number in sorted(self.replies):
+            if not self.replies[number].is_known and (self.end is None or number < self.end):
+                ranking.add(self.replies[number].result)
+        return ranking
+
+    def _item(self, number: int) -> CaseItem:
+        turn, pair = divmod(number, len(self.pairs))
+        return CaseItem(*self.pairs[pair], turn)
+
+
+def selftest(plan: Plan, files: Sequence[Path], watch: Callable[[int, int], None] = lambda done, total: None) -> Report:
+    """Try every mutant of the files on at most `plan.cases` cases; `watch` is told how many are done, of how many.
+
+    The plan's specs are all that there are to rank a mutant among. Raises OpfuzzError for a mutant that cannot be
+    planted, RuntimeError for an error of opfuzz itself.
+    """
+    started = time.monotonic()
+    searches = _searches(plan, files)
+    queue = TrialQueue(searches)
+    done = pool.run(
+        queue,
+        work,
+        jobs=plan.jobs,
+        timeout=CASE_SECONDS,
+        memory=WORKER_BYTES,
+        preload=MODULES,
+        initialise=partial(set_up, plan, tuple(files)),
+    )
+    try:
+        for number, batch in done:
+            queue.take(number, batch, plan)
+            watch(sum(search.is_done for search in searches), len(searches))
+    finally:
+        done.close()
+    base = searches[0].ranking.rows()
+    faults = [_faults(search) for search in searches]
+    results = [
+        _trialled(search, search.mutant, base, faults[n])
+        for n, search in enumerate(searches)
+        if search.mutant is not None
+    ]
+    _make_smaller(plan, files, searches[1:], faults[1:], results)
+    small = {result.smallest.id: result.smallest for result in results if result.smallest is not None}
+    faults = [[small.get(finding.id, finding) for finding in own] for own in faults]
+    said = _diagnoses(plan, files, searches, faults)
+    for n, result in enumerate(results, 1):
+        results[n - 1] = _with_diagnoses(result, [replace(f, causes=said.get((n, f.id), ())) for f in faults[n]])
+    return Report(tuple(results), plan.seed, plan.cases or 0, time.monotonic() - started)
+
+
+def _make_smaller(
+    plan: Plan,
+    files: Sequence[Path],
+    searches: Sequence[MutantSearch],
+    faults: Sequence[Sequence[Finding]],
+    results: list[Trialled],
+) -> None:
+    """Put the smallest call into each result that has a finding."""
+    specs = {spec.op: spec for spec in plan.specs}
+    tasks, chosen = [], []
+    for place, (search, result) in enumerate(zip(searches, results, strict=True)):
+        own = [finding for finding in faults[place] if finding.op == result.mutant.op]  # what is known is of this op
+        finding = result.finding
+        if finding is not None and own and finding.op != result.mutant.op:
+            finding = own[0]
+        if finding is not None:
+            tasks.append(replace(minimize.task_of(finding, specs[finding.op]), key=search.place))
+            chosen.append((place, finding))
+    initialise = partial(set_up, plan, tuple(files))
+    queue = minimize.run(tasks, again, initialise, jobs=plan.jobs, preload=MODULES, seconds=inf)
+    for number, found in queue.done.items():
+        place, finding = chosen[number]
+        results[place] = replace(results[place], smallest=minimize.with_minimal(finding, found))
+
+
+def write_findings(report: Report, plan: Plan, folder: Path) -> None:
+    """A bundle for each fault that was found, `folder`/NAME. Raises OpfuzzError if the disk refuses."""
+    parent = derive(PARENT, PARENT, {})
+    for each in report.faults:
+        if each.smallest is not None:
+            specs, backend = plant(each.mutant, plan.specs, parent)
+            spec = next(spec for spec in specs if spec.op == each.smallest.op)
+            write_finding(each.smallest, spec, {each.mutant.name: backend}, folder / each.mutant.name)
+
+
+def _searches(plan: Plan, files: Sequence[Path]) -> list[MutantSearch]:
+    if plan.cases is None:
+        raise ValueError("a self-test needs a number of cases")
+    pairs = plan.pairs()
+    searches = [MutantSearch(None, None, pairs, min(RANKED, plan.cases) * len(pairs))]
+    parent = derive(PARENT, PARENT, {})
+    for file, path in enumerate(files):
+        for number, mutant in enumerate(read_mutants(path)):
+            plant(mutant, plan.specs, parent)  # so that a mistake is told before anything runs
+            changed = {spec.op for spec in harmed(mutant, plan.specs, PARENT)}
+            own = [pair for pair in pairs if pair[0] in changed]
+            searches.append(MutantSearch(mutant, (file, number), own, plan.cases))
+    return searches
+
+
+class TrialQueue:
+    """Batches of all searches, each noted under its number until it is back.
+
+    A batch is handed out before the one ahead of it is back, so one of a search that has just ended may be too many.
+    """
+
+    def __init__(self, searches: Sequence[MutantSearch]) -> None:
+        self.searches = searches
+        self.doubts: list[tuple[MutantSearch, int, CaseItem]] = []
+        self.in_flight: dict[int, tuple[MutantSearch, int, list[Trial]]] = {}
+        self.count = 0
+
+    def __iter__(self) -> Iterator[list[Trial]]:
+        return self
+
+    def __next__(self) -> list[Trial]:
+        """Cases that killed a mutant come first, to see whether the unmodified backend survives them."""
+        if self.doubts:
+            search, number, item = self.doubts.pop(0)
+            return self._hand_out(search, number, [Trial(None, item, True)])
+        for search in self.searches:
+            if (batch := search.batch()) is not None:
+                return self._hand_out(search, *batch)
+        raise StopIteration
+
+    def _hand_out(self, search: MutantSearch, first: int, trials: list[Trial]) -> list[Trial]:
+        self.in_flight[self.count] = search, first, trials
+        self.count += 1
+        return trials
+
+    def take(self, number: int, results: Sequence[Reply | Casualty], plan: Plan) -> None:
+        """What came of batch `number`."""
+        search, first, trials = self.in_flight.pop(number)
+        for place, (trial, result) in enumerate(zip(trials, results, strict=True), first):
+            reply = _lost(trial, search.mutant, result, plan) if isinstance(result, Casualty) else result
+            if place in search.doubted:  # this is what the unmodified backend makes of it
+                doubted = search.doubted.pop(place)
+                is_known = reply.fault == doubted.fault
+                reply = replace(doubted, fault="" if is_known else doubted.fault, is_known=is_known)
+            elif isinstance(result, Casualty) and reply.fault and search.mutant is not None:
+                search.doubted[place] = reply
+                self.doubts.append((search, place, trial.item))
+                continue
+            search.take(place, reply)
+
+
+def _lost(trial: Trial, mutant: Mutant | None, casualty: Casualty, plan: Plan) -> Reply:
+    """The reply for a case that ended its worker: a fault of whoever was at work, else of nobody."""
+    item = trial.item
+    if casualty.kind == "internal":
+        raise RuntimeError(f"case {item.number} of {item.op} in {item.format}: {casualty.message}")
+    spec = next(spec for spec in plan.specs if spec.op == item.op)
+    case = plan.case(item.op, item.format, item.number)
+    name = subject(None if trial.mutant is None else mutant)
+    at_work, score = blame(casualty)
+    if at_work != name:
+        score = unknown_truth(casualty.message)
+    judged = Judged(name, score, None, None, Recipe(case))
+    result = Result(item.op, item.format, item.number, case.id, case_key(spec, case), (judged,), {})
+    return Reply(result, score.verdict if SEVERITY[score.verdict] == FAULT else "", False, 0.0)
+
+
+def _faults(search: MutantSearch) -> list[Finding]:
+    if search.mutant is None or search.found is None:
+        return []
+    return [finding for finding in search.ranking.findings() if finding.severity == FAULT]
+
+
+def _diagnoses(
+    plan: Plan, files: Sequence[Path], searches: Sequence[MutantSearch], faults: Sequence[Sequence[Finding]]
+) -> dict[tuple[int, str], tuple[Cause, ...]]:
+    """The diagnosis of each fault, by the number of its search and its id."""
+    asked = [(n, f) for n, own in enumerate(faults) for f in own if f.verdict not in LOST]
+    questions = [[CauseQuestion(searches[n].place or (0, 0), finding)] for n, finding in asked]
+    said: dict[tuple[int, str], tuple[Cause, ...]] = {}
+    done = pool.run(
+        iter(questions),
+        answer,
+        jobs=plan.jobs,
+        timeout=CASE_SECONDS,
+        memory=WORKER_BYTES,
+        preload=MODULES,
+        initialise=partial(set_up, plan, tuple(files)),
+    )
+    for number, (causes,) in done:
+        n, finding = asked[number]
+        if isinstance(causes, Casualty):
+            causes = (finding.cause, Cause("undiagnosed", figures={"words": causes.kind}))
+        said[n, finding.id] = causes
+    return said
+
+
+def _trialled(search: MutantSearch, mutant: Mutant, base: Sequence[Row], findings: Sequence[Finding]) -> Trialled:
+    """What became of a mutant. `base`: the rows of the unmodified backend, whose own faults do not count."""
+    if search.found is None:
+        return Trialled(mutant, len(search.replies))
+    ranking = search.ranking
+    ops = {op for op, _ in search.pairs}
+    others = [row for row in base if row.op not in ops and row.severity != FAULT]
+    rows = sort_rows([*ranking.rows(), *others], "ulp")
+    rank, row = next((place, row) for place, row in enumerate(rows, 1) if row.op in ops)
+    finding = next(finding for finding in findings if finding.id == row.finding)
+    return Trialled(
+        mutant,
+        cases=search.found + 1,
+        seconds=sum(search.replies[number].seconds for number in range(search.found + 1)),
+        rank=rank,
+        verdict=finding.verdict,
+        finding=finding,
+    )
+
+
+def _with_diagnoses(result: Trialled, findings: Sequence[Finding]) -> Trialled:
+    """The result with what a run says of its findings, all of which are given."""
+    if result.finding is None:
+        return result
+    by_id = {finding.id: finding for finding in findings}
+    leading, smallest = by_id[result.finding.id], result.smallest
+    return replace(
+        result,
+        diagnosis=word_finding(leading),
+        others=tuple(word_finding(other) for other in findings if other.id != leading.id),
+        smallest=smallest and by_id[smallest.id],
+    )

@@ -1,0 +1,147 @@
+"""A worker of the self-test: one case on a mutant, and on the unmodified backend where the mutant shows a fault."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from opfuzz.backends import Backend, Subject, derive
+from opfuzz.core.cause import Cause
+from opfuzz.core.findings import Finding
+from opfuzz.core.results import Judged, Result
+from opfuzz.core.verdicts import FAULT, SEVERITY
+from opfuzz.engine.evaluate import Bench, CaseItem, unknown_truth
+from opfuzz.engine.plan import Plan
+from opfuzz.engine.selftest.mutant import Mutant, read_mutants
+from opfuzz.engine.selftest.planting import plant
+from opfuzz.engine.triage import minimize
+from opfuzz.engine.triage.diagnose import diagnose_score, score_of, smallest_of
+from opfuzz.spec import OpSpec
+
+PARENT, DEVICE = "torch", "cpu"
+Place = tuple[int, int]  # of a mutant: its file's, and its own in that file
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One case of one mutant."""
+
+    mutant: Place | None  # None is the unmodified backend
+    item: CaseItem
+    starts: bool  # a batch: nothing of earlier ones may be remembered, whichever worker ran them
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came of a trial."""
+
+    result: Result
+    fault: str  # the verdict, if it is a fault that the unmodified backend does not show on this case
+    is_known: bool  # whether it is one that it does show
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CauseQuestion:
+    """A finding whose cause is asked for."""
+
+    mutant: Place
+    finding: Finding
+
+
+def subject(mutant: Mutant | None) -> str:
+    """How a mutant is named in results."""
+    return f"{PARENT if mutant is None else mutant.name}:{DEVICE}"
+
+
+class Workbench:
+    """A worker's tools: a bench for the unmodified backend, and one for the mutant that is at work."""
+
+    def __init__(self, plan: Plan, files: Sequence[Path]) -> None:
+        self.plan = plan
+        self.files = files
+        self.parent: Backend = derive(PARENT, PARENT, {})
+        self.base = Bench(replace(plan, subjects=(subject(None),)), {PARENT: self.parent})
+        self.known: dict[CaseItem, Result] = {}
+        self.mutant: Place | None = None
+        self.bench = self.base
+
+    def examine(self, trial: Trial) -> Reply:
+        """The verdict on one case, and whether the unmodified backend gets the same."""
+        if trial.starts or trial.mutant != self.mutant:
+            self.mutant = trial.mutant
+            self.bench = self.base if trial.mutant is None else self._bench(trial.mutant)
+        started = time.monotonic()
+        result = self.bench.examine(trial.item)
+        faults = [judged.score.verdict for judged in result.judged if SEVERITY[judged.score.verdict] == FAULT]
+        known: list[str] = []
+        if faults and trial.mutant is not None:
+            if trial.item not in self.known:
+                self.known[trial.item] = self.base.examine(trial.item)
+            known = [judged.score.verdict for judged in self.known[trial.item].judged]
+        fault = next((verdict for verdict in faults if verdict not in known), "")
+        return Reply(result, fault, bool(faults) and not fault, time.monotonic() - started)
+
+    def diagnose(self, question: CauseQuestion) -> tuple[Cause, ...]:
+        """The diagnosis of a finding, as a run would say it."""
+        _, specs, backend = self._planted(question.mutant)
+        finding = question.finding
+        spec = next(spec for spec in specs if spec.op == finding.op)
+        subject, smallest = Subject.parse(finding.subject), smallest_of(finding)
+        return diagnose_score(score_of(finding), spec, finding.recipe, subject, backend, smallest)
+
+    def again(self, question: minimize.Question) -> Judged:
+        """One call made again on a mutant, planted anew: what it remembers must not depend on who asked before."""
+        place = question.key
+        assert isinstance(place, tuple)
+        mutant, specs, backend = self._planted(place)
+        spec = next(spec for spec in specs if spec.op == question.op)
+        made = minimize.judged(spec, Subject.parse(subject(mutant)), backend, question.asked)
+        if SEVERITY[made.score.verdict] == FAULT:
+            base = minimize.judged(self.base.specs[spec.op], Subject.parse(subject(None)), self.parent, question.asked)
+            if base.score.verdict == made.score.verdict:
+                return replace(made, score=unknown_truth("the unmodified backend shows it too"))
+        return made
+
+    def _planted(self, place: Place) -> tuple[Mutant, tuple[OpSpec, ...], Backend]:
+        file, number = place
+        mutant = read_mutants(self.files[file])[number]
+        return mutant, *plant(mutant, self.plan.specs, self.parent)
+
+    def _bench(self, place: Place) -> Bench:
+        mutant, specs, backend = self._planted(place)
+        return Bench(replace(self.plan, specs=specs, subjects=(subject(mutant),)), {mutant.name: backend})
+
+
+_workbench: Workbench | None = None
+
+
+def set_up(plan: Plan, files: Sequence[Path]) -> None:
+    """Make this process a worker."""
+    global _workbench
+    _workbench = Workbench(plan, files)
+
+
+def work(trial: Trial) -> Reply:
+    """One trial in a worker."""
+    assert _workbench is not None
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _workbench.examine(trial)
+
+
+def again(question: minimize.Question) -> Judged:
+    """One call made again in a worker."""
+    assert _workbench is not None
+    return _workbench.again(question)
+
+
+def answer(question: CauseQuestion) -> tuple[Cause, ...]:
+    """One diagnosis in a worker."""
+    assert _workbench is not None
+    return _workbench.diagnose(question)

@@ -1,0 +1,1 @@
+"""What becomes of findings: made small, diagnosed, published, kept, made again."""

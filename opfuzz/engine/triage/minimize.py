@@ -1,0 +1,372 @@
+"""Findings made smaller: each is shrunk in isolated processes, and the calls around it tell under which condition."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from types import MappingProxyType
+
+from opfuzz.backends import Backend, Subject, discover
+from opfuzz.core.call import Call
+from opfuzz.core.errors import OpfuzzError
+from opfuzz.core.findings import Finding, Minimal
+from opfuzz.core.layout import LAYOUTS
+from opfuzz.core.results import Index, Judged, Score
+from opfuzz.core.trigger import Trigger
+from opfuzz.core.verdicts import FAULT, SEVERITY
+from opfuzz.engine.calls import Asked, ask_again, judge, symptom
+from opfuzz.engine.evaluate import blame, unknown_truth
+from opfuzz.engine.executors import LOCAL, Casualty, Executor
+from opfuzz.engine.plan import CASE_SECONDS, WORKER_BYTES, Plan, backends_of, needs_of, preload
+from opfuzz.judge.limits import EXCESS_LIMIT
+from opfuzz.search.shrink import shrink
+from opfuzz.search.trigger import Shown, Spent, infer
+from opfuzz.spec import OpSpec
+
+ATTEMPTS = 400  # for one finding, of each kind: smaller calls, and calls around the smallest
+# The same where an attempt costs a process, or a timeout.
+COSTLY = {"crash": 40, "timeout": 6, "out-of-memory": 6}
+DEATHS = 3  # of a worker, on attempts at a finding that is no death itself
+SECONDS = 40.0  # for one finding, and as much for its condition
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A finding to make smaller. `key` tells a worker which subject it is."""
+
+    key: Hashable
+    spec: OpSpec
+    asked: Asked
+    place: Index | None  # of the element that decided, in the output of the call
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One call to make again."""
+
+    key: Hashable
+    op: str
+    asked: Asked
+
+
+@dataclass(frozen=True, slots=True)
+class Smaller:
+    """What came of a task; `judged` is the smallest call's, None where it was not made again."""
+
+    minimal: Minimal
+    judged: Judged | None
+
+
+Answer = Judged | Casualty
+Steps = Generator[Asked, Answer, Smaller]
+Watch = Callable[[int, int], None]  # told how many of how many are done
+Keep = Callable[[int, Smaller], None]  # told what came of which task
+
+
+def smaller(task: Task, attempts: int = ATTEMPTS, seconds: float = SECONDS, deadline: float = float("inf")) -> Steps:
+    """Ask for the calls that make a finding small, and for those around the smallest; the caller answers each.
+
+    A call is as good as the finding's own if it has the same symptom. Attempts and seconds are for each of the two;
+    `deadline` is of `time.monotonic`.
+    """
+    spec, asked = task.spec, task.asked
+    before = spec.elements(asked.call.dims, asked.call.params)
+    first = _judged((yield asked))
+    verdict = first.score.verdict
+    if SEVERITY[verdict] != SEVERITY[task.verdict] or (verdict in COSTLY) != (task.verdict in COSTLY):
+        return Smaller(_untouched(task, "the call alone does not show it again", 1), None)
+    limit = min(attempts, COSTLY[verdict]) if _is_death(first) else attempts
+
+    def budget() -> _Budget:
+        return _Budget(limit, min(deadline, time.monotonic() + seconds), is_deadly=_is_death(first))
+
+    spending = budget()
+    best = yield from _shrunk(task, symptom(first.score), spending)
+    last = None
+    if not _is_death(first):
+        last = _judged((yield replace(asked, call=best, is_detailed=True)))
+        if symptom(last.score) != symptom(first.score):
+            return Smaller(_untouched(task, "it comes and goes", spending.spent), None)
+    trigger = None
+    if SEVERITY[verdict] == FAULT and verdict not in ("timeout", "out-of-memory"):
+        mark = last.score.deciding if last is not None else None
+        trigger = yield from _probed(task, best, mark.index if mark else None, symptom(first.score), budget())
+    count = spec.elements(best.dims, best.params)
+    found = Minimal(best, count, before, spending.spent, spending.note, trigger, asked.switch)
+    return Smaller(found, last)
+
+
+def _shrunk(task: Task, wanted: tuple[str, str], budget: _Budget) -> Generator[Asked, Answer, Call]:
+    """The smallest call found with the symptom that is wanted."""
+    best, tried = task.asked.call, shrink(task.spec, task.asked.call, task.place)
+    candidate = next(tried, None)
+    while candidate is not None and budget.lasts():
+        answer = yield replace(task.asked, call=candidate)
+        is_smaller = symptom(_judged(answer).score) == wanted
+        budget.spend(answer)
+        if is_smaller:
+            best = candidate
+        try:
+            candidate = tried.send(is_smaller)
+        except StopIteration:
+            candidate = None
+    return best
+
+
+Settings = tuple[str, tuple[tuple[str, int], ...], str, tuple[tuple[str, str], ...]]
+
+
+def _settings(call: Call) -> Settings:
+    """All of a call but its values."""
+    return call.format, tuple(call.dims.items()), repr(call.params), tuple(call.layouts.items())
+
+
+def _is_view(layout: tuple[str, str]) -> bool:
+    return layout[1] != LAYOUTS[0]
+
+
+def _probed(
+    task: Task, call: Call, index: Index | None, wanted: tuple[str, str], budget: _Budget
+) -> Generator[Asked, Answer, Trigger]:
+    """The condition under which calls around the smallest show a fault, as far as the budget lasts."""
+    probes, known = infer(task.spec, call, index), {_settings(call)}
+    try:
+        probe = next(probes)
+        while budget.lasts():
+            answer = yield replace(task.asked, call=probe)
+            budget.spend(answer)
+            score = _judged(answer).score
+            # Where only the values are others, another symptom is another fault of the op; but at another size, in
+            # another format, or beside a view, the same fault may make NaN here and a wrong number there.
+            place = _settings(probe)
+            is_other = place in known and not any(_is_view(each) for each in place[3]) and symptom(score) != wanted
+            known.add(place)
+            if SEVERITY[score.verdict] == FAULT:
+                shown = Shown.ANOTHER if is_other else Shown.SAME
+            else:
+                shown = Shown.UNCLEAR if _is_unclear(score) else Shown.NOTHING
+            probe = probes.send(shown)
+        probes.throw(Spent)
+    except StopIteration as end:
+        trigger: Trigger = end.value
+        return trigger
+    raise RuntimeError("probes went on after their end")
+
+
+def _is_unclear(score: Score) -> bool:
+    """Whether a fault cannot be told: the call was not judged, or is no worse than the usual formula, which is bad."""
+    is_excused = score.verdict == "normwise" and score.excess > EXCESS_LIMIT
+    return is_excused or score.verdict in ("ill-conditioned", "unresolved")
+
+
+def _judged(answer: Judged | Casualty) -> Judged:
+    if isinstance(answer, Judged):
+        return answer
+    if answer.kind == "internal":
+        raise RuntimeError(answer.message)
+    subject, score = blame(answer)
+    return Judged(subject, score if subject else replace(score, verdict="unresolved"), None, None)
+
+
+def _is_death(judged: Judged) -> bool:
+    """Whether a call ended its worker, as opposed to raising an exception."""
+    score = judged.score
+    return score.verdict in COSTLY and score.cause.kind not in ("raises", "wrong-shape")
+
+
+class _Budget:
+    """What may be spent on one finding: attempts, time, and processes if it is not itself deadly."""
+
+    def __init__(self, attempts: int, until: float, is_deadly: bool) -> None:
+        self.left, self.until, self.is_deadly = attempts, until, is_deadly
+        self.spent = self.deaths = 0
+        self.note = ""
+
+    def spend(self, answer: Answer) -> None:
+        self.spent += 1
+        self.deaths += isinstance(answer, Casualty) and not self.is_deadly
+
+    def lasts(self) -> bool:
+        """Whether another attempt may be made; if not, `note` says why."""
+        if self.spent >= self.left:
+            self.note = f"stopped after {self.spent} attempts"
+        elif self.deaths >= DEATHS:
+            self.note = f"stopped: {self.deaths} calls ended their process"
+        elif time.monotonic() > self.until:
+            self.note = "stopped when its time was over"
+        return not self.note
+
+
+class Queue:
+    """The next question of each task in turn, as many tasks at once as there are workers."""
+
+    def __init__(
+        self, tasks: Sequence[Task], deadline: float, watch: Watch, known: Mapping[int, Smaller], keep: Keep
+    ) -> None:
+        self.tasks, self.deadline, self.watch, self.keep = tasks, deadline, watch, keep
+        self.done = dict(known)
+        self.waiting = deque(place for place in range(len(tasks)) if place not in known)
+        self.ready: deque[tuple[int, Steps, Asked]] = deque()
+        self.in_flight: dict[int, tuple[int, Steps]] = {}
+        self.count = 0
+        self.interrupted = False
+
+    def __iter__(self) -> Iterator[list[Question]]:
+        return self
+
+    def __next__(self) -> list[Question]:
+        """The question of a task that has one, else of one that has not begun; later there may be more."""
+        if self.ready:
+            place, steps, asked = self.ready.popleft()
+        elif self.waiting and time.monotonic() < self.deadline:
+            place = self.waiting.popleft()
+            steps = smaller(self.tasks[place], deadline=self.deadline)
+            asked = next(steps)
+        else:
+            raise StopIteration
+        self.in_flight[self.count] = place, steps
+        self.count += 1
+        task = self.tasks[place]
+        return [Question(task.key, task.spec.op, asked)]
+
+    def take(self, number: int, answer: Judged | Casualty) -> None:
+        """The answer to question `number`."""
+        place, steps = self.in_flight.pop(number)
+        try:
+            self.ready.append((place, steps, steps.send(answer)))
+            return
+        except StopIteration as end:
+            self.done[place] = end.value
+        except Exception as error:  # a run is not lost for one finding that stays large
+            self.done[place] = Smaller(_untouched(self.tasks[place], f"opfuzz failed: {error!r:.200}"), None)
+        self.keep(place, self.done[place])
+        self.watch(len(self.done), len(self.tasks))
+
+
+def run(
+    tasks: Sequence[Task],
+    work: Callable[[Question], Judged],
+    initialise: Callable[[], None],
+    *,
+    jobs: int,
+    preload: Sequence[str],
+    seconds: float,
+    timeout: float = CASE_SECONDS,
+    memory: int = WORKER_BYTES,
+    watch: Watch = lambda done, total: None,
+    known: Mapping[int, Smaller] = MappingProxyType({}),
+    keep: Keep = lambda place, found: None,
+    executor: Executor = LOCAL,
+    needs: Callable[[Question], frozenset[str]] = lambda question: frozenset(),
+) -> Queue:
+    """A queue that is through with each task that was begun within `seconds`; Ctrl-C ends it with what is done.
+
+    What is `known` of tasks is not looked for again; `keep` is told of all others.
+    """
+    queue = Queue(tasks, time.monotonic() + seconds, watch, known, keep)
+    answers = executor.run(
+        queue,
+        work,
+        jobs=jobs,
+        timeout=timeout,
+        memory=memory,
+        preload=preload,
+        initialise=initialise,
+        needs=needs,
+    )
+    try:
+        for number, (answer,) in answers:
+            queue.take(number, answer)
+    except KeyboardInterrupt:
+        queue.interrupted = True
+    finally:
+        answers.close()
+    return queue
+
+
+def minimised(
+    plan: Plan,
+    findings: Sequence[Finding],
+    seconds: float,
+    watch: Watch = lambda done, total: None,
+    known: Mapping[str, Smaller] = MappingProxyType({}),
+    keep: Callable[[str, Smaller], None] = lambda finding, found: None,
+    executor: Executor = LOCAL,
+) -> tuple[tuple[Finding, ...], bool]:
+    """The findings, each with the smallest call found to show it, the worst first; and whether it was interrupted.
+
+    What is `known` of findings, by id, is not looked for again; `keep` is told of all others.
+    """
+    specs = {spec.op: spec for spec in plan.specs}
+    tasks = [task_of(finding, specs[finding.op]) for finding in findings]
+    backends = discover(plan.plugins)
+    queue = run(
+        tasks,
+        _work,
+        partial(_set_up, plan),
+        jobs=plan.jobs,
+        preload=preload("opfuzz.engine.triage.minimize", plan.subjects, backends),
+        seconds=seconds,
+        timeout=plan.timeout,
+        memory=plan.case_memory,
+        watch=watch,
+        known={place: known[finding.id] for place, finding in enumerate(findings) if finding.id in known},
+        keep=lambda place, found: keep(findings[place].id, found),
+        executor=executor,
+        needs=lambda question: needs_of([str(question.key)], backends),
+    )
+    why = "interrupted" if queue.interrupted else "the time for that was over"
+    smaller = tuple(
+        with_minimal(finding, queue.done.get(place) or Smaller(_untouched(tasks[place], why), None))
+        for place, finding in enumerate(findings)
+    )
+    return smaller, queue.interrupted
+
+
+def task_of(finding: Finding, spec: OpSpec) -> Task:
+    """What it takes to make a finding smaller."""
+    return Task(finding.subject, spec, ask_again(finding.recipe, spec), finding.recipe.index, finding.verdict)
+
+
+def with_minimal(finding: Finding, found: Smaller) -> Finding:
+    """The finding with its smallest call, whose element is the one that it shows and tells of."""
+    if found.judged is None:
+        return replace(finding, minimal=found.minimal)
+    witness = found.judged.deciding and replace(found.judged.deciding, case=finding.case)
+    cause, shown = finding.cause, found.judged.score.cause
+    if cause.kind == shown.kind == "special-at":  # what stands for what is told of the element that is shown
+        cause = replace(cause, figures=shown.figures)
+    return replace(finding, minimal=found.minimal, witness=witness, cause=cause)
+
+
+def _untouched(task: Task, why: str, attempts: int = 0) -> Minimal:
+    call = task.asked.call
+    count = task.spec.elements(call.dims, call.params)
+    return Minimal(call, count, count, attempts, f"not made smaller: {why}", None, is_shown=False)
+
+
+def judged(spec: OpSpec, subject: Subject, backend: Backend, asked: Asked) -> Judged:
+    """The score of a call in a worker; unresolved where the reference cannot be had, such as one that is too large."""
+    try:
+        return judge(spec, subject, backend, asked)
+    except OpfuzzError as error:
+        return Judged(str(subject), unknown_truth(str(error)), None, None)
+
+
+_specs: Mapping[str, OpSpec] = {}
+_backends: Mapping[str, Backend] = {}
+
+
+def _set_up(plan: Plan) -> None:
+    global _specs, _backends
+    _specs = {spec.op: spec for spec in plan.specs}
+    _backends = backends_of(plan.plugins, plan.subjects)
+
+
+def _work(question: Question) -> Judged:
+    subject = Subject.parse(str(question.key))
+    return judged(_specs[question.op], subject, _backends[subject.backend], question.asked)

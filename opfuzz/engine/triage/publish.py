@@ -1,0 +1,135 @@
+"""A finding made known: the call that shows it, as a bundle with what its readers need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from opfuzz.backends import Backend, Subject
+from opfuzz.core.call import Call, Recipe
+from opfuzz.core.case import Case
+from opfuzz.core.files.strict_json import number
+from opfuzz.core.layout import memory
+from opfuzz.core.relation import DISTURBED
+from opfuzz.core.results import Index, Mark
+from opfuzz.report.finding.next_steps import Origin, elsewhere, next_steps
+from opfuzz.report.finding.reproducer import Manner, ReproducedSubject, Written, reproducer
+from opfuzz.report.finding.snippet import snippet
+from opfuzz.report.finding.upstream import upstream
+from opfuzz.spec import OpSpec
+from opfuzz.spec.expression.program import Program
+from opfuzz.store.bundle import NEXT, OUTPUT, REPRODUCER, UPSTREAM, write_bundle
+
+
+def publish(
+    place: Path,
+    finding: Mapping[str, Any],
+    spec: OpSpec,
+    shown: Recipe,
+    backends: Mapping[str, Backend],
+    versions: Mapping[str, str],
+    machine: Mapping[str, str],
+) -> None:
+    """Write the bundle of a finding, a document as `store.to_json` makes it, that the call of `shown` shows.
+
+    Raises OpfuzzError if the disk refuses.
+    """
+    backend = backends[Subject.parse(finding["subject"]).backend]
+    if (reason := backend.absent()) is not None:  # it was found on another machine
+        beside = {NEXT: elsewhere(finding, reason)}
+    else:
+        beside = _programs(finding, spec, shown, backend, versions, machine)
+    files = {name: _encoded(text) for name, text in beside.items()}
+    write_bundle(place, finding, spec, shown, versions=versions, beside=files)
+
+
+def _programs(
+    finding: Mapping[str, Any],
+    spec: OpSpec,
+    shown: Recipe,
+    backend: Backend,
+    versions: Mapping[str, str],
+    machine: Mapping[str, str],
+) -> dict[str, str]:
+    """The reproducer, and the report for the framework's tracker."""
+    call, index = shown.call, shown.index
+    assert call is not None
+    subject = Subject.parse(finding["subject"])
+    program: Program = spec.calls[backend.dialect][subject.implementation]
+    functions = backend.functions()
+    mark = _mark(finding, index)
+    buffers, views = {}, {}
+    for name, array in call.arrays.items():
+        buffers[name], views[name] = memory(array, call.layouts[name])
+    reproduced = ReproducedSubject(
+        backend.name,
+        backend.recipe,
+        subject.device,
+        subject.mode,
+        {name: functions[name] for name in sorted(program.functions)},
+        backend.replaced,
+    )
+    settings = {**call.dims, **call.params}
+    is_disturbed = shown.relation is not None and shown.relation.kind == DISTURBED
+    is_repeated = finding["verdict"] == "unstable"
+    text = reproducer(
+        title=f"{finding['op']} on {finding['subject']} in {finding['format']}: "
+        f"{finding['verdict']}, {finding['reason']}",
+        subject=reproduced,
+        call=Written(program.text, call.format, spec.output_shape(call.dims, call.params), settings, views),
+        mark=mark,
+        manner=Manner(is_repeated, finding["verdict"] == "timeout", is_disturbed),
+    )
+    code = None  # the other work takes more than a few lines
+    if not is_disturbed:
+        code = snippet(reproduced, program, call.format, settings, buffers, views, mark, is_repeated)
+    report = upstream(
+        finding,
+        program.text,
+        tuple(reproduced.functions),
+        call,
+        index,
+        code,
+        {name: version for name, version in versions.items() if name in (subject.backend, "numpy", "opfuzz")},
+        machine,
+    )
+    return {REPRODUCER: text, UPSTREAM: report}
+
+
+def publish_recorded(
+    place: Path,
+    finding: Mapping[str, Any],
+    spec: OpSpec,
+    case: Case,
+    call: Call,
+    output: NDArray[Any] | None,
+    origin: Origin,
+) -> None:
+    """Write the bundle of a finding that outputs of another program show, which cannot be made again here.
+
+    `output` is what the program returned, None if it has none. Raises OpfuzzError if the disk refuses.
+    """
+    witness = finding.get("witness")
+    index = tuple(witness["index"]) if witness is not None else None
+    beside = {NEXT: _encoded(next_steps(finding, spec, case, index, output is not None, origin))}
+    if output is not None:
+        beside[OUTPUT] = save({case.id: np.asarray(output, order="C")})
+    versions = origin.versions
+    write_bundle(place, finding, spec, Recipe(case, call, index=index), versions=versions, beside=beside)
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode(errors="replace")
+
+
+def _mark(finding: Mapping[str, Any], index: Index | None) -> Mark | None:
+    witness = finding.get("witness")
+    if witness is None or index is None:
+        return None
+    computed, exact, ulp, bound = (number(witness[name]) for name in ("computed", "exact", "ulp", "bound"))
+    return Mark(index, computed, witness["computed_hex"], exact, ulp, bound)

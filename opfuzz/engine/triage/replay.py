@@ -1,0 +1,221 @@
+"""Findings of earlier runs made again, each in an isolated process: is the fault still there?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from opfuzz.backends import Backend, Subject, resolve
+from opfuzz.backends.subject import FORM
+from opfuzz.core.cause import Cause
+from opfuzz.core.errors import OpfuzzError
+from opfuzz.core.relation import EAGER
+from opfuzz.core.results import Judged
+from opfuzz.core.verdicts import FAULT, SEVERITY
+from opfuzz.engine.calls import Asked, judge
+from opfuzz.engine.evaluate import blame, unknown_truth
+from opfuzz.engine.executors import LOCAL, Casualty, Executor, pool
+from opfuzz.engine.plan import WORKER_BYTES, backends_of, case_seconds, needs_of, preload
+from opfuzz.engine.triage.minimize import Smaller, Steps
+from opfuzz.report.causes import word_cause
+from opfuzz.spec import OpSpec
+from opfuzz.store.bundle import CALL, SPEC, Bundle
+
+ATTEMPTS = 5  # at what comes and goes: it is there if any of them shows it
+FLICKERING = frozenset({"unstable", "timeout"})
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """One call to make again on one subject."""
+
+    spec: OpSpec
+    subject: str
+    asked: Asked
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What came of a bundle."""
+
+    bundle: Bundle
+    subject: str
+    judged: Judged
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it still shows: any fault for a fault, the same verdict for a note."""
+        return shows(self.bundle, self.judged.score.verdict)
+
+
+def shows(bundle: Bundle, verdict: str) -> bool:
+    """Whether a verdict on its call means that what a bundle tells of is there."""
+    was = bundle.finding["verdict"]
+    # A half format inside in one way only: where the other way is no layout, the call alone shows just that one.
+    is_half_way = was == "imprecise" and bundle.cause.relation is not None and bundle.switch is None
+    if bundle.finding["severity"] == FAULT:
+        return SEVERITY[verdict] == FAULT or (is_half_way and verdict == "narrow")
+    return bool(verdict == was)
+
+
+def subject_of(bundle: Bundle, subject: str | None, backends: Mapping[str, Backend]) -> str:
+    """The subject on which a bundle is tried: its own, or another. Raises OpfuzzError if it is not here."""
+    if subject is None and not FORM.fullmatch(bundle.subject):
+        told = f"opfuzz has no way to call '{bundle.subject:.80}', which recorded its output itself"
+        raise OpfuzzError(f"{bundle.place / CALL}: {told}; try another subject with opfuzz repro --subject")
+    try:
+        found = resolve(subject or bundle.subject, backends)[0]
+        if subject is None and _is_eager(bundle.cause):
+            found = replace(found, mode="")  # the mode is the way that is right
+    except OpfuzzError as error:
+        if subject is not None:
+            raise
+        raise OpfuzzError(f"{bundle.place / CALL}: {error}; name another with --subject, or its --plugin") from None
+    backend = backends[found.backend]
+    calls = bundle.spec.calls.get(backend.dialect, {})
+    if found.implementation not in calls:
+        known = ", ".join(f"{found.backend}:{found.device}{'/' + name if name else ''}" for name in calls)
+        remedy = f"it has {known}" if known else f"it has none for the dialect {backend.dialect}"
+        raise OpfuzzError(f"{bundle.place / SPEC}: no call for the subject '{found}'; {remedy}")
+    return str(found)
+
+
+def _is_eager(cause: Cause) -> bool:
+    """Whether it shows in eager mode only."""
+    return cause.relation is not None and cause.relation.kind == EAGER and cause.figures.get("only") is True
+
+
+def replayed(
+    tasks: Sequence[tuple[Bundle, str]],
+    plugins: Sequence[Path],
+    backends: Mapping[str, Backend],
+    jobs: int,
+    executor: Executor = LOCAL,
+) -> Iterator[Replayed | OpfuzzError]:
+    """What came of each bundle on its subject, in their order; an OpfuzzError for one that cannot be judged."""
+    batches = [_batch(bundle, subject) for bundle, subject in tasks]
+    subjects = list(dict.fromkeys(subject for _, subject in tasks))
+    results = executor.run(
+        iter(batches),
+        _work,
+        jobs=min(jobs, len(tasks)),
+        timeout=case_seconds(subjects),
+        memory=WORKER_BYTES,
+        preload=preload("opfuzz.engine.triage.replay", subjects, backends),
+        initialise=partial(_set_up, tuple(plugins), tuple(subjects)),
+        needs=lambda item: needs_of([item.subject], backends),
+    )
+    done: dict[int, list[Any]] = {}
+    following = 0
+    try:
+        for number, answers in results:
+            done[number] = answers
+            while following in done:
+                yield _concluded(*tasks[following], done.pop(following))
+                following += 1
+    finally:
+        results.close()
+
+
+def _batch(bundle: Bundle, subject: str) -> list[Again]:
+    asked = Asked(bundle.call, bundle.cause.relation, bundle.switch, is_detailed=True)
+    item = Again(bundle.spec, subject, asked)
+    return [item] * (ATTEMPTS if bundle.finding["verdict"] in FLICKERING else 1)
+
+
+def _concluded(bundle: Bundle, subject: str, answers: Sequence[Any]) -> Replayed | OpfuzzError:
+    """The first answer that shows the fault, else the last."""
+    found: Replayed | None = None
+    for answer in answers:
+        if isinstance(answer, OpfuzzError):
+            return OpfuzzError(f"{bundle.place / SPEC}: {str(answer).replace(chr(10), '; ')}")
+        if isinstance(answer, Casualty):
+            if answer.kind == "internal":
+                raise RuntimeError(f"{bundle.place}: {answer.message}")
+            guilty, score = blame(answer)
+            if not guilty:
+                return OpfuzzError(f"{bundle.place / SPEC}: the exact result cannot be had: {answer.message}")
+            answer = Judged(guilty, score, None, None)
+        if answer.score.verdict == "unsupported":
+            return OpfuzzError(f"{bundle.place}: {subject} cannot make this call: {word_cause(answer.score.cause)}")
+        found = Replayed(bundle, subject, answer)
+        if found.is_there:
+            break
+    assert found is not None
+    return found
+
+
+def answered(
+    bundle: Bundle,
+    subject: str,
+    steps: Steps,
+    plugins: Sequence[Path],
+    backends: Mapping[str, Backend],
+    watch: Callable[[int], None],
+) -> Smaller:
+    """What `steps` comes to when each call it asks for is made on the subject; `watch` is told how many were."""
+    line = _Line(bundle.spec, subject, steps)
+    results = pool.run(
+        line,
+        _work,
+        jobs=1,
+        timeout=case_seconds([subject]),
+        memory=WORKER_BYTES,
+        preload=preload("opfuzz.engine.triage.replay", [subject], backends),
+        initialise=partial(_set_up, tuple(plugins), (subject,)),
+    )
+    try:
+        for number, (answer,) in results:
+            line.take(answer)
+            watch(number + 1)
+    finally:
+        results.close()
+    assert line.came_to is not None
+    return line.came_to
+
+
+class _Line:
+    """Batches of one call each, in which every next one depends on the answer to the last."""
+
+    def __init__(self, spec: OpSpec, subject: str, steps: Steps) -> None:
+        self.spec, self.subject, self.steps = spec, subject, steps
+        self.asked: Asked | None = next(steps)
+        self.came_to: Smaller | None = None
+
+    def __iter__(self) -> Iterator[list[Again]]:
+        return self
+
+    def __next__(self) -> list[Again]:
+        """The call that is asked for, once; nothing while its answer is awaited."""
+        if self.asked is None:
+            raise StopIteration
+        asked, self.asked = self.asked, None
+        return [Again(self.spec, self.subject, asked)]
+
+    def take(self, answer: Judged | Casualty | OpfuzzError) -> None:
+        """The answer to the last call. A reference that fails on it leaves it unresolved."""
+        if isinstance(answer, OpfuzzError):
+            answer = Judged(self.subject, unknown_truth(str(answer)), None, None)
+        try:
+            self.asked = self.steps.send(answer)
+        except StopIteration as end:
+            self.came_to = end.value
+
+
+_backends: Mapping[str, Backend] = {}
+
+
+def _set_up(plugins: Sequence[Path], subjects: Sequence[str]) -> None:
+    global _backends
+    _backends = backends_of(plugins, subjects)
+
+
+def _work(item: Again) -> Judged | OpfuzzError:
+    subject = Subject.parse(item.subject)
+    try:
+        return judge(item.spec, subject, _backends[subject.backend], item.asked)
+    except OpfuzzError as error:  # a reference that fails on this call: it travels as a value
+        return OpfuzzError(str(error))

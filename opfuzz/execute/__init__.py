@@ -1,8 +1,0 @@
-"""Running batches of work: `inline` in this process, `pool` in isolated ones, `dask` in isolated ones of a cluster."""
-
-from opfuzz.execute.base import Casualty, Executor, note
-from opfuzz.execute.pool import Pool
-
-LOCAL = Pool()
-
-__all__ = ["LOCAL", "Casualty", "Executor", "note"]

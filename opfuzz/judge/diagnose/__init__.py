@@ -1,0 +1,142 @@
+"""Diagnosis: what causes a fault, and the figures it rests on; and that nothing explains it, if so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from opfuzz.core.cause import Cause, Figure
+from opfuzz.core.metrics.conditioned import effective_bits
+from opfuzz.core.results import Score
+from opfuzz.core.verdicts import FAULT, SEVERITY
+from opfuzz.judge.diagnose import meanings, precisions, sums, where
+from opfuzz.judge.diagnose.evidence import Evidence, ordinary
+from opfuzz.judge.limits import EXCESS_LIMIT, FLOAT64_LEAST_SHARE, ROUNDINGS
+from opfuzz.oracle.models import Arithmetic
+
+__all__ = ["Evidence", "diagnose", "of_record"]
+
+Diagnosis = tuple[Cause, ...]  # the cause first, then what is said beside
+Stage = Callable[[Evidence], Cause | None]
+
+STAGES: tuple[Stage, ...] = (  # the first that is certain is told
+    meanings.variant,
+    sums.stops,
+    precisions.lower_call,
+    precisions.inputs,
+    precisions.outputs,
+    meanings.formula,
+    meanings.misread,
+    meanings.leak,
+    meanings.setting,
+    precisions.quantised,
+    precisions.overflow,
+)
+
+
+def diagnose(evidence: Evidence) -> Diagnosis:
+    """The cause, the condition, the effective bits. The first carries the relation that showed the fault."""
+    score, told = evidence.score, evidence.score.cause
+    if SEVERITY[score.verdict] != FAULT:
+        return _told([_note(evidence), _bits(evidence)])
+    if score.verdict == "unstable":
+        return told, where.broken(evidence)
+    if not evidence.is_wrong.any():
+        is_right = SEVERITY[evidence.verdict_on(evidence.output, evidence.call)] != FAULT
+        return _told([told, Cause("depends-on", "chance") if is_right else None, _bits(evidence)])
+    # A fault of another call than the case's own: what that has to do with views or rows is told with the relation.
+    relation = told.relation if told.relation is not None and "only" not in told.figures else None
+    cause = _first(evidence) or _elsewhere(evidence) or (_first(evidence.wider) if evidence.wider is not None else None)
+    if cause is None:
+        at_values = where.values(evidence)
+        elements = None if at_values else where.elements(evidence)
+        found = [*_stated(evidence, at_values, elements), where.holders(evidence), where.history(evidence)]
+        if relation is None:
+            found += [where.sizes(evidence), where.single(evidence)]
+        found.append(elements)
+    else:
+        found = [told, cause] if score.verdict == "special" else [cause]
+    if relation is None:
+        found.append(meanings.layout(evidence))
+    first, *rest = _told([*found, _bits(evidence)])
+    return replace(first, relation=relation or first.relation), *rest
+
+
+def of_record(score: Score, sizes: tuple[tuple[str, Figure], ...], views: tuple[tuple[str, str], ...]) -> Diagnosis:
+    """What is known of a call that is not made again, because it died or hung: its sizes, params and views."""
+    if not sizes and not views:
+        return (score.cause,)
+    return score.cause, Cause("at-call", figures={"sizes": sizes, "views": views})
+
+
+def _told(parts: list[Cause | None]) -> Diagnosis:
+    return tuple(part for part in parts if part is not None)
+
+
+def _first(evidence: Evidence) -> Cause | None:
+    return next((found for stage in STAGES if (found := stage(evidence)) is not None), None)
+
+
+def _note(evidence: Evidence) -> Cause:
+    told = evidence.score.cause
+    return (sums.growth(evidence) if told.kind == "sums" else None) or told
+
+
+def _elsewhere(evidence: Evidence) -> Cause | None:
+    """The cause that shows on ordinary values, where those at fault hide it."""
+    call = ordinary(evidence)
+    if call is None:
+        return None
+    output = evidence.run(call)
+    if output is None or not output.size:
+        return None
+    plain = replace(evidence, call=call, output=output)
+    if not plain.is_wrong.any():
+        return None
+    stages = (meanings.variant, precisions.lower_call, precisions.inputs, precisions.outputs)
+    found = next((cause for stage in stages if (cause := stage(plain)) is not None), None)
+    if found is None and plain.fmt.bits == 64 and not evidence.is_special.any():
+        found = _behaves(plain, next(m for m in plain.reference.lower_precisions() if m.name == "float32 inside"))
+    return found and replace(found, figures={**found.figures, "ordinary": True})
+
+
+def _behaves(evidence: Evidence, model: Arithmetic) -> Cause | None:
+    """That the errors are those of a lower precision, where its allowance covers them."""
+    judged, reference = evidence.judged, evidence.reference
+    own, lower = judged.largest_excess, float(judged.excess(reference.allowance(model)).max(initial=0.0))
+    if not FLOAT64_LEAST_SHARE <= lower <= EXCESS_LIMIT:
+        return None
+    return Cause("behaves-like", model.name, figures={"own": own, "lower": lower})
+
+
+def _stated(evidence: Evidence, at_values: Cause | None, elements: Cause | None) -> list[Cause | None]:
+    """What the verdict alone says, where no stage is certain of more, and for which values of a function it holds."""
+    told, reference = evidence.score.cause, evidence.reference
+    if evidence.score.verdict == "special":
+        wrong = evidence.is_special
+        is_nan = np.isnan(reference.natural_values[wrong]) & np.isnan(evidence.judged.computed[wrong])
+        return [told, at_values, Cause("natural-nan") if wrong.any() and is_nan.all() else None]
+    largest = evidence.judged.largest_conditioned
+    if reference.is_unary and largest <= ROUNDINGS:
+        return [Cause("rounds-argument", figures={"roundings": largest}), at_values]
+    is_part = elements is not None and not elements.figures.keys() <= {"wrong", "elements"}
+    if is_part or told.kind in ("unexplained", "is-variant"):  # no precision stops at an index
+        figures: dict[str, Any] = {"bits": effective_bits(largest, evidence.fmt), "of": evidence.fmt.precision}
+        return [Cause("unexplained", figures=figures), at_values]
+    if told.kind == "behaves-like":
+        model = next(model for model in reference.lower_precisions() if model.name == told.name)
+        return [_behaves(evidence, model) or told, Cause("unconfirmed"), at_values]
+    return [told, at_values]
+
+
+def _bits(evidence: Evidence) -> Cause | None:
+    """Effective bits, where an error has a size."""
+    largest = evidence.judged.largest_conditioned
+    is_special = evidence.score.verdict == "special"
+    if not isfinite(largest) or largest <= 1 or (evidence.excess.max(initial=0.0) <= EXCESS_LIMIT and is_special):
+        return None
+    return Cause("bits", figures={"bits": effective_bits(largest, evidence.fmt), "of": evidence.fmt.precision})

@@ -1,0 +1,207 @@
+"""Causes of the kind "it computes something else": variants, other parameters, other inputs, memory read wrongly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+
+from opfuzz.core.call import Call
+from opfuzz.core.cause import Cause, Figure
+from opfuzz.core.floats import round_to
+from opfuzz.core.layout import LAYOUTS, has_gaps, memory
+from opfuzz.core.metrics.conditioned import relative_to
+from opfuzz.core.verdicts import FAULT, SEVERITY
+from opfuzz.judge.diagnose.evidence import Array, Evidence, Fit
+from opfuzz.judge.limits import ALIKE, EXCESS_LIMIT, MOST_ELEMENTS
+
+How = tuple[Figure, ...]  # what a param or input is taken for: a word, and what it is about
+
+
+def variant(evidence: Evidence) -> Cause | None:
+    """A variant of the spec that the output matches within its allowance."""
+    reference, told = evidence.reference, evidence.score.cause
+    for name in sorted(reference.variants, key=lambda name: told.kind != "is-variant" or name != told.name):
+        other = reference.variant(name)
+        if other is not None and (fit := evidence.fit(*other)) is not None:
+            return Cause("is-variant", name, figures={"note": reference.variants[name], **_figures(evidence, fit)})
+    return None
+
+
+def formula(evidence: Evidence) -> Cause | None:
+    """A formula for the same values that errs as much as the output when it is run."""
+    reference, judged, told = evidence.reference, evidence.judged, evidence.score.cause
+    wrong, worst = evidence.is_wrong & judged.is_judged, float(evidence.excess.max(initial=0.0))
+    found: list[tuple[bool, float, Cause]] = []  # the one that errs most alike is told
+    for name, note in reference.variants.items():
+        if (other := reference.variant(name)) is None:
+            continue
+        values = round_to(reference.variant_emulated(name).values.astype(np.float64), evidence.fmt).astype(np.float64)
+        with np.errstate(invalid="ignore", over="ignore"):
+            meant = relative_to(np.abs(other[0] - judged.truth.hi), judged.spacing, other[1])
+            error = np.where(judged.is_judged & np.isfinite(values), np.abs(values - judged.truth.hi), 0.0)
+        is_named = told.kind == "formula" and told.name == name
+        if not is_named and not (meant[judged.is_judged | evidence.is_special] <= EXCESS_LIMIT).all():
+            continue  # it has other values, which is another cause
+        if evidence.is_special.any() and _same_class(evidence, values):
+            return Cause("formula", name, figures={"note": note, "fails": True})
+        if worst <= EXCESS_LIMIT:
+            continue
+        if not is_named and not (wrong & (other[1] < np.abs(judged.truth.hi))).any():
+            continue  # it may lose everything where the output is wrong, as whatever returns 0 does
+        own = float(relative_to(error, judged.spacing, reference.wide).max(initial=0.0))
+        ratio = _rms(error[wrong]) / max(_rms(judged.error[wrong]), np.finfo(np.float64).tiny)
+        if (ALIKE * own >= worst and 1 / ALIKE <= ratio <= ALIKE) or is_named:
+            inside = "float32" if evidence.fmt.bits == 16 else evidence.fmt.name
+            cause = Cause("formula", name, figures={"note": note, "worst": worst, "own": own, "inside": inside})
+            found.append((not is_named, max(own / worst, worst / max(own, 1.0)), cause))
+    return min(found, key=lambda each: each[:2])[2] if found else None
+
+
+def _same_class(evidence: Evidence, values: Array) -> bool:
+    """Whether a formula that is run gives what the subject does wherever that is of the wrong class."""
+    computed, run = evidence.judged.computed[evidence.is_special], values[evidence.is_special]
+    usual = evidence.reference.emulated(1).values.astype(np.float64)[evidence.is_special]
+    same = (np.isnan(computed) & np.isnan(run)) | (np.isinf(computed) & (computed == run))
+    return bool(same.all() and np.isfinite(usual).all())
+
+
+def _rms(errors: Array) -> float:
+    largest = float(errors.max(initial=0.0))
+    return float(largest * np.sqrt(np.mean((errors / largest) ** 2))) if largest > 0 else 0.0
+
+
+def _figures(evidence: Evidence, fit: Fit) -> dict[str, Figure]:
+    own = float(evidence.excess.max(initial=0.0))
+    return {"fit": fit.excess, "elements": fit.elements, "own": own if own > EXCESS_LIMIT else None}
+
+
+def setting(evidence: Evidence) -> Cause | None:
+    """A parameter or an input that the subject takes for another, or ignores."""
+    call = evidence.call
+    if sum(array.size for array in call.arrays.values()) + evidence.output.size > MOST_ELEMENTS:
+        return None
+    for name, how, other in _other_settings(evidence):
+        if not evidence.spec.allows(other.dims, other.params):
+            continue
+        shapes = evidence.spec.shapes(other.dims, other.params)
+        if any(other.arrays[name].shape != shape for name, shape in shapes.items()):
+            continue
+        if (fit := evidence.fits(other)) is not None:
+            return Cause("is-setting", name, figures={"how": how, **_figures(evidence, fit)})
+    return None
+
+
+def _other_settings(evidence: Evidence) -> Iterator[tuple[str, How, Call]]:
+    """Name of the param or input, what it is taken for, and the call with that."""
+    spec, call = evidence.spec, evidence.call
+    for param in spec.params:
+        choices = param.values if param.values is not None else range(param.low or 0, (param.high or 0) + 1)
+        for value in choices:
+            if value != call.params[param.name]:
+                yield param.name, ("value", value), replace(call, params={**call.params, param.name: value})
+    numbers = evidence.floats
+    for first, second in combinations(numbers, 2):
+        a, b = call.arrays[first], call.arrays[second]
+        if a.shape == b.shape:
+            yield first, ("exchanged", second), call.with_arrays({first: b, second: a})
+    for name in numbers:
+        for how, array in _other_inputs(call.arrays[name], is_alone=len(spec.inputs) == 1):
+            yield name, how, call.with_arrays({name: array})
+    for item in spec.inputs:
+        array = call.arrays[item.name]
+        if item.kind == "mask":
+            yield item.name, ("inverted",), call.with_arrays({item.name: ~array})
+            yield item.name, ("true everywhere",), call.with_arrays({item.name: np.ones_like(array)})
+        elif item.kind == "additive_mask":
+            yield item.name, ("left out",), call.with_arrays({item.name: np.zeros_like(array)})
+
+
+def _other_inputs(array: Array, is_alone: bool) -> Iterator[tuple[How, Array]]:
+    if not is_alone:
+        yield ("value", 0), np.zeros_like(array)
+        yield ("value", 1), np.ones_like(array)
+    yield ("negative",), -array
+    if array.ndim >= 2 and array.shape[-1] == array.shape[-2] > 1:
+        yield ("transposed",), np.swapaxes(array, -1, -2)
+    for axis in range(array.ndim):
+        if array.shape[axis] > 1:
+            yield ("reversed", axis), np.flip(array, axis)
+            for by in (1, -1):
+                yield ("shifted", by, axis), np.roll(array, by, axis)
+
+
+def leak(evidence: Evidence) -> Cause | None:
+    """NaN or infinities that reach elements which do not depend on any, confirmed by taking them away."""
+    reference, wrong = evidence.reference, evidence.is_special
+    alone = wrong & ~reference.depends_on_special & ~np.isfinite(evidence.judged.computed)
+    if not reference.has_special_inputs or not alone.any():
+        return None
+    tame = {name: evidence.call.arrays[name] for name in evidence.floats}
+    tame = {name: np.where(np.isfinite(a.astype(np.float64)), a, a.dtype.type(1)) for name, a in tame.items()}
+    made = evidence.again(**tame)
+    if made is None or not np.isfinite(made.astype(np.float64)[alone]).all():
+        return None
+    return Cause("leaks", figures={"elements": int(alone.sum())})
+
+
+def misread(evidence: Evidence) -> Cause | None:
+    """A view whose strides or offset the subject ignores, confirmed by what it makes of the memory read that way."""
+    call = evidence.call
+    for name, layout in call.layouts.items():
+        if layout == LAYOUTS[0]:
+            continue
+        array = call.arrays[name]
+        for kind, wrongly in _readings(array, layout):
+            if wrongly.tobytes() == array.tobytes():
+                continue
+            plain = replace(call, arrays={**call.arrays, name: wrongly}, layouts=_contiguous(call.layouts))
+            made = evidence.run(plain)
+            if made is not None and made.tobytes() == evidence.output.tobytes() and _differs(evidence, plain):
+                return Cause(kind, name, figures={"layout": layout})
+    return None
+
+
+def _differs(evidence: Evidence, other: Call) -> bool:
+    """Whether what is wrong has another exact result on another call; else equal bits prove nothing."""
+    a, b = evidence.judged.truth.hi[evidence.is_wrong], evidence.refer(other).truth.hi[evidence.is_wrong]
+    with np.errstate(invalid="ignore"):
+        return bool((~(np.abs(a - b) <= np.abs(evidence.judged.computed[evidence.is_wrong] - a) / 2)).all())
+
+
+def _readings(array: Array, layout: str) -> Iterator[tuple[str, Array]]:
+    buffer, _ = memory(array, layout)
+    flat = buffer.ravel()
+    if flat.size >= array.size:
+        yield "reads-as-contiguous", flat[: array.size].reshape(array.shape)
+    if layout == "narrowed":
+        yield "ignores-offset", buffer[..., : array.shape[-1]]
+        yield "ignores-gaps", flat[1 : 1 + array.size].reshape(array.shape)
+
+
+def _contiguous(layouts: Mapping[str, str]) -> dict[str, str]:
+    return dict.fromkeys(layouts, LAYOUTS[0])
+
+
+def layout(evidence: Evidence) -> Cause | None:
+    """That a fault is gone or another when every input is contiguous; None where it stays, or lacks views."""
+    call = evidence.call
+    views = {name: layout for name, layout in call.layouts.items() if layout != LAYOUTS[0]}
+    if not views:
+        return None
+    plain = replace(call, layouts=_contiguous(call.layouts))
+    made = evidence.run(plain)
+    verdict = evidence.score.verdict if made is None else evidence.verdict_on(made, plain)
+    if verdict == evidence.score.verdict:
+        return None
+    # The fewest views that do it.
+    for name in views:
+        if len(views) > 1 and evidence.fails(replace(plain, layouts={**plain.layouts, name: views[name]})):
+            views = {name: views[name]}
+            break
+    is_finite = all(np.isfinite(evidence.call.arrays[name]).all() for name in evidence.floats)
+    is_nan = bool(np.isnan(evidence.judged.computed).any()) and is_finite and any(map(has_gaps, views.values()))
+    instead = verdict if SEVERITY[verdict] == FAULT else ""
+    return Cause("depends-on", "layout", figures={"views": tuple(views.items()), "instead": instead, "beside": is_nan})

@@ -1,0 +1,215 @@
+"""Causes of the kind "it computes with fewer bits": another format, rounded inputs, quantised inputs or outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+
+from opfuzz.core.call import Call
+from opfuzz.core.cause import Cause, Figure
+from opfuzz.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, Format, round_to
+from opfuzz.core.rounding import QUANTISERS, cut_to_bits, jittered, round_to_bits
+from opfuzz.core.verdicts import FAULT, SEVERITY
+from opfuzz.judge.diagnose.evidence import Array, Evidence, ordinary, same_values
+from opfuzz.judge.limits import EXCESS_LIMIT, MOST_ELEMENTS
+from opfuzz.judge.settle import examine
+
+LEAST_LEVELS, OFF_GRID = 16, 0.02  # so many values lie so near to one of 256 grids by chance once in 10^20
+NEEDED = 3  # elements that a narrower format could not hold, before all of them lying in it is no chance
+CERTAIN = 24  # bits that agree by chance once in 2^24
+BELOW_FLOAT16, BEYOND_FLOAT16 = 2.0**10, 2.0**17
+SENSITIVE, TRIALS = 1.25, 3
+LOWER = {FLOAT64: (FLOAT32,), FLOAT32: (FLOAT16, BFLOAT16), FLOAT16: (), BFLOAT16: ()}
+
+
+def lower_call(evidence: Evidence) -> Cause | None:
+    """The call returns what the same call in a narrower format returns, where the exact results do not fit in that."""
+    for fmt in reversed(LOWER[evidence.fmt]):
+        if fmt.name not in evidence.spec.formats:
+            continue
+        with np.errstate(over="ignore"):
+            narrow = {name: _converted(a, fmt) for name, a in evidence.call.arrays.items()}
+        call = replace(evidence.call, format=fmt.name, arrays=narrow)
+        made = evidence.run(call)
+        if made is None or not same_values(made, evidence.output):
+            continue
+        if SEVERITY[evidence.verdict_on(made, call)] == FAULT or not _uses_every_bit(evidence, fmt):
+            continue  # wrong in whatever format, such as a sign for a number, which the narrower one holds as well
+        if _unheld(evidence, fmt) * (evidence.fmt.precision - fmt.precision) >= CERTAIN:
+            figures: dict[str, Figure] = {"instead_of": evidence.fmt.name, "elements": made.size}
+            return Cause("computes-in", fmt.name, figures=figures)
+    return None
+
+
+def _unheld(evidence: Evidence, fmt: Format) -> int:
+    """How many exact results, where the output is a number, the narrower format cannot hold."""
+    exact, computed = evidence.judged.truth.hi, evidence.judged.computed
+    right = round_to(exact[np.isfinite(exact) & np.isfinite(computed) & (computed != 0)], evidence.fmt)
+    with np.errstate(over="ignore"):
+        held = round_to(right.astype(np.float64), fmt).astype(np.float64) == right.astype(np.float64)
+    return int(np.count_nonzero(~held))
+
+
+def _converted(array: Array, fmt: Format) -> Array:
+    return round_to(array.astype(np.float64), fmt) if array.dtype.name in FORMATS else array
+
+
+def outputs(evidence: Evidence) -> Cause | None:
+    """Every output is a number of a narrower format, which the exact results are not."""
+    computed = evidence.judged.computed[np.isfinite(evidence.judged.computed) & (evidence.judged.computed != 0)]
+    for fmt in reversed(LOWER[evidence.fmt]):
+        with np.errstate(over="ignore"):
+            is_held = bool((round_to(computed, fmt).astype(np.float64) == computed).all())
+        if is_held and (unheld := _unheld(evidence, fmt)) >= NEEDED and _fills(evidence, fmt):
+            return Cause(
+                "results-in", fmt.name, figures={"bits": fmt.precision, "elements": computed.size, "unheld": unheld}
+            )
+    return None
+
+
+def _uses_every_bit(evidence: Evidence, fmt: Format) -> bool:
+    """Whether some result needs the last bit of a narrower format, as small whole numbers do not."""
+    numbers = evidence.judged.computed[np.isfinite(evidence.judged.computed)]
+    return bool((round_to_bits(numbers, fmt.precision - 1) != numbers).any())
+
+
+def _fills(evidence: Evidence, fmt: Format) -> bool:
+    """Whether the results need every bit of a narrower format, whose arithmetic may err so much."""
+    if not _uses_every_bit(evidence, fmt):
+        return False
+    reference = evidence.reference
+    model = next(model for model in reference.lower_precisions() if model.name == f"{fmt.name} inside")
+    return bool(evidence.judged.excess(reference.allowance(model)).max(initial=0.0) <= EXCESS_LIMIT)
+
+
+def inputs(evidence: Evidence) -> Cause | None:
+    """The output has the same bits when the inputs are rounded to fewer bits first, so the subject rounds them."""
+    if not evidence.is_wrong.any():
+        return None
+    for fmt in (BFLOAT16, FLOAT16, FLOAT32):  # fewer bits first: rounding to 8 keeps what rounding to 11 made
+        if fmt.precision >= evidence.fmt.precision:
+            continue
+        for verb, rounding in (("rounds", round_to_bits), ("cuts", cut_to_bits)):
+            for names in _subsets(evidence.floats):
+                if not _keeps_bits(evidence, names, fmt.precision, rounding):
+                    continue
+                if (cause := _rounded(evidence, names, fmt, verb, rounding)) is not None:
+                    return cause
+    return None
+
+
+def _subsets(names: list[str]) -> Iterator[tuple[str, ...]]:
+    """The larger first; of many inputs all, and each alone."""
+    sizes = range(len(names), 0, -1) if len(names) <= 3 else (len(names), 1)
+    for size in sizes:
+        yield from combinations(names, size)
+
+
+def _keeps_bits(evidence: Evidence, names: tuple[str, ...], bits: int, rounding: Callable[[Array, int], Array]) -> bool:
+    arrays = evidence.call.arrays
+    rounded = {name: rounding(arrays[name], bits) for name in names}
+    if any(rounded[name].tobytes() == arrays[name].tobytes() for name in names):
+        return False
+    made = evidence.again(**rounded)
+    if made is None or made.tobytes() != evidence.output.tobytes():
+        return False
+    # Few values keep the bits by chance, but not whatever else is rounded to the same.
+    for seed in range(TRIALS):
+        made = evidence.again(**{name: jittered(arrays[name], bits, rounding, seed) for name in names})
+        if made is None or made.tobytes() != evidence.output.tobytes():
+            return False
+    # An input that is ignored, or hardly matters, keeps the bits as well.
+    for name in names:
+        moved = evidence.again(**{name: _moved(arrays[name])})
+        if moved is None or moved.tobytes() == evidence.output.tobytes():
+            return False
+    judged, other = evidence.judged, evidence.refer(evidence.call.with_arrays(rounded))
+    with np.errstate(invalid="ignore"):
+        change = np.abs(other.truth.hi - judged.truth.hi) / (judged.spacing / 2 + evidence.reference.wide)
+    return bool((change[evidence.judged.is_judged] > EXCESS_LIMIT).any())
+
+
+def _moved(array: Array) -> Array:
+    with np.errstate(over="ignore"):
+        return np.asarray(array.astype(np.float64) * SENSITIVE).astype(array.dtype)
+
+
+def _rounded(
+    evidence: Evidence, names: tuple[str, ...], fmt: Format, verb: str, rounding: Callable[[Array, int], Array]
+) -> Cause | None:
+    rounded = {name: rounding(evidence.call.arrays[name], fmt.precision) for name in names}
+    measured = examine(evidence.output, evidence.refer(evidence.call.with_arrays(rounded)))
+    after, before = measured.largest_excess, float(evidence.excess.max(initial=0.0))
+    if after > EXCESS_LIMIT and 4 * after >= before:
+        return None  # coarse results keep their bits as well, but are no better against rounded inputs
+    figures: dict[str, Figure] = {"inputs": names, "bits": fmt.precision, "verb": verb}
+    if 4 * after < before:
+        figures |= {"after": after, "before": before}
+    return Cause("rounds-inputs", _kind(evidence, names, fmt), figures=figures)
+
+
+def _kind(evidence: Evidence, names: tuple[str, ...], fmt: Format) -> str:
+    """float16 and TF32 have 11 bits each; only the range tells them apart."""
+    if fmt is not FLOAT16:
+        return fmt.name
+    array = evidence.call.arrays[names[0]].astype(np.float64)
+    largest = np.abs(array[np.isfinite(array)]).max(initial=0.0)
+    scale = 2.0 ** np.ceil(np.log2(BEYOND_FLOAT16 / largest)) if largest > 0 else 1.0
+    made = evidence.again(**{names[0]: (array * scale).astype(evidence.fmt.dtype)})
+    if made is None:
+        return "TF32 or float16"
+    is_whole = np.isfinite(made.astype(np.float64))[np.isfinite(evidence.judged.computed)].all()
+    return "TF32" if is_whole else "float16"
+
+
+def quantised(evidence: Evidence) -> Cause | None:
+    """The output is the exact result on an input that was quantised first, or lies on a uniform grid itself."""
+    sizes = sum(array.size for array in evidence.call.arrays.values()) + evidence.output.size
+    if not evidence.is_wrong.any() or sizes > MOST_ELEMENTS:
+        return None
+    names = evidence.floats
+    for bits in (4, 8):  # the stronger claim first: steps of int4 may lie near those of int8
+        for grid, quantise in QUANTISERS:
+            for chosen in reversed(list(_subsets(names))):
+                arrays = {name: quantise(evidence.call.arrays[name], bits) for name in chosen}
+                if any(array is None for array in arrays.values()):
+                    continue
+                call: Call = evidence.call.with_arrays({n: a for n, a in arrays.items() if a is not None})
+                if (fit := evidence.fits(call)) is not None:
+                    fits: dict[str, Figure] = {"fit": fit.excess, "elements": fit.elements}
+                    return Cause("quantises", " and ".join(chosen), figures={"bits": bits, "grid": grid, **fits})
+    return _grid(evidence)
+
+
+def _grid(evidence: Evidence) -> Cause | None:
+    """Outputs in at most 256 equal steps, where the exact results have many more values."""
+    levels = np.unique(evidence.judged.computed[np.isfinite(evidence.judged.computed)])
+    right = np.unique(round_to(evidence.judged.truth.hi, evidence.fmt).astype(np.float64))
+    if not LEAST_LEVELS <= len(levels) <= 256 or len(right) < 2 * len(levels):
+        return None
+    span, largest = levels[-1] - levels[0], float(np.abs(levels).max())
+    for steps in range(len(levels) - 1, 256):
+        places = (levels - levels[0]) / span * steps
+        if np.abs(places - np.rint(places)).max() <= OFF_GRID + 2 * evidence.fmt.unit_roundoff * largest * steps / span:
+            bits = 4 if steps < 16 else 8
+            step = float(span / steps)
+            return Cause("quantises", figures={"bits": bits, "values": len(levels), "step": step, "exact": len(right)})
+    return None
+
+
+def overflow(evidence: Evidence) -> Cause | None:
+    """Numbers beyond 65504 that become infinite in a format that holds them, so float16 is inside."""
+    if evidence.fmt.emax <= FLOAT16.emax or not evidence.is_special.any() or evidence.reference.is_unary:
+        return None
+    for scale, is_right in ((BELOW_FLOAT16, True), (BEYOND_FLOAT16, False)):
+        call = ordinary(evidence, scale)
+        made = None if call is None else evidence.run(call)
+        if call is None or made is None:
+            return None
+        finite = np.isfinite(evidence.refer(call).truth.hi)
+        if not finite.any() or np.isfinite(made.astype(np.float64)[finite]).all() != is_right:
+            return None
+    return Cause("overflows-inside", "float16", figures={"beyond": FLOAT16.largest})

@@ -1,0 +1,167 @@
+"""Causes that lie in the order and the format of sums, shown by sums whose growth gives them away."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import log2
+
+import numpy as np
+
+from opfuzz.core.call import Call
+from opfuzz.core.cause import Cause, Figure
+from opfuzz.core.floats import BFLOAT16, FLOAT16, Format
+from opfuzz.judge.diagnose.evidence import Array, Evidence
+from opfuzz.judge.limits import LANES
+from opfuzz.judge.settle import examine
+
+# A sum of ones in a format of p bits, one after another, stops at 2^p: 1 is then half an ulp, and ties go to even. Each
+# lane stops there. What is made of the sum, such as a mean or a root, falls behind as a power of it.
+ONES = (9001, 18002)  # one twice the other, so that the quotient tells the power, and no whole blocks
+POWERS = (1.0, -1.0, 0.5, -0.5)
+NEAR = 0.04
+LARGE = 1024.0  # a last term that no sum of so many ones swallows
+TELLING = 1025  # float16 holds it, bfloat16 does not
+
+# The error of 0.1 added n times grows as n when the sums are sequential, and hardly at all when they go by pairs: one
+# that grows by less than 4 when n grows by 64 is not sequential. n is no power of two, whose halves err alike.
+GROWING = (257, 1025, 4097, 16385)
+LEAST_GROWTH = 4.0
+TERM = 0.1
+OTHERS = 8  # largest size of the dims that do not grow
+
+
+def stops(evidence: Evidence) -> Cause | None:
+    """Sums of ones that stop growing, and the format whose sums stop there."""
+    if not evidence.reference.has_sums:
+        return None
+    for dim in _summed_dims(evidence):
+        for is_alternating in (False, True):
+            whole = _share(evidence, dim, ONES[1], is_alternating)
+            if whole is None:
+                continue  # such as a variance, which ones do not have
+            half = _share(evidence, dim, ONES[0], is_alternating) if abs(whole - 1) > 0.1 else None
+            end = None if half is None else _end(abs(half), abs(whole))
+            if end is not None and _heeds_the_last(evidence, dim, is_alternating):
+                fmt, lanes = _accumulator(evidence, dim, is_alternating, end)
+                figures: dict[str, Figure] = {"lanes": lanes, "end": end, "ones": ONES[1], "dim": dim}
+                figures |= {"are_squares": is_alternating, "stops_at": 2**fmt.precision}
+                return Cause("accumulates-in", fmt.name, figures=figures)
+            break
+    return None
+
+
+def _heeds_the_last(evidence: Evidence, dim: str, is_alternating: bool) -> bool:
+    """Whether a large last term changes the output; else the sum stops because terms are left out."""
+    call = _constant(evidence, dim, ONES[1], 1.0, is_alternating)
+    if call is None:
+        return False
+    changed = {}
+    for item in evidence.spec.inputs:
+        axes = [axis for axis, size in enumerate(item.shape) if size.text == dim and item.kind == "float"]
+        for axis in axes:
+            changed[item.name] = call.arrays[item.name].copy()
+            changed[item.name][(slice(None),) * axis + (-1,)] = LARGE
+    made, other = evidence.run(call), evidence.run(call.with_arrays(changed))
+    return made is not None and other is not None and made.tobytes() != other.tobytes()
+
+
+def _end(half: float, whole: float) -> int | None:
+    """Where sums stop whose results on so many ones are these shares of the exact ones."""
+    if half == 0 or whole == 0:
+        return None
+    power = next((p for p in POWERS if abs(log2(whole / half) + p) < NEAR), None)
+    if power is None:
+        return None
+    end = ONES[1] * whole ** (1 / power)
+    nearest: int = 2 ** round(log2(end))
+    return nearest if nearest >= 2**BFLOAT16.precision and abs(end / nearest - 1) < NEAR else None
+
+
+def _accumulator(evidence: Evidence, dim: str, is_alternating: bool, end: int) -> tuple[Format, int]:
+    """Format and lanes of sums that stop there."""
+    if end < 2**FLOAT16.precision:
+        return BFLOAT16, end // 2**BFLOAT16.precision
+    if evidence.fmt.bits == 16:
+        return evidence.fmt, max(1, end // 2**evidence.fmt.precision)
+    share = _share(evidence, dim, TELLING + is_alternating, is_alternating)
+    is_exact = share is not None and abs(share - 1) < 2.0**-12
+    fmt = FLOAT16 if is_exact else BFLOAT16
+    return fmt, end // 2**fmt.precision
+
+
+def _share(evidence: Evidence, dim: str, size: int, is_alternating: bool) -> float | None:
+    """The last element of the output on ones along a dim, as a share of the exact one; None where that is 0."""
+    call = _constant(evidence, dim, size, 1.0, is_alternating)
+    made = None if call is None else evidence.run(call)
+    if call is None or made is None or not made.size:
+        return None
+    exact = evidence.refer(call).truth.hi.ravel()[-1]
+    last = float(made.ravel()[-1])
+    return last / exact if exact and np.isfinite(exact) and np.isfinite(last) else None
+
+
+def growth(evidence: Evidence) -> Cause | None:
+    """Sequential sums, told from blocked ones by how their error grows with the number of terms."""
+    if evidence.fmt.bits == 16 or not evidence.reference.has_sums:
+        return None
+    for dim in _summed_dims(evidence):
+        for is_alternating in (False, True):
+            errors = [_error(evidence, dim, size + is_alternating, is_alternating) for size in GROWING]
+            known = [error for error in errors if error is not None]
+            if len(known) < len(errors) or known[-1] < LEAST_GROWTH * max(known[0], 1.0):
+                continue
+            own = {lanes: _error(evidence, dim, GROWING[-1] + is_alternating, is_alternating, lanes) for lanes in LANES}
+            lanes = next((n for n, e in own.items() if e is not None and e / 2 <= known[-1] <= 2 * e), None)
+            if lanes is None:
+                continue
+            return Cause("sums", dim, figures={"lanes": lanes, "errors": tuple(known), "own": own[lanes] or 0.0})
+    return None
+
+
+def _error(evidence: Evidence, dim: str, size: int, is_alternating: bool, lanes: int | None = None) -> float | None:
+    """Largest relative error in unit roundoffs: the subject's, or that of the usual formula with sums in lanes."""
+    call = _constant(evidence, dim, size, TERM, is_alternating)
+    made = None if call is None else evidence.run(call)
+    if call is None or made is None or not made.size:
+        return None
+    reference = evidence.refer(call)
+    truth = examine(made, reference).truth
+    values = (made if lanes is None else reference.emulated(lanes).values).astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = np.abs(values - truth.hi) / np.abs(truth.hi) / evidence.fmt.unit_roundoff
+    return float(error.max()) if np.isfinite(error).all() else None
+
+
+def _summed_dims(evidence: Evidence) -> list[str]:
+    """Dims along which the op may sum: those that the output lacks, and the last axis where both have it."""
+    spec = evidence.spec
+    kept = {name for size in spec.output for name in size.names}
+    lasts = {item.shape[-1].text for item in spec.inputs if item.shape}
+    if spec.output:
+        lasts &= {spec.output[-1].text}
+    names = [size.text for item in spec.inputs for size in item.shape]
+    known = {dim.name for dim in spec.dims} - set(spec.batch)
+    return [name for name in dict.fromkeys(names) if name in known and (name not in kept or name in lasts)]
+
+
+def _constant(evidence: Evidence, dim: str, size: int, value: float, is_alternating: bool) -> Call | None:
+    """The call with `size` along a dim; `value`, with alternating signs, in the first input and 1 in all others."""
+    spec, call = evidence.spec, evidence.call
+    for others in ({name: min(n, OTHERS) for name, n in call.dims.items()}, call.dims):
+        dims = {**others, dim: size}
+        if min(dims.values()) > 0 and spec.allows(dims, call.params):
+            break
+    else:
+        return None
+    if any(item.kind in ("index", "additive_mask") for item in spec.inputs):
+        return None
+    arrays: dict[str, Array] = {}
+    first = evidence.floats[0] if evidence.floats else ""
+    for name, shape in spec.shapes(dims, call.params).items():
+        arrays[name] = np.ones(shape, call.arrays[name].dtype)
+        if name == first:
+            signs = np.where(np.arange(shape[-1] if shape else 1) % 2, -1.0, 1.0) if is_alternating else 1.0
+            arrays[name] = (np.full(shape, value) * signs).astype(call.arrays[name].dtype)
+    if sum(array.size for array in arrays.values()) > 2**20:
+        return None
+    return replace(call, dims=dims, arrays=arrays)

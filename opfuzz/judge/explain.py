@@ -1,0 +1,208 @@
+"""Why a result is off: the appeal, the variants, and the lower precisions that may explain it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from opfuzz.core.cause import UNEXPLAINED, Cause
+from opfuzz.core.floats import FloatArray, round_to, ulp
+from opfuzz.core.metrics.conditioned import relative_to
+from opfuzz.core.metrics.ulp import absolute_error
+from opfuzz.core.results import Index
+from opfuzz.judge.limits import (
+    EXCESS_LIMIT,
+    FLOAT64_APART,
+    HALF_VARIANT_ELEMENTS,
+    HALF_VARIANT_EXCESS,
+    ILL_CONDITIONED,
+    LANES,
+)
+from opfuzz.judge.measure import Mask, Measured, place_of
+from opfuzz.oracle.models import Arithmetic
+from opfuzz.oracle.reference import Reference
+from opfuzz.oracle.working import Emulated
+
+Explained = tuple[str, Cause, Index | None]  # verdict, cause, the element that decided
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Charge:
+    """An output whose `excess` under wide is beyond the limit; elements that are `excused` do not count."""
+
+    measured: Measured
+    reference: Reference
+    excess: FloatArray
+    excused: Mask
+
+    @property
+    def place(self) -> Index | None:
+        """The element that is furthest beyond."""
+        return place_of(self.excess)
+
+    def largest(self, values: FloatArray) -> float:
+        """The largest where nothing is excused."""
+        return _largest(values, ~self.excused)
+
+
+def explain(measured: Measured, reference: Reference, excess: FloatArray, excused: Mask) -> Explained:
+    """Verdict on a result whose `excess` is beyond the limit. Elements that are `excused` do not count."""
+    charge = _Charge(measured, reference, excess, excused)
+    return _flushes(charge) or _appeal(charge) or _accuse(charge)
+
+
+def _flushes(charge: _Charge) -> Explained | None:
+    if charge.largest(charge.measured.excess(charge.reference.flushing)) > EXCESS_LIMIT:
+        return None
+    return "normwise", Cause("underflows-inside"), charge.place
+
+
+def _appeal(charge: _Charge) -> Explained | None:
+    """Whether the usual formula, run in the wide format, does no better."""
+    reference = charge.reference
+    for lanes in LANES:
+        emulated = reference.emulated(lanes)
+        if _largest(charge.excess, ~emulated.overflowed) <= EXCESS_LIMIT:
+            return "normwise", Cause("overflows-inside"), charge.place
+        if 2 * _own_excess(charge, emulated) >= float(charge.excess.max()):
+            cause = Cause("sums", figures={"lanes": lanes}) if reference.has_sums else Cause("usual-formula")
+            return "normwise", cause, charge.place
+        if not reference.has_sums:
+            break
+    return None
+
+
+def _own_excess(charge: _Charge, emulated: Emulated) -> float:
+    """Largest excess, under wide, of the emulated formula itself."""
+    return charge.largest(_excess_of(charge, emulated))
+
+
+def _excess_of(charge: _Charge, emulated: Emulated) -> FloatArray:
+    """Excess, under wide, of an emulated formula; 0 where it is not finite or nothing is judged."""
+    measured, reference = charge.measured, charge.reference
+    values = round_to(emulated.values.astype(np.float64), reference.fmt).astype(np.float64)
+    error = absolute_error(values, measured.truth.hi, measured.truth.rest)
+    counted = measured.is_judged & np.isfinite(values)
+    return np.where(counted, relative_to(error, measured.spacing, reference.wide), 0.0)
+
+
+def _accuse(charge: _Charge) -> Explained:
+    reference = charge.reference
+    models = reference.lower_precisions()
+    overflowed = reference.emulated(1).overflowed
+    if overflowed.any():  # excused by the appeal, though it did not explain the rest
+        excused = charge.excused | overflowed
+        charge = replace(charge, excused=excused, excess=np.where(excused, 0.0, charge.excess))
+    formulas: list[Cause] = []
+    for name, note in reference.variants.items():
+        match _fits_variant(charge, name):
+            case "meaning":
+                return "wrong", Cause("is-variant", name, figures={"note": note}), charge.place
+            case "formula" if 2 * _own_excess(charge, reference.variant_emulated(name)) >= charge.excess.max():
+                formulas.append(Cause("formula", name, figures={"note": note}))  # it loses that much when it is run
+    is_half = bool(models) and models[0].name == "narrow"
+    if is_half and (found := _narrow(charge, models[0])) is not None:
+        return found
+    if formulas:
+        return "imprecise", formulas[0], charge.place
+    # The same algebra in another order, c + w (c - u), rounds where (1 + w) c - w u does not: nobody can tell it from
+    # the spec's own formula on inputs that were rounded once.
+    if charge.largest(charge.measured.excess(reference.conditioning)) <= 1.0:
+        return "normwise", Cause("conditioning"), charge.place
+    for model in models:
+        if model.name != "narrow" and _fits_model(charge, model):
+            return "imprecise", Cause("behaves-like", model.name), charge.place
+    return "wrong", UNEXPLAINED, charge.place
+
+
+def _fits_model(charge: _Charge, model: Arithmetic) -> bool:
+    """Whether a lower precision covers the errors and can judge enough elements to say so."""
+    allowance = charge.reference.allowance(model)
+    return not _is_blind(charge, allowance) and _covers(charge, allowance)
+
+
+def _is_blind(charge: _Charge, allowance: FloatArray) -> bool:
+    """Whether the allowance would cover anything, even a result of 0, wherever it is needed."""
+    measured = charge.measured
+    guilty = measured.is_judged & ~charge.excused & (measured.wide_excess > EXCESS_LIMIT)
+    seen = EXCESS_LIMIT * (allowance + measured.spacing / 2) < measured.truth.size
+    return not (guilty & seen).any()
+
+
+def _covers(charge: _Charge, allowance: FloatArray) -> bool:
+    return charge.largest(charge.measured.excess(allowance)) <= EXCESS_LIMIT
+
+
+def _narrow(charge: _Charge, model: Arithmetic) -> Explained | None:
+    """Half formats: intermediates rounded to the format is a note; what its sums or its range lose is a fault."""
+    reference, name = charge.reference, charge.reference.fmt.name
+    allowance = reference.allowance(model)
+    is_covered, is_blind = _covers(charge, allowance), _is_blind(charge, allowance)
+    if is_covered and not is_blind:
+        return "narrow", Cause("computes-in", name), charge.place
+    if _errs_alike(charge, reference.emulated(0, narrow=True)):
+        return "narrow", Cause("computes-in", name), charge.place
+    if is_covered:
+        return "ill-conditioned", Cause("computes-in", name, figures={"blind": True}), charge.place
+    loss = _emulates_narrow(charge)
+    return None if loss is None else ("imprecise", loss, charge.place)
+
+
+def _errs_alike(charge: _Charge, emulated: Emulated) -> bool:
+    """Whether the emulation errs at least half as much in each row (along the last axis) that is beyond the limit."""
+    own = np.where(emulated.overflowed, np.inf, _excess_of(charge, emulated))
+    if own.ndim > 1:
+        own = np.broadcast_to(own.max(axis=-1, keepdims=True, initial=0.0), own.shape)
+    return bool((2 * own >= charge.excess)[charge.excess > EXCESS_LIMIT].all())
+
+
+def _emulates_narrow(charge: _Charge) -> Cause | None:
+    """Whether every intermediate in the half format, sums one by one, does no better or overflows."""
+    reference, name = charge.reference, charge.reference.fmt.name
+    for lanes in LANES:
+        emulated = reference.emulated(lanes, narrow=True)
+        if _largest(charge.excess, ~emulated.overflowed) <= EXCESS_LIMIT:
+            return Cause("overflows-inside", name)
+        if _errs_alike(charge, emulated):
+            if reference.has_sums:
+                return Cause("accumulates-in", name, figures={"lanes": lanes})
+            return Cause("usual-formula", name)
+    return None
+
+
+def _fits_variant(charge: _Charge, name: str) -> str | None:
+    """'meaning' if this is another result that is meant; 'formula' if it is the same, computed worse; else None."""
+    measured, reference, excused = charge.measured, charge.reference, charge.excused
+    explained = reference.variant(name)
+    if explained is None:
+        return None
+    values, allowance = explained
+    fmt = reference.fmt
+    guilty = (charge.excess > EXCESS_LIMIT) & ~excused
+    with np.errstate(invalid="ignore", over="ignore"):
+        finite = measured.is_finite & np.isfinite(values) & ~excused
+        spacing = ulp(np.where(finite, np.clip(values, -fmt.largest, fmt.largest), 0.0), fmt)
+        excess = np.where(finite, relative_to(np.abs(measured.computed - values), spacing, allowance), 0.0)
+        blind = finite & (allowance >= np.abs(values))
+        # Where its allowance exceeds it, a variant fits anything: it must be seen to fit, and that on a guilty element.
+        seen = finite & ~blind
+        apart = FLOAT64_APART if fmt.bits == 64 else 1.0
+        distance = relative_to(np.abs(values - measured.truth.hi), measured.spacing, reference.wide)
+        differs = seen & (distance > apart)
+    count = np.count_nonzero(finite)
+    is_half = fmt.bits == 16
+    if (
+        not (guilty & seen).any()
+        or (measured.is_judged & ~finite & ~excused).any()
+        or np.count_nonzero(blind) > ILL_CONDITIONED * count
+        or excess.max() > (HALF_VARIANT_EXCESS if is_half else EXCESS_LIMIT)
+    ):
+        return None
+    if np.count_nonzero(differs) >= (HALF_VARIANT_ELEMENTS if is_half else 1):
+        return "meaning"
+    return None if differs.any() else "formula"
+
+
+def _largest(values: FloatArray, where: Mask) -> float:
+    return float(np.where(where, values, 0.0).max(initial=0.0))

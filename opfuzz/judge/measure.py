@@ -1,0 +1,221 @@
+"""How far one output is from the exact values: arrays in, arrays and numbers out, nothing remembered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opfuzz.core.floats import FloatArray
+from opfuzz.core.metrics.conditioned import relative_to
+from opfuzz.core.metrics.ulp import absolute_error
+from opfuzz.core.results import Index
+from opfuzz.judge.limits import LOOSE_SHARE, NATURAL_ROUNDOFFS
+from opfuzz.oracle.allowances import Allowances, Alternatives
+from opfuzz.oracle.truth import Truth
+
+Mask = NDArray[np.bool_]
+Places = NDArray[np.int64]  # flat
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """One output against the exact values; arrays have its shape.
+
+    Most outputs are numbers throughout, where known numbers are right: then `judged` is None, and nothing is masked.
+    Errors in a unit are 0 where nothing is judged.
+    """
+
+    output: NDArray[Any]  # as it was returned
+    truth: Truth
+    allowances: Allowances
+    computed: FloatArray  # the output in float64
+    error: FloatArray  # abs(computed - exact)
+    ulps: FloatArray  # error / ulp
+    wide_excess: FloatArray  # error / (ulp/2 + wide)
+    conditioned: FloatArray  # error / (ulp/2 + conditioning)
+    judged: Mask | None  # where an error has a size that counts; None: everywhere
+    class_mistakes: Mask | None  # where NaN, an infinity or the sign of a zero is wrong; None: nowhere
+    flushed: Mask | None  # subnormal results returned as zero: a policy, not an error; None: nowhere
+    unresolved: Places  # where the exact value is not certain enough for this error
+    largest_ulp: float
+    largest_excess: float
+    largest_conditioned: float
+
+    @property
+    def is_correct(self) -> bool:
+        """Whether all is judged and nothing errs: then every quotient of the error is 0."""
+        return self.judged is None and self.ulps is self.error
+
+    @property
+    def is_judged(self) -> Mask:
+        """Where an error has a size that counts, as a mask."""
+        return np.ones(self.output.shape, np.bool_) if self.judged is None else self.judged
+
+    @property
+    def is_special_wrong(self) -> Mask:
+        """Where the class of the result is wrong, as a mask."""
+        return np.zeros(self.output.shape, np.bool_) if self.class_mistakes is None else self.class_mistakes
+
+    @property
+    def is_normal(self) -> Mask:
+        """Judged elements whose exact result is a normal number."""
+        is_normal = self.truth.is_normal
+        return is_normal if self.judged is None else np.asarray(self.judged & is_normal)
+
+    @property
+    def is_finite(self) -> Mask:
+        """Where an error can be measured, if the exact value is certain enough."""
+        return _measurable(self.computed, self.truth, self.flushed)
+
+    @property
+    def spacing(self) -> FloatArray:
+        """ulp of the exact values."""
+        return self.truth.spacing
+
+    def excess(self, allowance: FloatArray) -> FloatArray:
+        """error / (ulp/2 + allowance), 0 where nothing is judged."""
+        if self.is_correct:
+            return self.error
+        return np.where(self.is_judged, relative_to(self.error, self.spacing, allowance), 0.0)
+
+
+def measure(output: NDArray[Any], truth: Truth, allowances: Allowances) -> Measured:
+    """The errors of an output of the truth's shape, in every unit that verdicts and rankings rest on."""
+    computed = output.astype(np.float64)
+    error = absolute_error(computed, truth.hi, truth.rest)
+    largest = float(error.max(initial=0.0))  # not a finite number where any output or exact result is none
+    flushed = _flushed(computed, truth)
+    unresolved = _unresolved(error, truth)
+    judged = None
+    if not isfinite(largest) or unresolved.size or flushed is not None:  # else each error is one between numbers
+        judged = _measurable(computed, truth, flushed)
+        judged.ravel()[unresolved] = False
+    if judged is None and largest == 0.0:
+        ulps = excess = conditioned = error
+    else:
+        ulps, excess = (_in_unit(error, unit, judged) for unit in (truth.spacing, allowances.wide_room))
+        is_one = allowances.conditioning_room is allowances.wide_room  # nobody asked for it
+        conditioned = excess if is_one else _in_unit(error, allowances.conditioning_room, judged)
+    return Measured(
+        output,
+        truth,
+        allowances,
+        computed,
+        error,
+        ulps,
+        excess,
+        conditioned,
+        judged,
+        _class_mistakes(computed, largest, truth, allowances),
+        flushed,
+        unresolved,
+        *(float(each.max(initial=0.0)) for each in (ulps, excess, conditioned)),
+    )
+
+
+def _in_unit(error: FloatArray, unit: FloatArray, judged: Mask | None) -> FloatArray:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return error / unit if judged is None else np.where(judged, error / unit, 0.0)
+
+
+def _flushed(computed: FloatArray, truth: Truth) -> Mask | None:
+    if not truth.has_subnormal:
+        return None
+    flushed = (computed == 0) & truth.is_subnormal
+    return np.asarray(flushed) if flushed.any() else None
+
+
+def _measurable(computed: FloatArray, truth: Truth, flushed: Mask | None) -> Mask:
+    finite = np.isfinite(computed) & truth.is_finite
+    return np.asarray(finite if flushed is None else finite & ~flushed)
+
+
+def _unresolved(error: FloatArray, truth: Truth) -> Places:
+    """Where the exact value is not certain enough for its error; surely beyond the format is certain."""
+    places: Places = truth.open_places
+    if not places.size:
+        return places
+    own, size, radius = (part.ravel()[places] for part in (error, truth.size, truth.radius))
+    with np.errstate(invalid="ignore"):
+        return places[~((radius <= LOOSE_SHARE * own) | (size - radius >= truth.threshold))]
+
+
+def undecided(measured: Measured) -> Places:
+    """Where the exact value leaves open if the error is below 1/2 ulp, or below 1, which decides a verdict."""
+    truth, ulps = measured.truth, measured.ulps
+    widest = truth.largest_share * (1 + 2.0**-40)
+    if widest == 0.0:
+        return np.zeros(0, np.int64)
+    if measured.judged is not None or truth.fmt.bits == 64:  # whose own spacing may be smaller than its roundings
+        error, spacing = measured.error, truth.spacing
+        off = np.minimum(np.abs(error - 0.5 * spacing), np.abs(error - spacing))
+        return np.flatnonzero((off <= truth.radius) & (truth.radius > 0) & measured.is_finite)
+    found = np.zeros(ulps.shape, np.bool_)
+    for limit in (0.5, 1.0):
+        low, high = limit - widest, limit + widest
+        if measured.largest_ulp >= low and np.count_nonzero(ulps < low) < np.count_nonzero(ulps <= high):
+            found |= np.abs(ulps - limit) <= truth.share
+    return np.flatnonzero(found & (truth.share > 0)) if found.any() else np.zeros(0, np.int64)
+
+
+# Elements that have no error in ulp, only a right or a wrong class.
+
+
+def _class_mistakes(computed: FloatArray, largest: float, truth: Truth, allowances: Allowances) -> Mask | None:
+    wrong = _wrong_zeros(computed, truth)
+    if not (isfinite(largest) or np.isfinite(computed).all()) or not truth.largest_size < truth.threshold:
+        right = _rightly_special(computed, truth, allowances)
+        wrong = ~right if wrong is None else ~right | wrong
+    if wrong is None:
+        return None
+    wrong &= np.isfinite(truth.radius)
+    return wrong if wrong.any() else None
+
+
+def _wrong_zeros(computed: FloatArray, truth: Truth) -> Mask | None:
+    """Where a zero whose sign is part of the answer has the other one; None where there is no such zero."""
+    if truth.signed_zeros is None:
+        return None
+    other = truth.has_sign != np.signbit(computed)
+    return np.asarray(other & truth.signed_zeros & (computed == 0)) if other.any() else None
+
+
+def _rightly_special(computed: FloatArray, truth: Truth, allowances: Allowances) -> Mask:
+    """Where a number, an infinity or NaN is what is right, or may be."""
+    with np.errstate(invalid="ignore"):
+        slack = truth.radius + np.where(np.isfinite(allowances.wide), allowances.wide, np.inf)
+        may_be_finite, may_be_infinite = truth.size - slack < truth.threshold, truth.size + slack >= truth.threshold
+    right = np.where(
+        truth.is_special,
+        (np.isnan(computed) & np.isnan(truth.hi)) | (computed == truth.hi),
+        (np.isfinite(computed) & may_be_finite)
+        | (np.isinf(computed) & (np.sign(computed) == np.sign(truth.hi)) & may_be_infinite),
+    )
+    if allowances.alternatives is not None and not right.all():
+        right |= _is_alternative(computed, truth, allowances.alternatives)
+    return np.asarray(right)
+
+
+def _is_alternative(computed: FloatArray, truth: Truth, alternatives: Alternatives) -> Mask:
+    """Where something else is right as well: near the end of a half format, or by IEEE arithmetic."""
+    right = np.zeros(computed.shape, np.bool_)
+    if (radius := alternatives.overflow) is not None:
+        slack = truth.radius + np.where(np.isfinite(radius), radius, 0.0)
+        near = (truth.size - slack < truth.threshold) & (truth.size + slack >= truth.threshold)
+        right |= near & ~np.isnan(computed) & (np.sign(computed) == np.sign(truth.hi))
+    same = np.zeros(computed.shape, np.bool_)
+    for natural in alternatives.values:
+        close = np.abs(computed - natural) <= NATURAL_ROUNDOFFS * truth.fmt.unit_roundoff * np.abs(natural)
+        same |= (np.isnan(computed) & np.isnan(natural)) | (np.isfinite(computed) & close) | (computed == natural)
+    return right if alternatives.reach is None else np.asarray(right | same & alternatives.reach)
+
+
+def place_of(values: NDArray[Any]) -> Index | None:
+    """Index of the largest value; None for an empty array."""
+    if not values.size:
+        return None
+    return tuple(int(i) for i in np.unravel_index(int(np.argmax(values)), values.shape))

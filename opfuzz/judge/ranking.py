@@ -1,0 +1,270 @@
+"""Ranking: the scores of all cases rolled up by op, subject and format, and findings without repetitions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from math import fsum, sqrt
+from types import MappingProxyType
+from typing import Any
+
+from opfuzz.core.call import Recipe
+from opfuzz.core.cause import NOTHING, UNEXPLAINED, Cause
+from opfuzz.core.findings import Finding, finding_id
+from opfuzz.core.floats import FLOAT32, FORMATS
+from opfuzz.core.layout import LAYOUTS
+from opfuzz.core.metrics.conditioned import effective_bits
+from opfuzz.core.metrics.magnitude import packed
+from opfuzz.core.metrics.ulp import percentile
+from opfuzz.core.relation import relation_id
+from opfuzz.core.results import Judged, Result, Score, SortKey, Witness
+from opfuzz.core.run import Row
+from opfuzz.core.verdicts import CLEAN, FAULT, SEVERITIES, SEVERITY, VERDICTS
+from opfuzz.judge.limits import ILL_CONDITIONED, NAMED_SHARE, UNRESOLVED_SHARE
+
+EXPLAINED = frozenset({"wrong", "imprecise", "narrow", "normwise"})  # verdicts whose reason names a cause
+SORT_KEYS = ("ulp", "excess", "conditioned", "drift")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """One case as one subject did it, as far as a finding tells of it."""
+
+    sort_key: SortKey
+    number: int
+    case: str
+    cause: Cause
+    witness: Witness | None
+    recipe: Recipe
+
+    @property
+    def place(self) -> tuple[Any, ...]:
+        """The simplest comes first."""
+        return self.sort_key, self.number
+
+
+@dataclass
+class Explained:
+    """The cases of one verdict that have one explanation: how many, and the simplest."""
+
+    simplest: Sample
+    count: int = 0
+
+    def add(self, sample: Sample) -> None:
+        """Take in one case."""
+        if sample.place < self.simplest.place:
+            self.simplest = sample
+        self.count += 1
+
+
+@dataclass
+class Tally:
+    """Running totals of one row. Adding results in any order gives the same row."""
+
+    op: str
+    subject: str
+    format: str
+    elements: int = 0
+    normal: int = 0
+    unjudged: int = 0
+    unresolved: int = 0
+    flushed: int = 0
+    gain: float | None = None  # of the op in the profile's pipeline
+    ulp_totals: list[float] = field(default_factory=list)  # by case; fsum does not depend on their order
+    near: list[float] = field(default_factory=list)  # squares of rms_ulp, of cases near an operating point
+    conditioned: float = 0.0
+    excess: float = 0.0
+    verdicts: Counter[str] = field(default_factory=Counter)
+    histogram: Counter[int] = field(default_factory=Counter)
+    by_magnitude: Counter[int] = field(default_factory=Counter)
+    places: Counter[tuple[str, int, bool]] = field(default_factory=Counter)  # cases by layout, size and being faults
+    worst: tuple[float, int, Witness | None] = (0.0, 0, None)  # ulp, minus the case's number
+    explanations: dict[str, dict[Hashable, Explained]] = field(default_factory=dict)  # by verdict, then by cause
+
+    def add(self, result: Result, judged: Judged) -> None:
+        """Take in one case."""
+        score = judged.score
+        self.verdicts[score.verdict] += 1
+        self.elements += score.elements
+        self.normal += score.normal
+        self.unjudged += score.unjudged
+        self.unresolved += score.unresolved
+        self.flushed += score.flushed
+        self.ulp_totals.append(score.ulp_total)
+        if result.near and score.rms_ulp is not None:
+            self.near.append(score.rms_ulp * score.rms_ulp)
+        self.histogram.update(score.histogram)
+        self.by_magnitude.update(score.by_magnitude)
+        if result.layout and score.verdict != "unsupported":
+            self.places[result.layout, size_class(result.size), SEVERITY[score.verdict] == FAULT] += 1
+        self.conditioned = max(self.conditioned, score.conditioned)
+        self.excess = max(self.excess, score.excess)
+        if judged.largest is not None and (score.ulp, -result.number) > self.worst[:2]:
+            self.worst = (score.ulp, -result.number, judged.largest)
+        if SEVERITY[score.verdict] != CLEAN:
+            recipe = judged.recipe or Recipe()
+            sample = Sample(result.sort_key, result.number, result.case, score.cause, judged.deciding, recipe)
+            known = self.explanations.setdefault(score.verdict, {})
+            known.setdefault(_explanation(score), Explained(sample)).add(sample)
+
+    def leading(self, verdict: str) -> Explained | None:
+        """The explanation of most cases of a verdict; None if no case has the verdict."""
+        known = list(self.explanations.get(verdict, {}).values())
+        if not known:
+            return None
+        # What names a cause is worth more than what does not, unless it is rare.
+        total = sum(each.count for each in known)
+        named = (each for each in known if each.simplest.cause != UNEXPLAINED)
+        common = [each for each in named if each.count >= NAMED_SHARE * total] or known
+        return min(common, key=lambda each: (-each.count, each.simplest.place))
+
+    def verdict(self) -> str:
+        """The first verdict of the table that any case has; shares of elements decide the two about them all."""
+        seen = [v for v in VERDICTS if self.verdicts[v] and v != "unsupported"]
+        if not seen:
+            return "unsupported"
+        if SEVERITY[seen[0]] == CLEAN and self.elements:
+            if self.unresolved > UNRESOLVED_SHARE * self.elements:
+                return "unresolved"
+            if self.unjudged > ILL_CONDITIONED * self.elements:
+                return "ill-conditioned"
+        return seen[0]
+
+    # gain is the relative rms change of the output when every element of every call is one float32 ulp off; errors that
+    # are r ulps of a format with precision p then change it by gain * r * 2^(24 - p), as long as they are small and as
+    # random as those the gain was measured with. r is the rms of `Score.rms_ulp` over the cases near operating points.
+
+    def drift(self) -> float | None:
+        """What the op's measured errors alone do to the pipeline's output; None without a gain or such a case."""
+        if self.gain is None or not self.near:
+            return None
+        ulps = sqrt(fsum(self.near) / len(self.near))
+        return self.gain * ulps * 2.0 ** (FLOAT32.precision - FORMATS[self.format].precision)
+
+    def row(self) -> Row:
+        """The totals as a row of the ranking."""
+        verdict = self.verdict()
+        fmt = FORMATS[self.format]
+        known = self.leading(verdict)
+        return Row(
+            op=self.op,
+            subject=self.subject,
+            format=self.format,
+            cases=sum(self.verdicts.values()),
+            elements=self.elements,
+            max_ulp=self.worst[0],
+            p99_ulp=min(percentile(self.histogram, 0.99), self.worst[0]),
+            mean_ulp=fsum(total / max(self.normal, 1) for total in self.ulp_totals),
+            conditioned=self.conditioned,
+            excess=self.excess,
+            drift=self.drift(),
+            effective_bits=effective_bits(self.conditioned, fmt),
+            verdict=verdict,
+            severity=SEVERITY[verdict],
+            cause=known.simplest.cause if known else NOTHING,
+            alike=known.count if known else 0,
+            verdicts={v: self.verdicts[v] for v in VERDICTS if self.verdicts[v]},
+            unjudged=self.unjudged / max(self.elements, 1),
+            unresolved=self.unresolved / max(self.elements, 1),
+            flushed=self.flushed,
+            witness=self.worst[2],
+            finding=self._finding_id(verdict, known) if known and verdict != "unsupported" else None,
+            by_magnitude=packed(self.by_magnitude),
+            layouts=self._layouts(),
+        )
+
+    def _layouts(self) -> dict[str, tuple[tuple[int, int, int], ...]]:
+        """For each layout that was tried: size class, cases of it, and how many of them are faults."""
+        found: dict[str, tuple[tuple[int, int, int], ...]] = {}
+        for layout, size in sorted({place[:2] for place in self.places}, key=lambda p: (LAYOUTS.index(p[0]), p[1])):
+            sound, faults = (self.places[layout, size, is_fault] for is_fault in (False, True))
+            found[layout] = (*found.get(layout, ()), (size, sound + faults, faults))
+        return found
+
+    def findings(self) -> list[Finding]:
+        """One for each verdict that is not clean, with the simplest case that has it."""
+        leaders = {verdict: self.leading(verdict) for verdict in self.explanations if verdict != "unsupported"}
+        return [
+            Finding(
+                id=self._finding_id(verdict, found),
+                op=self.op,
+                subject=self.subject,
+                format=self.format,
+                verdict=verdict,
+                severity=SEVERITY[verdict],
+                cause=found.simplest.cause,
+                cases=self.verdicts[verdict],
+                alike=found.count,
+                number=found.simplest.number,
+                case=found.simplest.case,
+                witness=found.simplest.witness,
+                recipe=found.simplest.recipe,
+            )
+            for verdict, found in leaders.items()
+            if found is not None
+        ]
+
+    def _finding_id(self, verdict: str, leader: Explained) -> str:
+        return finding_id((self.op, self.subject, self.format, verdict, relation_id(leader.simplest.cause.relation)))
+
+
+def size_class(elements: int) -> int:
+    """k for 4^(k - 1) to 4^k - 1 elements; 0 for none."""
+    return (elements.bit_length() + 1) // 2
+
+
+def _explanation(score: Score) -> Hashable:
+    """What cases of one verdict have in common: the named cause, or which special value was returned."""
+    if score.cause.kind == "special-at":
+        return f"{score.cause.figures['computed']:g}"
+    return score.cause.key if score.verdict in EXPLAINED else ""
+
+
+class Ranking:
+    """All totals of a run, and the largest distances between its subjects. `gains`: those of a profile, by op."""
+
+    def __init__(self, gains: Mapping[str, float] = MappingProxyType({})) -> None:
+        self.gains = gains
+        self.tallies: dict[tuple[str, str, str], Tally] = {}
+        self.distances: dict[tuple[str, str, str, str], float] = {}
+
+    def add(self, result: Result) -> None:
+        """Take in one case on all its subjects."""
+        for judged in result.judged:
+            key = (result.op, judged.subject, result.format)
+            self.tallies.setdefault(key, Tally(*key, gain=self.gains.get(result.op))).add(result, judged)
+        for (a, b), distance in result.distances.items():
+            place = (result.op, result.format, a, b)
+            self.distances[place] = max(self.distances.get(place, 0.0), distance)
+
+    def rows(self, sort: str = "ulp") -> list[Row]:
+        """Faults before notes before clean; inside each the largest error first."""
+        return sort_rows((tally.row() for tally in self.tallies.values()), sort)
+
+    def findings(self) -> list[Finding]:
+        """Faults first, then by op, subject and format."""
+        found = [finding for tally in self.tallies.values() for finding in tally.findings()]
+        return sorted(found, key=lambda f: (SEVERITIES.index(f.severity), f.signature))
+
+    @property
+    def faults(self) -> int:
+        """Findings with the severity of a fault, so far."""
+        return sum(SEVERITY[verdict] == FAULT for tally in self.tallies.values() for verdict in tally.explanations)
+
+
+def sort_rows(rows: Iterable[Row], sort: str) -> list[Row]:
+    """Rows by severity, then by the largest `sort` (one of SORT_KEYS), then by name."""
+    error = {"ulp": "max_ulp"}.get(sort, sort)
+
+    def key(row: Row) -> tuple[Any, ...]:
+        return (
+            SEVERITIES.index(row.severity),
+            row.verdict == "unsupported",
+            -(getattr(row, error) or 0.0),  # no drift is known to be none
+            row.op,
+            row.subject,
+            row.format,
+        )
+
+    return sorted(rows, key=key)

@@ -1,0 +1,62 @@
+"""What the errors of an output mean: a verdict, its cause, and the element that decided it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from opfuzz.core.cause import NOTHING, Cause, Figure
+from opfuzz.core.results import Index
+from opfuzz.judge.explain import explain
+from opfuzz.judge.limits import CONDITIONED_LIMIT, EXCESS_LIMIT
+from opfuzz.judge.measure import Mask, Measured, place_of
+from opfuzz.oracle.reference import Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One of VERDICTS, and why."""
+
+    word: str
+    cause: Cause
+    place: Index | None  # of the element that decided; None: there is none
+
+
+def decide_verdict(measured: Measured, reference: Reference) -> Verdict:
+    """The first of the table that holds. `reference` is asked for more only where something must explain the errors."""
+    mistakes = measured.class_mistakes
+    if mistakes is None:
+        worst = measured.largest_ulp
+        if worst <= 1.0:
+            return Verdict("exact" if worst <= 0.5 else "faithful", NOTHING, place_of(measured.ulps))
+        if measured.largest_excess <= EXCESS_LIMIT:
+            return _by_conditioning(measured)
+        return Verdict(*explain(measured, reference, measured.wide_excess, np.zeros(measured.output.shape, np.bool_)))
+    excused = reference.emulated(1).overflowed
+    if (mistakes & ~excused).any():
+        return _special(measured, reference, mistakes & ~excused)
+    excess = np.where(excused, 0.0, measured.wide_excess)
+    if excess.max(initial=0.0) <= EXCESS_LIMIT:
+        return Verdict("normwise", Cause("overflows-inside"), place_of(mistakes))
+    return Verdict(*explain(measured, reference, excess, excused))
+
+
+def _special(measured: Measured, reference: Reference, mistakes: Mask) -> Verdict:
+    place = place_of(mistakes)
+    assert place is not None
+    fmt, overflows = reference.fmt, ""
+    if fmt.bits == 16 and reference.emulated(1, narrow=True).overflowed[place]:
+        overflows = fmt.name
+    figures: dict[str, Figure] = {
+        "computed": float(measured.computed[place]),
+        "exact": float(measured.truth.hi[place]),
+        "overflows": overflows,
+    }
+    return Verdict("special", Cause("special-at", figures=figures), place)
+
+
+def _by_conditioning(measured: Measured) -> Verdict:
+    if measured.largest_conditioned <= CONDITIONED_LIMIT:
+        return Verdict("stable", NOTHING, place_of(measured.wide_excess))
+    return Verdict("normwise", Cause("cancels"), place_of(measured.conditioned))

@@ -1,0 +1,1 @@
+"""Two files of tensors: what is different, and what the difference is."""

@@ -1,0 +1,1 @@
+"""Which wrong reading of a network reproduces what was observed."""

@@ -1,0 +1,152 @@
+"""The dispatcher: a pipeline writes each operation as a call of a spec, and whoever it is given to computes it.
+
+    y = run("linear", role="query", at="blocks.0.attn.to_q", x=x, weight=w["blocks.0.attn.to_q.weight"], bias=zeros)
+
+Arrays between calls are NumPy's, so that each call can go to another subject. Sums and products of two arrays, and
+what only moves elements, a pipeline does in NumPy: they are correctly rounded, and so equal everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opfuzz.core.errors import OpfuzzError, did_you_mean
+from opfuzz.spec import Input, OpSpec, Value
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class OpCall:
+    """One operation of a pipeline, ready to be computed."""
+
+    number: int  # in order of execution, from 0
+    spec: OpSpec = field(repr=False)
+    role: str  # what the operation is for, in words: `conv block`; its calls share it
+    at: str  # which one it is: the name of the module, `mid_blocks.0.1.0.norm1`
+    dims: Mapping[str, int]
+    params: Mapping[str, Value]
+    arrays: Mapping[str, Array] = field(repr=False)  # in the shapes of the spec
+    shape: tuple[int, ...]  # of the output, as the spec has it
+
+    @property
+    def op(self) -> str:
+        """Name of the spec."""
+        return self.spec.op
+
+
+Compute = Callable[[OpCall], Array]
+
+
+class Dispatcher:
+    """Runs the calls of one pass through a pipeline by `compute`, and keeps what the pipeline records."""
+
+    def __init__(self, specs: Mapping[str, OpSpec], compute: Compute) -> None:
+        self._specs, self._compute = specs, compute
+        self._count = 0
+        self.recorded: dict[str, Array] = {}
+
+    def __call__(self, op: str, *, role: str = "", at: str = "", **given: Any) -> Array:
+        """Result of an op: `given` are its inputs as arrays, its params, and the dims that no input has.
+
+        An input whose first axis is a batch of the spec may have more axes before the others, or none; the output
+        then has them too. A param that is not given has its default. Raises OpfuzzError for what does not fit the spec.
+        """
+        place = f"op '{op}'" + (f" at {at}" if at else "")
+        if op not in self._specs:
+            raise OpfuzzError(f"{place}: no spec of this name{did_you_mean(op, self._specs)}")
+        spec = self._specs[op]
+        call, lead = _bind(spec, given, place, self._count, role or op, at or f"call {self._count}")
+        self._count += 1
+        output = self._compute(call)
+        if lead is not None and _batch_of(spec, spec.output[0].text if spec.output else ""):
+            output = output.reshape(*lead, *output.shape[1:])
+        return output
+
+    def record(self, name: str, array: Array) -> None:
+        """Keep a tensor on the way, such as the state after a step, under a name of its own."""
+        if name in self.recorded:
+            raise OpfuzzError(f"run.record: there is a tensor '{name}' already; give each a name of its own")
+        if np.asarray(array).dtype.kind not in "fiub":
+            raise OpfuzzError(f"run.record: '{name}' is a {type(array).__name__}, not an array of numbers")
+        self.recorded[name] = np.array(array)  # a copy: what a pipeline does to it afterwards is no part of it
+
+
+def _bind(
+    spec: OpSpec, given: Mapping[str, Any], place: str, number: int, role: str, at: str
+) -> tuple[OpCall, tuple[int, ...] | None]:
+    sizes = {dim.name for dim in spec.dims}
+    names = {item.name for item in spec.inputs} | sizes | {param.name for param in spec.params}
+    for name in given:
+        if name not in names:
+            raise OpfuzzError(f"{place}: it has no input, dim or param '{name}'{did_you_mean(name, names)}")
+    arrays: dict[str, Array] = {}
+    lead: tuple[int, ...] | None = None
+    for item in spec.inputs:
+        if item.name not in given:
+            raise OpfuzzError(f"{place}: the input '{item.name}' is missing")
+        arrays[item.name], own = _fit(spec, item, np.asarray(given[item.name]), place)
+        lead = own if lead is None else lead
+        if own is not None and own != lead:
+            raise OpfuzzError(f"{place}: its inputs have batches {list(lead or ())} and {list(own)}")
+    params = {param.name: _plain(given.get(param.name, param.default)) for param in spec.params}
+    dims = {dim.name: _plain(given[dim.name]) for dim in spec.dims if dim.name in given}
+    for item in spec.inputs:
+        for axis, size in zip(item.shape, arrays[item.name].shape, strict=True):
+            if axis.text in sizes and dims.setdefault(axis.text, size) != size:
+                raise OpfuzzError(f"{place}: {axis.text} is {dims[axis.text]}, but {size} in '{item.name}'")
+    for dim in spec.dims:
+        if dim.name not in dims:
+            raise OpfuzzError(f"{place}: no input tells the size {dim.name}; give it by name")
+    shapes = {name: array.shape for name, array in arrays.items()}
+    shape = _output_shape(spec, tuple(dims.items()), tuple(params.items()), tuple(shapes.items()))
+    if shape is None:
+        numbers = ", ".join(f"{name} = {value}" for name, value in {**dims, **params}.items())
+        found = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
+        raise OpfuzzError(f"{place}: inputs {found} do not fit the spec {spec.path} with {numbers}")
+    return OpCall(number, spec, role, at, dims, params, arrays, shape), lead
+
+
+@lru_cache(maxsize=4096)  # a network makes the same few calls thousands of times
+def _output_shape(
+    spec: OpSpec,
+    dims: tuple[tuple[str, int], ...],
+    params: tuple[tuple[str, Value], ...],
+    shapes: tuple[tuple[str, tuple[int, ...]], ...],
+) -> tuple[int, ...] | None:
+    """Shape of the output; None if the inputs do not fit the spec."""
+    if not spec.allows(dict(dims), dict(params)) or spec.shapes(dict(dims), dict(params)) != dict(shapes):
+        return None
+    return spec.output_shape(dict(dims), dict(params))
+
+
+def _fit(spec: OpSpec, item: Input, array: Array, place: str) -> tuple[Array, tuple[int, ...] | None]:
+    """The array in the number of axes that the spec says, and the axes that its batch axis stands for."""
+    rank = len(item.shape)
+    if rank == 0 or not _batch_of(spec, item.shape[0].text):
+        lead = None
+    else:
+        inner = rank - 1
+        lead = array.shape[: array.ndim - inner] if array.ndim >= inner else None
+        if lead is not None:
+            array = array.reshape(prod(lead), *array.shape[len(lead) :])
+    if array.ndim != rank:
+        raise OpfuzzError(f"{place}: '{item.name}' has the shape {list(array.shape)}, the spec says {rank} axes")
+    if item.kind == "float" and array.dtype != np.float32:
+        raise OpfuzzError(f"{place}: '{item.name}' is {array.dtype}; a pipeline computes in float32")
+    return np.ascontiguousarray(array), lead
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _batch_of(spec: OpSpec, name: str) -> bool:
+    return bool(spec.batch) and name == spec.batch[0]

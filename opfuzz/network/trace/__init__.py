@@ -1,0 +1,1 @@
+"""Two real models, module by module on the same inputs."""

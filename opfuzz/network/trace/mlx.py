@@ -1,0 +1,160 @@
+"""An MLX module. MLX has no hooks, so each submodule's class is exchanged for one that records while the model runs."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import ml_dtypes
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+from mlx.utils import tree_flatten
+
+from opfuzz.network.trace.recording import (
+    Array,
+    ModuleCall,
+    ModuleRecorder,
+    TracedModel,
+    TracedPart,
+    fill,
+    replace_leaves,
+    settings_of,
+)
+
+
+class MlxModel(TracedModel):
+    """See TracedModel. Its exact run is a float64 copy on the processor, made when first asked for.
+
+    MLX 0.32 computes the sums of convolutions and fast norms in float32 even so: there the run is exact to 1e-6.
+    """
+
+    framework = "mlx"
+
+    def __init__(self, module: Any) -> None:
+        self._module = module.eval()
+        self._named = _named_modules(module)
+        self._copies: dict[str, Any] | None = None
+
+    def parts(self) -> tuple[TracedPart, ...]:
+        """See TracedModel."""
+        return tuple(
+            TracedPart(name, type(m).__name__, _parameters(m), settings_of({**dict(m), **vars(m)}))
+            for name, m in self._named.items()
+        )
+
+    def record(self, arguments: Any) -> tuple[ModuleCall, ...]:
+        """See TracedModel."""
+        recorder = ModuleRecorder(_is_array, _to_numpy)
+        args, kwargs = replace_leaves(arguments, lambda node: isinstance(node, np.ndarray), self._put)
+        with _uncompiled(), _recorded(self._named, recorder):
+            self._module(*args, **kwargs)
+        return tuple(sorted(recorder.calls, key=lambda call: call.order))
+
+    def replay(self, name: str, arguments: Any, inputs: Sequence[Array], exact: bool = False) -> tuple[Array, ...]:
+        """See TracedModel."""
+        recorder = ModuleRecorder(_is_array, _to_numpy)
+        if not exact:
+            args, kwargs = fill(arguments, [_from_numpy(array) for array in inputs])
+            with _uncompiled():
+                return recorder.split(self._named[name](*args, **kwargs))[1]
+        with mx.stream(mx.cpu), _uncompiled():  # float64 exists on the processor only
+            if self._copies is None:
+                self._copies = {}  # a module that cannot be copied is not tried again
+                double = copy.deepcopy(self._module)
+                double.apply(lambda array: array.astype(mx.float64) if _is_float(array) else array)
+                self._copies = _named_modules(double)
+            wide = [_from_numpy(array) for array in inputs]
+            args, kwargs = fill(arguments, [a.astype(mx.float64) if _is_float(a) else a for a in wide])
+            return recorder.split(self._copies[name](*args, **kwargs))[1]
+
+    def _put(self, array: Array) -> Any:
+        """An array of the user's: real numbers become the format of the parameters, or float32 if they have several."""
+        formats = {a.dtype for _, a in tree_flatten(self._module.parameters()) if _is_float(a)}
+        tensor = _from_numpy(array)
+        return tensor.astype(formats.pop() if len(formats) == 1 else mx.float32) if _is_float(tensor) else tensor
+
+
+def _named_modules(module: Any) -> dict[str, Any]:
+    """By name, parents before children, in the order of the attributes; a module under two names has the first."""
+    found: dict[int, tuple[str, Any]] = {}
+
+    def walk(name: str, module: Any) -> None:
+        if id(module) in found:
+            return
+        found[id(module)] = (name, module)
+        for key, child in tree_flatten(module.children(), is_leaf=nn.Module.is_module):
+            if nn.Module.is_module(child):
+                walk(f"{name}.{key}" if name else key, child)
+
+    walk("", module)
+    return dict(found.values())
+
+
+def _parameters(module: Any) -> dict[str, Array]:
+    """Own arrays, those in lists and dicts included; the weight of a quantised layer as its call decodes it."""
+    own = {key: value for key, value in module.items() if not key.startswith("_")}
+    arrays = dict(tree_flatten(own, is_leaf=lambda node: nn.Module.is_module(node) or _is_array(node)))
+    if {"weight", "scales"} <= arrays.keys() and hasattr(module, "bits"):
+        scales, biases = arrays.pop("scales"), arrays.pop("biases", None)
+        mode = {"mode": module.mode} if hasattr(module, "mode") else {}
+        arrays["weight"] = mx.dequantize(arrays["weight"], scales, biases, module.group_size, module.bits, **mode)
+    return {name: _to_numpy(array) for name, array in arrays.items() if _is_array(array)}
+
+
+@contextmanager
+def _recorded(named: dict[str, Any], recorder: ModuleRecorder) -> Iterator[None]:
+    kinds = {name: type(module) for name, module in named.items()}
+    try:
+        for name, module in named.items():
+            module.__class__ = _recording_class(kinds[name], name, recorder)
+        yield
+    finally:
+        for name, module in named.items():
+            module.__class__ = kinds[name]
+
+
+def _recording_class(kind: Any, name: str, recorder: ModuleRecorder) -> Any:
+    # `type(m).__name__` and isinstance answer as before; `super().__call__` inside stays the module's own.
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        recorder.begin(name, args, kwargs)
+        output = kind.__call__(self, *args, **kwargs)
+        recorder.end(name, output)
+        return output
+
+    return type(kind.__name__, (kind,), {"__call__": call, "__module__": kind.__module__})
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, mx.array)
+
+
+def _is_float(array: Any) -> bool:
+    return bool(mx.issubdtype(array.dtype, mx.floating))
+
+
+def _to_numpy(array: Any) -> Array:
+    if array.dtype == mx.bfloat16:
+        return np.array(np.array(array.view(mx.uint16)).view(ml_dtypes.bfloat16))
+    return np.array(array)
+
+
+def _from_numpy(array: Array) -> Any:
+    if array.dtype == ml_dtypes.bfloat16:
+        return mx.array(np.ascontiguousarray(array).view(np.uint16)).view(mx.bfloat16)
+    # Without its dtype a float64 array would become float32.
+    return mx.array(array, dtype=getattr(mx, "bool_" if array.dtype == np.bool_ else array.dtype.name))
+
+
+@contextmanager
+def _uncompiled() -> Iterator[None]:
+    # The activations of mlx.nn are compiled functions: on Linux each would call g++, 1 to 3 s, without changing a bit.
+    mx.disable_compile()
+    try:
+        yield
+    finally:
+        if "MLX_DISABLE_COMPILE" not in os.environ:
+            mx.enable_compile()

@@ -1,0 +1,146 @@
+"""A torch module, recorded through its own hooks."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import torch
+from torch.overrides import TorchFunctionMode
+
+from opfuzz.network.trace.recording import (
+    Array,
+    ModuleCall,
+    ModuleRecorder,
+    TracedModel,
+    TracedPart,
+    fill,
+    replace_leaves,
+    settings_of,
+)
+
+NARROWER = (torch.float32, torch.float16, torch.bfloat16)
+CASTS = (torch.Tensor.float, torch.Tensor.half, torch.Tensor.bfloat16)
+
+
+class _Widened(TorchFunctionMode):  # type: ignore[misc]  # torch is untyped here
+    """Casts to a narrower format go to float64: many norms compute `x.float()`, which would undo the exact run."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        func = torch.Tensor.double if func in CASTS else func
+        wide = {k: torch.float64 if v in NARROWER else v for k, v in (kwargs or {}).items() if _is_dtype(v)}
+        return func(
+            *(torch.float64 if _is_dtype(v) and v in NARROWER else v for v in args), **{**(kwargs or {}), **wide}
+        )
+
+
+def _is_dtype(value: Any) -> bool:
+    return isinstance(value, torch.dtype)
+
+
+class TorchModel(TracedModel):
+    """See TracedModel. Its exact run is a float64 copy on the processor, made when first asked for."""
+
+    framework = "torch"
+
+    def __init__(self, module: Any) -> None:
+        self._module = module.eval()
+        # A module under two names has the first, and a weight's parametrization is no layer of the model.
+        self._named = {n: m for n, m in module.named_modules() if "parametrizations" not in n.split(".")}
+        self._copies: dict[str, Any] | None = None
+        self._device = next(iter(module.parameters()), torch.empty(0)).device
+
+    def parts(self) -> tuple[TracedPart, ...]:
+        """See TracedModel."""
+        return tuple(
+            TracedPart(name, type(m).__name__, {n: _to_numpy(t) for n, t in _tensors(m).items()}, settings_of(vars(m)))
+            for name, m in self._named.items()
+        )
+
+    def record(self, arguments: Any) -> tuple[ModuleCall, ...]:
+        """See TracedModel."""
+        recorder = ModuleRecorder(torch.is_tensor, _to_numpy)
+        hooks: list[Any] = []
+        try:
+            for name, module in self._named.items():
+
+                def before(module: Any, args: Any, kwargs: Any, name: str = name) -> None:
+                    recorder.begin(name, args, kwargs)
+
+                def after(module: Any, args: Any, kwargs: Any, output: Any, name: str = name) -> None:
+                    recorder.end(name, output)
+
+                hooks.append(module.register_forward_pre_hook(before, with_kwargs=True))
+                hooks.append(module.register_forward_hook(after, with_kwargs=True))
+            args, kwargs = replace_leaves(arguments, lambda node: isinstance(node, np.ndarray), self._put)
+            with torch.no_grad():
+                self._module(*args, **kwargs)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return tuple(sorted(recorder.calls, key=lambda call: call.order))
+
+    def replay(self, name: str, arguments: Any, inputs: Sequence[Array], exact: bool = False) -> tuple[Array, ...]:
+        """See TracedModel."""
+        recorder = ModuleRecorder(torch.is_tensor, _to_numpy)
+        if not exact:
+            args, kwargs = fill(arguments, [self._from_numpy(array, self._device) for array in inputs])
+            with torch.no_grad():
+                return recorder.split(self._named[name](*args, **kwargs))[1]
+        if self._copies is None:
+            self._copies = {}  # a module that cannot be copied is not tried again
+            double = copy.deepcopy(self._module).to("cpu", torch.float64)
+            self._copies = {n: m for n, m in double.named_modules() if n in self._named}
+        wide = [a.astype(np.float64) if _is_float(a) else a for a in inputs]
+        args, kwargs = fill(arguments, [self._from_numpy(array, torch.device("cpu")) for array in wide])
+        with torch.no_grad(), _default_float64(), _Widened():
+            return recorder.split(self._copies[name](*args, **kwargs))[1]
+
+    def _put(self, array: Array) -> Any:
+        """An array of the user's: real numbers become the format of the parameters, or float32 if they have several."""
+        formats = {p.dtype for p in self._module.parameters() if p.is_floating_point()}
+        tensor = self._from_numpy(array, self._device)
+        return tensor.to(formats.pop() if len(formats) == 1 else torch.float32) if _is_float(array) else tensor
+
+    @staticmethod
+    def _from_numpy(array: Array, device: Any) -> Any:
+        if array.dtype == ml_dtypes.bfloat16:
+            return torch.from_numpy(array.view(np.int16).copy()).view(torch.bfloat16).to(device)
+        return torch.from_numpy(np.array(array, order="C")).to(device)
+
+
+def _to_numpy(tensor: Any) -> Array:
+    here = tensor.detach().cpu().contiguous()
+    if here.dtype == torch.bfloat16:
+        return np.array(here.view(torch.int16).numpy().view(ml_dtypes.bfloat16))
+    return np.array(here.numpy())
+
+
+def _is_float(array: Array) -> bool:
+    return np.issubdtype(array.dtype, np.floating) or array.dtype == ml_dtypes.bfloat16
+
+
+def _tensors(module: Any) -> Mapping[str, Any]:
+    """Own parameters and buffers; a normalised or otherwise parametrized weight as the module uses it."""
+    found = {**dict(module.named_parameters(recurse=False)), **dict(module.named_buffers(recurse=False))}
+    for name in getattr(module, "parametrizations", ()):
+        found[name] = getattr(module, name)
+    if "weight_g" in found and "weight_v" in found:
+        norm = next(h for h in module._forward_pre_hooks.values() if hasattr(h, "compute_weight"))
+        found["weight"] = norm.compute_weight(module)
+        del found["weight_g"], found["weight_v"]
+    return {name: tensor for name, tensor in found.items() if name != "num_batches_tracked"}
+
+
+@contextmanager
+def _default_float64() -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)

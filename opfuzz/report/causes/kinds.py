@@ -1,0 +1,251 @@
+"""A row for each kind of cause: its words. What judging says is short; a diagnosis has the figures that it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from opfuzz.core.cause import Cause
+from opfuzz.report.causes.conditions import word_condition
+from opfuzz.report.causes.figures import counted, figure, named, on_all
+
+LANES = {1: "strictly sequentially"}
+TERM, GROWING = 0.1, (257, 1025, 4097, 16385)
+
+
+def _given(cause: Cause) -> dict[str, Any]:
+    return dict(cause.figures)
+
+
+def _lanes(lanes: int) -> str:
+    return LANES.get(lanes, f"in {lanes} lanes")
+
+
+def _fit(given: Mapping[str, Any]) -> str:
+    own = given.get("own")
+    beyond = f", where the spec's own is exceeded {figure(own)} times" if own is not None else ""
+    return f"the output is within {figure(given['fit'])} of its allowance {on_all(given['elements'])}{beyond}"
+
+
+def _variant(cause: Cause) -> str:
+    given = _given(cause)
+    if "fit" in given:
+        note = f" ({given['note']})" if given.get("note") else ""
+        return f"it is the variant '{cause.name}'{note}: {_fit(given)}"
+    return f"behaves as the variant '{cause.name}'" + (f": {given['note']}" if given.get("note") else "")
+
+
+def _formula(cause: Cause) -> str:
+    given = _given(cause)
+    label = f"the formula '{cause.name}'" + (f" ({given['note']})" if given.get("note") else "")
+    if given.get("fails"):
+        return f"it fails where {label} does, which has the same infinities and NaN when it is run"
+    if "own" in given:
+        return (
+            f"it loses what {label} loses: its error is {figure(given['worst'])} times the allowance, "
+            f"that formula's own in {given['inside']} {figure(given['own'])} times"
+        )
+    return f"loses what the formula '{cause.name}' loses" + (f": {given['note']}" if given.get("note") else "")
+
+
+def _setting(cause: Cause) -> str:
+    given = _given(cause)
+    match given["how"]:
+        case ("value", value):
+            words = f"{cause.name} were {value}"
+        case ("exchanged", other):
+            words = f"{cause.name} and {other} were exchanged"
+        case ("reversed", axis):
+            words = f"{cause.name} were reversed along axis {axis}"
+        case ("shifted", by, axis):
+            words = f"{cause.name} were shifted by {by} along axis {axis}"
+        case (how,):
+            words = f"{cause.name} were {how}"
+    return f"it computes as if {words}: {_fit(given)}"
+
+
+def _special(cause: Cause) -> str:
+    given = _given(cause)
+    words = f"returned {given['computed']:g} where {given['exact']:.9g} is right"
+    return f"{words}: an intermediate overflows {given['overflows']}" if given.get("overflows") else words
+
+
+def _leaks(cause: Cause) -> str:
+    return (
+        f"NaN and infinities reach {counted(_given(cause)['elements'], 'element')} that depend on none: "
+        "these are right when all NaN and infinities of the inputs are replaced by 1"
+    )
+
+
+def _computes_in(cause: Cause) -> str:
+    given = _given(cause)
+    if "instead_of" in given:
+        called = f"{on_all(given['elements'])} it returns what its {cause.name} call does"
+        return f"it computes {given['instead_of']} as {cause.name}: {called}"
+    words = f"rounds intermediates to {cause.name}"
+    return f"{words}, which could make any value of this" if given.get("blind") else words
+
+
+def _accumulates_in(cause: Cause) -> str:
+    given = _given(cause)
+    if "end" not in given:
+        return f"sums {_lanes(given['lanes'])} in {cause.name}"
+    where = "" if given["lanes"] == 1 else f" in {given['lanes']} lanes"
+    what = "squares of ones" if given["are_squares"] else "ones"
+    return (
+        f"it accumulates in {cause.name}{where}: sums of {what} stop at {given['end']} "
+        f"(of {given['ones']} along {given['dim']}; a sum in {cause.name} stops at {given['stops_at']})"
+    )
+
+
+def _sums(cause: Cause) -> str:
+    given = _given(cause)
+    if "errors" not in given:
+        return f"sums {_lanes(given['lanes'])}"
+    errors = ", ".join(map(figure, given["errors"]))
+    return (
+        f"it sums {_lanes(given['lanes'])}, uncompensated: the error of {TERM} added "
+        f"{', '.join(map(str, GROWING))} times along {cause.name} is {errors} roundings; "
+        f"that order's own is {figure(given['own'])} at the end"
+    )
+
+
+KEPT = {"TF32": "TF32: numbers beyond 65504 stay finite", "float16": "float16: numbers beyond 65504 overflow"}
+
+
+def _rounds_inputs(cause: Cause) -> str:
+    given = _given(cause)
+    names, verb = given["inputs"], given["verb"]
+    against = ""
+    if "after" in given:
+        excesses = f"{figure(given['after'])} instead of {figure(given['before'])}"
+        against = f"; against those the excess is {excesses}"
+    done = f"{'they are' if len(names) > 1 else 'it is'} {'rounded' if verb == 'rounds' else 'cut'} so before the call"
+    return (
+        f"it {verb} {named(names)} to {given['bits']} bits ({KEPT.get(cause.name, cause.name)}): "
+        f"the output has the same bits when {done}{against}"
+    )
+
+
+def _results_in(cause: Cause) -> str:
+    given = _given(cause)
+    return (
+        f"its results are {cause.name} numbers, {given['bits']} bits: all {given['elements']} that are not 0, where "
+        f"{given['unheld']} of the exact results need more bits"
+    )
+
+
+def _quantises(cause: Cause) -> str:
+    given = _given(cause)
+    if "fit" in given:
+        return (
+            f"it quantises {cause.name} to int{given['bits']} {given['grid']}: the output is within "
+            f"{figure(given['fit'])} of the allowance of the exact result on that {on_all(given['elements'])}"
+        )
+    return (
+        f"its results lie on int{given['bits']} steps: {given['values']} values, multiples of {figure(given['step'])} "
+        f"apart, for {given['exact']} different exact results"
+    )
+
+
+def _overflows(cause: Cause) -> str:
+    if "beyond" in cause.figures:
+        ends = "ordinary values times 2^10 are finite, times 2^17 not"
+        return f"it overflows beyond {_given(cause)['beyond']:.0f}, as {cause.name} inside does: {ends}"
+    return f"an intermediate overflows {cause.name or 'in the usual formula'}"
+
+
+def _usual_formula(cause: Cause) -> str:
+    return f"errs as the usual formula {f'in {cause.name} ' if cause.name else ''}does"
+
+
+READ = {
+    "reads-as-contiguous": "as if it were contiguous, its strides and offset ignored",
+    "ignores-offset": "from the start of its rows, its offset ignored",
+    "ignores-gaps": "as if there were no gaps between its rows",
+}
+
+
+def _misread(cause: Cause) -> str:
+    view = f"{cause.name} ({_given(cause)['layout']})"
+    return f"{view} is read {READ[cause.kind]}: the output has the bits of the call on what lies there"
+
+
+def _bits(cause: Cause) -> str:
+    return f"{_given(cause)['bits']:.1f} effective bits of {_given(cause)['of']}"
+
+
+def _behaves(cause: Cause) -> str:
+    given = _given(cause)
+    if "own" not in given:
+        return f"no worse than {cause.name}"
+    own, lower = figure(given["own"]), figure(given["lower"])
+    return f"it behaves like {cause.name}: {own} times the allowance, {lower} times that of {cause.name}"
+
+
+def _unexplained(cause: Cause) -> str:
+    given = _given(cause)
+    if "bits" not in given:
+        return "no variant and no lower precision explains it"
+    nothing = "no variant, no lower precision and no order of summation explains it"
+    return f"behaves like {given['bits']:.1f} bits of {given['of']}: {nothing}"
+
+
+def _rounds_argument(cause: Cause) -> str:
+    times = figure(_given(cause)["roundings"])
+    return (
+        "it errs as if its argument were rounded on the way: "
+        f"its error is {times} times what one rounding of the argument does"
+    )
+
+
+def _at_call(cause: Cause) -> str:
+    sizes = [f"{name} = {value}" for name, value in _given(cause)["sizes"]]
+    return "at " + ", ".join([*sizes, *(f"{name} {layout}" for name, layout in _given(cause)["views"])])
+
+
+def _told(cause: Cause) -> str:
+    return str(cause.figures["words"])
+
+
+WORDS: Mapping[str, Callable[[Cause], str]] = {
+    "": lambda cause: "",
+    "raises": _told,
+    "wrong-shape": _told,
+    "hangs": _told,
+    "dies": _told,
+    "out-of-memory": _told,
+    "unsupported": _told,
+    "told": _told,
+    "fails": _told,
+    "unknown-truth": _told,
+    "is-variant": _variant,
+    "is-setting": _setting,
+    "special-at": _special,
+    "leaks": _leaks,
+    "computes-in": _computes_in,
+    "accumulates-in": _accumulates_in,
+    "rounds-inputs": _rounds_inputs,
+    "rounds-argument": _rounds_argument,
+    "quantises": _quantises,
+    "results-in": _results_in,
+    "formula": _formula,
+    "sums": _sums,
+    "usual-formula": _usual_formula,
+    "inherits": lambda cause: f"inherits {cause.name}",
+    "overflows-inside": _overflows,
+    "underflows-inside": lambda cause: "takes subnormal intermediates for zero",
+    "cancels": lambda cause: "relative accuracy is lost where the result is small",
+    "conditioning": lambda cause: "errs no more than inputs that were rounded once",
+    "reads-as-contiguous": _misread,
+    "ignores-offset": _misread,
+    "ignores-gaps": _misread,
+    "depends-on": word_condition,
+    "natural-nan": lambda cause: "IEEE arithmetic of the usual formula gives NaN there too, by 0 * inf or inf - inf",
+    "bits": _bits,
+    "behaves-like": _behaves,
+    "unconfirmed": lambda cause: "rounding its inputs does not confirm it",
+    "at-call": _at_call,
+    "undiagnosed": lambda cause: f"its diagnosis failed: {_told(cause)}",
+    "unexplained": _unexplained,
+}

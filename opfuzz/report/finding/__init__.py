@@ -1,0 +1,1 @@
+"""One finding for its readers: programs that show it, and words for a tracker."""

@@ -1,0 +1,269 @@
+"""The reproducer of a finding: a Python file that needs NumPy and the framework, and nothing of opfuzz."""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from opfuzz.core.layout import View
+from opfuzz.core.results import Mark
+from opfuzz.report.finding.source_text import SourceText, number_text
+
+Call = Callable[..., Any]
+
+HANG_SECONDS = 30.0  # how long a reproducer of a hang waits for one call
+
+
+@dataclass(frozen=True, slots=True)
+class ReproducedSubject:
+    """What a reproducer must know of a backend. `recipe` is its text of imports, `load`, `view`, `bits` and `run`."""
+
+    name: str
+    recipe: str
+    device: str
+    mode: str
+    functions: Mapping[str, Call]  # every function that the call uses, by the name it is written with
+    replaced: frozenset[str] = frozenset()  # those that are not the framework's own
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A call as a program writes it: its text, the format and shape of its result, its numbers, its inputs as views."""
+
+    text: str
+    format: str
+    shape: tuple[int, ...]
+    numbers: Mapping[str, object]
+    views: Mapping[str, tuple[View, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a call is made again: twice, many times as a hang may be intermittent, after a call on NaN."""
+
+    repeated: bool = False
+    hangs: bool = False
+    disturbed: bool = False
+
+
+def reproducer(title: str, subject: ReproducedSubject, call: Written, mark: Mark | None, manner: Manner) -> str:
+    """Text of `repro.py`. It reads `inputs.safetensors` beside it, where an input of another layout lies as its buffer.
+
+    It exits with 1 while the element at `mark` (or, without one, the call itself) is wrong, and with 0 when right.
+    One that hangs exits with 1 when one of its calls does not return.
+    """
+    text, names = renamed(call.text, subject)
+    numbers, views = call.numbers, call.views
+    source = SourceText({*_NAMES, *_defined(subject.recipe), *numbers, *views})
+    for name, own in names.items():
+        source.define(own, subject.functions[name])
+    settings = [f"{name} = {value!r}" for name, value in numbers.items()]
+    inputs = [f"{name} = view(load(TENSORS[{name!r}]), {steps!r})" for name, steps in _steps(views).items()]
+    return _TEMPLATE.format(
+        title=_inert(title),
+        recipe=subject.recipe.strip(),
+        functions=source.text(),
+        device=subject.device,
+        mode=subject.mode,
+        format=call.format,
+        settings="\n".join(settings) or "# no sizes and no parameters",
+        inputs="\n".join(inputs) or "# no inputs",
+        call=textwrap.indent(body_of(text), "    "),
+        shape=call.shape,
+        index=None if mark is None else mark.index,
+        exact="None" if mark is None else number_text(mark.exact),
+        bound="None" if mark is None else number_text(mark.bound),
+        repeated=manner.repeated,
+        other_work=_OTHER_WORK.format(steps=_steps(views)) if manner.disturbed else "",
+        between="    other_work()\n" if manner.disturbed else "",
+        hangs=manner.hangs,
+        seconds=HANG_SECONDS,
+    )
+
+
+def renamed(call: str, subject: ReproducedSubject) -> tuple[str, dict[str, str]]:
+    """The call with names of its own for functions that are not the framework's, and these by the name as written."""
+    names = {}
+    for name in subject.functions:
+        if "." not in name or name in subject.replaced:
+            names[name] = "replaced_" + re.sub(r"\W", "_", name) if "." in name else name
+            call = re.sub(rf"(?<![\w.]){re.escape(name)}(?=\s*\()", names[name], call)
+    return call, names
+
+
+def _steps(views: Mapping[str, tuple[View, ...]]) -> dict[str, list[tuple[str, tuple[Any, ...]]]]:
+    return {name: [(view.op, view.args) for view in steps] for name, steps in views.items()}
+
+
+def body_of(call: str) -> str:
+    """The block of a call as the body of a function: its last expression is returned."""
+    lines = call.strip("\n").split("\n")
+    last = ast.parse(call.strip("\n")).body[-1]
+    first = last.lineno - 1
+    return "\n".join([*lines[:first], "return (", *("    " + line for line in lines[first:]), ")"])
+
+
+def _inert(text: str) -> str:
+    """Text that may stand in a docstring, whatever a framework put into its messages."""
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in text).replace("\\", "/").replace('"""', "'''")
+
+
+def _defined(recipe: str) -> set[str]:
+    """Names of the functions in a text."""
+    return {node.name for node in ast.parse(recipe).body if isinstance(node, ast.FunctionDef)}
+
+
+# What the text below defines.
+_NAMES = [
+    "BOUND",
+    "DEVICE",
+    "EXACT",
+    "FORMAT",
+    "HANGS",
+    "INDEX",
+    "KINDS",
+    "MODE",
+    "NAN",
+    "REPEATED",
+    "STEPS",
+    "SECONDS",
+    "SHAPE",
+    "TENSORS",
+    "WIDTHS",
+    "call",
+    "computed",
+    "error",
+    "first",
+    "limit",
+    "nan_like",
+    "other_work",
+    "read",
+    "second",
+    "size",
+    "ulp_of",
+    "value_of",
+    "wrong",
+]
+
+_OTHER_WORK = '''STEPS = {steps!r}
+NAN = {{"float64": np.nan, "float32": np.nan, "float16": np.nan, "bfloat16": 0x7FC0}}
+
+
+def nan_like(stored, kind):
+    """NaN in place of numbers; indices and masks as they are."""
+    return np.full_like(stored, NAN[kind]) if kind in NAN else stored, kind
+
+
+def other_work():
+    """One call on NaN; what it gives or raises does not matter, only what it leaves behind."""
+    given = {{name: globals()[name] for name in STEPS}}
+    globals().update({{name: view(load(nan_like(*TENSORS[name])), steps) for name, steps in STEPS.items()}})
+    try:
+        bits(run(call))
+    except Exception as error:
+        print(f"the call on NaN raised {{type(error).__name__}}")
+    globals().update(given)
+
+
+'''
+
+_TEMPLATE = '''"""{title}
+
+Needs NumPy and the framework only. Exits with 1 while the result is wrong, with 0 when it is right.
+"""
+
+import faulthandler
+import json
+import math
+import pathlib
+import sys
+
+import numpy as np
+
+{recipe}
+
+DEVICE, MODE, FORMAT = {device!r}, {mode!r}, {format!r}
+WIDTHS = {{"float64": (64, 53, 1023), "float32": (32, 24, 127), "float16": (16, 11, 15), "bfloat16": (16, 8, 127)}}
+KINDS = {{"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "BOOL": "bool"}}
+
+
+def read(path):
+    """Arrays of a safetensors file with the names of their formats; bfloat16 as its bits."""
+    raw = path.read_bytes()
+    start = 8 + int.from_bytes(raw[:8], "little")
+    tensors = {{}}
+    for name, entry in json.loads(raw[8:start]).items():
+        if name != "__metadata__":
+            kind = KINDS[entry["dtype"]]
+            first, last = entry["data_offsets"]
+            stored = np.frombuffer(raw[start + first : start + last], "uint16" if kind == "bfloat16" else kind)
+            tensors[name] = stored.reshape(entry["shape"]), kind
+    return tensors
+
+
+def value_of(bits):
+    """The float64 with the value of a bit pattern of FORMAT."""
+    if FORMAT == "bfloat16":
+        return float(np.array([int(bits) << 16], np.uint32).view(np.float32)[0])
+    return float(np.array([bits]).view(FORMAT)[0])
+
+
+def ulp_of(exact):
+    """Spacing of FORMAT at a finite value."""
+    _, precision, emax = WIDTHS[FORMAT]
+    exponent = math.frexp(exact)[1] - 1 if exact else 1 - emax
+    return math.ldexp(1.0, min(max(exponent, 1 - emax), emax) - precision + 1)
+
+
+{functions}
+
+TENSORS = read(pathlib.Path(__file__).with_name("inputs.safetensors"))
+pi, inf, dtype = math.pi, math.inf, dtype_of(FORMAT)
+{settings}
+{inputs}
+
+
+def call():
+{call}
+
+
+{other_work}SHAPE, INDEX, EXACT, BOUND, REPEATED = {shape!r}, {index!r}, {exact}, {bound}, {repeated!r}
+HANGS, SECONDS = {hangs!r}, {seconds!r}
+try:
+    if HANGS:
+        for _ in range(1000):  # a hang may be intermittent
+            faulthandler.dump_traceback_later(SECONDS, exit=True)  # exits with 1 if this call does not return
+            bits(run(call))
+        faulthandler.cancel_dump_traceback_later()
+        print("1000 calls returned")
+        sys.exit(0)
+    first = bits(run(call))
+except Exception as error:  # whatever the framework raises is what is shown
+    print(f"raised {{type(error).__name__}}: {{error}}")
+    sys.exit(1)
+if first.shape != SHAPE or first.dtype != np.dtype(f"uint{{WIDTHS[FORMAT][0]}}"):
+    print(f"returned shape {{first.shape}} in {{first.dtype.itemsize * 8}} bits, right is {{SHAPE}} in {{FORMAT}}")
+    sys.exit(1)
+if REPEATED:
+{between}    second = bits(run(call))
+    print(f"{{np.count_nonzero(first != second)}} of {{first.size}} elements have other bits in a second call")
+    sys.exit(int((first != second).any()))
+if INDEX is None:
+    print("the call returned what it should")
+    sys.exit(0)
+computed = value_of(first[INDEX])
+print(f"computed {{computed!r}} (0x{{int(first[INDEX]):0{{WIDTHS[FORMAT][0] // 4}}x}})")
+print(f"exact    {{EXACT!r}}")
+if math.isfinite(computed) and math.isfinite(EXACT):
+    error = abs(computed - EXACT)
+    size, limit = error / ulp_of(EXACT), BOUND / ulp_of(EXACT)
+    print(f"error    {{size:.6g}} ulp of {{FORMAT}}; honest arithmetic stays below {{limit:.6g}}")
+    wrong = error > BOUND or (EXACT == computed == 0 and math.copysign(1, EXACT) != math.copysign(1, computed))
+else:
+    wrong = computed != EXACT and not (math.isnan(computed) and math.isnan(EXACT))
+sys.exit(int(wrong))
+'''

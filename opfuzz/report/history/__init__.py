@@ -1,0 +1,1 @@
+"""How errors went from run to run."""

@@ -1,0 +1,1 @@
+"""What was found out about networks and tensors, in words and pictures."""

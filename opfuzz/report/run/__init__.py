@@ -1,0 +1,1 @@
+"""What a run found, in a terminal, as HTML, Markdown and JUnit."""

@@ -1,0 +1,1 @@
+"""Climbs and sweeps, in words and pictures."""

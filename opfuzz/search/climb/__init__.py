@@ -1,0 +1,1 @@
+"""The worst call, searched for by what earlier calls gave."""

@@ -1,0 +1,91 @@
+"""The same call at other sizes: its arrays cut to a window, or cycled where an axis grows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from opfuzz.core.call import Array, Call
+from opfuzz.core.results import Index
+from opfuzz.search.shrink.attempts import below, is_callable
+from opfuzz.spec import OpSpec, Value
+from opfuzz.spec.expression.program import Program
+
+Keep = Literal["place", "first", "last"]
+KEEPS: tuple[Keep, ...] = ("place", "first", "last")
+Sized = tuple[Call, Index | None]
+NOTHING = None, None
+
+
+def resized(
+    spec: OpSpec,
+    call: Call,
+    place: Index | None,
+    dims: Mapping[str, int],
+    params: Mapping[str, Value],
+    keep: Keep = "place",
+) -> Sized | tuple[None, None]:
+    """The call with these dims and params, and where the deciding element of its output then is.
+
+    Along every axis the values around the place, the first or the last ones are kept; an axis that has nothing to do
+    with the place keeps its first. Indices stay below their limit. None, None where the op is not defined.
+    """
+    if not is_callable(spec, dims, params):
+        return NOTHING
+    old, new = spec.output_shape(call.dims, call.params), spec.output_shape(dims, params)
+    shapes = spec.shapes(dims, params)
+    arrays = {}
+    for item in spec.inputs:
+        array = call.arrays[item.name]
+        for axis, (program, size) in enumerate(zip(item.shape, shapes[item.name], strict=True)):
+            array = _cut(array, axis, size, keep, _centre(spec, program, array.shape[axis], place, old))
+        for axis, size in enumerate(shapes[item.name]):  # only now, lest all axes be long at once
+            array = _grow(array, axis, size)
+        if item.below is not None and array.size:
+            array = np.minimum(array, below(spec, item.name, dims, params) - 1)
+        arrays[item.name] = array
+    moved = None
+    if place is not None and 0 not in new:
+        starts = [_start(keep, *sizes) for sizes in zip(old, new, place, strict=True)]
+        moved = tuple(min(max(p - s, 0), n - 1) for p, s, n in zip(place, starts, new, strict=True))
+    return replace(call, dims=dict(dims), params=dict(params), arrays=arrays), moved
+
+
+def _centre(spec: OpSpec, program: Program, size: int, place: Index | None, output: tuple[int, ...]) -> int | None:
+    """Where along an axis of an input the place is; in proportion where another formula gives the output's axis."""
+    if place is None:
+        return None
+    for axis, own in enumerate(spec.output):
+        if own.text == program.text:
+            return place[axis]
+    for axis, own in enumerate(spec.output):
+        if own.names & program.names and output[axis]:
+            return place[axis] * size // output[axis]
+    return None
+
+
+def _start(keep: Keep, old: int, new: int, centre: int | None) -> int:
+    if keep == "last":
+        return max(old - new, 0)
+    if keep == "first" or centre is None:
+        return 0
+    return min(max(centre - new // 2, 0), max(old - new, 0))
+
+
+def _cut(array: Array, axis: int, size: int, keep: Keep, centre: int | None) -> Array:
+    if size >= array.shape[axis]:
+        return array
+    start = _start(keep, array.shape[axis], size, centre)
+    return array[(slice(None),) * axis + (slice(start, start + size),)]
+
+
+def _grow(array: Array, axis: int, size: int) -> Array:
+    old = array.shape[axis]
+    if size == old:
+        return array
+    if old == 0:
+        return np.zeros((*array.shape[:axis], size, *array.shape[axis + 1 :]), array.dtype)
+    return np.asarray(array.take(np.arange(size) % old, axis=axis))

@@ -1,0 +1,1 @@
+"""Every input of an elementwise function."""

@@ -1,5 +1,0 @@
-"""Measuring the tool: known faults are planted in a backend, and counted when they are found."""
-
-from opfuzz.selftest.mutant import Mutant
-
-__all__ = ["Mutant"]

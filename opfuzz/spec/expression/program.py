@@ -1,0 +1,177 @@
+"""The checked call language: Python's syntax for arithmetic and calls, and nothing else of Python.
+
+A text is parsed once, checked node by node, and turned into closures, which `evaluate` runs. Nothing is handed to
+`eval`, and no attribute of a value is ever read: a dotted name is a key of the mapping of functions.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+import warnings
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from opfuzz.core.errors import Problem
+from opfuzz.spec.expression.compiler import Compiler, Frame, Function, Run
+from opfuzz.spec.expression.grammar import DEPTH, ExpressionError, excerpt
+from opfuzz.spec.expression.limits import BITS
+
+__all__ = ["ExpressionError", "Program", "evaluate", "parse"]
+
+TEXT_LIMIT = 10_000
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")  # Python takes some for ends of lines
+_BRACKET = re.compile(r"[(\[{}\])]")
+BLOCK_RULE = "; a block is lines of name = expression, then one expression"
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One checked text: lines of `name = expression`, then one expression."""
+
+    text: str
+    names: frozenset[str]  # that it takes from outside
+    functions: frozenset[str]  # that it calls, dotted
+    meaning: str  # canonical form: equal for texts that differ in layout, comments or redundant parentheses only
+    is_comparison: bool
+    divides: bool  # has a `/`
+    _steps: tuple[tuple[str, Run], ...] = field(repr=False, compare=False)
+    _result: Run = field(repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[Callable[[str], Program], tuple[str]]:
+        # Closures cannot be pickled; the text can, and it was checked here.
+        return _restore, (self.text,)
+
+
+def parse(
+    text: str,
+    *,
+    names: Collection[str] | None,
+    functions: Mapping[str, Function] | None,
+    bind: bool = False,
+) -> Program:
+    """The program that `text` says.
+
+    `names` are those it may use, `functions` those it may call, by dotted name; None accepts any. With `bind`,
+    arguments are checked against the signatures of the functions.
+    Raises ExpressionError with all problems of the text.
+    """
+    tree = _syntax(text)
+    compiler = Compiler(text, names, functions, bind)
+    steps: list[tuple[str, Run]] = []
+    forms: list[str] = []
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    for statement in tree.body[:-1]:
+        if (
+            not isinstance(statement, ast.Assign)
+            or len(statement.targets) != 1
+            or not isinstance(target := statement.targets[0], ast.Name)
+        ):
+            compiler.refuse(statement, "not of the form name = expression", BLOCK_RULE)
+            compiler.locals.update(_assigned(statement))
+            continue
+        value = compiler.compile(statement.value)
+        if functions is not None and any(word.partition(".")[0] == target.id for word in functions):
+            compiler.refuse(target, f"'{target.id}' is a function and cannot be assigned", "; choose another name")
+        elif target.id not in used:
+            compiler.refuse(target, f"'{target.id}' is never used")
+        compiler.locals.add(target.id)
+        steps.append((target.id, value.run))
+        forms.append(f"{target.id}={value.form}")
+    last = tree.body[-1]
+    if not isinstance(last, ast.Expr):
+        compiler.refuse(last, "no expression at the end", BLOCK_RULE)
+        raise ExpressionError(compiler.problems)
+    result = compiler.compile(last.value)
+    if compiler.problems:
+        raise ExpressionError(compiler.problems)
+    return Program(
+        text,
+        frozenset(compiler.free),
+        frozenset(compiler.called),
+        "\n".join([*forms, result.form]),
+        isinstance(last.value, ast.Compare),
+        any(isinstance(node, ast.Div) for node in ast.walk(tree)),
+        tuple(steps),
+        result.run,
+    )
+
+
+def _assigned(statement: ast.stmt) -> set[str]:
+    """Names that a refused statement would have assigned; that they are then unknown is no problem of its own."""
+    return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+
+
+@lru_cache(maxsize=4096)
+def _restore(text: str) -> Program:
+    return parse(text, names=None, functions=None)
+
+
+def _syntax(text: str) -> ast.Module:
+    """Python's syntax tree. Raises ExpressionError where there is none."""
+    if len(text) > TEXT_LIMIT:
+        raise _error(1, 1, f"{len(text)} characters; an expression has at most {TEXT_LIMIT}")
+    control = _CONTROL.search(text)
+    if control:
+        raise _error_at(text, control.start(), f"control character {control.group()!r} is not allowed")
+    level = 0
+    for bracket in _BRACKET.finditer(text):
+        level += 1 if bracket.group() in "([{" else -1
+        if level > DEPTH:
+            raise _error_at(text, bracket.start(), f"more than {DEPTH} levels of nesting")
+    if not text.strip():
+        raise _error(1, 1, "an expression is missing")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text)
+    except SyntaxError as error:
+        lines = text.split("\n")
+        line = min(max(error.lineno or 1, 1), len(lines))
+        column = min(max(error.offset or 1, 1), len(lines[line - 1]) + 1)
+        # A number of more than 4300 digits ends here, with advice that is of no use in a spec.
+        reason = f"an integer beyond 2**{BITS}" if error.msg.startswith("Exceeds the limit") else error.msg
+        raise _error(line, column, f"{reason} in '{excerpt(text, line, column)}'") from None
+    except (ValueError, MemoryError, RecursionError):
+        raise _error(1, 1, f"nested too deeply in '{excerpt(text, 1, 1)}'") from None
+    if not tree.body:
+        raise _error(1, 1, "an expression is missing")
+    return tree
+
+
+def _error_at(text: str, index: int, message: str) -> ExpressionError:
+    return _error(text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index), message)
+
+
+def _error(line: int, column: int, message: str) -> ExpressionError:
+    return ExpressionError([Problem("<expression>", line, column, message)])
+
+
+def _identity(number: float) -> object:
+    return number
+
+
+def evaluate(
+    program: Program,
+    names: Mapping[str, object],
+    functions: Mapping[str, Function],
+    *,
+    literal: Callable[[float], object] = _identity,
+    divide: Callable[[object, object], object] = operator.truediv,
+) -> object:
+    """Value of the program.
+
+    `literal` makes the value of every float written in the text (integers stay integers); `divide` is called for `/`
+    between two plain Python numbers. With these two a reference stays exact.
+    Raises ExpressionError where a number or list grows beyond the limits, KeyError for a name or function not given,
+    and what the functions and operators raise.
+    """
+    if not program._steps:
+        return program._result(Frame(names, functions, literal, divide))
+    values = dict(names)
+    frame = Frame(values, functions, literal, divide)
+    for name, run in program._steps:
+        values[name] = run(frame)
+    return program._result(frame)

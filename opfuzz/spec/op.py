@@ -1,0 +1,168 @@
+"""One op as a frozen record: what a spec file says, parsed and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from math import prod
+
+from opfuzz.core.case import Value
+from opfuzz.core.errors import OpfuzzError
+from opfuzz.spec.expression.program import ExpressionError, Program, evaluate
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The words that specs may use besides their own.
+
+    `dialects` has the published functions of each dialect by dotted name; None stands for a framework that is not
+    installed, whose calls are checked for syntax only.
+    """
+
+    regimes: Collection[str]
+    reference_functions: Mapping[str, Callable[..., object]]
+    dialects: Mapping[str, Mapping[str, Callable[..., object]] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Dim:
+    """A size: between `low` and `high`, both included, and one of `choices` where there are any."""
+
+    name: str
+    low: int
+    high: int | None
+    choices: tuple[int, ...] | None
+
+    def allows(self, size: int) -> bool:
+        """Whether the op is defined for this size."""
+        if self.choices is not None:
+            return size in self.choices
+        return self.low <= size and (self.high is None or size <= self.high)
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """A parameter: one of `values`, or an integer from `low` to `high`. The first value is the default."""
+
+    name: str
+    values: tuple[Value, ...] | None
+    low: int | None = None
+    high: int | None = None
+
+    @property
+    def default(self) -> Value:
+        """The value that a shrunk case has."""
+        return self.low if self.values is None else self.values[0]
+
+    def allows(self, value: Value) -> bool:
+        """Whether the spec lists this value. A variant may have another."""
+        if self.values is not None:
+            return any(type(known) is type(value) and known == value for known in self.values)
+        return type(value) is int and (self.low or 0) <= value <= (self.high or 0)
+
+    def is_like(self, value: Value) -> bool:
+        """Whether the value is of the kind that the listed ones are."""
+        return all(is_like(known, value) for known in (self.values or (0,)))
+
+
+def is_like(a: Value, b: Value) -> bool:
+    """Whether two values are of one kind: numbers, truth values or text. None is like all."""
+    return a is None or b is None or _kind(a) == _kind(b)
+
+
+def _kind(value: Value) -> str:
+    return "number" if type(value) in (int, float) else type(value).__name__
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One array. `regimes` of None leaves the choice to the generator; an index is an integer in [0, `below`)."""
+
+    name: str
+    shape: tuple[Program, ...]
+    regimes: tuple[str, ...] | None
+    kind: str  # float, index, mask (booleans), additive_mask (0 or -inf)
+    below: Program | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpVariant:
+    """Another meaning of the op: another reference, other params, or both."""
+
+    name: str
+    reference: Program | None
+    params: Mapping[str, Value]
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpSpec:
+    """One op. `digest` is 16 hex digits of its meaning: comments, summary, notes and path leave it as it is."""
+
+    op: str
+    summary: str
+    path: str
+    formats: tuple[str, ...]
+    dims: tuple[Dim, ...]
+    batch: tuple[str, ...]
+    params: tuple[Param, ...]
+    require: tuple[Program, ...]
+    inputs: tuple[Input, ...]
+    output: tuple[Program, ...]
+    calls: Mapping[str, Mapping[str, Program]]  # dialect -> implementation -> program; a lone call is implementation ''
+    reference: Program
+    natural: Program | None
+    variants: Mapping[str, OpVariant]
+    digest: str
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    @property
+    def single_input(self) -> bool:
+        """Whether the op takes one float array and nothing else, and returns one of the same shape."""
+        if len(self.inputs) != 1 or self.inputs[0].kind != "float":
+            return False
+        return [axis.meaning for axis in self.inputs[0].shape] == [axis.meaning for axis in self.output]
+
+    def shapes(self, dims: Mapping[str, int], params: Mapping[str, Value]) -> dict[str, Shape]:
+        """Shape of each input. Raises OpfuzzError for a size that is no integer, or ZeroDivisionError."""
+        names: dict[str, object] = {**dims, **params}
+        return {given.name: self._shape(given.shape, names) for given in self.inputs}
+
+    def output_shape(self, dims: Mapping[str, int], params: Mapping[str, Value]) -> Shape:
+        """Shape of the output; raises as `shapes` does."""
+        return self._shape(self.output, {**dims, **params})
+
+    def elements(self, dims: Mapping[str, int], params: Mapping[str, Value]) -> int:
+        """Of all inputs and the output together; raises as `shapes` does."""
+        return sum(map(prod, [*self.shapes(dims, params).values(), self.output_shape(dims, params)]))
+
+    def _shape(self, axes: tuple[Program, ...], names: Mapping[str, object]) -> Shape:
+        sizes = []
+        for axis in axes:
+            # Most axes are a dim and nothing else, and a case asks for its shapes some thirty times.
+            size = names[axis.text] if axis.text in names else evaluate(axis, names, {})
+            if type(size) is not int:
+                raise OpfuzzError(f"{self.path}: size '{axis.text}' of op '{self.op}' is {size!r}, not an integer")
+            sizes.append(size)
+        return tuple(sizes)
+
+    def allows(self, dims: Mapping[str, int], params: Mapping[str, Value]) -> bool:
+        """Whether the op is defined here: every dim in its range, every `require` true, no size negative.
+
+        Params are not held to their lists, since variants have other values. Where a formula is undefined (division by
+        zero, a number beyond the limits), so is the op.
+        """
+        names: dict[str, object] = {**dims, **params}
+        if not all(dim.allows(dims[dim.name]) for dim in self.dims):
+            return False
+        try:
+            if not all(evaluate(condition, names, {}) for condition in self.require):
+                return False
+            shapes = [*self.shapes(dims, params).values(), self.output_shape(dims, params)]
+        except (ZeroDivisionError, ExpressionError):
+            return False
+        return all(size >= 0 for shape in shapes for size in shape)

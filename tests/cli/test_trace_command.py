@@ -1,0 +1,127 @@
+"""`opfuzz trace`: what it prints, saves and returns, and how it speaks of mistakes in the user's file."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from safetensors.numpy import load_file
+
+from opfuzz.cli import cli
+from opfuzz.core.errors import OpfuzzError
+
+PAIR = """
+import mlx.core as mx
+import mlx.nn as mnn
+import numpy as np
+import torch
+from beside import EPS
+
+torch.manual_seed(0)
+torch.set_num_threads(1)
+print("loading")
+a = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.LayerNorm(8), torch.nn.ReLU())
+
+
+class Port(mnn.Module):
+    def __init__(self):
+        super().__init__()
+        self.proj, self.norm, self.act = mnn.Linear(8, 8), mnn.LayerNorm(8, eps=EPS), mnn.ReLU()
+
+    def __call__(self, x):
+        return self.act(self.norm(self.proj(x)))
+
+
+def model_b():
+    b = Port()
+    b.proj.weight, b.proj.bias = (mx.array(p.detach().numpy()) for p in a[0].parameters())
+    return b
+
+
+inputs = np.random.default_rng(0).standard_normal((5, 8))
+"""
+
+
+def invoke(tmp_path, text, *options, eps=1e-5):
+    (tmp_path / "beside.py").write_text(f"EPS = {eps}\n")
+    path = tmp_path / "pair.py"
+    path.write_text(text)
+    __import__("sys").modules.pop("beside", None)
+    return CliRunner().invoke(
+        cli, ["trace", str(path), "--out", str(tmp_path / "reports"), *options], standalone_mode=False
+    )
+
+
+def test_a_faithful_pair(tmp_path):
+    result = invoke(tmp_path, PAIR)
+    assert result.return_value == 0
+    assert "no module is guilty: the models differ by" in result.stdout
+    assert not (tmp_path / "reports").exists()
+
+
+def test_a_guilty_module_is_named_and_saved(tmp_path):
+    result = invoke(tmp_path, PAIR, eps=1e-3)
+    assert result.return_value == 1
+    assert "first guilty: 1 = norm (LayerNorm): eps is 1e-05 in a and 0.001 in b; local error" in result.stdout
+    folder = next((tmp_path / "reports").iterdir())
+    assert folder.name.startswith("trace-")
+    outputs = load_file(folder / "outputs.safetensors")
+    assert {name: array.shape for name, array in outputs.items()} == dict.fromkeys(("a.0", "b.0", "exact.0"), (5, 8))
+    assert set(load_file(folder / "weights.safetensors")) == {"a.weight", "a.bias", "b.weight", "b.bias"}
+    assert json.loads((folder / "trace.json").read_text())["guilty"] == ["1"]
+
+
+def test_a_relative_path_has_its_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pair.py").write_text("import os\nraise OSError('no disk')\n")
+    result = CliRunner().invoke(cli, ["trace", "./pair.py"], standalone_mode=False)
+    assert str(result.exception) == "pair.py:2: pair raised OSError: no disk"
+
+
+def test_json_is_one_object_whatever_the_file_prints(tmp_path):
+    result = invoke(tmp_path, PAIR, "--json", eps=1e-3)
+    document = json.loads(result.stdout)
+    assert document["verdict"] == "guilty"
+    assert [m["name_b"] for m in document["modules"]] == ["", "proj", "norm", "act"]
+    assert document["modules"][2]["excess"] > 1 > document["modules"][1]["excess"]
+
+
+def test_models_that_cannot_be_compared_are_no_success(tmp_path):
+    text = PAIR + "\na.register_forward_hook(lambda module, args, output: output + torch.randn(5, 8))\n"
+    error = invoke(tmp_path, text).exception
+    assert isinstance(error, OpfuzzError)
+    assert "the models could not be compared: a gives other values when it runs again" in str(error)
+
+
+def test_names_from_a_file(tmp_path):
+    (tmp_path / "names.yaml").write_text("'1': norm\n")
+    assert invoke(tmp_path, PAIR, "--map", str(tmp_path / "names.yaml")).return_value == 0
+    (tmp_path / "names.json").write_text('{"1": "nrom"}')
+    result = invoke(tmp_path, PAIR, "--map", str(tmp_path / "names.json"))
+    assert str(result.exception) == "names: b has no module for '1' at 'nrom'; did you mean 'norm'?"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("inputs = ()", "pair.py: there is no 'a'; write a = ... or def model_a()"),
+        ("A = a = b = 3\ninputs = ()", "pair.py: 'a' is of type int; it must be a torch.nn.Module or an mlx.nn.Module"),
+        ("import torch\na = torch.nn.ReLU", "pair.py: 'a' is the class ReLU; call it"),
+        ("import torch\na = b = torch.nn.ReLU()\ninput = 1", "there is no 'inputs'; write inputs = (array, ...)"),
+        ("def model_a():\n    raise ValueError('no\\nweights')", "pair.py:2: model_a() raised ValueError: no weights"),
+        ("import torch\na = b = torch.nn.Linear(3, 4)\ninputs = [object()]", "inputs[0] is of type object; inputs are"),
+        ("a = (", "pair.py:1: pair is not valid Python: '(' was never closed"),
+        ("\n1 / 0", "pair.py:2: pair raised ZeroDivisionError: division by zero"),
+        (
+            "import numpy\nimport torch\na = b = torch.nn.Linear(3, 4)\ninputs = numpy.ones((2, 5))",
+            "pair.py: a raised RuntimeError: mat1 and mat2 shapes cannot be multiplied (2x5 and 3x4)",
+        ),
+        ("import torch\na = b = torch.nn.ReLU()\ninputs = 1.0\nnames = ['x']", "names must be a mapping"),
+    ],
+)
+def test_a_mistake_in_the_file_is_one_line(tmp_path, text, message):
+    error = invoke(tmp_path, text).exception
+    assert isinstance(error, OpfuzzError)
+    assert message.replace("pair.py", str(tmp_path / "pair.py")) in str(error)
+    assert "\n" not in str(error)

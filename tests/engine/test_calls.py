@@ -1,0 +1,33 @@
+"""What makes two calls show the same fault."""
+
+from __future__ import annotations
+
+import pytest
+
+from opfuzz.core.results import Mark, Score
+from opfuzz.engine.calls import symptom
+
+NAN, INF = float("nan"), float("inf")
+
+
+def special(computed, exact):
+    return symptom(Score("special", "", deciding=Mark((0,), computed, "", exact, NAN, 0.0)))
+
+
+@pytest.mark.parametrize(
+    "alike",
+    [
+        [(NAN, 0.0), (INF, 2.0), (-INF, 0.0), (NAN, -3.0)],  # what overflows on the way is either
+        [(0.0, NAN), (2.0, NAN), (1.0, INF)],
+        [(NAN, INF), (INF, NAN), (-INF, INF)],
+        [(0.0, -0.0)],
+    ],
+)
+def test_what_stands_for_what(alike):
+    assert len({special(*pair) for pair in alike}) == 1
+    every = [(NAN, 0.0), (0.0, NAN), (NAN, INF), (0.0, -0.0)]
+    assert len({special(*pair) for pair in every}) == len(every)
+
+
+def test_an_error_is_no_special_value():
+    assert symptom(Score("wrong", "")) == symptom(Score("imprecise", "")) != special(NAN, 0.0)

@@ -1,0 +1,101 @@
+"""`opfuzz run` on a Dask cluster: the same findings as here, also where a worker is killed or only some have MLX."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from small_campaigns import SPECS, plugin
+from test_resume import document, ended, started, stopped, words_of
+
+sys.path.insert(0, str(Path(__file__).parent / "executors"))
+
+from clusters import Cluster
+
+from opfuzz.engine.executors.dask import Dask
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    with Cluster(tmp_path_factory.mktemp("cluster"), "mlx=1", "mlx=1") as cluster:
+        yield cluster
+
+
+def on(cluster: Cluster) -> list[object]:
+    return ["--executor", "dask", "--scheduler", cluster.address]
+
+
+def test_a_worker_that_is_killed_changes_nothing(cluster, tmp_path):
+    assert ended(words_of(tmp_path, "here", "--cases", 300), tmp_path)[0] == 1
+    process = started([*words_of(tmp_path, "there", "--cases", 300), *on(cluster)], tmp_path)
+    with Dask(cluster.address) as dask:
+        while process.poll() is None and not any(p.stat().st_size > 2_000 for p in tmp_path.glob("there/2*/journal")):
+            pass
+        assert process.poll() is None
+        os.kill(next(iter(dask.everywhere(os.getpid).values())), signal.SIGKILL)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1, err
+    assert document(tmp_path / "there") == document(tmp_path / "here")
+
+
+def test_a_run_that_began_here_ends_there(cluster, tmp_path):
+    assert ended(words_of(tmp_path, "here"), tmp_path)[0] == 1
+    assert stopped(words_of(tmp_path, "both"), tmp_path, 2, signal.SIGKILL)[0] == -signal.SIGKILL
+    status, err = ended(["run", "--resume", "latest", "--out", "both", *on(cluster)], tmp_path)
+    assert status == 1, err
+    assert document(tmp_path / "both") == document(tmp_path / "here")
+
+
+def test_where_only_some_have_mlx(cluster, tmp_path):
+    cluster.worker()
+    with Dask(cluster.address) as dask:
+        while len(dask.workers()) < 3:
+            pass
+        assert len(dask.crews({"torch:cpu": frozenset(), "mlx:cpu": frozenset({"mlx"})})) == 2
+    words = ["run", "--op", "erf", "--subjects", "torch:cpu,mlx:cpu", "--format", "float32", "--cases", 6, "--out"]
+    assert ended([*words, "here", "--shrink", "10m"], tmp_path)[0] == 1
+    status, err = ended([*words, "there", "--shrink", "10m", *on(cluster)], tmp_path)
+    assert status == 1, err
+    here, there = document(tmp_path / "here"), document(tmp_path / "there")
+    assert here.pop("distances"), "which are between subjects on one machine"
+    assert there.pop("distances") == []
+    assert there == here
+
+
+def test_ctrl_c_in_a_terminal_ends_a_cluster_of_ones_own(tmp_path):
+    """The terminal sends it to every process, those of the cluster too."""
+    slow = ["run", SPECS, "--subjects", "slow:cpu", "--plugin", plugin(tmp_path), "--time", "60s", "--out", "cut"]
+    process = started([*slow, "--executor", "dask", "--scheduler", "local", "--jobs", "1"], tmp_path)
+    while process.poll() is None and not any(p.stat().st_size > 1_000 for p in tmp_path.glob("cut/2*/journal")):
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert document(tmp_path / "cut")["interrupted"] is True
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["--executor", "dask"],
+            "--executor dask needs a --scheduler: an address such as tcp://10.0.0.1:8786, or local",
+        ),
+        (["--scheduler", "local"], "--scheduler is of a Dask cluster: add --executor dask"),
+    ],
+)
+def test_options_that_go_together(words, message, tmp_path):
+    status, err = ended(["run", *words], tmp_path)
+    assert (status, err) == (2, f"opfuzz run: {message}; see 'opfuzz run --help'\n")
+
+
+def test_a_subject_that_no_machine_has(cluster, tmp_path):
+    status, err = ended(["run", "--subjects", "torch:mps", "--cases", "1", *on(cluster)], tmp_path)
+    assert status == 2
+    assert "torch:mps" in err
+    assert err.count("\n") == 1

@@ -1,0 +1,75 @@
+"""One case on every subject: what a relation finds, whom a death is blamed on, and promises that a spec cannot keep."""
+
+from __future__ import annotations
+
+import pytest
+from small_campaigns import SPECS
+
+from opfuzz.backends import discover
+from opfuzz.core.errors import OpfuzzError
+from opfuzz.core.verdicts import FAULT, SEVERITY
+from opfuzz.engine.evaluate import Bench, CaseItem, blame
+from opfuzz.engine.executors import Casualty
+from opfuzz.engine.executors.base import listen
+from opfuzz.engine.plan import Plan, load_specs
+from opfuzz.generate import inputs
+from opfuzz.judge.metamorphic import list_ways
+from opfuzz.report.causes import word_cause, word_relation
+
+CENTRED = """
+op: centred
+summary: x without the mean of its rows, which are therefore no batch.
+formats: [float64]
+dims: {n: 1..6, d: 3}
+batch: [n]
+inputs:
+  x: {shape: [n, d], regimes: [normal]}
+output: {shape: [n, d]}
+calls:
+  numpy: x - np.mean(x, axis=0, keepdims=True)
+reference: x - sum(x, axis=0, keepdims=True) / n
+"""
+
+
+def bench_of(path, **fields) -> Bench:
+    specs = load_specs([path], discover())
+    return Bench(Plan(specs=specs, subjects=("numpy:cpu",), seed=0, jobs=1, **fields))
+
+
+def test_a_death_in_another_way_is_blamed_on_that_way():
+    bench, labels = bench_of(SPECS), []
+    listen(labels.append)
+    try:
+        for number in range(0, 16, 2):
+            bench.examine(CaseItem("square", "float32", number))
+    finally:
+        listen(None)
+    spec, seen = bench.specs["square"], set()
+    known = {
+        (way.relation, f"{word_relation(way.relation)}: killed by SIGSEGV")
+        for number in range(0, 16, 2)
+        for case in [bench.plan.case("square", "float32", number)]
+        for way in list_ways(spec, case, inputs(spec, case), is_elementwise=True)
+    }
+    for label in filter(None, labels):
+        subject, score = blame(Casualty("crash", "killed by SIGSEGV", label))
+        assert (subject, SEVERITY[score.verdict]) == ("numpy:cpu", FAULT)
+        if score.cause.relation is not None:
+            assert (score.cause.relation, word_cause(score.cause)) in known
+            seen.add(score.cause.relation)
+        else:
+            assert word_cause(score.cause) == "killed by SIGSEGV"
+    assert len(seen) >= 2
+
+
+def test_a_promise_that_the_reference_breaks_is_the_specs_mistake(tmp_path):
+    path = tmp_path / "centred.yaml"
+    path.write_text(CENTRED)
+    bench = bench_of(path)
+
+    def examine_all() -> None:
+        for number in range(40):
+            bench.examine(CaseItem("centred", "float64", number))
+
+    with pytest.raises(OpfuzzError, match=r"centred.yaml: the reference of 'centred' itself .*take the size out of"):
+        examine_all()

@@ -1,0 +1,264 @@
+"""A run that is killed, interrupted, or runs into a full disk goes on where it was, and ends as if nothing had been."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from small_campaigns import SPECS, plugin
+
+from opfuzz.backends import discover
+from opfuzz.engine.campaign import run
+from opfuzz.engine.plan import Plan, load_specs
+from opfuzz.store.journal import Begun, Ended, Examined, Journal
+
+ROOT = Path(__file__).parents[2]
+OF_THE_SITTING = {"run", "started", "command", "seconds"}
+
+
+def words_of(folder: Path, out: str, *more: object) -> list[object]:
+    """A run with searches, and with findings to diagnose and to make smaller."""
+    few = ["--op", "square", "--format", "float32", "--subjects", "numpy:cpu,off:cpu"]
+    cases = more or ("--cases", 6)
+    return ["run", SPECS, *few, "--plugin", plugin(folder), "--shrink", "10m", "--out", out, *cases]
+
+
+def started(words: list[object], cwd: Path) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    command = [sys.executable, "-m", "opfuzz", *map(str, words)]
+    return subprocess.Popen(command, cwd=cwd, env=environment, start_new_session=True, **pipes)
+
+
+def ended(words: list[object], cwd: Path) -> tuple[int, str]:
+    """Status, and what was said."""
+    process = started(words, cwd)
+    _, err = process.communicate(timeout=120)
+    return process.returncode, err
+
+
+# A run that gets a signal as soon as its journal has a number of entries. With `left` it gets it before the journal is
+# deleted: when everything is written.
+SIGNALLED = """
+import os, sys
+from opfuzz import cli
+from opfuzz.store.journal import Journal
+
+append, remove = Journal.append, Journal.remove
+left, how = {left!r}, {how!r}
+
+def counted(self, entry):
+    global left
+    append(self, entry)
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), how)
+
+def removed(self):
+    if left > 0:
+        os.kill(os.getpid(), how)
+    remove(self)
+
+Journal.append, Journal.remove = counted, removed
+cli.main()
+"""
+
+
+def stopped(words: list[object], cwd: Path, entries: int, how: signal.Signals) -> tuple[int, str]:
+    """Status, and what was said, of a run that gets a signal after so many entries of its journal, or at its end."""
+    script = cwd / "signalled.py"
+    body = SIGNALLED.format(left=entries, how=int(how)).replace("\n", "\n    ")
+    script.write_text(f"if __name__ == '__main__':{body}")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(script), *map(str, words)]
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+def document(out: Path) -> dict[str, object]:
+    (path,) = out.glob("2*/run.json")
+    return {name: value for name, value in json.loads(path.read_text()).items() if name not in OF_THE_SITTING}
+
+
+def test_a_run_that_is_killed_again_and_again_ends_like_one_that_is_not(tmp_path):
+    status, err = ended(words_of(tmp_path, "whole"), tmp_path)
+    assert status == 1, err
+    words = words_of(tmp_path, "killed")
+    for entries in (3, 2, 1, 1000):  # cases and searches, then findings, then the very end
+        assert stopped(words, tmp_path, entries, signal.SIGKILL)[0] == -signal.SIGKILL
+        words = ["run", "--resume", "latest", "--out", "killed"]
+    status, err = ended(words, tmp_path)
+    assert status == 1, err
+    assert document(tmp_path / "killed") == document(tmp_path / "whole")
+    first, second = ({path.relative_to(p) for path in p.rglob("*")} for p in tmp_path.glob("*/2*"))
+    assert first == second, "no journal, and no part of a file that was being written"
+    (tmp_path / "killed" / "history.sqlite").stat()
+    status, err = ended(words, tmp_path)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "no run 'latest' that can go on" in err
+
+
+def test_a_run_that_was_interrupted_has_a_report_and_goes_on(tmp_path):
+    status, err = ended(words_of(tmp_path, "whole"), tmp_path)
+    status, err = stopped(words_of(tmp_path, "cut"), tmp_path, 3, signal.SIGINT)
+    assert status == 130
+    (folder,) = tmp_path.glob("cut/2*")
+    assert f"to go on: opfuzz run --resume {folder.relative_to(tmp_path)}" in err
+    assert document(tmp_path / "cut")["interrupted"] is True
+    status, err = ended(["run", "--resume", folder.name[:12], "--out", "cut", "--jobs", "1"], tmp_path)
+    assert status == 1, err
+    assert document(tmp_path / "cut") == document(tmp_path / "whole")
+
+
+def test_ctrl_c_while_findings_are_diagnosed_keeps_no_poor_diagnosis(tmp_path):
+    """The entry that says that the cases are over is the last before them."""
+    assert ended(words_of(tmp_path, "whole"), tmp_path)[0] == 1
+    cases = len(list(entries_of(tmp_path, "counting")))
+    status, err = stopped(words_of(tmp_path, "cut"), tmp_path, cases, signal.SIGINT)
+    assert status == 130, err
+    assert document(tmp_path / "cut")["interrupted"] is True
+    assert ended(["run", "--resume", "latest", "--out", "cut"], tmp_path)[0] == 1
+    assert document(tmp_path / "cut") == document(tmp_path / "whole")
+
+
+def entries_of(folder: Path, out: str) -> Iterator[object]:
+    """The entries of the journal of a whole run, up to the one that says that its cases are over."""
+    assert stopped(words_of(folder, out), folder, 1000, signal.SIGKILL)[0] == -signal.SIGKILL
+    (place,) = (folder / out).glob("2*")
+    journal = Journal.open(place)
+    journal.close()
+    for entry in journal.entries:
+        yield entry
+        if isinstance(entry, Ended):
+            return
+
+
+def test_a_limit_of_time_is_over_all_sittings(tmp_path):
+    """What the journal says of earlier sittings counts: each op is tried once more, and no more than that."""
+    plan = Plan(load_specs([SPECS], discover()), ("numpy:cpu",), 0, 1, seconds=50.0)
+    assert run(plan, journal=journal_of(tmp_path, seconds=50.0)).cases == run(replace(plan, seconds=1e-9)).cases
+
+
+def journal_of(folder: Path, seconds: float) -> Journal:
+    folder.mkdir(exist_ok=True)
+    journal = Journal.create(folder, Begun({}, {}, {}, datetime.now(UTC), ()))
+    journal.append(Examined((), seconds))
+    journal.close()
+    return Journal.open(folder)
+
+
+def test_a_run_is_not_its_own_baseline(tmp_path):
+    words = words_of(tmp_path, "own", "--cases", 6, "--baseline", "latest")
+    assert stopped(words, tmp_path, 1000, signal.SIGKILL)[0] == -signal.SIGKILL
+    (path,) = tmp_path.glob("own/2*/run.json")
+    assert json.loads(path.read_text())["comparison"]["before"] == ""
+    status, err = ended(["run", "--resume", "latest", "--out", "own"], tmp_path)
+    assert status == 1, err
+    assert json.loads(path.read_text())["comparison"]["before"] == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda folder: (folder / "specs/square.yaml").write_text(CHANGED), "the spec of 'square' is another now"),
+        (
+            lambda folder: (folder / "faulty.py").write_text("open('ran', 'w')\nBACKENDS = []\n"),
+            "faulty.py is another now",
+        ),
+        (lambda folder: (folder / "specs/mean.yaml").unlink(), "the spec of 'mean' is another now"),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_files(change, words, tmp_path):
+    (tmp_path / "specs").mkdir()
+    for path in SPECS.glob("*.yaml"):
+        (tmp_path / "specs" / path.name).write_bytes(path.read_bytes())
+    run = ["run", "specs", "--subjects", "numpy:cpu", "--plugin", plugin(tmp_path), "--cases", "2000"]
+    assert stopped(run, tmp_path, 2, signal.SIGKILL)[0] == -signal.SIGKILL
+    change(tmp_path)
+    status, err = ended(["run", "--resume", "latest"], tmp_path)
+    assert status == 2
+    assert err.count("\n") == 1
+    assert f"cannot go on: {words}; undo that, or start the run anew" in err.replace(f"{tmp_path}/", "")
+    assert not (tmp_path / "ran").exists(), "another plugin than that of the run is not even loaded"
+
+
+CHANGED = (SPECS / "square.yaml").read_text().replace("1..40", "1..41")
+
+
+def test_what_a_resumed_run_does_not_take(tmp_path):
+    status, err = ended(["run", "--resume", "latest", "--seed", "3"], tmp_path)
+    assert (status, err.splitlines()[-1]) == (
+        2,
+        "opfuzz run: --resume takes all from the run; leave out --seed; see 'opfuzz run --help'",
+    )
+    status, err = ended(["run", SPECS, "--resume", "latest"], tmp_path)
+    assert (status, "leave out specs" in err) == (2, True)
+
+
+FULL = """
+import resource, sys
+from opfuzz import cli
+from opfuzz.engine import session
+from opfuzz.store.journal import Journal
+
+create = Journal.create
+
+def limited(folder, begun):
+    journal = create(folder, begun)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.RLIM_INFINITY))
+    return journal
+
+session.Journal.create = limited
+cli.main()
+"""
+
+
+def test_a_full_disk_is_said_and_the_run_goes_on_later(tmp_path):
+    script = tmp_path / "full.py"
+    script.write_text(f"if __name__ == '__main__':{FULL.replace(chr(10), chr(10) + '    ')}")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, script, *words_of(tmp_path, "full")]
+    done = subprocess.run(
+        list(map(str, words)), cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    (folder,) = tmp_path.glob("full/2*")
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.splitlines()[-1] == (
+        f"{folder.relative_to(tmp_path)}/journal: cannot be written: File too large; what came before is kept: "
+        f"make room, then opfuzz run --resume {folder.relative_to(tmp_path)}"
+    )
+    assert ended(["run", "--resume", folder], tmp_path)[0] == 1
+    ended(words_of(tmp_path, "whole"), tmp_path)
+    assert document(tmp_path / "full") == document(tmp_path / "whole")
+
+
+def test_a_limit_of_memory_below_what_a_process_has_accuses_nobody(tmp_path):
+    status, err = ended([*words_of(tmp_path, "low"), "--case-memory", "20M"], tmp_path)
+    assert status == 2, err
+    assert re.fullmatch(
+        r"a limit of 20 MiB a process is too low: one takes \d+ MiB before its first case", err.splitlines()[-1]
+    )
+    assert not list(tmp_path.glob("low/2*")), "nothing is left of a run that could not begin"
+
+
+def test_two_runs_at_once_do_not_disturb_each_other(tmp_path):
+    alone = ended(words_of(tmp_path, "alone"), tmp_path)
+    # Each with known faults of its own: those of a run that ends first are rightly made again by one that begins later.
+    both = [started([*words_of(tmp_path, "both"), "--corpus", f"known{n}"], tmp_path) for n in range(2)]
+    for process in both:
+        _, err = process.communicate(timeout=120)
+        assert (process.returncode, "Traceback" in err) == (alone[0], False)
+    documents = [json.loads(path.read_text()) for path in tmp_path.glob("both/2*/run.json")]
+    wanted = document(tmp_path / "alone")
+    assert len(documents) == 2
+    for found in documents:
+        assert {name: value for name, value in found.items() if name not in OF_THE_SITTING} == wanted
