@@ -13,62 +13,84 @@ Figure = int | float | str | bool | None | tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of cause: what its name stands for, and what its figures are."""
+    """One kind of cause: what it means, what its name stands for, and the figures that it may have."""
 
     meaning: str
     name: str = ""
+    figures: tuple[str, ...] = ()
 
+
+WORDS = ("words",)  # as a framework, the system or another program gave them
+FIT = ("fit", "elements", "own")  # share of another meaning's allowance, on so many elements; excess of the spec's own
+SHOWN = ("only", "ordinary", "wider")  # of any kind: in one of two ways only, on ordinary values, on a larger call
 
 # The closed list. What a name is empty for is said in the meaning.
 KINDS: Mapping[str, Kind] = {
     "": Kind("nothing is wrong, or nothing was looked for"),
     # What happened instead of a result.
-    "raises": Kind("the call raised an exception; figures: words", "class of the exception"),
-    "wrong-shape": Kind("the call returned something of another shape or type; figures: words"),
-    "hangs": Kind("no result within the limit; figures: words"),
-    "dies": Kind("the process ended; figures: words", "signal, or 'exit'"),
-    "out-of-memory": Kind("more memory than the limit; figures: words"),
-    "unsupported": Kind("there is no such call, or it refuses the format; figures: words"),
-    "told": Kind("what an older opfuzz said of it; figures: words"),
-    "fails": Kind("another program said that it failed; figures: words"),
-    "unknown-truth": Kind("the exact result is not known; figures: words"),
+    "raises": Kind("the call raised an exception", "class of the exception", WORDS),
+    "wrong-shape": Kind("the call returned something of another shape or type", "what it returned", WORDS),
+    "hangs": Kind("no result within the limit", "", WORDS),
+    "dies": Kind("the process ended", "signal, or 'exit'", WORDS),
+    "out-of-memory": Kind("more memory than the limit", "class of the exception, if one was raised", WORDS),
+    "unsupported": Kind("there is no such call, or it refuses the format", "", WORDS),
+    "told": Kind("what an older opfuzz said of it", "", WORDS),
+    "fails": Kind("another program said that it failed", "", WORDS),
+    "unknown-truth": Kind("the exact result is not known", "", WORDS),
     # What is computed.
-    "is-variant": Kind("another meaning of the op; figures: note", "variant of the spec"),
-    "is-setting": Kind("as if a parameter or input were another", "parameter or input"),
-    "special-at": Kind("NaN, an infinity or the sign of a zero; figures: computed, exact, overflows"),
-    "leaks": Kind("NaN and infinities reach elements that depend on none"),
+    "is-variant": Kind("another meaning of the op", "variant of the spec", ("note", *FIT)),
+    "is-setting": Kind("as if a parameter or input were another", "parameter or input", ("how", *FIT)),
+    "special-at": Kind("NaN, an infinity or the sign of a zero", "", ("computed", "exact", "overflows")),
+    "leaks": Kind("NaN and infinities reach elements that depend on none", "", ("elements",)),
     # With which precision.
-    "computes-in": Kind("intermediates are rounded to a format; figures: only", "format"),
-    "accumulates-in": Kind("sums run in a format; figures: lanes", "format"),
-    "rounds-inputs": Kind("inputs have fewer bits", "format, or how many bits"),
-    "rounds-argument": Kind("the argument is rounded on the way"),
-    "quantises": Kind("inputs or results lie on a uniform grid", "input, or '' for results"),
-    "results-in": Kind("every result is a number of a narrower format", "format"),
+    "computes-in": Kind("intermediates are rounded to a format", "format", ("instead_of", "elements", "blind")),
+    "accumulates-in": Kind(
+        "sums run in a format", "format", ("lanes", "end", "ones", "dim", "are_squares", "stops_at")
+    ),
+    "rounds-inputs": Kind("inputs have fewer bits", "format", ("inputs", "bits", "verb", "after", "before")),
+    "rounds-argument": Kind("the argument is rounded on the way", "", ("roundings",)),
+    "quantises": Kind(
+        "inputs or results lie on a uniform grid",
+        "inputs, or '' for results",
+        ("bits", "grid", "fit", "elements", "values", "step", "exact"),
+    ),
+    "results-in": Kind("every result is a number of a narrower format", "format", ("bits", "elements", "unheld")),
     # By which formula.
-    "formula": Kind("another formula for the same values, which loses more; figures: note", "variant of the spec"),
-    "sums": Kind("the order of summation; figures: lanes", "dim, or '' where it is not known"),
+    "formula": Kind(
+        "another formula for the same values, which loses more",
+        "variant of the spec",
+        ("note", "fails", "worst", "own", "inside"),
+    ),
+    "sums": Kind(
+        "the order of summation", "dim, or '' where it is not known", ("lanes", "term", "terms", "errors", "own")
+    ),
     "usual-formula": Kind("errs as the usual formula does", "format, or '' for the wide one"),
-    "inherits": Kind("the error is that of a primitive inside", "primitive"),
-    "overflows-inside": Kind("an intermediate overflows", "format, or '' for the wide one"),
+    "overflows-inside": Kind(
+        "an intermediate overflows", "format, or '' for the wide one", ("beyond", "finite", "infinite")
+    ),
     "underflows-inside": Kind("subnormal intermediates are taken for zero"),
     "cancels": Kind("relative accuracy is lost where the result is small"),
     "conditioning": Kind("errs no more than inputs that were rounded once"),
     # Where it lies in memory, and what came before.
-    "reads-as-contiguous": Kind("strides and offset of a view are ignored", "input"),
-    "ignores-offset": Kind("the offset of a view is ignored", "input"),
-    "ignores-gaps": Kind("the gaps between the rows of a view are ignored", "input"),
+    "reads-as-contiguous": Kind("strides and offset of a view are ignored", "input", ("layout",)),
+    "ignores-offset": Kind("the offset of a view is ignored", "input", ("layout",)),
+    "ignores-gaps": Kind("the gaps between the rows of a view are ignored", "input", ("layout",)),
     "depends-on": Kind(
         "shows only under a condition",
         "size, place, tail, values, layout, history, repetition, chance, holders: what it depends on",
+        (
+            *("wrong", "elements", "parts", "vector", "conditions", "ranges", "most", "excess", "classes"),
+            *("views", "instead", "beside", "inputs", "changed"),
+        ),
     ),
     # What is said beside.
     "natural-nan": Kind("IEEE arithmetic of the usual formula gives NaN as well"),
-    "bits": Kind("effective bits; figures: bits, of"),
-    "behaves-like": Kind("the errors are those of a lower precision; figures: own, lower", "model of arithmetic"),
+    "bits": Kind("effective bits", "", ("bits", "of")),
+    "behaves-like": Kind("the errors are those of a lower precision", "model of arithmetic", ("own", "lower")),
     "unconfirmed": Kind("rounding its inputs does not confirm a lower precision"),
-    "at-call": Kind("the call that it is about, which is not made again; figures: sizes, params, views"),
-    "undiagnosed": Kind("the diagnosis itself failed; figures: words"),
-    "unexplained": Kind("no variant, no lower precision and no order of summation explains it; figures: bits, of"),
+    "at-call": Kind("the call that it is about, which is not made again", "", ("sizes", "views")),
+    "undiagnosed": Kind("the diagnosis itself failed", "", WORDS),
+    "unexplained": Kind("no variant, lower precision or order of summation explains it", "", ("bits", "of")),
 }
 
 
@@ -76,7 +98,7 @@ KINDS: Mapping[str, Kind] = {
 class Cause:
     """Why a result is what it is. `relation`: the other way to the same result that showed it; None: the call itself.
 
-    Raises ValueError for a kind that is none.
+    Raises ValueError for a kind that is none, or for a figure that the kind does not have.
     """
 
     kind: str
@@ -87,6 +109,8 @@ class Cause:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"'{self.kind}' is no kind of cause; known: {', '.join(filter(None, KINDS))}")
+        if strange := self.figures.keys() - {*KINDS[self.kind].figures, *SHOWN}:
+            raise ValueError(f"no figures of a cause '{self.kind}': {', '.join(sorted(strange))}")
 
     @classmethod
     def from_json(cls, document: object) -> Cause:
@@ -101,11 +125,21 @@ class Cause:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What two causes are compared by."""
-        return self.kind, self.name, self.relation, tuple(sorted(self.figures.items()))
+        """What two causes are compared by; a figure that is NaN equals itself, so that a cause equals what is read."""
+        figures = sorted((name, _comparable(figure)) for name, figure in self.figures.items())
+        return self.kind, self.name, self.relation, tuple(figures)
+
+    def __eq__(self, other: object) -> bool:
+        return self.key == other.key if isinstance(other, Cause) else NotImplemented
 
     def __hash__(self) -> int:
         return hash(self.key)
+
+
+def _comparable(value: Figure) -> Figure:
+    if isinstance(value, tuple):
+        return tuple(map(_comparable, value))
+    return "nan" if value != value else value
 
 
 def _figure(value: object) -> Figure:

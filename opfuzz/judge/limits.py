@@ -16,6 +16,8 @@ FLOAT64_APART = 2.0**20
 NATURAL_ROUNDOFFS = 64  # how close a finite result must be to IEEE arithmetic's where mathematics has NaN
 LOOSE_SHARE = 2.0**-10  # an exact value may be as uncertain as this share of the error that is measured with it
 # A rounding on the way that one path has and another has not, as in torch.add(x, y, alpha=a), shows where terms cancel.
+CALLED_ROWS = 4  # of a batch that are called one by one
+SHIFT = 17  # elements by which a vector is moved at most: more than a vector register holds of float32
 COMMON = 0.01  # of the elements: what so many show is no chance of their values
 SWITCH = 4.0  # times the excess: rounding to a half format here and not there, not two results around the limit
 UNRESOLVED_SHARE = 0.001  # of the elements of a row, beyond which it is not judged
@@ -27,3 +29,25 @@ ORDINARY_WORK = 2**18  # of the product of all dims
 MOST_ELEMENTS = 2**18  # of inputs and output, where the exact result is computed once more for each meaning
 ALIKE = 4.0  # between the rms errors of two results that err in the same way
 NAMED_SHARE = 0.25  # of the cases of a verdict: a named cause this common is told rather than that others have none
+# Diagnosis: with which precision.
+LEAST_LEVELS, OFF_GRID = 16, 0.02  # so many values lie so near to one of 256 grids by chance once in 10^20
+LEAST_UNHELD = 3  # elements that a narrower format could not hold, before all of them lying in it is no chance
+CERTAIN_BITS = 24  # bits that agree by chance once in 2^24
+JITTERS = 3  # other inputs that round to the same, each of which must keep every bit
+MOVED = 1.25  # times an input: moves the result of any op that heeds it
+BETTER = 4.0  # times smaller must the excess be against rounded inputs, for that to be told
+BELOW_FLOAT16, BEYOND_FLOAT16 = 2.0**10, 2.0**17  # times ordinary values: float16 holds the first, not the second
+# Diagnosis: sums. A sum of ones ends at a power of two; a power is guessed from a quotient of two ends.
+SHORT_SUM = 0.1  # of the exact sum, that must be missing
+NEAR_POWER = 0.04  # of the quotient's logarithm, and of an end as a share of it
+SUM_EXACT = 2.0**-12  # half a unit of float16: its sum up to 1025 is exact, bfloat16's ends at 256
+LEAST_GROWTH = 4.0  # an error that grows by less while the terms grow 64 times is not that of a sequential sum
+SUM_ALIKE = 2.0  # between the subject's error and that of the order it is said to use
+MOST_CONSTANT = 2**20  # elements of a call on ones
+# Diagnosis: where.
+LEAST_SIZE = 4  # of an axis of which a part can be called one
+DENSE_SHARE = 0.5  # of the elements in a part, for the part to be what is wrong
+PROBES = 1024  # values of each sign and scale
+CLASSES_SHOWN = 3  # pairs of what was returned and what is right
+LANDMARK_NEAR = 0.02  # of the value from which on something overflows
+HISTORY_STEP, HISTORY_OTHERS = 1024, 2  # between sizes that nothing used before; largest size of all other dims

@@ -21,15 +21,12 @@ from opfuzz.core.layout import LAYOUTS, applicable, fits
 from opfuzz.core.relation import CONTIGUOUS, DISTURBED, EAGER, REVERSED, ROWS, SHIFTED, VIEW, Relation
 from opfuzz.core.results import Index, Outcome, Score
 from opfuzz.core.verdicts import FAULT, SEVERITY
-from opfuzz.judge.limits import COMMON, SWITCH
+from opfuzz.judge.limits import CALLED_ROWS, COMMON, SHIFT, SWITCH
 from opfuzz.spec import OpSpec
 
 Array = NDArray[Any]
 Place = tuple[Any, ...]  # slices
 Perform = Callable[["Piece"], Outcome]
-
-CALLED_ROWS = 4  # of a batch that are called one by one
-SHIFT = 17  # largest number of elements by which a vector is moved: more than any vector register holds
 
 
 @dataclass(frozen=True, slots=True)

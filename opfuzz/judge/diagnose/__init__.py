@@ -50,7 +50,7 @@ def diagnose(evidence: Evidence) -> Diagnosis:
         return _told([told, Cause("depends-on", "chance") if is_right else None, _bits(evidence)])
     # A fault of another call than the case's own: what that has to do with views or rows is told with the relation.
     relation = told.relation if told.relation is not None and "only" not in told.figures else None
-    cause = _first(evidence) or _elsewhere(evidence) or (_first(evidence.wider) if evidence.wider is not None else None)
+    cause = _first(evidence) or _elsewhere(evidence) or _on_more(evidence)
     if cause is None:
         at_values = where.values(evidence)
         elements = None if at_values else where.elements(evidence)
@@ -102,6 +102,13 @@ def _elsewhere(evidence: Evidence) -> Cause | None:
     if found is None and plain.fmt.bits == 64 and not evidence.is_special.any():
         found = _behaves(plain, next(m for m in plain.reference.lower_precisions() if m.name == "float32 inside"))
     return found and replace(found, figures={**found.figures, "ordinary": True})
+
+
+def _on_more(evidence: Evidence) -> Cause | None:
+    """The cause that shows on the larger call which the smallest was made of, if that is wrong as well."""
+    wider = evidence.wider
+    found = _first(wider) if wider is not None and wider.is_wrong.any() else None
+    return found and replace(found, figures={**found.figures, "wider": True})
 
 
 def _behaves(evidence: Evidence, model: Arithmetic) -> Cause | None:

@@ -14,14 +14,21 @@ from opfuzz.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, For
 from opfuzz.core.rounding import QUANTISERS, cut_to_bits, jittered, round_to_bits
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.judge.diagnose.evidence import Array, Evidence, ordinary, same_values
-from opfuzz.judge.limits import EXCESS_LIMIT, MOST_ELEMENTS
+from opfuzz.judge.limits import (
+    BELOW_FLOAT16,
+    BETTER,
+    BEYOND_FLOAT16,
+    CERTAIN_BITS,
+    EXCESS_LIMIT,
+    JITTERS,
+    LEAST_LEVELS,
+    LEAST_UNHELD,
+    MOST_ELEMENTS,
+    MOVED,
+    OFF_GRID,
+)
 from opfuzz.judge.settle import examine
 
-LEAST_LEVELS, OFF_GRID = 16, 0.02  # so many values lie so near to one of 256 grids by chance once in 10^20
-NEEDED = 3  # elements that a narrower format could not hold, before all of them lying in it is no chance
-CERTAIN = 24  # bits that agree by chance once in 2^24
-BELOW_FLOAT16, BEYOND_FLOAT16 = 2.0**10, 2.0**17
-SENSITIVE, TRIALS = 1.25, 3
 LOWER = {FLOAT64: (FLOAT32,), FLOAT32: (FLOAT16, BFLOAT16), FLOAT16: (), BFLOAT16: ()}
 
 
@@ -38,7 +45,7 @@ def lower_call(evidence: Evidence) -> Cause | None:
             continue
         if SEVERITY[evidence.verdict_on(made, call)] == FAULT or not _uses_every_bit(evidence, fmt):
             continue  # wrong in whatever format, such as a sign for a number, which the narrower one holds as well
-        if _unheld(evidence, fmt) * (evidence.fmt.precision - fmt.precision) >= CERTAIN:
+        if _unheld(evidence, fmt) * (evidence.fmt.precision - fmt.precision) >= CERTAIN_BITS:
             figures: dict[str, Figure] = {"instead_of": evidence.fmt.name, "elements": made.size}
             return Cause("computes-in", fmt.name, figures=figures)
     return None
@@ -63,7 +70,7 @@ def outputs(evidence: Evidence) -> Cause | None:
     for fmt in reversed(LOWER[evidence.fmt]):
         with np.errstate(over="ignore"):
             is_held = bool((round_to(computed, fmt).astype(np.float64) == computed).all())
-        if is_held and (unheld := _unheld(evidence, fmt)) >= NEEDED and _fills(evidence, fmt):
+        if is_held and (unheld := _unheld(evidence, fmt)) >= LEAST_UNHELD and _fills(evidence, fmt):
             return Cause(
                 "results-in", fmt.name, figures={"bits": fmt.precision, "elements": computed.size, "unheld": unheld}
             )
@@ -117,7 +124,7 @@ def _keeps_bits(evidence: Evidence, names: tuple[str, ...], bits: int, rounding:
     if made is None or made.tobytes() != evidence.output.tobytes():
         return False
     # Few values keep the bits by chance, but not whatever else is rounded to the same.
-    for seed in range(TRIALS):
+    for seed in range(JITTERS):
         made = evidence.again(**{name: jittered(arrays[name], bits, rounding, seed) for name in names})
         if made is None or made.tobytes() != evidence.output.tobytes():
             return False
@@ -134,7 +141,7 @@ def _keeps_bits(evidence: Evidence, names: tuple[str, ...], bits: int, rounding:
 
 def _moved(array: Array) -> Array:
     with np.errstate(over="ignore"):
-        return np.asarray(array.astype(np.float64) * SENSITIVE).astype(array.dtype)
+        return np.asarray(array.astype(np.float64) * MOVED).astype(array.dtype)
 
 
 def _rounded(
@@ -143,10 +150,10 @@ def _rounded(
     rounded = {name: rounding(evidence.call.arrays[name], fmt.precision) for name in names}
     measured = examine(evidence.output, evidence.refer(evidence.call.with_arrays(rounded)))
     after, before = measured.largest_excess, float(evidence.excess.max(initial=0.0))
-    if after > EXCESS_LIMIT and 4 * after >= before:
+    if after > EXCESS_LIMIT and BETTER * after >= before:
         return None  # coarse results keep their bits as well, but are no better against rounded inputs
     figures: dict[str, Figure] = {"inputs": names, "bits": fmt.precision, "verb": verb}
-    if 4 * after < before:
+    if BETTER * after < before:
         figures |= {"after": after, "before": before}
     return Cause("rounds-inputs", _kind(evidence, names, fmt), figures=figures)
 
@@ -212,4 +219,5 @@ def overflow(evidence: Evidence) -> Cause | None:
         finite = np.isfinite(evidence.refer(call).truth.hi)
         if not finite.any() or np.isfinite(made.astype(np.float64)[finite]).all() != is_right:
             return None
-    return Cause("overflows-inside", "float16", figures={"beyond": FLOAT16.largest})
+    figures: dict[str, Figure] = {"beyond": FLOAT16.largest, "finite": BELOW_FLOAT16, "infinite": BEYOND_FLOAT16}
+    return Cause("overflows-inside", "float16", figures=figures)

@@ -11,21 +11,19 @@ from opfuzz.core.call import Call
 from opfuzz.core.cause import Cause, Figure
 from opfuzz.core.floats import BFLOAT16, FLOAT16, Format
 from opfuzz.judge.diagnose.evidence import Array, Evidence
-from opfuzz.judge.limits import LANES
+from opfuzz.judge.limits import LANES, LEAST_GROWTH, MOST_CONSTANT, NEAR_POWER, SHORT_SUM, SUM_ALIKE, SUM_EXACT
 from opfuzz.judge.settle import examine
 
 # A sum of ones in a format of p bits, one after another, stops at 2^p: 1 is then half an ulp, and ties go to even. Each
 # lane stops there. What is made of the sum, such as a mean or a root, falls behind as a power of it.
 ONES = (9001, 18002)  # one twice the other, so that the quotient tells the power, and no whole blocks
 POWERS = (1.0, -1.0, 0.5, -0.5)
-NEAR = 0.04
 LARGE = 1024.0  # a last term that no sum of so many ones swallows
 TELLING = 1025  # float16 holds it, bfloat16 does not
 
-# The error of 0.1 added n times grows as n when the sums are sequential, and hardly at all when they go by pairs: one
-# that grows by less than 4 when n grows by 64 is not sequential. n is no power of two, whose halves err alike.
+# The error of 0.1 added n times grows as n when the sums are sequential, and hardly at all when they go by pairs. n is
+# no power of two, whose halves err alike.
 GROWING = (257, 1025, 4097, 16385)
-LEAST_GROWTH = 4.0
 TERM = 0.1
 OTHERS = 8  # largest size of the dims that do not grow
 
@@ -39,7 +37,7 @@ def stops(evidence: Evidence) -> Cause | None:
             whole = _share(evidence, dim, ONES[1], is_alternating)
             if whole is None:
                 continue  # such as a variance, which ones do not have
-            half = _share(evidence, dim, ONES[0], is_alternating) if abs(whole - 1) > 0.1 else None
+            half = _share(evidence, dim, ONES[0], is_alternating) if abs(whole - 1) > SHORT_SUM else None
             end = None if half is None else _end(abs(half), abs(whole))
             if end is not None and _heeds_the_last(evidence, dim, is_alternating):
                 fmt, lanes = _accumulator(evidence, dim, is_alternating, end)
@@ -69,12 +67,12 @@ def _end(half: float, whole: float) -> int | None:
     """Where sums stop whose results on so many ones are these shares of the exact ones."""
     if half == 0 or whole == 0:
         return None
-    power = next((p for p in POWERS if abs(log2(whole / half) + p) < NEAR), None)
+    power = next((p for p in POWERS if abs(log2(whole / half) + p) < NEAR_POWER), None)
     if power is None:
         return None
     end = ONES[1] * whole ** (1 / power)
     nearest: int = 2 ** round(log2(end))
-    return nearest if nearest >= 2**BFLOAT16.precision and abs(end / nearest - 1) < NEAR else None
+    return nearest if nearest >= 2**BFLOAT16.precision and abs(end / nearest - 1) < NEAR_POWER else None
 
 
 def _accumulator(evidence: Evidence, dim: str, is_alternating: bool, end: int) -> tuple[Format, int]:
@@ -84,7 +82,7 @@ def _accumulator(evidence: Evidence, dim: str, is_alternating: bool, end: int) -
     if evidence.fmt.bits == 16:
         return evidence.fmt, max(1, end // 2**evidence.fmt.precision)
     share = _share(evidence, dim, TELLING + is_alternating, is_alternating)
-    is_exact = share is not None and abs(share - 1) < 2.0**-12
+    is_exact = share is not None and abs(share - 1) < SUM_EXACT
     fmt = FLOAT16 if is_exact else BFLOAT16
     return fmt, end // 2**fmt.precision
 
@@ -111,10 +109,13 @@ def growth(evidence: Evidence) -> Cause | None:
             if len(known) < len(errors) or known[-1] < LEAST_GROWTH * max(known[0], 1.0):
                 continue
             own = {lanes: _error(evidence, dim, GROWING[-1] + is_alternating, is_alternating, lanes) for lanes in LANES}
-            lanes = next((n for n, e in own.items() if e is not None and e / 2 <= known[-1] <= 2 * e), None)
+            lanes = next(
+                (n for n, e in own.items() if e is not None and e / SUM_ALIKE <= known[-1] <= SUM_ALIKE * e), None
+            )
             if lanes is None:
                 continue
-            return Cause("sums", dim, figures={"lanes": lanes, "errors": tuple(known), "own": own[lanes] or 0.0})
+            figures: dict[str, Figure] = {"lanes": lanes, "term": TERM, "terms": GROWING}
+            return Cause("sums", dim, figures={**figures, "errors": tuple(known), "own": own[lanes] or 0.0})
     return None
 
 
@@ -162,6 +163,6 @@ def _constant(evidence: Evidence, dim: str, size: int, value: float, is_alternat
         if name == first:
             signs = np.where(np.arange(shape[-1] if shape else 1) % 2, -1.0, 1.0) if is_alternating else 1.0
             arrays[name] = (np.full(shape, value) * signs).astype(call.arrays[name].dtype)
-    if sum(array.size for array in arrays.values()) > 2**20:
+    if sum(array.size for array in arrays.values()) > MOST_CONSTANT:
         return None
     return replace(call, dims=dims, arrays=arrays)

@@ -11,14 +11,18 @@ from opfuzz.core.call import Call
 from opfuzz.core.cause import Cause, Figure
 from opfuzz.core.floats import FloatArray, Format
 from opfuzz.judge.diagnose.evidence import Array, Evidence, ordinary
-from opfuzz.judge.limits import EXCESS_LIMIT, MOST_ELEMENTS
+from opfuzz.judge.limits import (
+    CLASSES_SHOWN,
+    DENSE_SHARE,
+    EXCESS_LIMIT,
+    HISTORY_OTHERS,
+    HISTORY_STEP,
+    LANDMARK_NEAR,
+    LEAST_SIZE,
+    MOST_ELEMENTS,
+    PROBES,
+)
 from opfuzz.judge.settle import examine
-
-LEAST = 4  # size of an axis of which a part can be called one
-DENSE = 0.5  # of the elements in a part, for the part to be what is wrong
-PROBES = 1024  # values of each sign and scale
-STRANGE, FEW = 1024, 2  # steps between sizes that nothing used before, and the largest size of all other dims
-SHOWN = 3  # groups of values
 
 
 def elements(evidence: Evidence) -> Cause | None:
@@ -42,22 +46,22 @@ def _part(evidence: Evidence, wrong: NDArray[np.bool_], axis: int) -> tuple[Figu
     """Which part of an axis is wrong: how, size and name of the axis, and the indices that say where."""
     size = wrong.shape[axis]
     guilty = np.flatnonzero(wrong.any(axis=tuple(i for i in range(wrong.ndim) if i != axis)))
-    if size < LEAST or len(guilty) == size:
+    if size < LEAST_SIZE or len(guilty) == size:
         return None
     name = evidence.spec.output[axis].text
     along = (size, name if name.isidentifier() else f"axis {axis}")
     first, last = int(guilty[0]), int(guilty[-1])
     inside = np.take(wrong, range(first, last + 1), axis=axis)
-    if inside.mean() < DENSE:
+    if inside.mean() < DENSE_SHARE:
         strides = set(np.diff(guilty).tolist())
-        if len(guilty) >= LEAST and len(strides) == 1 and first < (step := strides.pop()) and last + step >= size:
+        if len(guilty) >= LEAST_SIZE and len(strides) == 1 and first < (step := strides.pop()) and last + step >= size:
             return "every", *along, step, first
         return None
     if last == size - 1 and first > 0:
         return "from", *along, first
     if first == 0 and last < size - 1:
         return "up to", *along, last
-    return ("between", *along, first, last) if len(guilty) >= LEAST and first > 0 else None
+    return ("between", *along, first, last) if len(guilty) >= LEAST_SIZE and first > 0 else None
 
 
 def sizes(evidence: Evidence) -> Cause | None:
@@ -68,7 +72,7 @@ def sizes(evidence: Evidence) -> Cause | None:
         return None
     for dim in evidence.spec.dims:
         low, high = 1, call.dims[dim.name]
-        if high < LEAST or not (axes := _axes(evidence, dim.name)) or not evidence.fails(call):
+        if high < LEAST_SIZE or not (axes := _axes(evidence, dim.name)) or not evidence.fails(call):
             continue
         if not _can_cut(evidence, call, dim.name, axes, low):
             continue
@@ -78,7 +82,7 @@ def sizes(evidence: Evidence) -> Cause | None:
                 high = middle
             else:
                 low = middle + 1
-        is_boundary = high > LEAST and not any(
+        is_boundary = high > LEAST_SIZE and not any(
             _fails_at(evidence, call, dim.name, axes, size) for size in {high - 1, high * 3 // 4, high // 2}
         )
         # A cut through random values may be right by chance; sizes at which code changes its path are round.
@@ -114,8 +118,8 @@ def history(evidence: Evidence) -> Cause | None:
             continue
         seen = []
         for turn in range(4):  # after another call, and before any, twice each
-            size = evidence.call.dims[dim.name] + STRANGE * (1 + turn)
-            dims = {**{name: min(n, FEW) for name, n in evidence.call.dims.items()}, dim.name: size}
+            size = evidence.call.dims[dim.name] + HISTORY_STEP * (1 + turn)
+            dims = {**{name: min(n, HISTORY_OTHERS) for name, n in evidence.call.dims.items()}, dim.name: size}
             before, after = ordinary(evidence, 64.0, dims, 1), ordinary(evidence, 1.0, dims, 2)
             if before is None or after is None or after.dims != dims:
                 break
@@ -192,9 +196,11 @@ def values(evidence: Evidence) -> Cause | None:
 def _classes(evidence: Evidence, x: FloatArray, computed: FloatArray, exact: FloatArray, wrong: Array) -> Cause:
     groups: dict[tuple[str, str], list[int]] = {}
     for place in np.flatnonzero(wrong):
-        groups.setdefault((_class_of(computed[place]), _class_of(exact[place])), []).append(int(place))
+        classes = (f"{_class_of(computed[place])}", f"{_class_of(exact[place])}")  # texts: NaN is no key
+        groups.setdefault(classes, []).append(int(place))
     found = []
-    for (got, right), places in list(groups.items())[:SHOWN]:
+    for places in list(groups.values())[:CLASSES_SHOWN]:
+        got, right = _class_of(computed[places[0]]), _class_of(exact[places[0]])
         mask = np.zeros(x.shape, np.bool_)
         mask[places] = True
         is_limit = not np.isfinite(x[places]).any() and evidence.reference.is_unary
@@ -207,16 +213,14 @@ def _landmark(x: FloatArray, fmt: Format) -> tuple[str, float] | None:
     """What overflows from here on, and where that begins, where it is plain from the size of values."""
     first = np.abs(x[np.isfinite(x)]).min(initial=np.inf)
     for value, what in ((fmt.largest / 2, "2 x"), (fmt.largest**0.5, "x^2")):
-        if abs(first / value - 1) < 0.02:
+        if abs(first / value - 1) < LANDMARK_NEAR:
             return what, float(value)
     return None
 
 
-def _class_of(value: float) -> str:
-    """The name of a class: 0, -0, a number, nan, inf, -inf."""
-    if value == 0:
-        return f"{value:g}"
-    return "a number" if np.isfinite(value) else f"{value:g}"
+def _class_of(value: float) -> float | None:
+    """What stands for a class: 0, -0, NaN, an infinity, or None for a number."""
+    return None if value != 0 and np.isfinite(value) else float(value)
 
 
 def _ranges(x: FloatArray, wrong: Array, tried: Array) -> tuple[tuple[float, float, float], ...]:

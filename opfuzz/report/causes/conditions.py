@@ -84,9 +84,8 @@ def _class(found: Sequence[Any]) -> str:
     return words if landmark is None else f"{words} ({landmark[0]} overflows from {figure(landmark[1])} on)"
 
 
-def _name(of_class: object) -> str:
-    """JSON gives the names of NaN and infinities back as numbers."""
-    return of_class if isinstance(of_class, str) else f"{of_class:g}"
+def _name(of_class: float | None) -> str:
+    return "a number" if of_class is None else f"{of_class:g}"
 
 
 def _range(ends: Sequence[float]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import log2
 from typing import Any
 
 from opfuzz.core.cause import Cause
@@ -10,7 +11,6 @@ from opfuzz.report.causes.conditions import word_condition
 from opfuzz.report.causes.figures import counted, figure, named, on_all
 
 LANES = {1: "strictly sequentially"}
-TERM, GROWING = 0.1, (257, 1025, 4097, 16385)
 
 
 def _given(cause: Cause) -> dict[str, Any]:
@@ -104,8 +104,8 @@ def _sums(cause: Cause) -> str:
         return f"sums {_lanes(given['lanes'])}"
     errors = ", ".join(map(figure, given["errors"]))
     return (
-        f"it sums {_lanes(given['lanes'])}, uncompensated: the error of {TERM} added "
-        f"{', '.join(map(str, GROWING))} times along {cause.name} is {errors} roundings; "
+        f"it sums {_lanes(given['lanes'])}, uncompensated: the error of {given['term']} added "
+        f"{', '.join(map(str, given['terms']))} times along {cause.name} is {errors} roundings; "
         f"that order's own is {figure(given['own'])} at the end"
     )
 
@@ -150,8 +150,10 @@ def _quantises(cause: Cause) -> str:
 
 def _overflows(cause: Cause) -> str:
     if "beyond" in cause.figures:
-        ends = "ordinary values times 2^10 are finite, times 2^17 not"
-        return f"it overflows beyond {_given(cause)['beyond']:.0f}, as {cause.name} inside does: {ends}"
+        given = _given(cause)
+        finite, infinite = (f"2^{log2(given[end]):.0f}" for end in ("finite", "infinite"))
+        ends = f"ordinary values times {finite} are finite, times {infinite} not"
+        return f"it overflows beyond {given['beyond']:.0f}, as {cause.name} inside does: {ends}"
     return f"an intermediate overflows {cause.name or 'in the usual formula'}"
 
 
@@ -232,7 +234,6 @@ WORDS: Mapping[str, Callable[[Cause], str]] = {
     "formula": _formula,
     "sums": _sums,
     "usual-formula": _usual_formula,
-    "inherits": lambda cause: f"inherits {cause.name}",
     "overflows-inside": _overflows,
     "underflows-inside": lambda cause: "takes subnormal intermediates for zero",
     "cancels": lambda cause: "relative accuracy is lost where the result is small",

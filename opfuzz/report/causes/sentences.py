@@ -45,6 +45,8 @@ def word_cause(cause: Cause) -> str:
     words = WORDS[cause.kind](cause)
     if cause.figures.get("ordinary"):
         words = f"on ordinary values {words}"
+    if cause.figures.get("wider"):
+        words = f"on a larger call {words}"
     if cause.relation is None or cause.relation.kind == REPEATED:
         return words
     relation = word_relation(cause.relation)
