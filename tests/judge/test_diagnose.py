@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import ml_dtypes
@@ -15,19 +16,21 @@ from small_campaigns import plugin
 
 from opfuzz.backends import Subject, derive, discover
 from opfuzz.backends import numpy as numpy_backend
-from opfuzz.core.call import Recipe
+from opfuzz.core.call import Call, Recipe
 from opfuzz.core.case import Case
 from opfuzz.core.cause import UNEXPLAINED, Cause
 from opfuzz.core.relation import Relation
 from opfuzz.core.results import Judged, Mark, Score
 from opfuzz.core.rounding import QUANTISERS, cut_to_bits, round_to_bits
 from opfuzz.core.verdicts import FAULT, SEVERITY
-from opfuzz.engine.calls import follow
+from opfuzz.engine.calls import follow, refer
 from opfuzz.engine.campaign import run
 from opfuzz.engine.evaluate import Bench, CaseItem, write_recipe
 from opfuzz.engine.plan import Plan, load_specs
 from opfuzz.engine.triage.diagnose import diagnose_score, diagnosed
 from opfuzz.generate import inputs
+from opfuzz.judge.diagnose import Evidence, diagnose
+from opfuzz.judge.diagnose.meanings import misread
 from opfuzz.judge.metamorphic import find_way
 from opfuzz.report.causes import word_cause, word_diagnosis
 from opfuzz.spec.expression.program import parse
@@ -255,6 +258,29 @@ def test_ignored_strides_are_read_from_memory():
     sentence = said(scored(KNOWN["tanh"], case, backend), KNOWN["tanh"], case, Subject("planted", "cpu"), backend)
     assert "x (transposed) is read as if it were contiguous, its strides and offset ignored" in sentence
     assert "with every input contiguous it is right" in sentence
+
+
+def test_nothing_is_told_of_a_larger_call_that_is_right():
+    """relu of negatives is 0 from wherever they are read, which proves no reading of a view."""
+    spec, reference = KNOWN["relu"], partial(refer, KNOWN["relu"])
+    rng = np.random.default_rng(3)
+
+    def call_on(x, layout):
+        return Call("float32", {"batch": x.shape[0], "n": x.shape[1]}, {}, {"x": x}, {"x": layout})
+
+    def relu(call):
+        x = np.clip(call.arrays["x"], -100, 100)
+        return np.maximum(x, 0) + np.float32(0.3) * np.sin(np.float32(97) * x) * (x > 0)
+
+    wider = call_on(-1 - rng.random((4, 6), np.float32), "transposed")
+    small = call_on(np.float32([[1.3, 2.1]]), "contiguous")
+    larger = Evidence(spec, Score("wrong", UNEXPLAINED), wider, relu(wider), relu, reference)
+    assert not larger.is_wrong.any()
+    assert misread(larger) is not None  # what would be told
+    score = Score("wrong", UNEXPLAINED, deciding=Mark((0, 0), 0.0, "", 0.0, 0.0, 0.0))
+    causes = diagnose(Evidence(spec, score, small, relu(small), relu, reference, larger))
+    assert "reads-as-contiguous" not in {cause.kind for cause in causes}
+    assert not any(cause.figures.get("wider") for cause in causes)
 
 
 def test_nan_that_a_transposed_view_has_beside_it_is_none():

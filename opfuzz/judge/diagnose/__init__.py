@@ -42,19 +42,19 @@ def diagnose(evidence: Evidence) -> Diagnosis:
     """The cause, the condition, the effective bits. The first carries the relation that showed the fault."""
     score, told = evidence.score, evidence.score.cause
     if SEVERITY[score.verdict] != FAULT:
-        return _told([_note(evidence), _bits(evidence)])
+        return _keep_found([_note(evidence), _bits(evidence)])
     if score.verdict == "unstable":
         return told, where.broken(evidence)
     if not evidence.is_wrong.any():
         is_right = SEVERITY[evidence.verdict_on(evidence.output, evidence.call)] != FAULT
-        return _told([told, Cause("depends-on", "chance") if is_right else None, _bits(evidence)])
+        return _keep_found([told, Cause("depends-on", "chance") if is_right else None, _bits(evidence)])
     # A fault of another call than the case's own: what that has to do with views or rows is told with the relation.
     relation = told.relation if told.relation is not None and "only" not in told.figures else None
-    cause = _first(evidence) or _elsewhere(evidence) or _on_more(evidence)
+    cause = _first(evidence) or _on_ordinary(evidence) or _on_more(evidence)
     if cause is None:
         at_values = where.values(evidence)
         elements = None if at_values else where.elements(evidence)
-        found = [*_stated(evidence, at_values, elements), where.holders(evidence), where.history(evidence)]
+        found = [*_restate(evidence, at_values, elements), where.holders(evidence), where.history(evidence)]
         if relation is None:
             found += [where.sizes(evidence), where.single(evidence)]
         found.append(elements)
@@ -62,7 +62,7 @@ def diagnose(evidence: Evidence) -> Diagnosis:
         found = [told, cause] if score.verdict == "special" else [cause]
     if relation is None:
         found.append(meanings.layout(evidence))
-    first, *rest = _told([*found, _bits(evidence)])
+    first, *rest = _keep_found([*found, _bits(evidence)])
     return replace(first, relation=relation or first.relation), *rest
 
 
@@ -73,7 +73,7 @@ def of_record(score: Score, sizes: tuple[tuple[str, Figure], ...], views: tuple[
     return score.cause, Cause("at-call", figures={"sizes": sizes, "views": views})
 
 
-def _told(parts: list[Cause | None]) -> Diagnosis:
+def _keep_found(parts: list[Cause | None]) -> Diagnosis:
     return tuple(part for part in parts if part is not None)
 
 
@@ -86,7 +86,7 @@ def _note(evidence: Evidence) -> Cause:
     return (sums.growth(evidence) if told.kind == "sums" else None) or told
 
 
-def _elsewhere(evidence: Evidence) -> Cause | None:
+def _on_ordinary(evidence: Evidence) -> Cause | None:
     """The cause that shows on ordinary values, where those at fault hide it."""
     call = ordinary(evidence)
     if call is None:
@@ -120,7 +120,7 @@ def _behaves(evidence: Evidence, model: Arithmetic) -> Cause | None:
     return Cause("behaves-like", model.name, figures={"own": own, "lower": lower})
 
 
-def _stated(evidence: Evidence, at_values: Cause | None, elements: Cause | None) -> list[Cause | None]:
+def _restate(evidence: Evidence, at_values: Cause | None, elements: Cause | None) -> list[Cause | None]:
     """What the verdict alone says, where no stage is certain of more, and for which values of a function it holds."""
     told, reference = evidence.score.cause, evidence.reference
     if evidence.score.verdict == "special":
