@@ -61,10 +61,6 @@ def _told(words: str) -> dict[str, Any]:
     return {"kind": "told" if words else "", "figures": {"words": words} if words else {}}
 
 
-def _remark(words: str) -> dict[str, str]:
-    return {"kind": "told", "about": words} if words else {"kind": ""}
-
-
 def _figure(shift: Mapping[str, Any]) -> str:
     """What moved: the verdict, else the figure that moved by more."""
     if shift["verdicts"][0] != shift["verdicts"][1]:
