@@ -12,21 +12,20 @@ import argparse
 import os
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-import numpy as np
 from tabulate import tabulate
 
 from opfuzz.backends import discover
 from opfuzz.core.verdicts import CLEAN, FAULT, SEVERITY
 from opfuzz.engine.evaluate import Bench, CaseItem
-from opfuzz.engine.executors import Casualty, pool
+from opfuzz.engine.executors import LOCAL, RAISED, Casualty, Task, drive
 from opfuzz.engine.plan import CASE_SECONDS, Plan, load_specs
+from opfuzz.engine.roster import Roster
 from opfuzz.generate import draw
-from opfuzz.judge.explain import EXCESS_LIMIT
+from opfuzz.judge.limits import EXCESS_LIMIT
 from opfuzz.report.causes import word_cause
 
 OPS = "matmul,linear,conv1d,layer_norm,attention,sum"
@@ -46,23 +45,31 @@ class Measured:
     excess: float
 
 
-_benches: dict[int, Bench] = {}
+@dataclass(frozen=True)
+class ExcessTask(Task[Mapping[int, Bench], tuple[int, CaseItem], list[Measured]]):
+    """Every subject's excess on cases of several plans, one for each seed."""
 
+    plans: Mapping[int, Plan]
+    modules: tuple[str, ...]
+    timeout: float = CASE_SECONDS
+    memory: int | None = None
 
-def set_up(plans: dict[int, Plan]) -> None:
-    """Make the tools of a worker, one bench for each seed."""
-    _benches.update({seed: Bench(plan) for seed, plan in plans.items()})
+    def describe(self, item: tuple[int, CaseItem]) -> str:
+        """See Task."""
+        seed, case = item
+        return f"case {case.number} of {case.op} with seed {seed}"
 
+    def set_up(self) -> Mapping[int, Bench]:
+        """A bench for each seed."""
+        return {seed: Bench(plan) for seed, plan in self.plans.items()}
 
-def measure(work: tuple[int, CaseItem]) -> list[Measured]:
-    """Every subject's excess on one case."""
-    seed, item = work
-    bench = _benches[seed]
-    spec = bench.specs[item.op]
-    regime = next(iter(draw(spec, item.format, seed, item.number).regimes.values()))
-    with np.errstate(all="ignore"):
-        judged = bench.examine(item).judged
-    return [Measured(j.subject, regime, j.score.verdict, word_cause(j.score.cause), j.score.excess) for j in judged]
+    def work(self, state: Mapping[int, Bench], item: tuple[int, CaseItem]) -> list[Measured]:
+        """Every subject's excess on one case."""
+        seed, case = item
+        bench = state[seed]
+        regime = next(iter(draw(bench.specs[case.op], case.format, seed, case.number).regimes.values()))
+        judged = bench.examine(case).judged
+        return [Measured(j.subject, regime, j.score.verdict, word_cause(j.score.cause), j.score.excess) for j in judged]
 
 
 def main() -> int:
@@ -80,7 +87,6 @@ def main() -> int:
     subjects = tuple(options.subjects.split(","))
     plans = {seed: Plan(specs, subjects, seed, options.jobs, cases=options.cases) for seed in seeds}
     lost: Counter[tuple[str, str]] = Counter()
-    sent: list[list[tuple[int, CaseItem]]] = []
 
     def batches() -> Iterator[list[tuple[int, CaseItem]]]:
         for start in range(0, options.cases, BATCH):
@@ -88,19 +94,15 @@ def main() -> int:
                 for spec in specs:
                     spared = frozenset(s for (op, s), count in lost.items() if op == spec.op and count >= HUNG)
                     numbers = range(start, min(start + BATCH, options.cases))
-                    sent.append([(seed, CaseItem(spec.op, options.format, n, spared)) for n in numbers])
-                    yield sent[-1]
+                    yield [(seed, CaseItem(spec.op, options.format, n, spared)) for n in numbers]
 
     largest: dict[tuple[str, str, str], float] = defaultdict(float)
     appealed: Counter[tuple[str, str]] = Counter()
     counts: Counter[tuple[str, str]] = Counter()
     faults: list[list[str]] = []
-    preload = ["opfuzz.engine.campaign", "torch", "mlx.core", "mlx.nn"]
-    setting = partial(set_up, plans)
-    for number, results in pool.run(
-        batches(), measure, jobs=options.jobs, timeout=CASE_SECONDS, preload=preload, initialise=setting
-    ):
-        for (seed, item), result in zip(sent[number], results, strict=True):
+
+    def take(number: int, batch: Sequence[tuple[tuple[int, CaseItem], list[Measured] | Casualty]]) -> None:
+        for (seed, item), result in batch:
             if isinstance(result, Casualty):
                 lost[item.op, result.label] += 1
                 result = [Measured(result.label, "", result.kind, result.message, 0.0)]
@@ -113,6 +115,10 @@ def main() -> int:
                     largest[place] = max(largest[place], m.excess)
                 else:
                     appealed[item.op, m.subject] += 1
+
+    modules = Roster.of(subjects, (), discover()).modules
+    if drive(LOCAL, ExcessTask(plans, modules), batches(), take, jobs=options.jobs, borne=RAISED):
+        return 130
     places = sorted({(op, regime) for op, regime, _ in largest})
     rows = [[op, regime, *(f"{largest.get((op, regime, s), 0.0):.3g}" for s in subjects)] for op, regime in places]
     print(tabulate(rows, ("op", "regime", *subjects), disable_numparse=True))

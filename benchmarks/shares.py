@@ -26,14 +26,21 @@ from opfuzz.judge.ranking import Ranking
 
 EVERY = 1e-3  # seconds
 PACKAGE = Path(opfuzz.__file__).parent
-STAGES: Mapping[str, tuple[str, ...]] = {
-    "generation": ("generate", "case.py"),
+STAGES: Mapping[str, tuple[str, ...]] = {  # files and folders of the package
+    "generation": ("generate", "core/case.py"),
     "subjects": ("backends",),
     "truth": ("oracle",),
-    "scores": ("score.py", "explain.py", "metrics"),
-    "relations": ("relations.py",),
-    "sending": ("pickle",),
-    "ranking": ("rank.py",),
+    "scores": (
+        "judge/settle.py",
+        "judge/measure.py",
+        "judge/verdict.py",
+        "judge/explain.py",
+        "judge/score.py",
+        "core/metrics",
+    ),
+    "relations": ("judge/metamorphic.py",),
+    "sending": (),  # known by its function
+    "ranking": ("judge/ranking.py",),
 }
 _PLACES = {place: stage for stage, places in STAGES.items() for place in places}
 REST = "rest"
@@ -93,7 +100,10 @@ def _stage(frame: FrameType | None) -> str:
         if frame.f_code is _sent.__code__:
             return "sending"
         path = Path(frame.f_code.co_filename)
-        if path.is_relative_to(PACKAGE) and (stage := _PLACES.get(path.relative_to(PACKAGE).parts[0])):
-            return stage
+        if path.is_relative_to(PACKAGE):
+            place = path.relative_to(PACKAGE)
+            for each in (place, *place.parents):
+                if (stage := _PLACES.get(each.as_posix())) is not None:
+                    return stage
         frame = frame.f_back
     return REST

@@ -16,7 +16,7 @@ from tabulate import tabulate
 from opfuzz.backends import discover
 from opfuzz.core.floats import FORMATS
 from opfuzz.engine.drivers.sweep_file import Chunk
-from opfuzz.engine.drivers.sweep_sides import Sweep, measure, prepared
+from opfuzz.engine.drivers.sweep_sides import Sweep, measure, prepare
 from opfuzz.engine.plan import load_specs
 
 SPECS = Path(__file__).parents[1] / "specs"
@@ -37,7 +37,7 @@ def main() -> None:
         count = 2 ** FORMATS[chosen.format].bits
         params = {param.name: param.default for param in spec.params}
         sweep = Sweep(spec, chosen.subject, chosen.format, params, 0, count)
-        oracle, subject = prepared(sweep, backends)
+        oracle, subject = prepare(sweep, backends)
         places = len(sweep.chunks())
         step = max(1, places // CHUNKS)
         measure(sweep, 0, oracle, subject)  # the first call of a framework takes longer

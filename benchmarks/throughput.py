@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
-
-import numpy as np
 
 from opfuzz.backends import discover
 from opfuzz.engine.evaluate import Bench, CaseItem
-from opfuzz.engine.executors import LOCAL, Casualty, Executor, inline
+from opfuzz.engine.executors import INLINE, LOCAL, RAISED, Casualty, Executor, Task, drive
 from opfuzz.engine.executors.dask import Dask
-from opfuzz.engine.plan import Plan, needs_of, preload
+from opfuzz.engine.plan import Plan, needs_of
+from opfuzz.engine.roster import Roster
 from opfuzz.store.journal import Packed, pack
 
-Batches = Iterable[Sequence[CaseItem]]
 Answer = tuple[float, Packed]  # seconds that the case took in its worker, and its result as it travels
-
-_bench: Bench | None = None
 
 
 @dataclass(frozen=True)
@@ -42,34 +35,32 @@ class Throughput:
         return self.cases / self.seconds
 
 
-def set_up(plan: Plan) -> None:
-    """Make the tools of a worker."""
-    global _bench
-    _bench = Bench(plan)
+@dataclass(frozen=True)
+class TimedTask(Task[Bench, CaseItem, Answer]):
+    """Cases of a plan, and how long each took."""
 
+    plan: Plan
+    timeout: float
+    memory: int
+    modules: tuple[str, ...]
 
-def examine(item: CaseItem) -> Answer:
-    """One case, and how long it took."""
-    assert _bench is not None
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    def describe(self, item: CaseItem) -> str:
+        """See Task."""
+        return f"case {item.number} of {item.op}"
+
+    def set_up(self) -> Bench:
+        """See Task."""
+        return Bench(self.plan)
+
+    def work(self, state: Bench, item: CaseItem) -> Answer:
+        """One case, and how long it took."""
         started = time.perf_counter()
-        packed = pack(_bench.examine(item))
+        packed = pack(state.examine(item))
         return time.perf_counter() - started, packed
 
 
-class Inline(Executor):
-    """This process, so that what the isolation of the others costs is seen."""
-
-    batch = LOCAL.batch
-
-    def run(self, batches: Batches, work: Callable[[Any], Any], **settings: Any) -> Any:
-        """See Executor."""
-        return inline.run(batches, work, initialise=settings["initialise"])
-
-
 EXECUTORS: Mapping[str, Callable[[Plan], Executor]] = {
-    "inline": lambda plan: Inline(),
+    "inline": lambda plan: INLINE,  # so that what the isolation of the others costs is seen
     "pool": lambda plan: LOCAL,
     "dask": lambda plan: Dask("local", plan.jobs, needs_of(plan.subjects, discover(plan.plugins))),
 }
@@ -87,26 +78,24 @@ def measure(name: str, plan: Plan) -> Throughput:
             for op, fmt in plan.pairs()
         ]
         batches = [*warm, *counted]
-        results = executor.run(
-            batches,
-            examine,
-            jobs=plan.jobs,
-            timeout=plan.timeout,
-            memory=plan.case_memory,
-            preload=preload("opfuzz.engine.campaign", plan.subjects, discover(plan.plugins)),
-            initialise=partial(set_up, plan),
-        )
         by_op: dict[str, list[float]] = defaultdict(list)
         started, lost = 0.0, 0
-        for number, answers in results:
+
+        def take(number: int, batch: Sequence[tuple[CaseItem, Answer | Casualty]]) -> None:
+            nonlocal started, lost
             if number < len(warm):
                 started = time.perf_counter()
-                continue
-            for item, answer in zip(batches[number], answers, strict=True):
+                return
+            for item, answer in batch:
                 if isinstance(answer, Casualty):
                     lost += 1
                 else:
                     by_op[item.op].append(answer[0])
+
+        modules = Roster.of(plan.subjects, plan.plugins, discover(plan.plugins)).modules
+        task = TimedTask(plan, plan.timeout, plan.case_memory, modules)
+        if drive(executor, task, batches, take, jobs=plan.jobs, borne=RAISED):
+            raise KeyboardInterrupt
         seconds = time.perf_counter() - started
     count = sum(map(len, by_op.values()))
     return Throughput(name, plan.jobs, count, seconds, {op: (len(t), sum(t)) for op, t in by_op.items()}, lost)

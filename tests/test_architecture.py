@@ -187,7 +187,16 @@ def test_nothing_reads_a_reason(path):
             assert "word_" not in text, text
 
 
-# Rule 5: sizes.
+# Rule 5: no state between calls.
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_module_keeps_state(path):
+    if not path.is_relative_to(PACKAGE / "engine/executors"):  # where the system's signals come in
+        assert [node.lineno for node in ast.walk(tree(path)) if isinstance(node, ast.Global)] == []
+
+
+# Rule 6: sizes.
 
 
 @pytest.mark.parametrize("path", [*FILES, *sorted((ROOT / "tests").rglob("*.py"))], ids=lambda p: p.stem)
@@ -204,6 +213,18 @@ def test_files_are_short_as_a_rule():
 def test_a_folder_holds_a_handful_of_files(folder):
     entries = [entry for entry in folder.iterdir() if entry.name != "__pycache__"]
     assert 3 <= len(entries) <= 25
+
+
+def parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    given = function.args
+    named = [*given.posonlyargs, *given.args, *given.kwonlyargs]
+    return len([each for each in named if each.arg not in ("self", "cls")])
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if room_of(p) != "cli"], ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_function_takes_at_most_eight_parameters(path):  # a command has one for each of its options
+    functions = (node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    assert [node.name for node in functions if parameters(node) > 8] == []
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if p.stat().st_size], ids=lambda p: str(p.relative_to(PACKAGE)))

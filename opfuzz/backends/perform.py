@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 import numpy as np
 
 from opfuzz.backends.base import Array, Backend
 from opfuzz.backends.subject import Subject
+from opfuzz.core.call import Call
 from opfuzz.core.cause import Cause
 from opfuzz.core.floats import FORMATS
 from opfuzz.core.results import Outcome
@@ -27,36 +27,36 @@ def perform(
     backend: Backend,
     subject: Subject,
     program: Program,
-    arrays: Mapping[str, Array],
-    layouts: Mapping[str, str],
-    names: Mapping[str, object],
-    format: str,
+    call: Call,
     shape: tuple[int, ...],
     *,
     repeat: bool,
 ) -> Outcome:
-    """What the subject makes of the inputs `arrays`, each in its layout ('contiguous' if none is given).
+    """What the subject makes of a call, whose inputs are contiguous where it says no layout.
 
-    `names` are dims and parameters; `shape` is what the spec says the output has, and its dtype is the format.
+    `shape` is what the spec says the output has, and its dtype is the format of the call.
     With `repeat` the call is made twice, each on tensors of its own, and `Outcome.repeated` says if the bits agree.
     """
     text = str(subject)
-    if not backend.supports(format, subject.device):
-        return Outcome(text, "unsupported", cause=unsupported(f"{subject.backend}:{subject.device} has no {format}"))
+    if not backend.supports(call.format, subject.device):
+        return Outcome(
+            text, "unsupported", cause=unsupported(f"{subject.backend}:{subject.device} has no {call.format}")
+        )
+    names = {**call.dims, **call.params, **backend.constants(call.format)}
 
     def once() -> Array:
         tensors = {
-            name: backend.put(array, layouts.get(name, "contiguous"), subject.device) for name, array in arrays.items()
+            name: backend.put(array, call.layouts.get(name, "contiguous"), subject.device)
+            for name, array in call.arrays.items()
         }
-        result = backend.run(program, tensors, {**names, **backend.constants(format)}, subject.device, subject.mode)
-        return backend.get(result)
+        return backend.get(backend.run(program, tensors, names, subject.device, subject.mode))
 
     try:
         output = once()
         again = once() if repeat else None
     except Exception as error:  # any failure of the subject is what is being looked for
         return Outcome(text, _status(error), cause=_cause(error))
-    required = FORMATS[format].dtype
+    required = FORMATS[call.format].dtype
     if output.dtype != required:
         wrong = wrong_shape("dtype", f"returned {output.dtype}, the spec says {required}")
         return Outcome(text, "crash", cause=wrong)

@@ -29,8 +29,9 @@ from opfuzz.cli import (
     sweep,
     trace,
 )
-from opfuzz.cli.group import INTERNAL, INTERRUPTED, USAGE, cli
+from opfuzz.cli.group import INTERNAL, USAGE, cli, ending
 from opfuzz.core.errors import OpfuzzError
+from opfuzz.engine.executors.signals import heeding_sigterm
 from opfuzz.report.text import plain
 
 COMMANDS = (
@@ -63,10 +64,18 @@ completion.complete(cli)
 
 def main() -> None:
     """Entry point: a user's mistake is one line and exit 2, an error of opfuzz is a traceback and exit 3."""
+    with heeding_sigterm():
+        code = _run()
+    sys.exit(code or 0)
+
+
+def _run() -> int | None:
+    """The exit code of the command that the arguments name."""
+    code: int | None
     try:
         code = cli.main(prog_name="opfuzz", standalone_mode=False)
     except click.exceptions.Abort:
-        code = INTERRUPTED
+        code = ending()
     except click.ClickException as error:
         click.echo(_usage(error), err=True)
         code = USAGE
@@ -74,7 +83,7 @@ def main() -> None:
         click.echo("\n".join(plain(line) for line in str(error).splitlines()), err=True)
         code = USAGE
     except KeyboardInterrupt:
-        code = INTERRUPTED
+        code = ending()
     except BrokenPipeError:  # the reader of a pipe has gone; nothing more can be said to it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
@@ -83,7 +92,7 @@ def main() -> None:
 
         traceback.print_exc()
         code = INTERNAL
-    sys.exit(code or 0)
+    return code
 
 
 def _usage(error: click.ClickException) -> str:

@@ -15,9 +15,9 @@ import click
 from opfuzz.backends import Backend, resolve
 from opfuzz.cli.group import (
     FINDINGS,
-    INTERRUPTED,
     Paths,
     bundled_specs,
+    ending,
     plugin_option,
     profile_path,
     seed_of,
@@ -158,7 +158,7 @@ def run_command(
     told = ", ".join(f"{count} {status}" for status, count in sorted(progress.statuses.items()))
     places = ", ".join(str(recorder.place) for recorder in recorders.values())
     click.echo(plain(f"{places}: {told or 'nothing'}"))
-    return INTERRUPTED if progress.interrupted else 0
+    return ending() if progress.interrupted else 0
 
 
 @cases_group.command("judge", short_help="Judge outputs that programs wrote, as those of a backend.")
@@ -237,7 +237,7 @@ def judge_command(
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         click.echo(terminal.render(run, place, colour, width()), nl=False)
     if run.interrupted:
-        return INTERRUPTED
+        return ending()
     if not any(row.verdict != "unsupported" for row in run.ranking):
         raise OpfuzzError(f"nothing was compared: {', '.join(run.subjects)} did none of these cases")
     return FINDINGS if run.missing or counting(run, fail_on or ()) else 0

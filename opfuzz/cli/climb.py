@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from opfuzz.backends import Backend
-from opfuzz.cli.group import FINDINGS, INTERRUPTED, Paths, bundled_specs, plugin_option, seed_of, width, words
+from opfuzz.cli.group import FINDINGS, Paths, bundled_specs, ending, plugin_option, seed_of, width, words
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.files.strict_json import strict
 from opfuzz.core.floats import FORMATS
@@ -84,7 +84,7 @@ def climb_command(
     elif entries:
         click.echo(render(entries, width()))
     if climbs.interrupted:
-        return INTERRUPTED
+        return ending()
     if not climbs.found:
         raise OpfuzzError(f"nothing was climbed: {', '.join(chosen)} can do none of these ops in these formats")
     return FINDINGS if any(climbed.is_fault for climbed in climbs.found) else 0

@@ -17,8 +17,9 @@ from opfuzz.backends import discover
 from opfuzz.core.case import SEED_LIMIT
 from opfuzz.core.errors import did_you_mean
 from opfuzz.core.shipped import shipped
+from opfuzz.engine.executors.signals import is_terminated
 
-FINDINGS, USAGE, INTERNAL, INTERRUPTED = 1, 2, 3, 130
+FINDINGS, USAGE, INTERNAL, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
 
 Paths = tuple[Path, ...]
 
@@ -27,6 +28,11 @@ Paths = tuple[Path, ...]
 @click.version_option(package_name="opfuzz")
 def cli() -> None:
     """Find which operator makes two implementations of a network disagree, by how much, and why."""
+
+
+def ending() -> int:
+    """The exit code of a command that Ctrl-C or SIGTERM ended early."""
+    return TERMINATED if is_terminated() else INTERRUPTED
 
 
 def bundled_specs() -> Path:

@@ -17,7 +17,7 @@ from opfuzz.core.files.strict_json import strict
 from opfuzz.core.results import Mark
 from opfuzz.engine.machines import versions
 from opfuzz.engine.plan import vocabulary
-from opfuzz.engine.triage.replay import Replayed, replayed, subject_of
+from opfuzz.engine.triage.replay import Replayed, replay, subject_of
 from opfuzz.report.causes import word_cause
 from opfuzz.report.text import plain, quantity
 from opfuzz.store.bundle import Bundle, bundles_in, read_bundle
@@ -53,13 +53,18 @@ def repro_command(
         except OpfuzzError as error:
             failed += _complain(error)
     found: list[Replayed] = []
-    for answer in replayed(tasks, plugins, backends, jobs or os.cpu_count() or 1) if tasks else ():
+
+    def tell(answer: Replayed | OpfuzzError) -> None:
+        nonlocal failed
         if isinstance(answer, OpfuzzError):
             failed += _complain(answer)
-            continue
+            return
         found.append(answer)
         if not as_json:
             click.echo(_lines(answer, backends) if places == [folder] else _line(answer, folder))
+
+    if tasks:
+        replay(tasks, tell, plugins, backends, jobs or os.cpu_count() or 1)
     if as_json:
         click.echo(json.dumps({"bundles": [_document(each, backends) for each in found]}, allow_nan=False))
     if failed:

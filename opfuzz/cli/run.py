@@ -16,11 +16,11 @@ from opfuzz.backends import Backend
 from opfuzz.cli.executor import EXECUTORS, executor_of
 from opfuzz.cli.group import (
     FINDINGS,
-    INTERRUPTED,
     Paths,
     bundled_specs,
     duration,
     duration_or_none,
+    ending,
     plugin_option,
     profile_path,
     seed_of,
@@ -35,7 +35,8 @@ from opfuzz.engine.executors import Executor
 from opfuzz.engine.machines import survey
 from opfuzz.engine.options import Order
 from opfuzz.engine.plan import vocabulary
-from opfuzz.engine.session import Sitting, begun, resumed
+from opfuzz.engine.session import Sitting, begin
+from opfuzz.engine.session import resume as resume_run
 from opfuzz.engine.triage.corpus import update
 from opfuzz.judge.ranking import SORT_KEYS
 from opfuzz.report.causes import describe
@@ -150,7 +151,7 @@ def run_command(
     with executor_of(engine, scheduler, jobs, backends) as executor:
         if resume is not None:
             _check_alone(context)
-            return _finish(resumed(resume, out, jobs, executor), executor, as_json)
+            return _finish(resume_run(resume, out, jobs, executor), executor, as_json)
         if cases is not None and seconds is not None:
             raise click.UsageError("--cases and --time are two budgets; give one of them")
         if sort == "drift" and profiled is None:
@@ -178,7 +179,7 @@ def run_command(
             case_memory=case_memory,
             patience=patience or None,
         )
-        return _finish(begun(order, backends, machines, ("opfuzz", *sys.argv[1:])), executor, as_json)
+        return _finish(begin(order, backends, machines, ("opfuzz", *sys.argv[1:])), executor, as_json)
 
 
 def _check_alone(context: click.Context) -> None:
@@ -216,7 +217,7 @@ def _finish(sitting: Sitting, executor: Executor, as_json: bool) -> int:
         click.echo(terminal.render(result, sitting.folder, colour, width()), nl=False)
     if result.interrupted:
         click.echo(f"to go on: opfuzz run --resume {sitting.folder}", err=True)
-        return INTERRUPTED
+        return ending()
     if all(row.verdict == "unsupported" for row in result.ranking):
         raise OpfuzzError(f"nothing was compared: {', '.join(plan.subjects)} can do none of these ops in these formats")
     return FINDINGS if counting(result, order.fail_on) else 0

@@ -15,9 +15,9 @@ from opfuzz.core.call import Recipe
 from opfuzz.engine.calls import Asked
 from opfuzz.engine.machines import machine, versions
 from opfuzz.engine.plan import vocabulary
-from opfuzz.engine.triage.minimize import Smaller, Task, smaller
+from opfuzz.engine.triage.minimize import Smaller, Target, smaller
 from opfuzz.engine.triage.publish import publish
-from opfuzz.engine.triage.replay import answered, subject_of
+from opfuzz.engine.triage.replay import answer_steps, subject_of
 from opfuzz.report.finding.upstream import trigger_words
 from opfuzz.report.progress import Counted
 from opfuzz.report.text import plain
@@ -42,12 +42,12 @@ def shrink_command(folder: Path, attempts: int, plugins: Paths, backends: Mappin
     bundle = read_bundle(folder, vocabulary(backends))
     subject = subject_of(bundle, None, backends)
     asked = Asked(bundle.call, bundle.cause.relation, bundle.switch)
-    task = Task(subject, bundle.spec, asked, bundle.index, bundle.finding["verdict"])
+    target = Target(subject, bundle.spec, asked, bundle.index, bundle.finding["verdict"])
     with Counted("calls tried") as shown:
-        found = answered(
+        found = answer_steps(
             bundle,
             subject,
-            smaller(task, attempts=attempts, seconds=SECONDS),
+            smaller(target, attempts=attempts, seconds=SECONDS),
             plugins,
             backends,
             lambda done: shown.watch(done, 2 * attempts),

@@ -16,7 +16,7 @@ import click
 import numpy as np
 
 from opfuzz.backends import Backend, resolve
-from opfuzz.cli.group import INTERRUPTED, Paths, bundled_specs, plugin_option, width, words
+from opfuzz.cli.group import Paths, bundled_specs, ending, plugin_option, width, words
 from opfuzz.core.errors import OpfuzzError, did_you_mean
 from opfuzz.core.files.strict_json import strict
 from opfuzz.core.files.whole_file import write_text
@@ -126,7 +126,7 @@ def sweep_command(
         click.echo(f"{time.monotonic() - started:.1f} s; progress and pictures: {plain(str(out))}")
     if state.interrupted:
         _say("Interrupted; the same command goes on.")
-        return INTERRUPTED
+        return ending()
     if not results:
         raise OpfuzzError("nothing was swept")
     return 0

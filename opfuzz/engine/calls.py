@@ -66,9 +66,8 @@ def outcome_of(spec: OpSpec, subject: Subject, backend: Backend, call: Call, rep
     # Other values may not be constant where the view repeats them.
     layouts = {name: layout if fits(call.arrays[name], layout) else LAYOUTS[0] for name, layout in call.layouts.items()}
     shape = spec.output_shape(call.dims, call.params)
-    names = {**call.dims, **call.params}
     note(str(subject))
-    made = perform(backend, subject, program, call.arrays, layouts, names, call.format, shape, repeat=repeat)
+    made = perform(backend, subject, program, replace(call, layouts=layouts), shape, repeat=repeat)
     note("")
     return made
 

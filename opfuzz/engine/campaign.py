@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import count
 from math import ceil, inf
 from random import Random
 
-import numpy as np
-
 from opfuzz.backends import Backend, discover
 from opfuzz.core.call import Recipe
-from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.floats import FORMATS
 from opfuzz.core.layout import layout_class
 from opfuzz.core.results import Judged, Result
 from opfuzz.engine.calls import make_call_result
 from opfuzz.engine.drivers.climb import climb_here
 from opfuzz.engine.evaluate import Bench, CaseItem, blame, unknown_truth
-from opfuzz.engine.executors import LOCAL, Casualty, Executor
-from opfuzz.engine.plan import Plan, implementations, needs_of, preload
+from opfuzz.engine.executors import LOCAL, Casualty, Executor, Task, drive
+from opfuzz.engine.plan import Plan, implementations
 from opfuzz.engine.progress import Progress
+from opfuzz.engine.roster import Roster
 from opfuzz.spec import OpSpec
 from opfuzz.spec.order import case_key
 from opfuzz.store.journal import Ended, Examined, Journal, Packed, Searched, pack, unpack
@@ -34,8 +30,6 @@ CLIMBED_CASES = 2  # where a run has a limit of time
 # Evaluations of a climb for each case of its share: of an op of one number, which are cheap, and of another.
 CLIMB_UNARY, CLIMB_OTHER = 2**14, 2**11
 CLIMB_SECONDS = 3.0  # for one, well below what a worker may take
-
-_bench: Bench | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,34 +47,50 @@ Job = CaseItem | Climb
 Found = tuple[Packed, ...]
 
 
-def _set_up(plan: Plan) -> None:
-    global _bench
-    _bench = Bench(plan)
+@dataclass(frozen=True, slots=True)
+class CampaignTask(Task[Bench, Job, Found]):
+    """Cases and searches of a plan. A mistake in a spec may show on one case only."""
+
+    plan: Plan
+    roster: Roster
+
+    @property
+    def timeout(self) -> float:
+        """See Task."""
+        return self.plan.timeout
+
+    @property
+    def memory(self) -> int:
+        """See Task."""
+        return self.plan.case_memory
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """See Task."""
+        return self.roster.modules
+
+    def needs(self, item: Job) -> frozenset[str]:
+        """See Task."""
+        return self.roster.needs([item.subject] if isinstance(item, Climb) else item.subjects or self.plan.subjects)
+
+    def describe(self, item: Job) -> str:
+        """See Task."""
+        if isinstance(item, Climb):
+            return f"climbing {item.op} on {item.subject} in {item.format}"
+        return f"case {item.number} of {item.op} in {item.format}"
+
+    def set_up(self) -> Bench:
+        """See Task."""
+        return Bench(self.plan)
+
+    def work(self, state: Bench, item: Job) -> Found:
+        """One result of a case, any number of a search, as they travel."""
+        if isinstance(item, Climb):
+            return tuple(map(pack, _search(item, state)))
+        return (pack(state.examine(item)),)
 
 
-def _work(job: Job) -> Found | OpfuzzError:
-    assert _bench is not None
-    try:
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what a framework has to say about extreme inputs
-            match job:
-                case CaseItem():
-                    return (pack(_bench.examine(job)),)
-                case Climb():
-                    return tuple(map(pack, _climbed(job, _bench)))
-    except OpfuzzError as error:  # a spec that fails on this case: the user's to mend, so it travels as a value
-        return OpfuzzError(f"{error} ({_described(job)})")
-
-
-def _described(job: Job) -> str:
-    match job:
-        case CaseItem():
-            return f"case {job.number} of {job.op} in {job.format}"
-        case Climb():
-            return f"climbing {job.op} on {job.subject} in {job.format}"
-
-
-def _climbed(climb: Climb, bench: Bench) -> Iterator[Result]:
+def _search(climb: Climb, bench: Bench) -> Iterator[Result]:
     subject, backend = bench.subject(climb.subject)
     spec = bench.specs[climb.op]
     seed = bench.plan.seed
@@ -95,7 +105,8 @@ def run(
     journal: Journal | None = None,
     executor: Executor = LOCAL,
 ) -> Progress:
-    """Run the plan, with results that are `known`; `watch` is called after every batch. Ctrl-C ends it early.
+    """Run the plan, with results that are `known`; `watch` is called after every batch. Ctrl-C and SIGTERM
+    end it early.
 
     What the journal holds is not done again, and what comes is kept there at once.
     Raises OpfuzzError for a spec whose reference fails or a disk that refuses, RuntimeError for an error of opfuzz's.
@@ -112,10 +123,10 @@ def run(
     work = _Work(plan, progress, backends, executor)
     try:
         if not is_over:
-            _carry_out(work, watch, journal)
-            if journal is not None:
+            progress.interrupted = _carry_out(work, watch, journal)
+            if journal is not None and not progress.interrupted:
                 journal.append(Ended(tuple(progress.lost), progress.seconds))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # after the last batch
         progress.interrupted = True
     finally:
         progress.close(work.places)
@@ -141,54 +152,37 @@ def _recall(progress: Progress, journal: Journal | None) -> bool:
     return is_over
 
 
-def _carry_out(work: _Work, watch: Callable[[Progress], None], journal: Journal | None) -> None:
+def _carry_out(work: _Work, watch: Callable[[Progress], None], journal: Journal | None) -> bool:
+    """Do what is to be done, and take in and keep what comes of it; whether it was interrupted."""
     plan, progress = work.plan, work.progress
-    results = work.executor.run(
-        work,
-        _work,
-        jobs=plan.jobs,
-        timeout=plan.timeout,
-        memory=plan.case_memory,
-        preload=preload("opfuzz.engine.campaign", plan.subjects, work.backends),
-        initialise=partial(_set_up, plan),
-        needs=partial(_needs, plan, work.backends),
-    )
-    try:
-        for number, batch in results:
-            examined: list[Packed] = []
-            for job, found in zip(work.jobs.pop(number), batch, strict=True):
-                if isinstance(found, OpfuzzError):
-                    raise found
-                if isinstance(found, Casualty) and found.kind == "internal":
-                    raise RuntimeError(f"{_described(job)}: {found.message}")
-                if isinstance(job, Climb):
-                    searched = _searched(job, found, progress.seconds)
-                    progress.searches[searched.key] = searched
-                    if journal is not None:
-                        journal.append(searched)
-                    continue
-                packed = work.lost(job, found) if isinstance(found, Casualty) else found[0]
-                progress.take(unpack(packed))
-                examined.append(packed)
-                if isinstance(found, Casualty):
-                    work.again(job)
-            if journal is not None and examined:
-                journal.examined(examined, progress.seconds)
-            watch(progress)
-    finally:
-        results.close()
+    task = CampaignTask(plan, work.roster)
+
+    def take(number: int, batch: Sequence[tuple[Job, Found | Casualty]]) -> None:
+        examined: list[Packed] = []
+        for job, found in batch:
+            if isinstance(job, Climb):
+                searched = _searched(job, found, progress.seconds, task.describe(job))
+                progress.searches[searched.key] = searched
+                if journal is not None:
+                    journal.append(searched)
+                continue
+            packed = work.lost(job, found) if isinstance(found, Casualty) else found[0]
+            progress.take(unpack(packed))
+            examined.append(packed)
+            if isinstance(found, Casualty):
+                work.again(job)
+        if journal is not None and examined:
+            journal.examined(examined, progress.seconds)
+        watch(progress)
+
+    return drive(work.executor, task, work, take, jobs=plan.jobs)
 
 
-def _searched(climb: Climb, found: Found | Casualty, seconds: float) -> Searched:
+def _searched(climb: Climb, found: Found | Casualty, seconds: float, words: str) -> Searched:
     place = (climb.op, climb.format, climb.subject)
     if isinstance(found, Casualty):
-        return Searched(*place, (), f"{_described(climb)} ended its process: {found.message}", seconds)
+        return Searched(*place, (), f"{words} ended its process: {found.message}", seconds)
     return Searched(*place, tuple(map(unpack, found)), "", seconds)
-
-
-def _needs(plan: Plan, backends: Mapping[str, Backend], job: Job) -> frozenset[str]:
-    """What a machine must have to do a job."""
-    return needs_of([job.subject] if isinstance(job, Climb) else job.subjects or plan.subjects, backends)
 
 
 class _Work:
@@ -197,12 +191,11 @@ class _Work:
     def __init__(self, plan: Plan, progress: Progress, backends: Mapping[str, Backend], executor: Executor) -> None:
         self.plan, self.progress, self.backends, self.executor = plan, progress, backends, executor
         self.specs = {spec.op: spec for spec in plan.specs}
+        self.roster = Roster.of(plan.subjects, plan.plugins, backends)
         # Those that are tried together: on a cluster, all that need the same of a machine, if no machine has all.
-        self.crews = executor.crews({subject: needs_of([subject], backends) for subject in plan.subjects})
+        self.crews = executor.crews({subject: self.roster.needs([subject]) for subject in plan.subjects})
         # Every search that there can be, in the order in which results are taken in.
         self.places = [(op, fmt, subject) for op, fmt in plan.pairs() for subject in progress.subjects[op]]
-        self.jobs: dict[int, list[Job]] = {}  # by the number of their batch, until their results are there
-        self._batches = 0
         self._unfinished: deque[CaseItem] = deque()
         self._fresh = self._cases()
 
@@ -210,10 +203,7 @@ class _Work:
         return self
 
     def __next__(self) -> list[Job]:
-        batch: list[Job] = [self._unfinished.popleft()] if self._unfinished else next(self._fresh)
-        self.jobs[self._batches] = batch
-        self._batches += 1
-        return batch
+        return [self._unfinished.popleft()] if self._unfinished else next(self._fresh)
 
     def again(self, item: CaseItem) -> None:
         """Let the other subjects do a case that ended the process of one."""

@@ -8,7 +8,6 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
@@ -17,13 +16,15 @@ import numpy as np
 
 from opfuzz.backends import Backend, Subject, perform, survey
 from opfuzz.backends.base import Array
+from opfuzz.core.call import Call
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.floats import FORMATS
 from opfuzz.core.results import Outcome
 from opfuzz.core.shipped import shipped
-from opfuzz.engine.executors import Casualty, pool
+from opfuzz.engine.executors import LOCAL, RAISED, Casualty, Task, drive
 from opfuzz.engine.machines import machine
-from opfuzz.engine.plan import WORKER_BYTES, preload, vocabulary
+from opfuzz.engine.plan import WORKER_BYTES, vocabulary
+from opfuzz.engine.roster import Roster
 from opfuzz.report.causes import word_cause
 from opfuzz.spec import load_all
 from opfuzz.spec.expression.program import parse
@@ -137,7 +138,7 @@ def _version(library: str) -> str:
 
 def _subjects(rows: Sequence[Readiness], plugins: Sequence[Path]) -> list[Fact]:
     """Every device: whether it is here, and if so whether it squares four numbers, in a process of its own."""
-    wrong = squared([row.subject for row in rows if not row.absent], plugins)
+    wrong = square([row.subject for row in rows if not row.absent], plugins)
     facts = []
     for row in rows:
         said, _, remedy = row.absent.partition(": pip install ")
@@ -153,31 +154,63 @@ def _subjects(rows: Sequence[Readiness], plugins: Sequence[Path]) -> list[Fact]:
     return facts
 
 
-def squared(subjects: Sequence[str], plugins: Sequence[Path] = ()) -> dict[str, str]:
-    """What is wrong with each subject that does not square four numbers exactly."""
-    backends, _ = survey(plugins)
-    results = pool.run(
-        ([text] for text in subjects),
-        partial(_square, tuple(plugins)),
-        jobs=1,
-        timeout=CALL_SECONDS,
-        memory=WORKER_BYTES,
-        preload=preload("opfuzz.engine.doctor", subjects, backends),
-    )
+@dataclass(frozen=True, slots=True)
+class SquareTask(Task[Mapping[str, Backend], str, str]):
+    """What is wrong with subjects that do not square four numbers exactly; "" for one that does."""
+
+    plugins: tuple[Path, ...]
+    modules_of_subjects: tuple[str, ...]
+
+    @property
+    def timeout(self) -> float:
+        """See Task."""
+        return CALL_SECONDS
+
+    @property
+    def memory(self) -> int:
+        """See Task."""
+        return WORKER_BYTES
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """See Task."""
+        return self.modules_of_subjects
+
+    def describe(self, item: str) -> str:
+        """See Task."""
+        return item
+
+    def set_up(self) -> Mapping[str, Backend]:
+        """See Task. A plugin that fails is told of elsewhere."""
+        return survey(self.plugins)[0]
+
+    def work(self, state: Mapping[str, Backend], item: str) -> str:
+        """See the class."""
+        subject = Subject.parse(item)
+        given = np.array(VALUES, dtype=np.float32)
+        program = parse("x * x", names=["x"], functions=None)
+        call = Call("float32", {}, {}, {"x": given}, {})
+        made = perform(state[subject.backend], subject, program, call, given.shape, repeat=False)
+        return _wrong(made, given)
+
+
+def square(subjects: Sequence[str], plugins: Sequence[Path] = ()) -> dict[str, str]:
+    """What is wrong with each subject that does not square four numbers exactly.
+
+    Raises KeyboardInterrupt if Ctrl-C or SIGTERM ended it.
+    """
     wrong: dict[str, str] = {}
-    for number, (answer,) in results:
-        if reason := f"{answer.kind}: {answer.message}" if isinstance(answer, Casualty) else answer:
-            wrong[subjects[number]] = reason.strip().splitlines()[-1]
+
+    def take(number: int, batch: Sequence[tuple[str, str | Casualty]]) -> None:
+        for text, answer in batch:
+            if reason := f"{answer.kind}: {answer.message}" if isinstance(answer, Casualty) else answer:
+                wrong[text] = reason.strip().splitlines()[-1]
+
+    roster = Roster.of(subjects, plugins, survey(plugins)[0])
+    task = SquareTask(roster.plugins, roster.modules)
+    if drive(LOCAL, task, ([text] for text in subjects), take, jobs=1, borne=RAISED):
+        raise KeyboardInterrupt
     return wrong
-
-
-def _square(plugins: tuple[Path, ...], text: str) -> str:
-    subject = Subject.parse(text)
-    backend = survey(plugins)[0][subject.backend]
-    given = np.array(VALUES, dtype=np.float32)
-    program = parse("x * x", names=["x"], functions=None)
-    made = perform(backend, subject, program, {"x": given}, {}, {}, "float32", given.shape, repeat=False)
-    return _wrong(made, given)
 
 
 def _wrong(made: Outcome, given: Array) -> str:

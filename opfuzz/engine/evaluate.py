@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opfuzz.backends import Backend, Subject, discover, perform, resolve, same_bits, unsupported
-from opfuzz.core.call import Recipe
+from opfuzz.core.call import Call, Recipe
 from opfuzz.core.case import Case
 from opfuzz.core.cause import Cause
 from opfuzz.core.errors import OpfuzzError
@@ -121,10 +121,10 @@ class Bench:
         assert program is not None
 
         def call(piece: metamorphic.Piece) -> Outcome:
-            names, shape = {**piece.dims, **case.params}, spec.output_shape(piece.dims, case.params)
-            given = (piece.arrays, piece.layouts, names, case.format, shape)
+            made = Call(case.format, piece.dims, case.params, piece.arrays, piece.layouts)
+            shape = spec.output_shape(piece.dims, case.params)
             doer = replace(subject, mode="") if way.relation.kind == EAGER else subject
-            return perform(backend, doer, program, *given, repeat=False)
+            return perform(backend, doer, program, made, shape, repeat=False)
 
         note(_label(subject, way.relation))
         outcome, last = metamorphic.assemble(way, output, call)
@@ -166,9 +166,9 @@ def perform_case(
         return Outcome(
             str(subject), "unsupported", cause=unsupported(f"the spec has {missing} for the dialect {backend.dialect}")
         )
-    names = {**case.dims, **case.params}
+    call = Call(case.format, case.dims, case.params, arrays, case.layouts)
     shape = spec.output_shape(case.dims, case.params)
-    return perform(backend, subject, program, arrays, case.layouts, names, case.format, shape, repeat=repeat)
+    return perform(backend, subject, program, call, shape, repeat=repeat)
 
 
 def write_recipe(found: Score, way: metamorphic.OtherWay, case: Case, spec: OpSpec, last: int = 0) -> Recipe:

@@ -17,8 +17,8 @@ from opfuzz.engine.executors import LOCAL, Executor
 from opfuzz.engine.machines import LIBRARIES, Machines, here, machine, versions
 from opfuzz.engine.plan import Plan
 from opfuzz.engine.progress import Progress
-from opfuzz.engine.triage.diagnose import diagnosed
-from opfuzz.engine.triage.minimize import Watch, minimised
+from opfuzz.engine.triage.diagnose import diagnose_findings
+from opfuzz.engine.triage.minimize import Watch, minimize_findings
 from opfuzz.engine.triage.publish import publish
 from opfuzz.engine.triage.resume import Remembered
 from opfuzz.report.causes import describe
@@ -66,9 +66,11 @@ def conclude(
     found = progress.ranking.findings()
     findings, was_stopped = tuple(found), False
     if shrink_seconds:
-        findings, was_stopped = minimised(plan, findings, shrink_seconds, watch, known.smaller, known.keep, executor)
+        findings, was_stopped = minimize_findings(
+            plan, findings, shrink_seconds, watch, known.smaller, known.keep, executor
+        )
     if not was_stopped:
-        findings, was_stopped = known.diagnosed(findings, lambda findings: diagnosed(plan, findings, executor))
+        findings, was_stopped = known.diagnose(findings, lambda findings: diagnose_findings(plan, findings, executor))
     interrupted |= was_stopped
     specs = {spec.op: spec for spec in plan.specs}
     there = occasion.machines or here(backends)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from opfuzz.backends import Backend, Subject, discover
+from opfuzz.backends import Backend, Subject
 from opfuzz.core.case import Case
 from opfuzz.core.errors import OpfuzzError, did_you_mean
 from opfuzz.core.floats import FORMATS
@@ -115,17 +115,3 @@ def needs_of(subjects: Iterable[str], backends: Mapping[str, Backend]) -> frozen
 def case_seconds(subjects: Sequence[str]) -> float:
     """After how long a call of any of these subjects hangs."""
     return COMPILED_SECONDS if any("+" in text for text in subjects) else CASE_SECONDS
-
-
-def preload(module: str, subjects: Iterable[str], backends: Mapping[str, Backend]) -> list[str]:
-    """What to import before workers fork, who alone use it: forking after use hangs."""
-    modules = (each for text in subjects for each in backends[Subject.parse(text).backend].modules)
-    return list(dict.fromkeys([module, *modules]))
-
-
-def backends_of(plugins: Sequence[Path], subjects: Iterable[str]) -> Mapping[str, Backend]:
-    """All backends in a worker, those of its subjects with one thread: the workers share the cores."""
-    backends = discover(plugins)
-    for text in subjects:
-        backends[Subject.parse(text).backend].limit_threads(1)
-    return backends

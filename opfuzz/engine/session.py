@@ -125,7 +125,7 @@ class Sitting:
             self.journal.close()
 
 
-def begun(order: Order, backends: Mapping[str, Backend], machines: Machines, command: tuple[str, ...]) -> Sitting:
+def begin(order: Order, backends: Mapping[str, Backend], machines: Machines, command: tuple[str, ...]) -> Sitting:
     """The first sitting of a run. Raises OpfuzzError for a mistake in its files, or a disk that refuses."""
     plan = order.plan(backends)
     if order.accepted is not None:
@@ -146,7 +146,7 @@ def begun(order: Order, backends: Mapping[str, Backend], machines: Machines, com
     )
 
 
-def resumed(text: str, reports: Path, jobs: int | None, executor: Executor) -> Sitting:
+def resume(text: str, reports: Path, jobs: int | None, executor: Executor) -> Sitting:
     """The next sitting of a run that was killed or interrupted, with as many jobs as before if None are given.
 
     Raises OpfuzzError if there is no such run, it is damaged, or its results would depend on other things now.

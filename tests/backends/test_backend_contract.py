@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from opfuzz.backends import Subject, discover, perform
+from opfuzz.core.call import Call
 from opfuzz.core.cause import NOTHING
 from opfuzz.core.floats import FORMATS, from_bits, to_bits
 from opfuzz.core.layout import LAYOUTS, constant_along_broadcast
@@ -129,7 +130,8 @@ def call(backend, device, text, *, shape=(2, 3), format="float32", repeat=False,
     arrays = {"x": np.full((2, 3), fill, dtype), "y": np.full((2, 3), 2.0, dtype)}
     arrays = {name: array for name, array in arrays.items() if name in program.names}
     subject = Subject(backend.name, device)
-    return perform(backend, subject, program, arrays, layouts or {}, names or {}, format, shape, repeat=repeat)
+    made = Call(format, names or {}, {}, arrays, layouts or {})
+    return perform(backend, subject, program, made, shape, repeat=repeat)
 
 
 @pytest.mark.parametrize(("backend", "device"), PLACES)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from opfuzz.backends import Subject, discover, perform
+from opfuzz.core.call import Call
 from opfuzz.spec.expression.program import parse
 
 mx = pytest.importorskip("mlx.core")
@@ -38,9 +39,9 @@ def test_layouts_are_real(layout, strides, dtype):
     assert np.array_equal(MLX.get(tensor), array)
 
 
-def perform_mlx(text, arrays, shape, format="float32", **names):
+def perform_mlx(text, arrays, shape, format="float32"):
     program = parse(text, names=None, functions=MLX.functions())
-    return perform(MLX, Subject("mlx", "cpu"), program, arrays, {}, names, format, shape, repeat=False)
+    return perform(MLX, Subject("mlx", "cpu"), program, Call(format, {}, {}, arrays, {}), shape, repeat=False)
 
 
 def test_the_gpu_has_no_float64():
@@ -78,12 +79,13 @@ def test_plain_functions():
 GELU = """
 import numpy as np
 from opfuzz.backends import Subject, discover, perform
+from opfuzz.core.call import Call
 from opfuzz.spec.expression.program import parse
 backend = discover()["mlx"]
 program = parse("nn.gelu(x)", names=None, functions=backend.functions())
 arrays = {"x": np.linspace(-3, 3, 17, dtype=np.float32)}
 subject = Subject.parse(SUBJECT)
-outcome = perform(backend, subject, program, arrays, {}, {}, "float32", (17,), repeat=False)
+outcome = perform(backend, subject, program, Call("float32", {}, {}, arrays, {}), (17,), repeat=False)
 print(outcome.status)
 """
 

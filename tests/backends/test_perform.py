@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from opfuzz.backends import Subject, derive, perform, same_bits
+from opfuzz.core.call import Call
 from opfuzz.spec.expression.program import parse
 
 ONE = np.ones((2,), np.float32)
@@ -17,7 +18,7 @@ def outcome_of(function, repeat=False):
     backend = derive("numpy", "bad", {"np.abs": function})
     program = parse("np.abs(x)", names=None, functions=backend.functions())
     subject = Subject("bad", "cpu")
-    return perform(backend, subject, program, {"x": ONE}, {}, {}, "float32", (2,), repeat=repeat)
+    return perform(backend, subject, program, Call("float32", {}, {}, {"x": ONE}, {}), (2,), repeat=repeat)
 
 
 def raising(error):

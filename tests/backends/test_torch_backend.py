@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from opfuzz.backends import Subject, derive, discover, perform
+from opfuzz.core.call import Call
 from opfuzz.spec.expression.program import parse
 
 torch = pytest.importorskip("torch")
@@ -43,17 +44,16 @@ def test_published_names_resolve_to_torchs_own_objects():
 
 def test_what_has_no_kernel_is_unsupported():
     program = parse("torch.special.airy_ai(x)", names=None, functions=TORCH.functions())
-    arrays = {"x": np.ones((2,), np.float16)}
-    outcome = perform(TORCH, Subject("torch", "cpu"), program, arrays, {}, {}, "float16", (2,), repeat=False)
+    call = Call("float16", {}, {}, {"x": np.ones((2,), np.float16)}, {})
+    outcome = perform(TORCH, Subject("torch", "cpu"), program, call, (2,), repeat=False)
     assert outcome.status == "unsupported"
     assert "not implemented for 'Half'" in outcome.cause.figures["words"]
 
 
 def test_too_much_memory():
     program = parse("torch.zeros((n, n), dtype=dtype)", names=None, functions=TORCH.functions())
-    outcome = perform(
-        TORCH, Subject("torch", "cpu"), program, {}, {}, {"n": 2**30}, "float32", (2**30, 2**30), repeat=False
-    )
+    call = Call("float32", {"n": 2**30}, {}, {}, {})
+    outcome = perform(TORCH, Subject("torch", "cpu"), program, call, (2**30, 2**30), repeat=False)
     assert outcome.status == "out-of-memory"
 
 
@@ -64,7 +64,7 @@ def test_a_compiled_call_is_one_graph(monkeypatch):
     program = parse("y = torch.relu(x)\ny + k", names=None, functions=backend.functions())
     arrays, names = {"x": np.ones((2, 3), np.float32)}, {"k": 1}
     subject = Subject.parse("bad:cpu+compile")
-    outcome = perform(backend, subject, program, arrays, {}, names, "float32", (2, 3), repeat=False)
+    outcome = perform(backend, subject, program, Call("float32", {}, names, arrays, {}), (2, 3), repeat=False)
     assert outcome.status == "ok", outcome.cause
     assert (outcome.output == 4).all()
 

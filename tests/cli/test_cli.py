@@ -213,7 +213,12 @@ def test_a_run_of_which_nothing_could_be_done_is_no_success(tmp_path, capsys, mo
     assert err == "nothing was compared: numpy:cpu can do none of these ops in these formats\n"
 
 
-def test_ctrl_c_leaves_a_run_and_gives_130(tmp_path):
+@pytest.mark.parametrize(
+    ("number", "send", "wanted"),
+    [(signal.SIGINT, os.killpg, 130), (signal.SIGTERM, os.kill, 143), (signal.SIGTERM, os.killpg, 143)],
+)
+def test_an_interrupted_run_is_whole_and_can_go_on(number, send, wanted, tmp_path):
+    """A terminal sends to all processes, and so does `timeout`; a supervisor sends to one."""
     process = subprocess.Popen(
         [sys.executable, "-m", "opfuzz", "run", SPECS, "--subjects", "slow:cpu", "--plugin", plugin(tmp_path),
          "--time", "50s", "--json"],
@@ -224,13 +229,16 @@ def test_ctrl_c_leaves_a_run_and_gives_130(tmp_path):
     while not (tmp_path / "reports").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(2.5)  # some cases
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+    send(process.pid, number)
     out, err = process.communicate(timeout=20)
-    assert process.returncode == 130
+    assert process.returncode == wanted
     assert "Traceback" not in err
-    _, document = run_of(tmp_path / "reports")
+    folder, document = run_of(tmp_path / "reports")
     assert document["interrupted"] is True
+    assert document["ranking"]
+    assert not {"crash", "timeout"} & {row["verdict"] for row in document["ranking"]}, "nobody died of the signal"
     assert strict(out)["run"] == document["run"]
+    assert (folder / "journal").exists()
 
 
 def test_the_specs_that_come_along_need_no_path(tmp_path, capsys, monkeypatch):

@@ -145,7 +145,7 @@ def test_an_error_of_opfuzz_is_not_a_finding():
     class Failing(Executor):
         batch = 1
 
-        def run(self, batches, work, **settings):
+        def run(self, task, batches, jobs):
             for number, batch in enumerate(batches):
                 yield number, [Casualty("internal", "Traceback ...") for _ in batch]
 

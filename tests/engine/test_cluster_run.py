@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from distributed import Client
 from small_campaigns import SPECS, plugin
 from test_resume import document, ended, started, stopped, words_of
 
@@ -52,9 +53,9 @@ def test_a_run_that_began_here_ends_there(cluster, tmp_path):
 
 def test_where_only_some_have_mlx(cluster, tmp_path):
     cluster.worker()
+    with Client(cluster.address) as client:
+        client.wait_for_workers(3, timeout=60)
     with Dask(cluster.address) as dask:
-        while len(dask.workers()) < 3:
-            pass
         assert len(dask.crews({"torch:cpu": frozenset(), "mlx:cpu": frozenset({"mlx"})})) == 2
     words = ["run", "--op", "erf", "--subjects", "torch:cpu,mlx:cpu", "--format", "float32", "--cases", 6, "--out"]
     assert ended([*words, "here", "--shrink", "10m"], tmp_path)[0] == 1

@@ -107,10 +107,11 @@ def test_a_run_that_is_killed_again_and_again_ends_like_one_that_is_not(tmp_path
     assert "no run 'latest' that can go on" in err
 
 
-def test_a_run_that_was_interrupted_has_a_report_and_goes_on(tmp_path):
+@pytest.mark.parametrize(("how", "wanted"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_was_interrupted_has_a_report_and_goes_on(how, wanted, tmp_path):
     status, err = ended(words_of(tmp_path, "whole"), tmp_path)
-    status, err = stopped(words_of(tmp_path, "cut"), tmp_path, 3, signal.SIGINT)
-    assert status == 130
+    status, err = stopped(words_of(tmp_path, "cut"), tmp_path, 3, how)
+    assert status == wanted
     (folder,) = tmp_path.glob("cut/2*")
     assert f"to go on: opfuzz run --resume {folder.relative_to(tmp_path)}" in err
     assert document(tmp_path / "cut")["interrupted"] is True
@@ -119,12 +120,13 @@ def test_a_run_that_was_interrupted_has_a_report_and_goes_on(tmp_path):
     assert document(tmp_path / "cut") == document(tmp_path / "whole")
 
 
-def test_ctrl_c_while_findings_are_diagnosed_keeps_no_poor_diagnosis(tmp_path):
+@pytest.mark.parametrize(("how", "wanted"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_while_findings_are_diagnosed_keeps_no_poor_diagnosis(how, wanted, tmp_path):
     """The entry that says that the cases are over is the last before them."""
     assert ended(words_of(tmp_path, "whole"), tmp_path)[0] == 1
     cases = len(list(entries_of(tmp_path, "counting")))
-    status, err = stopped(words_of(tmp_path, "cut"), tmp_path, cases, signal.SIGINT)
-    assert status == 130, err
+    status, err = stopped(words_of(tmp_path, "cut"), tmp_path, cases, how)
+    assert status == wanted, err
     assert document(tmp_path / "cut")["interrupted"] is True
     assert ended(["run", "--resume", "latest", "--out", "cut"], tmp_path)[0] == 1
     assert document(tmp_path / "cut") == document(tmp_path / "whole")
@@ -236,7 +238,8 @@ def test_a_full_disk_is_said_and_the_run_goes_on_later(tmp_path):
         f"{folder.relative_to(tmp_path)}/journal: cannot be written: File too large; what came before is kept: "
         f"make room, then opfuzz run --resume {folder.relative_to(tmp_path)}"
     )
-    assert ended(["run", "--resume", folder], tmp_path)[0] == 1
+    status, err = ended(["run", "--resume", folder], tmp_path)
+    assert status == 1, err
     ended(words_of(tmp_path, "whole"), tmp_path)
     assert document(tmp_path / "full") == document(tmp_path / "whole")
 

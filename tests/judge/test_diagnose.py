@@ -27,7 +27,7 @@ from opfuzz.engine.calls import follow, refer
 from opfuzz.engine.campaign import run
 from opfuzz.engine.evaluate import Bench, CaseItem, write_recipe
 from opfuzz.engine.plan import Plan, load_specs
-from opfuzz.engine.triage.diagnose import diagnose_score, diagnosed
+from opfuzz.engine.triage.diagnose import diagnose_findings, diagnose_score
 from opfuzz.generate import inputs
 from opfuzz.judge.diagnose import Evidence, diagnose
 from opfuzz.judge.diagnose.meanings import misread
@@ -337,7 +337,7 @@ def test_a_run_tells_the_cause_of_each_finding_whatever_the_number_of_jobs(tmp_p
     specs = load_specs([SMALL], discover([path]), ["square"])
     plan = Plan(specs, ("off:cpu", "aborting:cpu"), 0, 2, ("float32",), (path,), cases=24)
     findings = run(plan).ranking.findings()
-    told_twice = [diagnosed(replace(plan, jobs=jobs), findings)[0] for jobs in (1, 2)]
+    told_twice = [diagnose_findings(replace(plan, jobs=jobs), findings)[0] for jobs in (1, 2)]
     assert told_twice[0] == told_twice[1]
     words = {finding.subject: word_diagnosis(finding.causes) for finding in told_twice[0]}
     assert [replace(finding, causes=()) for finding in told_twice[0]] == findings

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
 from math import prod
 from typing import Literal
 
@@ -19,8 +18,9 @@ from opfuzz.core.results import Judged, Witness
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.engine.calls import Asked, judge, outcome_of, refer
 from opfuzz.engine.evaluate import blame, unknown_truth
-from opfuzz.engine.executors import Casualty, pool
-from opfuzz.engine.plan import WORKER_BYTES, Plan, backends_of, case_seconds, implementations, preload
+from opfuzz.engine.executors import LOCAL, Casualty, Task, drive
+from opfuzz.engine.plan import WORKER_BYTES, Plan, case_seconds, implementations
+from opfuzz.engine.roster import Roster
 from opfuzz.judge.limits import EXCESS_LIMIT
 from opfuzz.judge.measure import Measured, measure
 from opfuzz.judge.settle import examine
@@ -229,46 +229,81 @@ def _is_elementwise(spec: OpSpec, format: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Task:
+class _Ask:
+    """A climb to make."""
+
     op: str
     subject: str
     format: str
 
 
+@dataclass(frozen=True, slots=True)
+class ClimbTask(Task[Mapping[str, Backend], _Ask, list[Climbed]]):
+    """Climbs of a plan, each of so many evaluations."""
+
+    plan: Plan
+    evaluations: int
+    goal: Goal | None
+    roster: Roster
+
+    @property
+    def timeout(self) -> float:
+        """See Task."""
+        return SECONDS + case_seconds(self.plan.subjects)
+
+    @property
+    def memory(self) -> int:
+        """See Task."""
+        return WORKER_BYTES
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """See Task."""
+        return self.roster.modules
+
+    def describe(self, item: _Ask) -> str:
+        """See Task."""
+        return f"the climb of {item.op} in {item.format} on {item.subject}"
+
+    def set_up(self) -> Mapping[str, Backend]:
+        """See Task."""
+        return self.roster.load()
+
+    def work(self, state: Mapping[str, Backend], item: _Ask) -> list[Climbed]:
+        """See `climb_here`."""
+        spec = next(spec for spec in self.plan.specs if spec.op == item.op)
+        subject = Subject.parse(item.subject)
+        seed = self.plan.seed
+        return climb_here(spec, subject, state[subject.backend], item.format, seed, self.evaluations, self.goal)
+
+
 def run(
     plan: Plan, evaluations: int, goal: Goal | None, watch: Callable[[int, int], None] = lambda done, total: None
 ) -> Climbs:
-    """A climb for each op, subject and format of a plan. Ctrl-C ends it early, with all that was found.
+    """A climb for each op, subject and format of a plan. Ctrl-C and SIGTERM end it early, with all that was found.
 
     `watch` is told how many are done, of how many. Raises RuntimeError for an error of opfuzz itself.
     """
     backends = discover(plan.plugins)
     specs = {spec.op: spec for spec in plan.specs}
-    tasks = [
-        _Task(op, subject, format)
+    asked = [
+        _Ask(op, subject, format)
         for op, format in plan.pairs()
         for subject in implementations(specs[op], plan.subjects, backends)
     ]
-    limit = case_seconds(plan.subjects)
-    results = pool.run(
-        ([task] for task in tasks),
-        _work,
-        jobs=plan.jobs,
-        timeout=SECONDS + limit,
-        memory=WORKER_BYTES,
-        preload=preload("opfuzz.engine.drivers.climb", plan.subjects, backends),
-        initialise=partial(_set_up, plan, evaluations, goal),
-    )
     found: list[Climbed] = []
-    try:
-        for done, (number, (result,)) in enumerate(results, start=1):
-            found += [_lost(tasks[number], result)] if isinstance(result, Casualty) else result
-            watch(done, len(tasks))
-    except KeyboardInterrupt:
-        return Climbs(_sorted(found), interrupted=True)
-    finally:
-        results.close()
-    return Climbs(_sorted(found))
+    done = 0
+
+    def take(number: int, batch: Sequence[tuple[_Ask, list[Climbed] | Casualty]]) -> None:
+        nonlocal done
+        for ask, climbed in batch:
+            found.extend([_lost(ask, climbed)] if isinstance(climbed, Casualty) else climbed)
+        done += 1
+        watch(done, len(asked))
+
+    task = ClimbTask(plan, evaluations, goal, Roster.of(plan.subjects, plan.plugins, backends))
+    was_interrupted = drive(LOCAL, task, ([ask] for ask in asked), take, jobs=plan.jobs)
+    return Climbs(_sorted(found), was_interrupted)
 
 
 def _sorted(found: list[Climbed]) -> tuple[Climbed, ...]:
@@ -285,34 +320,9 @@ def _sorted(found: list[Climbed]) -> tuple[Climbed, ...]:
     return tuple(climbed for group in sorted(groups.values(), key=key) for climbed in group)
 
 
-def _lost(task: _Task, casualty: Casualty) -> Climbed:
+def _lost(ask: _Ask, casualty: Casualty) -> Climbed:
     """What is known of a climb that ended its process."""
-    if casualty.kind == "internal":
-        raise RuntimeError(f"the climb of {task.op} in {task.format} on {task.subject}: {casualty.message}")
     subject, score = blame(casualty)
     if not subject:  # opfuzz itself was at work
         score = unknown_truth(f"the climb ended: {casualty.message}")
-    return Climbed(task.op, task.subject, task.format, "fault", 0, 0.0, None, Judged(task.subject, score, None, None))
-
-
-_setting: tuple[Plan, int, Goal | None] | None = None
-
-
-@cache
-def _backends() -> Mapping[str, Backend]:
-    assert _setting is not None
-    return backends_of(_setting[0].plugins, _setting[0].subjects)
-
-
-def _set_up(plan: Plan, evaluations: int, goal: Goal | None) -> None:
-    global _setting
-    _setting = plan, evaluations, goal
-
-
-def _work(task: _Task) -> list[Climbed]:
-    assert _setting is not None
-    plan, evaluations, goal = _setting
-    spec = next(spec for spec in plan.specs if spec.op == task.op)
-    subject = Subject.parse(task.subject)
-    backend = _backends()[subject.backend]
-    return climb_here(spec, subject, backend, task.format, plan.seed, evaluations, goal)
+    return Climbed(ask.op, ask.subject, ask.format, "fault", 0, 0.0, None, Judged(ask.subject, score, None, None))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 
 from opfuzz.backends import Backend, Subject
 from opfuzz.core.call import Call, Recipe
-from opfuzz.core.cause import Cause
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.findings import Finding
 from opfuzz.core.results import Judged, Result
@@ -21,12 +19,13 @@ from opfuzz.core.run import Run
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.engine.calls import refer
 from opfuzz.engine.evaluate import judge_with_witnesses, make_result, unknown_truth
-from opfuzz.engine.executors import Casualty, pool
+from opfuzz.engine.executors import LOCAL, Casualty, Task, drive
 from opfuzz.engine.finish import Occasion, write_campaign
 from opfuzz.engine.machines import versions
-from opfuzz.engine.plan import CASE_SECONDS, WORKER_BYTES, Plan, preload
+from opfuzz.engine.plan import CASE_SECONDS, WORKER_BYTES, Plan
 from opfuzz.engine.progress import Progress
-from opfuzz.engine.triage.diagnose import lost, score_of, told
+from opfuzz.engine.triage.diagnose import SECONDS as DIAGNOSIS_SECONDS
+from opfuzz.engine.triage.diagnose import Diagnosis, diagnose_each, lost, score_of
 from opfuzz.engine.triage.publish import publish_recorded
 from opfuzz.judge.diagnose import Evidence, diagnose
 from opfuzz.judge.score import score
@@ -83,7 +82,8 @@ class Jury:
 
 
 def judge(jury: Jury, watch: Callable[[Progress], None] = lambda progress: None) -> Progress:
-    """Score all that was recorded, in isolated processes; `watch` is called after every batch. Ctrl-C ends it early.
+    """Score all that was recorded, in isolated processes; `watch` is called after every batch. Ctrl-C and SIGTERM
+    end it early.
 
     Raises OpfuzzError for files that were damaged meanwhile and for a spec whose reference fails, RuntimeError for an
     error of opfuzz itself.
@@ -91,26 +91,15 @@ def judge(jury: Jury, watch: Callable[[Progress], None] = lambda progress: None)
     ballots = jury.ballots()
     batches = [ballots[first : first + BATCH] for first in range(0, len(ballots), BATCH)]
     progress = Progress({})
-    results = pool.run(
-        iter(batches),
-        _work,
-        jobs=jury.jobs,
-        timeout=CASE_SECONDS,
-        memory=WORKER_BYTES,
-        preload=preload("opfuzz.engine.drivers.judge_recorded", (), {}),
-        initialise=partial(_set_up, replace(jury.export, entries=()), {}),
-    )
+
+    def take(number: int, batch: Sequence[tuple[Ballot, Result | Casualty]]) -> None:
+        for ballot, found in batch:
+            progress.count(_unjudged(jury, ballot, found) if isinstance(found, Casualty) else found)
+        watch(progress)
+
     try:
-        for number, batch in results:
-            for ballot, found in zip(batches[number], batch, strict=True):
-                if isinstance(found, OpfuzzError):
-                    raise found
-                progress.count(_unjudged(jury, ballot, found) if isinstance(found, Casualty) else found)
-            watch(progress)
-    except KeyboardInterrupt:
-        progress.interrupted = True
+        progress.interrupted = drive(LOCAL, JudgeTask(replace(jury.export, entries=())), batches, take, jobs=jury.jobs)
     finally:
-        results.close()
         progress.close()
     return progress
 
@@ -126,10 +115,8 @@ def conclude_recorded(
     wanted = {finding.case for finding in findings}
     ballots = {ballot.entry.case.id: ballot for ballot in jury.ballots() if ballot.entry.case.id in wanted}
     known = {finding.id: lost(score_of(finding), ballots[finding.case].entry.case) for finding in findings}
-    initialise = partial(_set_up, replace(jury.export, entries=()), ballots)
-    diagnosed, was_interrupted = told(
-        findings, known, _diagnosed, jury.jobs, initialise, preload("opfuzz.engine.drivers.judge_recorded", (), {})
-    )
+    task = DiagnoseRecordedTask(replace(jury.export, entries=()), ballots)
+    diagnosed, was_interrupted = diagnose_each(findings, known, task, jury.jobs)
     for finding in diagnosed:
         _publish(jury, finding, ballots[finding.case], backends, occasion.folder / "findings" / finding.id)
     occasion = replace(occasion, recorded={each.subject: missing(jury.export, each) for each in jury.recorded})
@@ -177,51 +164,88 @@ def _call(export: Export, entry: ExportedCase) -> Call:
 def _unjudged(jury: Jury, ballot: Ballot, casualty: Casualty) -> Result:
     """The result of a case whose exact result cannot be had, for which no subject is to blame."""
     entry = ballot.entry
-    if casualty.kind == "internal":
-        raise RuntimeError(f"{entry}: {casualty.message}")
     unknown = unknown_truth(f"the exact result is not known: {casualty.message}")
     judged = [Judged(subject, unknown, None, None, Recipe(entry.case)) for subject in ballot.told]
     return make_result(jury.export.specs[entry.case.op], entry.case, entry.number, judged, {})
 
 
-_export: Export | None = None  # without its entries: each comes with its ballot
-_ballots: Mapping[str, Ballot] = {}  # of the cases that show findings
+@dataclass(frozen=True, slots=True)
+class JudgeTask(Task[None, Ballot, Result]):
+    """Scores of what was recorded of an export, whose entries come one by one."""
+
+    export: Export
+
+    @property
+    def timeout(self) -> float:
+        """See Task."""
+        return CASE_SECONDS
+
+    @property
+    def memory(self) -> int:
+        """See Task."""
+        return WORKER_BYTES
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """See Task."""
+        return ()
+
+    def describe(self, item: Ballot) -> str:
+        """See Task."""
+        return str(item.entry)
+
+    def set_up(self) -> None:
+        """See Task."""
+
+    def work(self, state: None, item: Ballot) -> Result:
+        """The case on all subjects of which there is anything."""
+        entry = item.entry
+        case, spec = entry.case, self.export.specs[entry.case.op]
+        reference = reference_of(spec, case, arrays_of(self.export, entry))
+        outcomes = [outcome(spec, entry, subject, told) for subject, told in item.told.items()]
+        judged = [
+            judge_with_witnesses(each.subject, score(each, reference), Recipe(case), reference) for each in outcomes
+        ]
+        outputs = {each.subject: each.output for each in outcomes if each.output is not None}
+        return make_result(spec, case, entry.number, judged, outputs)
 
 
-def _set_up(export: Export, ballots: Mapping[str, Ballot]) -> None:
-    global _export, _ballots
-    _export, _ballots = export, ballots
+@dataclass(frozen=True, slots=True)
+class DiagnoseRecordedTask(Task[None, Finding, Diagnosis]):
+    """What outputs alone say of findings, as no other call can be made."""
 
+    export: Export
+    ballots: Mapping[str, Ballot]  # of the cases that show findings
 
-def _work(ballot: Ballot) -> Result | OpfuzzError:
-    assert _export is not None
-    entry = ballot.entry
-    case, spec = entry.case, _export.specs[entry.case.op]
-    try:
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            reference = reference_of(spec, case, arrays_of(_export, entry))
-            outcomes = [outcome(spec, entry, subject, told) for subject, told in ballot.told.items()]
-            judged = [
-                judge_with_witnesses(each.subject, score(each, reference), Recipe(case), reference) for each in outcomes
-            ]
-    except OpfuzzError as error:  # it travels as a value
-        return OpfuzzError(f"{error} ({entry})")
-    outputs = {each.subject: each.output for each in outcomes if each.output is not None}
-    return make_result(spec, case, entry.number, judged, outputs)
+    @property
+    def timeout(self) -> float:
+        """See Task."""
+        return DIAGNOSIS_SECONDS
 
+    @property
+    def memory(self) -> int:
+        """See Task."""
+        return WORKER_BYTES
 
-def _diagnosed(finding: Finding) -> tuple[Cause, ...]:
-    """What the output alone says of a finding: no other call can be made."""
-    assert _export is not None
-    ballot, spec, own = _ballots[finding.case], _export.specs[finding.op], score_of(finding)
-    output = outcome(spec, ballot.entry, finding.subject, ballot.told[finding.subject]).output
-    if output is None or finding.verdict == "unstable":
-        return lost(own, ballot.entry.case)
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        call = _call(_export, ballot.entry)
-        evidence = Evidence(spec, own, call, output, _not_made, partial(refer, spec))
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """See Task."""
+        return ()
+
+    def describe(self, item: Finding) -> str:
+        """See Task."""
+        return f"the diagnosis of {item.id}"
+
+    def set_up(self) -> None:
+        """See Task."""
+
+    def work(self, state: None, item: Finding) -> Diagnosis:
+        """The diagnosis of a finding, or what is known of it."""
+        ballot, spec, own = self.ballots[item.case], self.export.specs[item.op], score_of(item)
+        output = outcome(spec, ballot.entry, item.subject, ballot.told[item.subject]).output
+        if output is None or item.verdict == "unstable":
+            return lost(own, ballot.entry.case)
+        evidence = Evidence(spec, own, _call(self.export, ballot.entry), output, _not_made, partial(refer, spec))
         return diagnose(evidence) if _is_shown(evidence) else lost(own, ballot.entry.case)
 
 

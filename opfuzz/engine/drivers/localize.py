@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from opfuzz.backends import discover, perform, resolve
+from opfuzz.core.call import Call
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.files import user_module as python_file
 from opfuzz.core.floats import FORMATS
 from opfuzz.core.results import Outcome
-from opfuzz.engine.executors import Casualty, pool
+from opfuzz.engine.executors import INLINE, LOCAL, Casualty, Task, drive
 from opfuzz.engine.machines import machine, versions
 from opfuzz.engine.plan import calls_of, load_specs
+from opfuzz.engine.roster import Roster
 from opfuzz.judge.score import score
 from opfuzz.network.drift import UNKNOWN, Drift, drift
 from opfuzz.network.localize import precision
@@ -165,8 +167,8 @@ def computing(text: str, plugins: Sequence[Path] = ()) -> Compute:
         program = next(iter(programs.values()))
         if program is None:
             raise OpfuzzError(f"{call.spec.path}: op '{call.op}' has no call for the dialect {backend.dialect}")
-        names = {**call.dims, **call.params}
-        outcome = perform(backend, subject, program, call.arrays, {}, names, FORMAT, call.shape, repeat=False)
+        made = Call(FORMAT, call.dims, call.params, call.arrays, {})
+        outcome = perform(backend, subject, program, made, call.shape, repeat=False)
         if outcome.output is None:
             raise OpfuzzError(f"op '{call.op}' at {call.at}: {subject}: {outcome.status}: {word_cause(outcome.cause)}")
         return outcome.output
@@ -192,55 +194,68 @@ def _relative(a: Array, b: Array) -> float:
     return apart / size if size else float(apart > 0)
 
 
-_bench: PipelineBench | None = None
+@dataclass(frozen=True, slots=True)
+class PassTask(Task[PipelineBench, Pass, Array]):
+    """Passes through a pipeline, whose output is wanted."""
 
+    plan: LocalizePlan
+    roster: Roster
+    bench: PipelineBench | None = None  # of this process, where the passes are made here
 
-def _set_up(plan: LocalizePlan) -> None:
-    global _bench
-    _bench = PipelineBench(plan)
+    @property
+    def timeout(self) -> float:
+        """See Task."""
+        return PATIENCE
 
+    @property
+    def memory(self) -> None:
+        """See Task. A network may be of any size."""
+        return None
 
-def _work(task: Pass) -> Array | OpfuzzError:
-    assert _bench is not None
-    try:
-        return _bench.perform(task)[0]
-    except OpfuzzError as error:
-        return error
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """See Task."""
+        return self.roster.modules
+
+    def describe(self, item: Pass) -> str:
+        """See Task."""
+        return ""
+
+    def set_up(self) -> PipelineBench:
+        """See Task."""
+        return self.bench or PipelineBench(self.plan)
+
+    def work(self, state: PipelineBench, item: Pass) -> Array:
+        """See PipelineBench."""
+        return state.perform(item)[0]
 
 
 class Team:
-    """Runs tasks, in this process or in several, and tells how far it is."""
+    """Makes passes, in this process or in several, and tells how far it is."""
 
     def __init__(self, bench: PipelineBench, watch: Callable[[int, int], None]) -> None:
         self.bench, self.watch = bench, watch
 
-    def outputs(self, tasks: Sequence[Pass]) -> list[Array]:
-        """Output of each task, in order. Raises OpfuzzError for what a subject cannot do."""
-        found: list[Array | None] = [None] * len(tasks)
-        for done, (number, output) in enumerate(self._results(tasks), start=1):
-            if isinstance(output, OpfuzzError):
-                raise output
-            found[number] = output
-            self.watch(done, len(tasks))
-        return [output for output in found if output is not None]
+    def outputs(self, passes: Sequence[Pass]) -> list[Array]:
+        """Output of each pass, in order.
 
-    def _results(self, tasks: Sequence[Pass]) -> Iterator[tuple[int, Array | OpfuzzError]]:
-        plan = self.bench.plan
-        if plan.jobs == 1 or len(tasks) == 1:
-            yield from ((number, self.bench.perform(task)[0]) for number, task in enumerate(tasks))
-            return
-        running = pool.run(
-            [[task] for task in tasks],
-            _work,
-            jobs=plan.jobs,
-            timeout=PATIENCE,
-            preload=["opfuzz.engine.drivers.localize"],
-            initialise=partial(_set_up, plan),
-        )
-        for number, (result,) in running:
-            if isinstance(result, Casualty):
-                raise RuntimeError(f"{tasks[number]}: {result.kind}: {result.message}")
-            yield number, result
+        Raises OpfuzzError for what a subject cannot do, KeyboardInterrupt if Ctrl-C or SIGTERM ended it.
+        """
+        plan, found = self.bench.plan, dict[int, Array]()
+
+        def take(number: int, batch: Sequence[tuple[Pass, Array | Casualty]]) -> None:
+            for item, output in batch:
+                if isinstance(output, Casualty):
+                    raise RuntimeError(f"{item}: {output.kind}: {output.message}")
+                found[number] = output
+            self.watch(len(found), len(passes))
+
+        is_here = plan.jobs == 1 or len(passes) == 1
+        roster = Roster.of((plan.a, plan.b), plan.plugins, discover(plan.plugins))
+        task = PassTask(plan, roster, self.bench if is_here else None)
+        if drive(INLINE if is_here else LOCAL, task, ([item] for item in passes), take, jobs=plan.jobs):
+            raise KeyboardInterrupt
+        return [found[number] for number in range(len(passes))]
 
 
 def localize(

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from opfuzz.backends import Backend, Subject, resolve
-from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.results import Outcome
 from opfuzz.engine.evaluate import REPEAT_EVERY, blame, perform_case
-from opfuzz.engine.executors import Casualty, note, pool
-from opfuzz.engine.plan import WORKER_BYTES, backends_of, calls_of, case_seconds, preload
+from opfuzz.engine.executors import LOCAL, Casualty, Task, drive, note
+from opfuzz.engine.plan import WORKER_BYTES, calls_of, case_seconds
+from opfuzz.engine.roster import Roster
 from opfuzz.store.exchange import Export, ExportedCase, OutputRecorder, arrays_of
 
 BATCH = 16
@@ -29,6 +25,49 @@ class RecordedCall:
 
     entry: ExportedCase
     subject: Subject
+
+
+@dataclass(frozen=True, slots=True)
+class RecordTask(Task[Mapping[str, Backend], RecordedCall, Outcome]):
+    """Calls of an export, whose entries come one by one."""
+
+    export: Export
+    roster: Roster
+
+    @property
+    def timeout(self) -> float:
+        """See Task."""
+        return case_seconds(self.roster.subjects)
+
+    @property
+    def memory(self) -> int:
+        """See Task."""
+        return WORKER_BYTES
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """See Task."""
+        return self.roster.modules
+
+    def describe(self, item: RecordedCall) -> str:
+        """See Task."""
+        return str(item.entry)
+
+    def set_up(self) -> Mapping[str, Backend]:
+        """See Task."""
+        return self.roster.load()
+
+    def work(self, state: Mapping[str, Backend], item: RecordedCall) -> Outcome:
+        """What the subject does."""
+        entry, subject = item.entry, item.subject
+        backend, spec = state[subject.backend], self.export.specs[entry.case.op]
+        arrays = arrays_of(self.export, entry)
+        program = calls_of(spec, subject, backend)[subject.implementation]
+        is_repeated = entry.number % REPEAT_EVERY == 0
+        note(str(subject))
+        made = perform_case(spec, entry.case, arrays, subject, backend, program, repeat=is_repeated)
+        note("")
+        return made
 
 
 @dataclass
@@ -50,39 +89,30 @@ def record(
     """Make every case on every subject in isolated processes, and give what came of it to the subject's recorder.
 
     `recorders` by subject as it is written, without an implementation: all of them are made. `watch` is told how many
-    calls are made. What is made is written even if Ctrl-C ends it.
+    calls are made. What is made is written even if Ctrl-C or SIGTERM ends it.
     Raises OpfuzzError if the inputs are not those of the cases, or the disk refuses.
     """
     calls = [call for text in recorders for call in _calls(export, resolve(text, backends))]
     batches = [calls[first : first + BATCH] for first in range(0, len(calls), BATCH)]
     recording, done = Recording({}), 0
-    results = pool.run(
-        iter(batches),
-        _work,
-        jobs=jobs,
-        timeout=case_seconds(tuple(recorders)),
-        memory=WORKER_BYTES,
-        preload=preload("opfuzz.engine.drivers.record_outputs", recorders, backends),
-        initialise=partial(_set_up, replace(export, entries=()), tuple(plugins), tuple(recorders)),
-    )
-    try:
-        for number, batch in results:
-            for call, found in zip(batches[number], batch, strict=True):
-                outcome = _outcome(call, found)
-                status = LOST if outcome is None else outcome.status
-                recording.statuses[status] = recording.statuses.get(status, 0) + 1
-                if outcome is not None:
-                    subject = str(replace(call.subject, implementation=""))
-                    recorders[subject].add(call.entry.case.id, call.subject.implementation, outcome)
-            done += len(batch)
-            watch(done, len(calls))
-    except KeyboardInterrupt:
-        recording.interrupted = True
-    finally:
-        results.close()
-        with ExitStack() as closing:  # each is, whatever becomes of another
-            for recorder in recorders.values():
-                closing.callback(recorder.close)
+
+    def take(number: int, batch: Sequence[tuple[RecordedCall, Outcome | Casualty]]) -> None:
+        nonlocal done
+        for call, found in batch:
+            outcome = _outcome(found)
+            status = LOST if outcome is None else outcome.status
+            recording.statuses[status] = recording.statuses.get(status, 0) + 1
+            if outcome is not None:
+                subject = str(replace(call.subject, implementation=""))
+                recorders[subject].add(call.entry.case.id, call.subject.implementation, outcome)
+        done += len(batch)
+        watch(done, len(calls))
+
+    task = RecordTask(replace(export, entries=()), Roster.of(recorders, plugins, backends))
+    with ExitStack() as closing:  # each is, whatever becomes of another
+        for recorder in recorders.values():
+            closing.callback(recorder.close)
+        recording.interrupted = drive(LOCAL, task, iter(batches), take, jobs=jobs)
     return recording
 
 
@@ -95,40 +125,8 @@ def _calls(export: Export, resolved: tuple[Subject, Backend]) -> list[RecordedCa
     ]
 
 
-def _outcome(call: RecordedCall, found: Outcome | OpfuzzError | Casualty) -> Outcome | None:
+def _outcome(found: Outcome | Casualty) -> Outcome | None:
     """What a subject did; None where the process ended before any subject was at work, so that the case is missing."""
-    if isinstance(found, OpfuzzError):
-        raise found
     if isinstance(found, Casualty):
-        if found.kind == "internal":
-            raise RuntimeError(f"{call.entry}: {found.message}")
         return Outcome(found.label, found.kind, cause=blame(found)[1].cause) if found.label else None
     return found
-
-
-_export: Export | None = None
-_backends: Mapping[str, Backend] = {}
-
-
-def _set_up(export: Export, plugins: Sequence[Path], subjects: Sequence[str]) -> None:
-    global _export, _backends
-    _export, _backends = export, backends_of(plugins, subjects)
-
-
-def _work(call: RecordedCall) -> Outcome | OpfuzzError:
-    assert _export is not None
-    entry, backend = call.entry, _backends[call.subject.backend]
-    spec = _export.specs[entry.case.op]
-    try:
-        arrays = arrays_of(_export, entry)
-    except OpfuzzError as error:  # it travels as a value
-        return OpfuzzError(str(error))
-    program = calls_of(spec, call.subject, backend)[call.subject.implementation]
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what a framework has to say about extreme inputs
-        note(str(call.subject))
-        made = perform_case(
-            spec, entry.case, arrays, call.subject, backend, program, repeat=entry.number % REPEAT_EVERY == 0
-        )
-        note("")
-    return made

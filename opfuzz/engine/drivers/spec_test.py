@@ -17,8 +17,8 @@ from opfuzz.core.verdicts import FAULT
 from opfuzz.engine.campaign import run
 from opfuzz.engine.finish import write_finding
 from opfuzz.engine.plan import Plan, calls_of, load_specs, vocabulary
-from opfuzz.engine.triage.diagnose import diagnosed
-from opfuzz.engine.triage.minimize import minimised
+from opfuzz.engine.triage.diagnose import diagnose_findings
+from opfuzz.engine.triage.minimize import minimize_findings
 from opfuzz.report.causes import word_finding, word_row
 from opfuzz.report.text import plain, shown
 from opfuzz.spec import OpSpec, load
@@ -190,9 +190,9 @@ def _faults(
     if not findings:
         return {}
     told: dict[Place, tuple[Fault, ...]] = {}
-    smaller, was_interrupted = minimised(plan, findings, SHRINK_SECONDS)
+    smaller, was_interrupted = minimize_findings(plan, findings, SHRINK_SECONDS)
     if not was_interrupted:
-        smaller, was_interrupted = diagnosed(plan, smaller)
+        smaller, was_interrupted = diagnose_findings(plan, smaller)
     if was_interrupted:
         raise KeyboardInterrupt
     for finding in smaller:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 from opfuzz.backends import discover
-from opfuzz.core.errors import OpfuzzError
 from opfuzz.engine.drivers.sweep_file import Chunk, SweepFile
 from opfuzz.engine.drivers.sweep_sides import Called, Sweep, measure, prepare
-from opfuzz.engine.executors import Casualty, note, pool
-from opfuzz.engine.plan import preload
+from opfuzz.engine.executors import LOCAL, Casualty, Task, drive, note
+from opfuzz.engine.roster import Roster
 from opfuzz.search.sweep.reference import FlatReference
 
 CHUNK_SECONDS = 600.0  # after which a subject hangs; a chunk takes about 0.5 s
 WORKER_BYTES = 2 * 2**30
+
+Sides = Sequence[tuple[FlatReference, Called]]  # by the place of their sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,24 +27,42 @@ class ChunkItem:
     chunk: int
 
 
-_bench: tuple[list[tuple[FlatReference, Called]], Sequence[Sweep]] | None = None
+@dataclass(frozen=True, slots=True)
+class SweepTask(Task[Sides, ChunkItem, Chunk | str]):
+    """Chunks of sweeps; in place of one that cannot be had the reason in words."""
 
+    sweeps: Sequence[Sweep]
+    roster: Roster
 
-def _set_up(sweeps: Sequence[Sweep], plugins: tuple[Path, ...]) -> None:
-    global _bench
-    backends = discover(plugins)
-    _bench = [prepare(sweep, backends) for sweep in sweeps], sweeps
+    @property
+    def timeout(self) -> float:
+        """See Task."""
+        return CHUNK_SECONDS
 
+    @property
+    def memory(self) -> int:
+        """See Task."""
+        return WORKER_BYTES
 
-def _work(item: ChunkItem) -> Chunk | str | OpfuzzError:
-    assert _bench is not None
-    prepared, sweeps = _bench
-    oracle, subject = prepared[item.sweep]
-    note(sweeps[item.sweep].subject)
-    try:
-        return measure(sweeps[item.sweep], item.chunk, oracle, subject)
-    except OpfuzzError as error:  # a spec that fails: the user's to mend, so it travels as a value
-        return error
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """See Task."""
+        return self.roster.modules
+
+    def describe(self, item: ChunkItem) -> str:
+        """See Task."""
+        return f"chunk {item.chunk} of {self.sweeps[item.sweep].spec.op}"
+
+    def set_up(self) -> Sides:
+        """See Task."""
+        backends = discover(self.roster.plugins)
+        return [prepare(sweep, backends) for sweep in self.sweeps]
+
+    def work(self, state: Sides, item: ChunkItem) -> Chunk | str:
+        """See `measure`."""
+        sweep = self.sweeps[item.sweep]
+        note(sweep.subject)
+        return measure(sweep, item.chunk, *state[item.sweep])
 
 
 @dataclass
@@ -64,7 +82,8 @@ def run(
     plugins: tuple[Path, ...] = (),
     watch: Callable[[SweepState], None] = lambda state: None,
 ) -> SweepState:
-    """Do what is left of each sweep, and keep each chunk in its file as soon as it is there. Ctrl-C ends it early.
+    """Do what is left of each sweep, and keep each chunk in its file as soon as it is there. Ctrl-C and SIGTERM
+    end it early.
 
     Raises OpfuzzError for a spec whose reference fails, RuntimeError for an error of opfuzz itself.
     """
@@ -74,39 +93,21 @@ def run(
     state.done = state.inputs - sum(_size(pieces, item) for item in items)
     if not items:
         return state
-    results = pool.run(
-        ([] if item.sweep in state.failed else [item] for item in items),
-        _work,
-        jobs=min(jobs, len(items)),
-        timeout=CHUNK_SECONDS,
-        memory=WORKER_BYTES,
-        preload=preload("opfuzz.engine.drivers.sweep", (sweep.subject for sweep in sweeps), discover(plugins)),
-        initialise=partial(_set_up, sweeps, plugins),
-    )
-    try:
-        for number, batch in results:
-            item = items[number]
-            for result in batch:
-                _take(state, item, files, result, _size(pieces, item))
-            watch(state)
-    except KeyboardInterrupt:
-        state.interrupted = True
-    finally:
-        results.close()
+
+    def take(number: int, batch: Sequence[tuple[ChunkItem, Chunk | str | Casualty]]) -> None:
+        for item, found in batch:
+            if isinstance(found, Chunk):
+                files[item.sweep].add(found)
+                state.done += _size(pieces, item)
+            else:
+                reason = f"{found.kind}: {found.message}" if isinstance(found, Casualty) else found
+                state.failed.setdefault(item.sweep, reason)
+        watch(state)
+
+    task = SweepTask(sweeps, Roster.of((sweep.subject for sweep in sweeps), plugins, discover(plugins)))
+    batches = ([] if item.sweep in state.failed else [item] for item in items)
+    state.interrupted = drive(LOCAL, task, batches, take, jobs=min(jobs, len(items)))
     return state
-
-
-def _take(state: SweepState, item: ChunkItem, files: Sequence[SweepFile], result: object, size: int) -> None:
-    if isinstance(result, OpfuzzError):
-        raise result
-    if isinstance(result, Casualty) and result.kind == "internal":
-        raise RuntimeError(f"chunk {item.chunk}: {result.message}")
-    if isinstance(result, Chunk):
-        files[item.sweep].add(result)
-        state.done += size
-    else:
-        reason = f"{result.kind}: {result.message}" if isinstance(result, Casualty) else str(result)
-        state.failed.setdefault(item.sweep, reason)
 
 
 def _size(pieces: Sequence[Sequence[tuple[int, int]]], item: ChunkItem) -> int:

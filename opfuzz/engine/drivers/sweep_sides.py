@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opfuzz.backends import Backend, Subject, perform, resolve, same_bits
+from opfuzz.core.call import Call
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.floats import FORMATS, Format
 from opfuzz.engine.drivers.sweep_file import Chunk
@@ -74,9 +75,8 @@ class Called:
         dims = self.shapes.dims(rows, columns)
         name = self.spec.inputs[0].name
         shape = self.spec.shapes(dims, self.params)[name]
-        names = {**dims, **self.params}
-        given = ({name: inputs.reshape(shape)}, {name: layout}, names, self.format)
-        outcome = perform(self.backend, self.subject, self.program, *given, shape, repeat=False)
+        call = Call(self.format, dims, self.params, {name: inputs.reshape(shape)}, {name: layout})
+        outcome = perform(self.backend, self.subject, self.program, call, shape, repeat=False)
         self.seconds += time.perf_counter() - started
         if outcome.status == "unsupported":
             raise UnsupportedError(word_cause(outcome.cause))

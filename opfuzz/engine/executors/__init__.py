@@ -1,8 +1,11 @@
 """Running batches of work: `inline` in this process, `pool` in isolated ones, `dask` in isolated ones of a cluster."""
 
-from opfuzz.engine.executors.base import Casualty, Executor, note
+from opfuzz.engine.executors.base import INTERNAL, MISTAKE, RAISED, Casualty, Executor, note
+from opfuzz.engine.executors.inline import Inline
+from opfuzz.engine.executors.loop import drive
 from opfuzz.engine.executors.pool import Pool
+from opfuzz.engine.executors.task import Task
 
-LOCAL = Pool()
+LOCAL, INLINE = Pool(), Inline()
 
-__all__ = ["LOCAL", "Casualty", "Executor", "note"]
+__all__ = ["INLINE", "INTERNAL", "LOCAL", "MISTAKE", "RAISED", "Casualty", "Executor", "Task", "drive", "note"]

@@ -1,4 +1,4 @@
-"""The contract of every executor: batches go in, one result an item comes out, whatever an item does to its process."""
+"""The contract of every executor: batches go in, one answer an item comes out, whatever an item does to its process."""
 
 from __future__ import annotations
 
@@ -7,14 +7,23 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from opfuzz.engine.executors.task import Answer, Item, State, Task
+
+INTERNAL, MISTAKE = "internal", "mistake"  # kinds of casualties that no subject can cause
+RAISED = frozenset({INTERNAL, MISTAKE})
+
 _listener: Callable[[str], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Casualty:
-    """Stands in the results for an item that gave none."""
+    """Stands in place of an answer for an item that has none.
 
-    kind: str  # crash, timeout, out-of-memory; internal: the work itself raised, which no subject can make it do
+    `kind` is crash, timeout or out-of-memory; internal where the work raised what it should not; mistake where that was
+    an OpfuzzError, whose text is the message.
+    """
+
+    kind: str
     message: str
     label: str = ""  # the last thing that the item noted
     raised: str = ""  # class of the exception that ended the item; "": its process ended
@@ -27,22 +36,12 @@ class Executor(ABC):
 
     @abstractmethod
     def run(
-        self,
-        batches: Iterable[Sequence[Any]],
-        work: Callable[[Any], Any],
-        *,
-        jobs: int,
-        timeout: float,
-        memory: int | None,
-        preload: Sequence[str],
-        initialise: Callable[[], None],
-        needs: Callable[[Any], frozenset[str]] = lambda item: frozenset(),
-    ) -> Generator[tuple[int, list[Any]], None, None]:
-        """Number and results of each batch, in the order in which they end; a Casualty for an item that gave none.
+        self, task: Task[State, Item, Answer], batches: Iterable[Sequence[Item]], jobs: int
+    ) -> Generator[tuple[int, list[Answer | Casualty]], None, None]:
+        """Number and answers of each batch, in the order in which they end; a Casualty for an item that gave none.
 
-        `batches` may have nothing for a while, and more when results have come. `jobs` processes work at a time, on
-        one machine; `timeout` is in seconds an item, `memory` in bytes a process; `preload` names modules to import
-        first; `needs` says what a machine must have for an item. All processes are gone when the iterator is closed.
+        `batches` may have nothing for a while, and more when answers have come. `jobs` processes work at a time, on
+        one machine. All processes are gone when the iterator is closed.
         """
 
     def crews(self, needs: Mapping[str, frozenset[str]]) -> tuple[tuple[str, ...], ...]:

@@ -25,8 +25,9 @@ from distributed.scheduler import KilledWorker
 
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.engine.executors import pool
-from opfuzz.engine.executors.base import Executor
+from opfuzz.engine.executors.base import Casualty, Executor
 from opfuzz.engine.executors.signals import heard_by, ignoring
+from opfuzz.engine.executors.task import Answer, Item, State, Task
 
 AHEAD = 2  # batches for each thread of the cluster that are handed out: one to do and one to follow
 HELD = 4  # batches for each thread that wait here for workers that have what they need
@@ -38,23 +39,12 @@ LOCAL = "local"
 DAEMON = "distributed.worker.daemon"  # Dask's setting: a worker that is a daemon may have no processes
 
 
-@dataclass(frozen=True, slots=True)
-class _Settings:
-    """How isolated processes are run; see `pool.run`."""
-
-    work: Callable[[Any], Any]
-    initialise: Callable[[], None]
-    timeout: float
-    memory: int | None
-    preload: Sequence[str]
-
-
 class _Crew(WorkerPlugin):
     """What one worker of the cluster has of one campaign: isolated processes, one for each of its threads."""
 
-    def __init__(self, name: str, settings: _Settings) -> None:
+    def __init__(self, name: str, task: Task[Any, Any, Any]) -> None:
         self.name = name
-        self._settings = settings
+        self._task = task
 
     def setup(self, worker: Any) -> None:
         """Dask calls this on each worker, those that come later too."""
@@ -81,10 +71,10 @@ class _Crew(WorkerPlugin):
             isolate.end()
 
     def perform(self, batch: Sequence[Any]) -> list[Any]:
-        """The results of a batch."""
+        """The answers of a batch."""
         with self._lock:
             isolate = self._idle.pop()[0] if self._idle else None
-        isolate = isolate or _Isolate(self._settings)
+        isolate = isolate or _Isolate(self._task)
         is_kept = False
         try:
             found = isolate.perform(batch)
@@ -101,17 +91,9 @@ class _Crew(WorkerPlugin):
 class _Isolate:
     """A pool of one process, which is fed a batch at a time."""
 
-    def __init__(self, settings: _Settings) -> None:
+    def __init__(self, task: Task[Any, Any, Any]) -> None:
         self._batch: Sequence[Any] | None = None
-        self._results = pool.run(
-            self,
-            settings.work,
-            jobs=1,
-            timeout=settings.timeout,
-            memory=settings.memory,
-            preload=settings.preload,
-            initialise=settings.initialise,
-        )
+        self._answers = pool.run(task, self, jobs=1)
 
     def __iter__(self) -> Iterator[Sequence[Any]]:
         return self
@@ -124,15 +106,15 @@ class _Isolate:
 
     def perform(self, batch: Sequence[Any]) -> list[Any]:
         self._batch = batch
-        _, results = next(self._results)
-        return results
+        _, answers = next(self._answers)
+        return answers
 
     def end(self) -> None:
-        self._results.close()
+        self._answers.close()
 
 
 def _perform(crew: str, batch: Sequence[Any]) -> list[Any]:
-    """The task that Dask runs."""
+    """What Dask runs."""
     plugin = get_worker().plugins[crew]
     assert isinstance(plugin, _Crew)
     return plugin.perform(batch)
@@ -192,23 +174,14 @@ class Dask(Executor):
         return tuple(map(tuple, found.values()))
 
     def run(
-        self,
-        batches: Iterable[Sequence[Any]],
-        work: Callable[[Any], Any],
-        *,
-        jobs: int,
-        timeout: float,
-        memory: int | None,
-        preload: Sequence[str],
-        initialise: Callable[[], None],
-        needs: Callable[[Any], frozenset[str]] = lambda item: frozenset(),
-    ) -> Generator[tuple[int, list[Any]], None, None]:
+        self, task: Task[State, Item, Answer], batches: Iterable[Sequence[Item]], jobs: int
+    ) -> Generator[tuple[int, list[Answer | Casualty]], None, None]:
         """See Executor. `jobs` is what the workers of the cluster are."""
         client = self._connected()
         self.workers()
-        crew = _Crew(f"opfuzz-{uuid.uuid4().hex}", _Settings(work, initialise, timeout, memory, preload))
+        crew = _Crew(f"opfuzz-{uuid.uuid4().hex}", task)
         client.register_plugin(crew, name=crew.name)
-        desk = _Desk(self, client, crew.name, batches, needs)
+        desk = _Desk(self, client, crew.name, batches, task.needs)
         try:
             while (found := _uninterrupted(desk)) is not None:
                 yield found
@@ -269,14 +242,14 @@ class Dask(Executor):
 
 def _uninterrupted(desk: _Desk) -> tuple[int, list[Any]] | None:
     """`desk.next()`, with an interruption raised between its steps or after them, not in a finaliser of a future."""
-    with heard_by(desk.interrupt, signal.SIGINT):
+    with heard_by(desk.interrupt, signal.SIGINT, signal.SIGTERM):
         found = desk.next()
     desk.heed()
     return found
 
 
 @dataclass(frozen=True, slots=True)
-class _Task:
+class _Parcel:
     """A batch, and what a worker must have for it."""
 
     number: int
@@ -297,15 +270,15 @@ class _Desk:
     ) -> None:
         self._cluster, self._client, self._crew, self._needs = cluster, client, crew, needs
         self._batches = enumerate(batches)
-        self._held: dict[frozenset[str], deque[_Task]] = defaultdict(deque)
-        self._flying: dict[Future[Any], _Task] = {}
+        self._held: dict[frozenset[str], deque[_Parcel]] = defaultdict(deque)
+        self._flying: dict[Future[Any], _Parcel] = {}
         self._ended: queue.SimpleQueue[Future[Any] | None] = queue.SimpleQueue()  # None: look whether to go on
-        self._is_interrupted = False
+        self._signal: signal.Signals | None = None
         self._workers = cluster.workers()
         self._seen = self._looked = time.monotonic()
 
     def next(self) -> tuple[int, list[Any]] | None:
-        """Number and results of the next batch that ends; None if nothing is left to do."""
+        """Number and answers of the next batch that ends; None if nothing is left to do."""
         while True:
             self.heed()
             empty = self._hand_out()
@@ -321,28 +294,29 @@ class _Desk:
                 continue
             if future is None:
                 continue
-            task = self._flying.pop(future)
+            parcel = self._flying.pop(future)
             match future.status:
                 case "finished":
                     try:
-                        return task.number, future.result(timeout=PATIENCE)
-                    except TimeoutError:  # its worker was lost with the results
-                        self._send(task)
+                        return parcel.number, future.result(timeout=PATIENCE)
+                    except TimeoutError:  # its worker was lost with the answers
+                        self._send(parcel)
                 case "error" if isinstance(future.exception(), KilledWorker):
-                    self._send(task)  # many workers were lost while they had it, which is none of its doing
+                    self._send(parcel)  # many workers were lost while they had it, which is none of its doing
                 case "error":
                     raise _failed("a worker", future.exception())
                 case _:
                     raise self._lost("the scheduler is gone")
 
-    def interrupt(self) -> None:
-        """Let `next` raise KeyboardInterrupt. May be called at any moment, by the handler of a signal too."""
-        self._is_interrupted = True
+    def interrupt(self, number: signal.Signals) -> None:
+        """Let `next` raise what a signal means. May be called at any moment, by the handler of a signal too."""
+        self._signal = number
         self._ended.put(None)
 
     def heed(self) -> None:
-        """Raises KeyboardInterrupt after an interruption."""
-        if self._is_interrupted:
+        """Raises KeyboardInterrupt after an interruption, or what the signal's own handler raises."""
+        if self._signal is not None:
+            signal.raise_signal(self._signal)
             raise KeyboardInterrupt
 
     def clear(self) -> None:
@@ -353,7 +327,7 @@ class _Desk:
 
     def _hand_out(self) -> int | None:
         """Give every worker something to do, as far as there is; the number of a batch that holds nothing."""
-        flying = Counter(task.need for task in self._flying.values())
+        flying = Counter(parcel.need for parcel in self._flying.values())
         for need, waiting in self._held.items():
             while waiting and flying[need] < AHEAD * self._threads(need):
                 self._send(waiting.popleft())
@@ -366,19 +340,19 @@ class _Desk:
             if not batch:
                 return number
             need = frozenset().union(*map(self._needs, batch))
-            task = _Task(number, batch, need)
+            parcel = _Parcel(number, batch, need)
             if flying[need] < AHEAD * self._threads(need):
-                self._send(task)
+                self._send(parcel)
                 flying[need] += 1
             else:
-                self._held[need].append(task)
+                self._held[need].append(parcel)
         return None
 
-    def _send(self, task: _Task) -> None:
-        resources = dict.fromkeys(task.need, 1) or None
+    def _send(self, parcel: _Parcel) -> None:
+        resources = dict.fromkeys(parcel.need, 1) or None
         key = f"{self._crew}-{uuid.uuid4().hex}"
-        future = self._client.submit(_perform, self._crew, task.batch, key=key, resources=resources)
-        self._flying[future] = task
+        future = self._client.submit(_perform, self._crew, parcel.batch, key=key, resources=resources)
+        self._flying[future] = parcel
         future.add_done_callback(self._ended.put)
 
     def _threads(self, need: frozenset[str]) -> int:
@@ -391,7 +365,7 @@ class _Desk:
             self._workers = self._cluster.workers()
         except (OSError, TimeoutError):
             self._workers = {}
-        left = {task.need for task in self._flying.values()} | {need for need, held in self._held.items() if held}
+        left = {parcel.need for parcel in self._flying.values()} | {need for need, held in self._held.items() if held}
         if all(self._threads(need) for need in left):
             self._seen = self._looked
         elif self._looked > self._seen + PATIENCE:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Generator, Iterable, Sequence
 
-from opfuzz.engine.executors.base import Casualty
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+from opfuzz.core.errors import OpfuzzError
+from opfuzz.engine.executors.base import MISTAKE, Casualty, Executor
+from opfuzz.engine.executors.task import Answer, Item, State, Task, perform
 
 
-def run(
-    batches: Iterable[Sequence[Item]], work: Callable[[Item], Result], *, initialise: Callable[[], None] | None = None
-) -> Iterator[tuple[int, list[Result | Casualty]]]:
-    """Number and results of each batch, in order. What `work` raises goes through: it is a bug."""
-    if initialise is not None:
-        initialise()
-    for number, batch in enumerate(batches):
-        yield number, [work(item) for item in batch]
+class Inline(Executor):
+    """One item after the other, in order. What the work raises goes through, if it is no OpfuzzError: it is a bug."""
+
+    batch = 16
+
+    def run(
+        self, task: Task[State, Item, Answer], batches: Iterable[Sequence[Item]], jobs: int = 1
+    ) -> Generator[tuple[int, list[Answer | Casualty]], None, None]:
+        """See Executor. There is one process, whatever `jobs` says."""
+        state = task.set_up()
+
+        def answer(item: Item) -> Answer | Casualty:
+            try:
+                return perform(task, state, item)
+            except OpfuzzError as error:
+                return Casualty(MISTAKE, str(error), raised=type(error).__name__)
+
+        for number, batch in enumerate(batches):
+            yield number, [answer(item) for item in batch]

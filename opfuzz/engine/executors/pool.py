@@ -1,7 +1,7 @@
 """Work in isolated processes: an abort, a segmentation fault, a hang or a lack of memory costs one item.
 
-Each worker has a pipe of its own and sends every result when it is there, so the item that a worker died of is the
-first one without a result, nothing is computed twice, and no lock is shared that a dying worker could keep.
+Each worker has a pipe of its own and sends every answer when it is there, so the item that a worker died of is the
+first one without an answer, nothing is computed twice, and no lock is shared that a dying worker could keep.
 """
 
 from __future__ import annotations
@@ -17,16 +17,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.engine.executors import reaper
 from opfuzz.engine.executors.base import Casualty, Executor
 from opfuzz.engine.executors.last_words import LastWords
+from opfuzz.engine.executors.task import Answer, Item, State, Task, preload
 from opfuzz.engine.executors.worker import THREAD_SETTINGS, Word, serve
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 START_ATTEMPTS = 3
 MEMORY_POLL = 0.1  # seconds
@@ -36,25 +34,17 @@ LAST_SECONDS = 0.5  # that a hanging worker has for its last words
 
 
 def run(
-    batches: Iterable[Sequence[Item]],
-    work: Callable[[Item], Result],
-    *,
-    jobs: int,
-    timeout: float,
-    memory: int | None = None,
-    threads: int = 1,
-    preload: Sequence[str] = (),
-    initialise: Callable[[], None] | None = None,
-) -> Generator[tuple[int, list[Result | Casualty]], None, None]:
-    """Number and results of each batch, in the order in which they end; a Casualty for an item that ended its worker.
+    task: Task[State, Item, Answer], batches: Iterable[Sequence[Item]], jobs: int, *, threads: int = 1
+) -> Generator[tuple[int, list[Answer | Casualty]], None, None]:
+    """Number and answers of each batch, in the order in which they end; a Casualty for an item that ended its worker.
 
-    `timeout` is in seconds an item, `memory` in bytes a worker (resident; Linux only). `preload` names modules to
-    import once, before workers fork; `threads` is what they find in OMP_NUM_THREADS and its kin (a second pool in one
-    process shares the modules loaded for the first, with their threads). `work`, `initialise`, items and results must
-    be picklable. All workers are gone when the iterator ends, is closed, or is interrupted.
+    The memory that a task allows is resident, and looked at on Linux only. `threads` is what workers find in
+    OMP_NUM_THREADS and its kin (a second pool in one process shares the modules loaded for the first, with their
+    threads). All workers are gone when the iterator ends, is closed, or is interrupted.
     Raises RuntimeError if workers cannot start.
     """
-    start = _starter(work, initialise, threads, preload)
+    timeout, memory = task.timeout, task.memory
+    start = _starter(task, threads)
     queue = enumerate(batches)
     workers: list[_Worker] = []
     try:
@@ -80,7 +70,7 @@ def run(
                 worker.advance(timeout)
                 if worker.batch is not None and worker.batch.is_done():
                     finished, worker.batch = worker.batch, None
-                    yield finished.number, finished.results
+                    yield finished.number, finished.answers
     finally:
         for worker in workers:
             worker.end()
@@ -92,29 +82,20 @@ class Pool(Executor):
     batch = 16  # the pool costs well below a millisecond a batch
 
     def run(
-        self,
-        batches: Iterable[Sequence[Any]],
-        work: Callable[[Any], Any],
-        *,
-        jobs: int,
-        timeout: float,
-        memory: int | None,
-        preload: Sequence[str],
-        initialise: Callable[[], None],
-        needs: Callable[[Any], frozenset[str]] = lambda item: frozenset(),
-    ) -> Generator[tuple[int, list[Any]], None, None]:
-        """As `Executor.run` says."""
-        return run(batches, work, jobs=jobs, timeout=timeout, memory=memory, preload=preload, initialise=initialise)
+        self, task: Task[State, Item, Answer], batches: Iterable[Sequence[Item]], jobs: int
+    ) -> Generator[tuple[int, list[Answer | Casualty]], None, None]:
+        """See Executor."""
+        return run(task, batches, jobs)
 
 
 class _Batch:
     def __init__(self, number: int, items: Sequence[Any]) -> None:
         self.number = number
         self.items = items
-        self.results: list[Any] = []
+        self.answers: list[Any] = []
 
     def is_done(self) -> bool:
-        return len(self.results) == len(self.items)
+        return len(self.answers) == len(self.items)
 
 
 class _Worker:
@@ -184,7 +165,7 @@ class _Worker:
         self._has_begun = False
         if self.batch is not None:
             with contextlib.suppress(OSError):  # it died meanwhile: `advance` will see
-                self._connection.send(self.batch.items[len(self.batch.results) :])
+                self._connection.send(self.batch.items[len(self.batch.answers) :])
 
     def _receive(self) -> bool:
         """Whether the process is alive, after everything that it has sent is taken in."""
@@ -221,7 +202,7 @@ class _Worker:
             case Word.UNREADY:
                 raise RuntimeError(f"a worker could not start:\n{content}")
             case _ if self.batch is not None:
-                self.batch.results.append(content if word is Word.RESULT else Casualty(*content))
+                self.batch.answers.append(content if word is Word.ANSWER else Casualty(*content))
                 self._since = time.monotonic()
 
     def _bury(self, cause: tuple[str, str]) -> None:
@@ -229,7 +210,7 @@ class _Worker:
         self.end()
         if self._has_begun:
             if self.batch is not None and not self.batch.is_done():
-                self.batch.results.append(Casualty(*cause, label))
+                self.batch.answers.append(Casualty(*cause, label))
         else:  # it was starting, idle, or reading a batch: no item is to blame
             self._failed_starts += 1
             if self._failed_starts == START_ATTEMPTS:
@@ -237,21 +218,19 @@ class _Worker:
         self._restart()
 
 
-def _starter(
-    work: Callable[[Any], object], initialise: Callable[[], None] | None, threads: int, preload: Sequence[str]
-) -> Callable[[str], tuple[Any, Any]]:
+def _starter(task: Task[State, Item, Answer], threads: int) -> Callable[[str], tuple[Any, Any]]:
     # The server imports the frameworks once and never uses them: forking after use hangs. On macOS a fork after Metal
     # or Accelerate was loaded is unsafe even then.
     method = "forkserver" if sys.platform == "linux" else "spawn"
     context: Any = multiprocessing.get_context(method)
     if method == "forkserver":
-        context.set_forkserver_preload(list(preload))
+        context.set_forkserver_preload(preload(task))
         with _environment(threads):
             forkserver.ensure_running()
 
     def start(words: str) -> tuple[Any, Any]:
         ours, theirs = context.Pipe()
-        process = context.Process(target=serve, args=(theirs, work, initialise, threads, words), daemon=True)
+        process = context.Process(target=serve, args=(theirs, task, threads, words), daemon=True)
         with _environment(threads):
             process.start()
         theirs.close()

@@ -1,4 +1,4 @@
-"""The life of one isolated process: it runs batches, tells each result at once, and may die at any moment."""
+"""The life of one isolated process: it runs batches, tells each answer at once, and may die at any moment."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ import os
 import resource
 import signal
 import traceback
-from collections.abc import Callable
 from enum import Enum, auto
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from opfuzz.engine.executors.base import listen
+from opfuzz.core.errors import OpfuzzError
+from opfuzz.engine.executors.base import INTERNAL, MISTAKE, listen
 from opfuzz.engine.executors.last_words import forget, speak_into
+from opfuzz.engine.executors.task import Answer, Item, State, Task, perform
 
 
 class Word(Enum):
     """What a message to the parent is about; each is sent as (word, content)."""
 
-    READY = auto()  # nothing: initialised
+    READY = auto()  # nothing: set up
     BEGUN = auto()  # nothing: a batch has arrived whole
     UNREADY = auto()  # the traceback
-    RESULT = auto()  # what the work returned
+    ANSWER = auto()  # what the work returned
     FAILED = auto()  # the fields of a Casualty
 
 
@@ -32,18 +33,15 @@ THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
 OOM_SCORE = Path("/proc/self/oom_score_adj")
 
 
-def serve(
-    connection: Connection[Any, Any],
-    work: Callable[[Any], object],
-    initialise: Callable[[], None] | None,
-    threads: int,
-    words: str,
-) -> None:
-    """Run batches from `connection` until it closes. A result is sent as soon as it is there, so none is lost later.
+def serve(connection: Connection[Any, Any], task: Task[State, Item, Answer], threads: int, words: str) -> None:
+    """Run batches from `connection` until it closes. An answer is sent as soon as it is there, so none is lost later.
 
     What is noted and printed meanwhile goes into the folder `words`.
     """
-    write = speak_into(words)
+    try:
+        write = speak_into(words)
+    except FileNotFoundError:  # interrupted while the fork server imported, the parent wants no worker any more
+        return
     label = ""
 
     def heard(text: str) -> None:
@@ -60,8 +58,7 @@ def serve(
     with contextlib.suppress(OSError):
         OOM_SCORE.write_text("1000")  # when memory runs out, Linux shall end the worker and nothing else
     try:
-        if initialise is not None:
-            initialise()
+        state = task.set_up()
         gc.freeze()  # frameworks and specs stay: looking through them again and again costs a twentieth of a case
     except BaseException:
         connection.send((Word.UNREADY, traceback.format_exc()))
@@ -78,8 +75,10 @@ def serve(
             forget()
             heard("")
             try:
-                connection.send((Word.RESULT, work(item)))
+                connection.send((Word.ANSWER, perform(task, state, item)))
             except MemoryError as error:
                 connection.send((Word.FAILED, ("out-of-memory", f"raised MemoryError: {error}", label, "MemoryError")))
+            except OpfuzzError as error:
+                connection.send((Word.FAILED, (MISTAKE, str(error), label, type(error).__name__)))
             except Exception as error:
-                connection.send((Word.FAILED, ("internal", traceback.format_exc(), label, type(error).__name__)))
+                connection.send((Word.FAILED, (INTERNAL, traceback.format_exc(), label, type(error).__name__)))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
-from math import inf
 from pathlib import Path
 
 from opfuzz.backends import derive
@@ -17,23 +15,22 @@ from opfuzz.core.results import Judged, Result
 from opfuzz.core.run import Row
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.engine.evaluate import CaseItem, blame, unknown_truth
-from opfuzz.engine.executors import Casualty, pool
+from opfuzz.engine.executors import LOCAL, RAISED, Casualty, drive
 from opfuzz.engine.finish import write_finding
-from opfuzz.engine.plan import CASE_SECONDS, WORKER_BYTES, Plan
+from opfuzz.engine.plan import Plan
 from opfuzz.engine.selftest.mutant import Mutant, read_mutants
 from opfuzz.engine.selftest.planting import harmed, plant
 from opfuzz.engine.selftest.report import Report, Trialled
 from opfuzz.engine.selftest.trials import (
     PARENT,
+    AgainTask,
     CauseQuestion,
+    CauseTask,
     Place,
     Reply,
     Trial,
-    again,
-    answer,
-    set_up,
+    TrialTask,
     subject,
-    work,
 )
 from opfuzz.engine.triage import minimize
 from opfuzz.engine.triage.diagnose import LOST
@@ -43,7 +40,6 @@ from opfuzz.spec.order import case_key
 
 BATCH = 16
 RANKED = 32  # cases of each op and format that a row rests on, at least; what a run of a minute has time for
-MODULES = ("torch", "opfuzz.engine.selftest.trials")
 
 
 @dataclass
@@ -100,30 +96,22 @@ def selftest(plan: Plan, files: Sequence[Path], watch: Callable[[int, int], None
     """Try every mutant of the files on at most `plan.cases` cases; `watch` is told how many are done, of how many.
 
     The plan's specs are all that there are to rank a mutant among. Raises OpfuzzError for a mutant that cannot be
-    planted, RuntimeError for an error of opfuzz itself.
+    planted, RuntimeError for an error of opfuzz itself, KeyboardInterrupt if Ctrl-C or SIGTERM ended it.
     """
     started = time.monotonic()
     searches = _searches(plan, files)
     queue = TrialQueue(searches)
-    done = pool.run(
-        queue,
-        work,
-        jobs=plan.jobs,
-        timeout=CASE_SECONDS,
-        memory=WORKER_BYTES,
-        preload=MODULES,
-        initialise=partial(set_up, plan, tuple(files)),
-    )
-    try:
-        for number, batch in done:
-            queue.take(number, batch, plan)
-            watch(sum(search.is_done for search in searches), len(searches))
-    finally:
-        done.close()
+
+    def take(number: int, batch: Sequence[tuple[Trial, Reply | Casualty]]) -> None:
+        queue.take(number, batch, plan)
+        watch(sum(search.is_done for search in searches), len(searches))
+
+    if drive(LOCAL, TrialTask(plan, tuple(files)), queue, take, jobs=plan.jobs):
+        raise KeyboardInterrupt
     base = searches[0].ranking.rows()
     faults = [_faults(search) for search in searches]
     results = [
-        _trialled(search, search.mutant, base, faults[n])
+        _conclude(search, search.mutant, base, faults[n])
         for n, search in enumerate(searches)
         if search.mutant is not None
     ]
@@ -145,17 +133,18 @@ def _make_smaller(
 ) -> None:
     """Put the smallest call into each result that has a finding."""
     specs = {spec.op: spec for spec in plan.specs}
-    tasks, chosen = [], []
+    targets, chosen = [], []
     for place, (search, result) in enumerate(zip(searches, results, strict=True)):
         own = [finding for finding in faults[place] if finding.op == result.mutant.op]  # what is known is of this op
         finding = result.finding
         if finding is not None and own and finding.op != result.mutant.op:
             finding = own[0]
         if finding is not None:
-            tasks.append(replace(minimize.task_of(finding, specs[finding.op]), key=search.place))
+            targets.append(replace(minimize.target_of(finding, specs[finding.op]), key=search.place))
             chosen.append((place, finding))
-    initialise = partial(set_up, plan, tuple(files))
-    queue = minimize.run(tasks, again, initialise, jobs=plan.jobs, preload=MODULES, seconds=inf)
+    queue = minimize.Queue(targets)
+    if drive(LOCAL, AgainTask(plan, tuple(files)), queue, queue.take, jobs=plan.jobs, borne=RAISED):
+        raise KeyboardInterrupt
     for number, found in queue.done.items():
         place, finding = chosen[number]
         results[place] = replace(results[place], smallest=minimize.with_minimal(finding, found))
@@ -195,7 +184,7 @@ class TrialQueue:
     def __init__(self, searches: Sequence[MutantSearch]) -> None:
         self.searches = searches
         self.doubts: list[tuple[MutantSearch, int, CaseItem]] = []
-        self.in_flight: dict[int, tuple[MutantSearch, int, list[Trial]]] = {}
+        self.in_flight: dict[int, tuple[MutantSearch, int]] = {}
         self.count = 0
 
     def __iter__(self) -> Iterator[list[Trial]]:
@@ -212,14 +201,14 @@ class TrialQueue:
         raise StopIteration
 
     def _hand_out(self, search: MutantSearch, first: int, trials: list[Trial]) -> list[Trial]:
-        self.in_flight[self.count] = search, first, trials
+        self.in_flight[self.count] = search, first
         self.count += 1
         return trials
 
-    def take(self, number: int, results: Sequence[Reply | Casualty], plan: Plan) -> None:
+    def take(self, number: int, batch: Sequence[tuple[Trial, Reply | Casualty]], plan: Plan) -> None:
         """What came of batch `number`."""
-        search, first, trials = self.in_flight.pop(number)
-        for place, (trial, result) in enumerate(zip(trials, results, strict=True), first):
+        search, first = self.in_flight.pop(number)
+        for place, (trial, result) in enumerate(batch, first):
             reply = _lost(trial, search.mutant, result, plan) if isinstance(result, Casualty) else result
             if place in search.doubted:  # this is what the unmodified backend makes of it
                 doubted = search.doubted.pop(place)
@@ -235,8 +224,6 @@ class TrialQueue:
 def _lost(trial: Trial, mutant: Mutant | None, casualty: Casualty, plan: Plan) -> Reply:
     """The reply for a case that ended its worker: a fault of whoever was at work, else of nobody."""
     item = trial.item
-    if casualty.kind == "internal":
-        raise RuntimeError(f"case {item.number} of {item.op} in {item.format}: {casualty.message}")
     spec = next(spec for spec in plan.specs if spec.op == item.op)
     case = plan.case(item.op, item.format, item.number)
     name = subject(None if trial.mutant is None else mutant)
@@ -261,24 +248,20 @@ def _diagnoses(
     asked = [(n, f) for n, own in enumerate(faults) for f in own if f.verdict not in LOST]
     questions = [[CauseQuestion(searches[n].place or (0, 0), finding)] for n, finding in asked]
     said: dict[tuple[int, str], tuple[Cause, ...]] = {}
-    done = pool.run(
-        iter(questions),
-        answer,
-        jobs=plan.jobs,
-        timeout=CASE_SECONDS,
-        memory=WORKER_BYTES,
-        preload=MODULES,
-        initialise=partial(set_up, plan, tuple(files)),
-    )
-    for number, (causes,) in done:
+
+    def take(number: int, batch: Sequence[tuple[CauseQuestion, tuple[Cause, ...] | Casualty]]) -> None:
         n, finding = asked[number]
-        if isinstance(causes, Casualty):
-            causes = (finding.cause, Cause("undiagnosed", figures={"words": causes.kind}))
-        said[n, finding.id] = causes
+        for _, causes in batch:
+            if isinstance(causes, Casualty):
+                causes = (finding.cause, Cause("undiagnosed", figures={"words": causes.kind}))
+            said[n, finding.id] = causes
+
+    if drive(LOCAL, CauseTask(plan, tuple(files)), questions, take, jobs=plan.jobs, borne=RAISED):
+        raise KeyboardInterrupt
     return said
 
 
-def _trialled(search: MutantSearch, mutant: Mutant, base: Sequence[Row], findings: Sequence[Finding]) -> Trialled:
+def _conclude(search: MutantSearch, mutant: Mutant, base: Sequence[Row], findings: Sequence[Finding]) -> Trialled:
     """What became of a mutant. `base`: the rows of the unmodified backend, whose own faults do not count."""
     if search.found is None:
         return Trialled(mutant, len(search.replies))

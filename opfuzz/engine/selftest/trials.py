@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from opfuzz.backends import Backend, Subject, derive
+from opfuzz.backends import Backend, Subject, derive, discover
 from opfuzz.core.cause import Cause
 from opfuzz.core.findings import Finding
 from opfuzz.core.results import Judged, Result
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.engine.evaluate import Bench, CaseItem, unknown_truth
-from opfuzz.engine.plan import Plan
+from opfuzz.engine.executors.task import Answer, Item, Task
+from opfuzz.engine.plan import CASE_SECONDS, WORKER_BYTES, Plan
 from opfuzz.engine.selftest.mutant import Mutant, read_mutants
 from opfuzz.engine.selftest.planting import plant
 from opfuzz.engine.triage import minimize
@@ -101,9 +99,11 @@ class Workbench:
         assert isinstance(place, tuple)
         mutant, specs, backend = self._planted(place)
         spec = next(spec for spec in specs if spec.op == question.op)
-        made = minimize.judged(spec, Subject.parse(subject(mutant)), backend, question.asked)
+        made = minimize.judge_or_leave(spec, Subject.parse(subject(mutant)), backend, question.asked)
         if SEVERITY[made.score.verdict] == FAULT:
-            base = minimize.judged(self.base.specs[spec.op], Subject.parse(subject(None)), self.parent, question.asked)
+            base = minimize.judge_or_leave(
+                self.base.specs[spec.op], Subject.parse(subject(None)), self.parent, question.asked
+            )
             if base.score.verdict == made.score.verdict:
                 return replace(made, score=unknown_truth("the unmodified backend shows it too"))
         return made
@@ -118,30 +118,77 @@ class Workbench:
         return Bench(replace(self.plan, specs=specs, subjects=(subject(mutant),)), {mutant.name: backend})
 
 
-_workbench: Workbench | None = None
+class _MutantTask(Task[Workbench, Item, Answer]):
+    """Work on the mutants of some files: what the tasks below have in common."""
+
+    __slots__ = ()
+
+    plan: Plan
+    files: tuple[Path, ...]
+
+    @property
+    def timeout(self) -> float:
+        """See Task."""
+        return CASE_SECONDS
+
+    @property
+    def memory(self) -> int:
+        """See Task."""
+        return WORKER_BYTES
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """See Task."""
+        return discover()[PARENT].modules
+
+    def set_up(self) -> Workbench:
+        """See Task."""
+        return Workbench(self.plan, self.files)
 
 
-def set_up(plan: Plan, files: Sequence[Path]) -> None:
-    """Make this process a worker."""
-    global _workbench
-    _workbench = Workbench(plan, files)
+@dataclass(frozen=True, slots=True)
+class TrialTask(_MutantTask[Trial, Reply]):
+    """Cases tried on mutants."""
+
+    plan: Plan
+    files: tuple[Path, ...]
+
+    def describe(self, item: Trial) -> str:
+        """See Task."""
+        return f"case {item.item.number} of {item.item.op} in {item.item.format}"
+
+    def work(self, state: Workbench, item: Trial) -> Reply:
+        """See Workbench."""
+        return state.examine(item)
 
 
-def work(trial: Trial) -> Reply:
-    """One trial in a worker."""
-    assert _workbench is not None
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return _workbench.examine(trial)
+@dataclass(frozen=True, slots=True)
+class AgainTask(_MutantTask[minimize.Question, Judged]):
+    """Calls made again on mutants."""
+
+    plan: Plan
+    files: tuple[Path, ...]
+
+    def describe(self, item: minimize.Question) -> str:
+        """See Task."""
+        return f"{item.op} on mutant {item.key}"
+
+    def work(self, state: Workbench, item: minimize.Question) -> Judged:
+        """See Workbench."""
+        return state.again(item)
 
 
-def again(question: minimize.Question) -> Judged:
-    """One call made again in a worker."""
-    assert _workbench is not None
-    return _workbench.again(question)
+@dataclass(frozen=True, slots=True)
+class CauseTask(_MutantTask[CauseQuestion, tuple[Cause, ...]]):
+    """Diagnoses of what mutants do."""
 
+    plan: Plan
+    files: tuple[Path, ...]
 
-def answer(question: CauseQuestion) -> tuple[Cause, ...]:
-    """One diagnosis in a worker."""
-    assert _workbench is not None
-    return _workbench.diagnose(question)
+    def describe(self, item: CauseQuestion) -> str:
+        """See Task."""
+        return f"the diagnosis of {item.finding.op} on mutant {item.mutant}"
+
+    def work(self, state: Workbench, item: CauseQuestion) -> tuple[Cause, ...]:
+        """See Workbench."""
+        return state.diagnose(item)

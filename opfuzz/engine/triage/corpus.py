@@ -20,7 +20,7 @@ from opfuzz.core.verdicts import FAULT
 from opfuzz.engine.calls import make_call_result
 from opfuzz.engine.executors import LOCAL, Executor
 from opfuzz.engine.plan import Plan, implementations, vocabulary
-from opfuzz.engine.triage.replay import Replayed, replayed
+from opfuzz.engine.triage.replay import Replayed, replay
 from opfuzz.spec import Vocabulary
 from opfuzz.store.bundle import FINDING, Bundle, read_bundle
 
@@ -90,7 +90,10 @@ def revisit(
 ) -> tuple[list[Standing], list[Result]]:
     """What became of each fault of a corpus, and the results of the calls that are at fault still."""
     open_ones = [(known.bundle, known.bundle.subject) for known in corpus if known.bundle is not None]
-    answers = replayed(open_ones, plan.plugins, backends, plan.jobs, executor) if open_ones else iter(())
+    told: list[Replayed | OpfuzzError] = []
+    if open_ones:
+        replay(open_ones, told.append, plan.plugins, backends, plan.jobs, executor)
+    answers = iter(told)
     standings, results = [], []
     for known in corpus:
         answer = next(answers) if known.bundle is not None else OpfuzzError(known.why)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import cache, partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,11 +18,14 @@ from opfuzz.core.findings import Finding
 from opfuzz.core.layout import LAYOUTS
 from opfuzz.core.results import Score
 from opfuzz.engine.calls import follow, outcome_of, refer
-from opfuzz.engine.executors import LOCAL, Casualty, Executor
-from opfuzz.engine.plan import WORKER_BYTES, Plan, backends_of, needs_of, preload
+from opfuzz.engine.executors import LOCAL, RAISED, Casualty, Executor, Task, drive
+from opfuzz.engine.plan import WORKER_BYTES, Plan
+from opfuzz.engine.roster import Roster
 from opfuzz.judge.diagnose import Evidence, diagnose, of_record
 from opfuzz.judge.diagnose.evidence import Array
 from opfuzz.spec import OpSpec
+
+State = TypeVar("State")
 
 SECONDS = 10.0  # for one finding; what takes longer is told from the record
 BATCH = 4
@@ -29,60 +33,83 @@ Diagnosis = tuple[Cause, ...]
 LOST = frozenset({"crash", "timeout", "out-of-memory"})  # verdicts of calls that are not made again
 
 
-def diagnosed(plan: Plan, findings: Sequence[Finding], executor: Executor = LOCAL) -> tuple[tuple[Finding, ...], bool]:
+@dataclass(frozen=True, slots=True)
+class DiagnoseTask(Task[Mapping[str, Backend], Finding, Diagnosis]):
+    """Diagnoses of findings of a plan."""
+
+    specs: Mapping[str, OpSpec]
+    roster: Roster
+
+    @property
+    def timeout(self) -> float:
+        """See Task."""
+        return SECONDS
+
+    @property
+    def memory(self) -> int:
+        """See Task."""
+        return WORKER_BYTES
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """See Task."""
+        return self.roster.modules
+
+    def needs(self, item: Finding) -> frozenset[str]:
+        """See Task."""
+        return self.roster.needs([item.subject])
+
+    def describe(self, item: Finding) -> str:
+        """See Task."""
+        return f"the diagnosis of {item.id}"
+
+    def set_up(self) -> Mapping[str, Backend]:
+        """See Task."""
+        return self.roster.load()
+
+    def work(self, state: Mapping[str, Backend], item: Finding) -> Diagnosis:
+        """See `diagnose_score`."""
+        subject, smallest = Subject.parse(item.subject), smallest_of(item)
+        backend = state[subject.backend]
+        return diagnose_score(score_of(item), self.specs[item.op], item.recipe, subject, backend, smallest)
+
+
+def diagnose_findings(
+    plan: Plan, findings: Sequence[Finding], executor: Executor = LOCAL
+) -> tuple[tuple[Finding, ...], bool]:
     """The findings, in their order, each with its diagnosis; and whether it was interrupted."""
-    backends = discover(plan.plugins)
     specs = {spec.op: spec for spec in plan.specs}
-    preloaded = preload("opfuzz.engine.triage.diagnose", plan.subjects, backends)
-    said = {finding.id: _record(finding, specs[finding.op]) for finding in findings}
-
-    def needs(finding: Finding) -> frozenset[str]:
-        return needs_of([finding.subject], backends)
-
-    return told(findings, said, _work, plan.jobs, partial(_set_up, plan), preloaded, executor, needs)
+    task = DiagnoseTask(specs, Roster.of(plan.subjects, plan.plugins, discover(plan.plugins)))
+    known = {finding.id: _record(finding, specs[finding.op]) for finding in findings}
+    return diagnose_each(findings, known, task, plan.jobs, executor)
 
 
-def told(
+def diagnose_each(
     findings: Sequence[Finding],
     known: Mapping[str, Diagnosis],
-    work: Callable[[Finding], Diagnosis],
+    task: Task[State, Finding, Diagnosis],
     jobs: int,
-    initialise: Callable[[], None],
-    preloaded: Sequence[str],
     executor: Executor = LOCAL,
-    needs: Callable[[Finding], frozenset[str]] = lambda finding: frozenset(),
 ) -> tuple[tuple[Finding, ...], bool]:
-    """The findings, in their order, each with what `work` says of it in a worker; else with what is `known`, by id.
+    """The findings, in their order, each with what the task says of it; else with what is `known`, by id.
 
-    Also whether Ctrl-C ended it; then the rest has what is known.
+    Also whether Ctrl-C or SIGTERM ended it; then the rest has what is known.
     """
     said = dict(known)
     open_ones = [finding for finding in findings if finding.verdict not in LOST]
-    open_ones.sort(key=lambda finding: sorted(needs(finding)))  # a batch goes to one machine
+    open_ones.sort(key=lambda finding: sorted(task.needs(finding)))  # a batch goes to one machine
     batches = [open_ones[first : first + BATCH] for first in range(0, len(open_ones), BATCH)]
-    results = executor.run(
-        iter(batches),
-        work,
-        jobs=jobs,
-        timeout=SECONDS,
-        memory=WORKER_BYTES,
-        preload=preloaded,
-        initialise=initialise,
-        needs=needs,
-    )
-    was_interrupted = False
-    try:
-        for number, batch in results:
-            for finding, causes in zip(batches[number], batch, strict=True):
-                if not isinstance(causes, Casualty):
-                    said[finding.id] = causes
-                elif causes.kind == "internal":  # a run is not lost for what is said of one of its findings
-                    words = causes.message.strip().splitlines()[-1]
-                    said[finding.id] += (Cause("undiagnosed", figures={"words": words}),)
-    except KeyboardInterrupt:
-        was_interrupted = True
-    finally:
-        results.close()
+
+    def take(number: int, batch: Sequence[tuple[Finding, Diagnosis | Casualty]]) -> None:
+        for finding, causes in batch:
+            if not isinstance(causes, Casualty):
+                said[finding.id] = causes
+            elif causes.kind in RAISED:
+                words = causes.message.strip().splitlines()[-1]
+                said[finding.id] += (Cause("undiagnosed", figures={"words": words}),)
+
+    # A run is not lost for what is said of one of its findings.
+    was_interrupted = drive(executor, task, batches, take, jobs=jobs, borne=RAISED)
     return tuple(replace(finding, causes=said[finding.id]) for finding in findings), was_interrupted
 
 
@@ -133,25 +160,3 @@ def smallest_of(finding: Finding) -> Call | None:
 def _record(finding: Finding, spec: OpSpec) -> Diagnosis:
     call = smallest_of(finding) or finding.recipe.case or follow(finding.recipe, spec)
     return lost(score_of(finding), call)
-
-
-_plan: Plan | None = None
-
-
-@cache
-def _backends() -> Mapping[str, Backend]:
-    assert _plan is not None
-    return backends_of(_plan.plugins, _plan.subjects)
-
-
-def _set_up(plan: Plan) -> None:
-    global _plan
-    _plan = plan
-
-
-def _work(finding: Finding) -> Diagnosis:
-    assert _plan is not None
-    spec = next(spec for spec in _plan.specs if spec.op == finding.op)
-    subject = Subject.parse(finding.subject)
-    backend = _backends()[subject.backend]
-    return diagnose_score(score_of(finding), spec, finding.recipe, subject, backend, smallest_of(finding))

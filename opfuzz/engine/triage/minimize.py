@@ -6,7 +6,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from types import MappingProxyType
 
 from opfuzz.backends import Backend, Subject, discover
@@ -19,8 +18,9 @@ from opfuzz.core.trigger import Trigger
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.engine.calls import Asked, ask_again, judge, symptom
 from opfuzz.engine.evaluate import blame, unknown_truth
-from opfuzz.engine.executors import LOCAL, Casualty, Executor
-from opfuzz.engine.plan import CASE_SECONDS, WORKER_BYTES, Plan, backends_of, needs_of, preload
+from opfuzz.engine.executors import LOCAL, RAISED, Casualty, Executor, Task, drive
+from opfuzz.engine.plan import Plan
+from opfuzz.engine.roster import Roster
 from opfuzz.judge.limits import EXCESS_LIMIT
 from opfuzz.search.shrink import shrink
 from opfuzz.search.trigger import Shown, Spent, infer
@@ -34,7 +34,7 @@ SECONDS = 40.0  # for one finding, and as much for its condition
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class Target:
     """A finding to make smaller. `key` tells a worker which subject it is."""
 
     key: Hashable
@@ -55,7 +55,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Smaller:
-    """What came of a task; `judged` is the smallest call's, None where it was not made again."""
+    """What came of a target; `judged` is the smallest call's, None where it was not made again."""
 
     minimal: Minimal
     judged: Judged | None
@@ -64,48 +64,50 @@ class Smaller:
 Answer = Judged | Casualty
 Steps = Generator[Asked, Answer, Smaller]
 Watch = Callable[[int, int], None]  # told how many of how many are done
-Keep = Callable[[int, Smaller], None]  # told what came of which task
+Keep = Callable[[int, Smaller], None]  # told what came of which target
 
 
-def smaller(task: Task, attempts: int = ATTEMPTS, seconds: float = SECONDS, deadline: float = float("inf")) -> Steps:
+def smaller(
+    target: Target, attempts: int = ATTEMPTS, seconds: float = SECONDS, deadline: float = float("inf")
+) -> Steps:
     """Ask for the calls that make a finding small, and for those around the smallest; the caller answers each.
 
     A call is as good as the finding's own if it has the same symptom. Attempts and seconds are for each of the two;
     `deadline` is of `time.monotonic`.
     """
-    spec, asked = task.spec, task.asked
+    spec, asked = target.spec, target.asked
     before = spec.elements(asked.call.dims, asked.call.params)
     first = _judged((yield asked))
     verdict = first.score.verdict
-    if SEVERITY[verdict] != SEVERITY[task.verdict] or (verdict in COSTLY) != (task.verdict in COSTLY):
-        return Smaller(_untouched(task, "the call alone does not show it again", 1), None)
+    if SEVERITY[verdict] != SEVERITY[target.verdict] or (verdict in COSTLY) != (target.verdict in COSTLY):
+        return Smaller(_untouched(target, "the call alone does not show it again", 1), None)
     limit = min(attempts, COSTLY[verdict]) if _is_death(first) else attempts
 
     def budget() -> _Budget:
         return _Budget(limit, min(deadline, time.monotonic() + seconds), is_deadly=_is_death(first))
 
     spending = budget()
-    best = yield from _shrunk(task, symptom(first.score), spending)
+    best = yield from _shrink(target, symptom(first.score), spending)
     last = None
     if not _is_death(first):
         last = _judged((yield replace(asked, call=best, is_detailed=True)))
         if symptom(last.score) != symptom(first.score):
-            return Smaller(_untouched(task, "it comes and goes", spending.spent), None)
+            return Smaller(_untouched(target, "it comes and goes", spending.spent), None)
     trigger = None
     if SEVERITY[verdict] == FAULT and verdict not in ("timeout", "out-of-memory"):
         mark = last.score.deciding if last is not None else None
-        trigger = yield from _probed(task, best, mark.index if mark else None, symptom(first.score), budget())
+        trigger = yield from _probe(target, best, mark.index if mark else None, symptom(first.score), budget())
     count = spec.elements(best.dims, best.params)
     found = Minimal(best, count, before, spending.spent, spending.note, trigger, asked.switch)
     return Smaller(found, last)
 
 
-def _shrunk(task: Task, wanted: tuple[str, str], budget: _Budget) -> Generator[Asked, Answer, Call]:
+def _shrink(target: Target, wanted: tuple[str, str], budget: _Budget) -> Generator[Asked, Answer, Call]:
     """The smallest call found with the symptom that is wanted."""
-    best, tried = task.asked.call, shrink(task.spec, task.asked.call, task.place)
+    best, tried = target.asked.call, shrink(target.spec, target.asked.call, target.place)
     candidate = next(tried, None)
     while candidate is not None and budget.lasts():
-        answer = yield replace(task.asked, call=candidate)
+        answer = yield replace(target.asked, call=candidate)
         is_smaller = symptom(_judged(answer).score) == wanted
         budget.spend(answer)
         if is_smaller:
@@ -129,15 +131,15 @@ def _is_view(layout: tuple[str, str]) -> bool:
     return layout[1] != LAYOUTS[0]
 
 
-def _probed(
-    task: Task, call: Call, index: Index | None, wanted: tuple[str, str], budget: _Budget
+def _probe(
+    target: Target, call: Call, index: Index | None, wanted: tuple[str, str], budget: _Budget
 ) -> Generator[Asked, Answer, Trigger]:
     """The condition under which calls around the smallest show a fault, as far as the budget lasts."""
-    probes, known = infer(task.spec, call, index), {_settings(call)}
+    probes, known = infer(target.spec, call, index), {_settings(call)}
     try:
         probe = next(probes)
         while budget.lasts():
-            answer = yield replace(task.asked, call=probe)
+            answer = yield replace(target.asked, call=probe)
             budget.spend(answer)
             score = _judged(answer).score
             # Where only the values are others, another symptom is another fault of the op; but at another size, in
@@ -166,7 +168,7 @@ def _is_unclear(score: Score) -> bool:
 def _judged(answer: Judged | Casualty) -> Judged:
     if isinstance(answer, Judged):
         return answer
-    if answer.kind == "internal":
+    if answer.kind in RAISED:
         raise RuntimeError(answer.message)
     subject, score = blame(answer)
     return Judged(subject, score if subject else replace(score, verdict="unresolved"), None, None)
@@ -202,93 +204,57 @@ class _Budget:
 
 
 class Queue:
-    """The next question of each task in turn, as many tasks at once as there are workers."""
+    """The next question of each target in turn, as many targets at once as there are workers."""
 
     def __init__(
-        self, tasks: Sequence[Task], deadline: float, watch: Watch, known: Mapping[int, Smaller], keep: Keep
+        self,
+        targets: Sequence[Target],
+        deadline: float = float("inf"),
+        watch: Watch = lambda done, total: None,
+        known: Mapping[int, Smaller] = MappingProxyType({}),
+        keep: Keep = lambda place, found: None,
     ) -> None:
-        self.tasks, self.deadline, self.watch, self.keep = tasks, deadline, watch, keep
+        self.targets, self.deadline, self.watch, self.keep = targets, deadline, watch, keep
         self.done = dict(known)
-        self.waiting = deque(place for place in range(len(tasks)) if place not in known)
+        self.waiting = deque(place for place in range(len(targets)) if place not in known)
         self.ready: deque[tuple[int, Steps, Asked]] = deque()
         self.in_flight: dict[int, tuple[int, Steps]] = {}
         self.count = 0
-        self.interrupted = False
 
     def __iter__(self) -> Iterator[list[Question]]:
         return self
 
     def __next__(self) -> list[Question]:
-        """The question of a task that has one, else of one that has not begun; later there may be more."""
+        """The question of a target that has one, else of one that has not begun; later there may be more."""
         if self.ready:
             place, steps, asked = self.ready.popleft()
         elif self.waiting and time.monotonic() < self.deadline:
             place = self.waiting.popleft()
-            steps = smaller(self.tasks[place], deadline=self.deadline)
+            steps = smaller(self.targets[place], deadline=self.deadline)
             asked = next(steps)
         else:
             raise StopIteration
         self.in_flight[self.count] = place, steps
         self.count += 1
-        task = self.tasks[place]
-        return [Question(task.key, task.spec.op, asked)]
+        target = self.targets[place]
+        return [Question(target.key, target.spec.op, asked)]
 
-    def take(self, number: int, answer: Judged | Casualty) -> None:
+    def take(self, number: int, batch: Sequence[tuple[Question, Answer]]) -> None:
         """The answer to question `number`."""
         place, steps = self.in_flight.pop(number)
+        ((_, answer),) = batch
         try:
             self.ready.append((place, steps, steps.send(answer)))
             return
         except StopIteration as end:
             self.done[place] = end.value
         except Exception as error:  # a run is not lost for one finding that stays large
-            self.done[place] = Smaller(_untouched(self.tasks[place], f"opfuzz failed: {error!r:.200}"), None)
+            self.done[place] = Smaller(_untouched(self.targets[place], f"opfuzz failed: {error!r:.200}"), None)
         self.keep(place, self.done[place])
-        self.watch(len(self.done), len(self.tasks))
+        self.watch(len(self.done), len(self.targets))
 
 
-def run(
-    tasks: Sequence[Task],
-    work: Callable[[Question], Judged],
-    initialise: Callable[[], None],
-    *,
-    jobs: int,
-    preload: Sequence[str],
-    seconds: float,
-    timeout: float = CASE_SECONDS,
-    memory: int = WORKER_BYTES,
-    watch: Watch = lambda done, total: None,
-    known: Mapping[int, Smaller] = MappingProxyType({}),
-    keep: Keep = lambda place, found: None,
-    executor: Executor = LOCAL,
-    needs: Callable[[Question], frozenset[str]] = lambda question: frozenset(),
-) -> Queue:
-    """A queue that is through with each task that was begun within `seconds`; Ctrl-C ends it with what is done.
-
-    What is `known` of tasks is not looked for again; `keep` is told of all others.
-    """
-    queue = Queue(tasks, time.monotonic() + seconds, watch, known, keep)
-    answers = executor.run(
-        queue,
-        work,
-        jobs=jobs,
-        timeout=timeout,
-        memory=memory,
-        preload=preload,
-        initialise=initialise,
-        needs=needs,
-    )
-    try:
-        for number, (answer,) in answers:
-            queue.take(number, answer)
-    except KeyboardInterrupt:
-        queue.interrupted = True
-    finally:
-        answers.close()
-    return queue
-
-
-def minimised(
+def minimize_findings(
     plan: Plan,
     findings: Sequence[Finding],
     seconds: float,
@@ -299,37 +265,30 @@ def minimised(
 ) -> tuple[tuple[Finding, ...], bool]:
     """The findings, each with the smallest call found to show it, the worst first; and whether it was interrupted.
 
-    What is `known` of findings, by id, is not looked for again; `keep` is told of all others.
+    Each that is begun within `seconds` is gone through with. What is `known` of findings, by id, is not looked for
+    again; `keep` is told of all others.
     """
     specs = {spec.op: spec for spec in plan.specs}
-    tasks = [task_of(finding, specs[finding.op]) for finding in findings]
-    backends = discover(plan.plugins)
-    queue = run(
-        tasks,
-        _work,
-        partial(_set_up, plan),
-        jobs=plan.jobs,
-        preload=preload("opfuzz.engine.triage.minimize", plan.subjects, backends),
-        seconds=seconds,
-        timeout=plan.timeout,
-        memory=plan.case_memory,
-        watch=watch,
-        known={place: known[finding.id] for place, finding in enumerate(findings) if finding.id in known},
-        keep=lambda place, found: keep(findings[place].id, found),
-        executor=executor,
-        needs=lambda question: needs_of([str(question.key)], backends),
+    queue = Queue(
+        [target_of(finding, specs[finding.op]) for finding in findings],
+        time.monotonic() + seconds,
+        watch,
+        {place: known[finding.id] for place, finding in enumerate(findings) if finding.id in known},
+        lambda place, found: keep(findings[place].id, found),
     )
-    why = "interrupted" if queue.interrupted else "the time for that was over"
+    task = MinimizeTask(plan, Roster.of(plan.subjects, plan.plugins, discover(plan.plugins)))
+    was_interrupted = drive(executor, task, queue, queue.take, jobs=plan.jobs, borne=RAISED)
+    why = "interrupted" if was_interrupted else "the time for that was over"
     smaller = tuple(
-        with_minimal(finding, queue.done.get(place) or Smaller(_untouched(tasks[place], why), None))
+        with_minimal(finding, queue.done.get(place) or Smaller(_untouched(queue.targets[place], why), None))
         for place, finding in enumerate(findings)
     )
-    return smaller, queue.interrupted
+    return smaller, was_interrupted
 
 
-def task_of(finding: Finding, spec: OpSpec) -> Task:
+def target_of(finding: Finding, spec: OpSpec) -> Target:
     """What it takes to make a finding smaller."""
-    return Task(finding.subject, spec, ask_again(finding.recipe, spec), finding.recipe.index, finding.verdict)
+    return Target(finding.subject, spec, ask_again(finding.recipe, spec), finding.recipe.index, finding.verdict)
 
 
 def with_minimal(finding: Finding, found: Smaller) -> Finding:
@@ -343,13 +302,13 @@ def with_minimal(finding: Finding, found: Smaller) -> Finding:
     return replace(finding, minimal=found.minimal, witness=witness, cause=cause)
 
 
-def _untouched(task: Task, why: str, attempts: int = 0) -> Minimal:
-    call = task.asked.call
-    count = task.spec.elements(call.dims, call.params)
+def _untouched(target: Target, why: str, attempts: int = 0) -> Minimal:
+    call = target.asked.call
+    count = target.spec.elements(call.dims, call.params)
     return Minimal(call, count, count, attempts, f"not made smaller: {why}", None, is_shown=False)
 
 
-def judged(spec: OpSpec, subject: Subject, backend: Backend, asked: Asked) -> Judged:
+def judge_or_leave(spec: OpSpec, subject: Subject, backend: Backend, asked: Asked) -> Judged:
     """The score of a call in a worker; unresolved where the reference cannot be had, such as one that is too large."""
     try:
         return judge(spec, subject, backend, asked)
@@ -357,16 +316,42 @@ def judged(spec: OpSpec, subject: Subject, backend: Backend, asked: Asked) -> Ju
         return Judged(str(subject), unknown_truth(str(error)), None, None)
 
 
-_specs: Mapping[str, OpSpec] = {}
-_backends: Mapping[str, Backend] = {}
+@dataclass(frozen=True, slots=True)
+class MinimizeTask(Task[Mapping[str, Backend], Question, Judged]):
+    """Calls that are asked for to make findings of a plan smaller."""
 
+    plan: Plan
+    roster: Roster
 
-def _set_up(plan: Plan) -> None:
-    global _specs, _backends
-    _specs = {spec.op: spec for spec in plan.specs}
-    _backends = backends_of(plan.plugins, plan.subjects)
+    @property
+    def timeout(self) -> float:
+        """See Task."""
+        return self.plan.timeout
 
+    @property
+    def memory(self) -> int:
+        """See Task."""
+        return self.plan.case_memory
 
-def _work(question: Question) -> Judged:
-    subject = Subject.parse(str(question.key))
-    return judged(_specs[question.op], subject, _backends[subject.backend], question.asked)
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """See Task."""
+        return self.roster.modules
+
+    def needs(self, item: Question) -> frozenset[str]:
+        """See Task."""
+        return self.roster.needs([str(item.key)])
+
+    def describe(self, item: Question) -> str:
+        """See Task."""
+        return f"{item.op} on {item.key}"
+
+    def set_up(self) -> Mapping[str, Backend]:
+        """See Task."""
+        return self.roster.load()
+
+    def work(self, state: Mapping[str, Backend], item: Question) -> Judged:
+        """See `judge_or_leave`."""
+        subject = Subject.parse(str(item.key))
+        spec = next(spec for spec in self.plan.specs if spec.op == item.op)
+        return judge_or_leave(spec, subject, state[subject.backend], item.asked)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from opfuzz.backends import Backend, Subject, resolve
 from opfuzz.backends.subject import FORM
@@ -17,8 +15,9 @@ from opfuzz.core.results import Judged
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.engine.calls import Asked, judge
 from opfuzz.engine.evaluate import blame, unknown_truth
-from opfuzz.engine.executors import LOCAL, Casualty, Executor, pool
-from opfuzz.engine.plan import WORKER_BYTES, backends_of, case_seconds, needs_of, preload
+from opfuzz.engine.executors import LOCAL, MISTAKE, Casualty, Executor, Task, drive
+from opfuzz.engine.plan import WORKER_BYTES, case_seconds
+from opfuzz.engine.roster import Roster
 from opfuzz.engine.triage.minimize import Smaller, Steps
 from opfuzz.report.causes import word_cause
 from opfuzz.spec import OpSpec
@@ -88,36 +87,71 @@ def _is_eager(cause: Cause) -> bool:
     return cause.relation is not None and cause.relation.kind == EAGER and cause.figures.get("only") is True
 
 
-def replayed(
-    tasks: Sequence[tuple[Bundle, str]],
+@dataclass(frozen=True, slots=True)
+class ReplayTask(Task[Mapping[str, Backend], Again, Judged]):
+    """Calls made again; the specs come with them."""
+
+    roster: Roster
+
+    @property
+    def timeout(self) -> float:
+        """See Task."""
+        return case_seconds(self.roster.subjects)
+
+    @property
+    def memory(self) -> int:
+        """See Task."""
+        return WORKER_BYTES
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """See Task."""
+        return self.roster.modules
+
+    def needs(self, item: Again) -> frozenset[str]:
+        """See Task."""
+        return self.roster.needs([item.subject])
+
+    def describe(self, item: Again) -> str:
+        """See Task."""
+        return f"{item.spec.op} on {item.subject}"
+
+    def set_up(self) -> Mapping[str, Backend]:
+        """See Task."""
+        return self.roster.load()
+
+    def work(self, state: Mapping[str, Backend], item: Again) -> Judged:
+        """See `judge`."""
+        subject = Subject.parse(item.subject)
+        return judge(item.spec, subject, state[subject.backend], item.asked)
+
+
+def replay(
+    bundles: Sequence[tuple[Bundle, str]],
+    tell: Callable[[Replayed | OpfuzzError], None],
     plugins: Sequence[Path],
     backends: Mapping[str, Backend],
     jobs: int,
     executor: Executor = LOCAL,
-) -> Iterator[Replayed | OpfuzzError]:
-    """What came of each bundle on its subject, in their order; an OpfuzzError for one that cannot be judged."""
-    batches = [_batch(bundle, subject) for bundle, subject in tasks]
-    subjects = list(dict.fromkeys(subject for _, subject in tasks))
-    results = executor.run(
-        iter(batches),
-        _work,
-        jobs=min(jobs, len(tasks)),
-        timeout=case_seconds(subjects),
-        memory=WORKER_BYTES,
-        preload=preload("opfuzz.engine.triage.replay", subjects, backends),
-        initialise=partial(_set_up, tuple(plugins), tuple(subjects)),
-        needs=lambda item: needs_of([item.subject], backends),
-    )
-    done: dict[int, list[Any]] = {}
-    following = 0
-    try:
-        for number, answers in results:
-            done[number] = answers
-            while following in done:
-                yield _concluded(*tasks[following], done.pop(following))
-                following += 1
-    finally:
-        results.close()
+) -> None:
+    """Make bundles again, each on a subject; `tell` is told in their order what came of them, as soon as that is known.
+
+    That is an OpfuzzError for one that cannot be judged. Raises KeyboardInterrupt if Ctrl-C or SIGTERM ended it.
+    """
+    task = ReplayTask(Roster.of(dict.fromkeys(subject for _, subject in bundles), plugins, backends))
+    done: dict[int, Sequence[Judged | Casualty]] = {}
+    told = 0
+
+    def take(number: int, batch: Sequence[tuple[Again, Judged | Casualty]]) -> None:
+        nonlocal told
+        done[number] = [answer for _, answer in batch]
+        while told in done:
+            tell(_conclude(*bundles[told], done.pop(told)))
+            told += 1
+
+    batches = (_batch(bundle, subject) for bundle, subject in bundles)
+    if drive(executor, task, batches, take, jobs=min(jobs, len(bundles)), borne=(MISTAKE,)):
+        raise KeyboardInterrupt
 
 
 def _batch(bundle: Bundle, subject: str) -> list[Again]:
@@ -126,15 +160,13 @@ def _batch(bundle: Bundle, subject: str) -> list[Again]:
     return [item] * (ATTEMPTS if bundle.finding["verdict"] in FLICKERING else 1)
 
 
-def _concluded(bundle: Bundle, subject: str, answers: Sequence[Any]) -> Replayed | OpfuzzError:
+def _conclude(bundle: Bundle, subject: str, answers: Sequence[Judged | Casualty]) -> Replayed | OpfuzzError:
     """The first answer that shows the fault, else the last."""
     found: Replayed | None = None
     for answer in answers:
-        if isinstance(answer, OpfuzzError):
-            return OpfuzzError(f"{bundle.place / SPEC}: {str(answer).replace(chr(10), '; ')}")
         if isinstance(answer, Casualty):
-            if answer.kind == "internal":
-                raise RuntimeError(f"{bundle.place}: {answer.message}")
+            if answer.kind == MISTAKE:
+                return OpfuzzError(f"{bundle.place / SPEC}: {answer.message.replace(chr(10), '; ')}")
             guilty, score = blame(answer)
             if not guilty:
                 return OpfuzzError(f"{bundle.place / SPEC}: the exact result cannot be had: {answer.message}")
@@ -148,7 +180,7 @@ def _concluded(bundle: Bundle, subject: str, answers: Sequence[Any]) -> Replayed
     return found
 
 
-def answered(
+def answer_steps(
     bundle: Bundle,
     subject: str,
     steps: Steps,
@@ -156,23 +188,19 @@ def answered(
     backends: Mapping[str, Backend],
     watch: Callable[[int], None],
 ) -> Smaller:
-    """What `steps` comes to when each call it asks for is made on the subject; `watch` is told how many were."""
+    """What `steps` comes to when each call it asks for is made on the subject; `watch` is told how many were.
+
+    Raises KeyboardInterrupt if Ctrl-C or SIGTERM ended it.
+    """
     line = _Line(bundle.spec, subject, steps)
-    results = pool.run(
-        line,
-        _work,
-        jobs=1,
-        timeout=case_seconds([subject]),
-        memory=WORKER_BYTES,
-        preload=preload("opfuzz.engine.triage.replay", [subject], backends),
-        initialise=partial(_set_up, tuple(plugins), (subject,)),
-    )
-    try:
-        for number, (answer,) in results:
+
+    def take(number: int, batch: Sequence[tuple[Again, Judged | Casualty]]) -> None:
+        for _, answer in batch:
             line.take(answer)
-            watch(number + 1)
-    finally:
-        results.close()
+        watch(number + 1)
+
+    if drive(LOCAL, ReplayTask(Roster.of([subject], plugins, backends)), line, take, jobs=1, borne=(MISTAKE,)):
+        raise KeyboardInterrupt
     assert line.came_to is not None
     return line.came_to
 
@@ -195,27 +223,11 @@ class _Line:
         asked, self.asked = self.asked, None
         return [Again(self.spec, self.subject, asked)]
 
-    def take(self, answer: Judged | Casualty | OpfuzzError) -> None:
+    def take(self, answer: Judged | Casualty) -> None:
         """The answer to the last call. A reference that fails on it leaves it unresolved."""
-        if isinstance(answer, OpfuzzError):
-            answer = Judged(self.subject, unknown_truth(str(answer)), None, None)
+        if isinstance(answer, Casualty) and answer.kind == MISTAKE:
+            answer = Judged(self.subject, unknown_truth(answer.message), None, None)
         try:
             self.asked = self.steps.send(answer)
         except StopIteration as end:
             self.came_to = end.value
-
-
-_backends: Mapping[str, Backend] = {}
-
-
-def _set_up(plugins: Sequence[Path], subjects: Sequence[str]) -> None:
-    global _backends
-    _backends = backends_of(plugins, subjects)
-
-
-def _work(item: Again) -> Judged | OpfuzzError:
-    subject = Subject.parse(item.subject)
-    try:
-        return judge(item.spec, subject, _backends[subject.backend], item.asked)
-    except OpfuzzError as error:  # a reference that fails on this call: it travels as a value
-        return OpfuzzError(str(error))

@@ -26,12 +26,12 @@ class Remembered:
                 case Shrunk():
                     self.smaller[entry.finding] = _smaller(entry)
 
-    def diagnosed(
-        self, findings: Sequence[Finding], diagnose: Callable[[Sequence[Finding]], tuple[tuple[Finding, ...], bool]]
+    def diagnose(
+        self, findings: Sequence[Finding], ask: Callable[[Sequence[Finding]], tuple[tuple[Finding, ...], bool]]
     ) -> tuple[tuple[Finding, ...], bool]:
-        """The findings with their diagnoses, which are made and kept unless they are known; whether Ctrl-C ended it."""
+        """The findings with their diagnoses, made and kept unless they are known; whether that was interrupted."""
         if not findings or not self._causes.keys() >= {finding.id for finding in findings}:
-            found, was_interrupted = diagnose(findings)
+            found, was_interrupted = ask(findings)
             if self._journal is not None and not was_interrupted:
                 self._journal.append(Diagnosed({finding.id: finding.causes for finding in found}))
             return found, was_interrupted

@@ -7,15 +7,16 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from opfuzz.engine.executors import note
+from opfuzz.core.errors import OpfuzzError
+from opfuzz.engine.executors import Task, note
 
-prepared: list[str] = []
 
-
-def work(item: Any) -> Any:
+def work(state: list[str], item: Any) -> Any:
     """Twice a number; a word is done."""
     note(f"item {item}")
     match item:
@@ -48,6 +49,8 @@ def work(item: Any) -> Any:
             ctypes.PyDLL(None).sleep(600)
         case "raise":
             raise ValueError("a bug of opfuzz")
+        case "mistake":
+            raise OpfuzzError("x.yaml:3: a mistake of the user's")
         case "unpicklable":
             return lambda: None
         case "no memory":
@@ -64,11 +67,26 @@ def work(item: Any) -> Any:
         case "threads":
             return os.environ["OMP_NUM_THREADS"]
         case "prepared":
-            return list(prepared)
+            return list(state)
     return item * 2
 
 
-def counted(item: tuple[Path, int]) -> int:
+def prepare() -> list[str]:
+    """What a process sets up."""
+    return ["yes"]
+
+
+def fail() -> list[str]:
+    """Set-up that cannot."""
+    raise ValueError("no framework here")
+
+
+def die() -> list[str]:
+    """Set-up that ends its process."""
+    os._exit(5)
+
+
+def count(state: list[str], item: tuple[Path, int]) -> int:
     """Leaves one line a call in a file; number 3 aborts."""
     path, number = item
     with path.open("a") as file:
@@ -78,16 +96,25 @@ def counted(item: tuple[Path, int]) -> int:
     return number
 
 
-def prepare() -> None:
-    """Initialiser."""
-    prepared.append("yes")
+@dataclass(frozen=True)
+class Hardship(Task[list[str], Any, Any]):
+    """Work of either kind above."""
 
+    function: Callable[[list[str], Any], Any] = work
+    timeout: float = 20.0
+    memory: int | None = None
+    modules: tuple[str, ...] = ()
+    prepare: Callable[[], list[str]] = prepare
+    needed: Mapping[Any, frozenset[str]] = field(default_factory=dict)
 
-def fail() -> None:
-    """Initialiser that cannot."""
-    raise ValueError("no framework here")
+    def needs(self, item: Any) -> frozenset[str]:
+        return self.needed.get(item, frozenset())
 
+    def describe(self, item: Any) -> str:
+        return f"item {item}"
 
-def die() -> None:
-    """Initialiser that ends its process."""
-    os._exit(5)
+    def set_up(self) -> list[str]:
+        return self.prepare()
+
+    def work(self, state: list[str], item: Any) -> Any:
+        return self.function(state, item)

@@ -8,6 +8,7 @@ import time
 
 import casualties
 import pytest
+from casualties import Hardship
 from clusters import Cluster, kill
 
 from opfuzz.core.errors import OpfuzzError
@@ -15,11 +16,9 @@ from opfuzz.engine.executors import LOCAL
 from opfuzz.engine.executors import dask as executors
 from opfuzz.engine.executors.dask import Dask
 
-SETTINGS = {"jobs": 2, "timeout": 20.0, "memory": None, "preload": (), "initialise": casualties.prepare}
 
-
-def run(executor, batches, work=casualties.work, **options):
-    found = dict(executor.run(batches, work, **{**SETTINGS, **options}))
+def run(executor, batches, **options):
+    found = dict(executor.run(Hardship(**options), batches, 2))
     return [found[number] for number in range(len(found))]
 
 
@@ -99,7 +98,7 @@ def test_batches_that_depend_on_results(executor):
             return [following.pop()]
 
     seen = []
-    for _, (answer,) in executor.run(Line(), casualties.work, **SETTINGS):
+    for _, (answer,) in executor.run(Hardship(), Line(), 2):
         seen.append(answer)
         if answer < 20:
             following.append(answer)
@@ -107,12 +106,9 @@ def test_batches_that_depend_on_results(executor):
 
 
 def test_each_item_is_where_its_needs_are_met(executor):
-    def needs(item):
-        return frozenset({"mlx"}) if item == "parent" else frozenset()
-
     parents = dict(executor.everywhere(os.getpid))
     (place,) = (parents[address] for address, (has, _) in executor.workers().items() if has == {"mlx"})
-    found = run(executor, [["parent"], [1]] * 6, needs=needs)
+    found = run(executor, [["parent"], [1]] * 6, needed={"parent": frozenset({"mlx"})})
     assert {parent for (parent,) in found[::2]} == {place}
     assert found[1::2] == [[2]] * 6
 
@@ -136,7 +132,7 @@ def test_a_worker_that_is_killed_costs_nothing(executor):
     batches = [["slow", number] for number in range(24)]
     wanted = [["slowslow", 2 * number] for number in range(24)]
     found = {}
-    for number, results in executor.run(batches, casualties.work, **SETTINGS):
+    for number, results in executor.run(Hardship(), batches, 2):
         found[number] = results
         if len(found) == 4:
             os.kill(next(iter(executor.everywhere(os.getpid).values())), signal.SIGKILL)
@@ -149,7 +145,7 @@ def test_a_machine_that_is_lost_costs_nothing(cluster, executor):
     arrived(executor, 3)
     batches = [["slow", number] for number in range(24)]
     found = {}
-    for number, results in executor.run(batches, casualties.work, **SETTINGS):
+    for number, results in executor.run(Hardship(), batches, 2):
         found[number] = results
         if len(found) == 4:
             kill(process)
@@ -160,14 +156,14 @@ def test_a_machine_that_is_lost_costs_nothing(cluster, executor):
 def test_no_worker_that_could_do_what_is_left_is_said(executor, monkeypatch):
     monkeypatch.setattr(executors, "PATIENCE", 1.0)
     with pytest.raises(OpfuzzError, match=r"^--scheduler tcp://\S+: no worker with mps for 1 s$"):
-        run(executor, [[1], ["mps"]], needs=lambda item: frozenset({"mps"} if item == "mps" else ()))
+        run(executor, [[1], ["mps"]], needed={"mps": frozenset({"mps"})})
 
 
 def test_work_that_no_worker_can_do_is_a_line(executor):
     with pytest.raises(
         OpfuzzError, match=r"^a worker of the cluster cannot work: RuntimeError: ValueError: no framework"
     ):
-        run(executor, [[1]], initialise=casualties.fail)
+        run(executor, [[1]], prepare=casualties.fail)
 
 
 def test_a_scheduler_that_is_not_there(monkeypatch):

@@ -13,13 +13,15 @@ from pathlib import Path
 
 import casualties
 import pytest
+from casualties import Hardship
 
-from opfuzz.engine.executors import Casualty, inline, pool
+from opfuzz.engine.executors import INLINE, Casualty, pool
+from opfuzz.engine.executors.task import preload
+from opfuzz.engine.executors.worker import serve
 
 
-def run(batches, work=casualties.work, **options):
-    settings = {"jobs": 2, "timeout": 20.0} | options
-    found = dict(pool.run(batches, work, **settings))
+def run(batches, jobs=2, threads=1, **options):
+    found = dict(pool.run(Hardship(**options), batches, jobs, threads=threads))
     assert multiprocessing.active_children() == []
     return [found[number] for number in range(len(found))]
 
@@ -44,7 +46,7 @@ def test_all_results_come():
 
 def test_same_as_inline():
     batches = [[1, 2], [], [3]]
-    assert run(batches) == [results for _, results in inline.run(batches, casualties.work)]
+    assert run(batches) == [answers for _, answers in INLINE.run(Hardship(), batches, 1)]
 
 
 @pytest.mark.parametrize(
@@ -85,6 +87,15 @@ def test_what_the_work_raises_is_internal(item, words):
     assert words in casualty.message
 
 
+def test_a_mistake_of_the_users_is_told_as_it_is():
+    mistake = Casualty("mistake", "x.yaml:3: a mistake of the user's", "item mistake", "OpfuzzError")
+    assert run([[1, "mistake", 2]]) == [[2, mistake, 4]]
+
+
+def test_what_is_preloaded_follows_from_the_task():
+    assert preload(Hardship(modules=("colorsys", "casualties"))) == ["casualties", "colorsys"]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
 def test_the_memory_limit():
     [[first, casualty, last]] = run([[1, "eat", 2]], memory=400 * 2**20)
@@ -94,7 +105,7 @@ def test_the_memory_limit():
 
 def test_nothing_is_computed_twice(tmp_path):
     path = tmp_path / "calls"
-    [results] = run([[(path, number) for number in range(6)]], casualties.counted)
+    [results] = run([[(path, number) for number in range(6)]], function=casualties.count)
     assert [r.kind if isinstance(r, Casualty) else r for r in results] == [0, 1, 2, "crash", 4, 5]
     assert path.read_text().split() == list("012345")
 
@@ -117,7 +128,7 @@ def test_a_worker_that_dies_idle_costs_nothing():
             yield [number]
 
     pids, numbers = [], []
-    for _, results in pool.run(batches(), casualties.work, jobs=1, timeout=20.0):
+    for _, results in pool.run(Hardship(), batches(), jobs=1):
         if not pids:
             pids.extend(results)
         else:
@@ -126,7 +137,7 @@ def test_a_worker_that_dies_idle_costs_nothing():
 
 
 def test_a_slow_consumer_is_no_timeout():
-    batches = pool.run([[1], [2], [3], [4]], casualties.work, jobs=2, timeout=0.3)
+    batches = pool.run(Hardship(timeout=0.3), [[1], [2], [3], [4]], jobs=2)
     found = []
     for _, results in batches:
         found.extend(results)
@@ -169,7 +180,7 @@ def test_no_files_are_left(tmp_path, monkeypatch):
 
 
 def test_workers_are_prepared():
-    assert run([["prepared", "threads"]], initialise=casualties.prepare, threads=2) == [[["yes"], "2"]]
+    assert run([["prepared", "threads"]], threads=2) == [[["yes"], "2"]]
 
 
 def test_the_environment_is_left_alone(monkeypatch):
@@ -179,20 +190,24 @@ def test_the_environment_is_left_alone(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("initialise", "message"),
+    ("prepare", "message"),
     [
         (casualties.fail, r"(?s)a worker could not start:.*ValueError: no framework here"),
         (casualties.die, "a worker ended 3 times before its first item: the process exited with status 5"),
     ],
 )
-def test_workers_that_cannot_start(initialise, message):
+def test_workers_that_cannot_start(prepare, message):
     with pytest.raises(RuntimeError, match=message):
-        run([[1]], initialise=initialise)
+        run([[1]], prepare=prepare)
     assert multiprocessing.active_children() == []
 
 
+def test_a_worker_that_nobody_waits_for_any_more_ends_without_a_word(tmp_path):
+    assert serve(None, Hardship(), 1, str(tmp_path / "gone")) is None
+
+
 def test_a_closed_iterator_leaves_nobody():
-    results = pool.run([["pid"], ["child"], ["pid"]], casualties.work, jobs=2, timeout=60.0)
+    results = pool.run(Hardship(timeout=60.0), [["pid"], ["child"], ["pid"]], jobs=2)
     next(results)
     assert multiprocessing.active_children()
     results.close()
@@ -206,7 +221,8 @@ import casualties, multiprocessing
 from opfuzz.engine.executors import pool
 if __name__ == "__main__":
     try:
-        for number, results in pool.run([["pid"], ["child"], ["hang"]], casualties.work, jobs=3, timeout=60.0):
+        task = casualties.Hardship(timeout=60.0)
+        for number, results in pool.run(task, [["pid"], ["child"], ["hang"]], jobs=3):
             print(*[process.pid for process in multiprocessing.active_children()], flush=True)
     except KeyboardInterrupt:
         print("interrupted", flush=True)

@@ -8,11 +8,11 @@ import pytest
 
 from opfuzz.backends import discover
 from opfuzz.core.results import Judged, Result, Score
-from opfuzz.engine.executors import Casualty
+from opfuzz.engine.executors import Casualty, Executor, drive
 from opfuzz.engine.plan import Plan, load_specs
 from opfuzz.engine.selftest import Mutant
 from opfuzz.engine.selftest.run import MutantSearch, TrialQueue
-from opfuzz.engine.selftest.trials import Reply
+from opfuzz.engine.selftest.trials import Reply, TrialTask
 
 PLAN = Plan(
     specs=load_specs([Path(__file__).parents[3] / "specs"], discover(), ("relu",)),
@@ -34,8 +34,10 @@ def deadly() -> tuple[TrialQueue, MutantSearch]:
     mutant = Mutant("deadly", "relu", {"torch.nn.functional.relu": abs})
     search = MutantSearch(mutant, (0, 0), [("relu", "float32")], limit=2)
     queue = TrialQueue([search])
-    assert [trial.mutant for trial in next(queue)] == [(0, 0), (0, 0)]
-    queue.take(0, [reply("deadly"), Casualty("crash", "killed by SIGSEGV", "deadly:cpu")], PLAN)
+    first, second = next(queue)
+    assert [first.mutant, second.mutant] == [(0, 0), (0, 0)]
+    died = Casualty("crash", "killed by SIGSEGV", "deadly:cpu")
+    queue.take(0, [(first, reply("deadly")), (second, died)], PLAN)
     return queue, search
 
 
@@ -44,14 +46,14 @@ def test_the_mutant_is_to_blame_where_torch_survives():
     assert search.found is None
     (doubt,) = next(queue)
     assert (doubt.mutant, doubt.item.number) == (None, 1)
-    queue.take(1, [reply("torch")], PLAN)
+    queue.take(1, [(doubt, reply("torch"))], PLAN)
     assert (search.found, search.replies[1].fault, search.replies[1].is_known) == (1, "crash", False)
 
 
 def test_torch_is_to_blame_where_it_dies_as_well():
     queue, search = deadly()
-    next(queue)
-    queue.take(1, [Casualty("crash", "killed by SIGSEGV", "torch:cpu")], PLAN)
+    (doubt,) = next(queue)
+    queue.take(1, [(doubt, Casualty("crash", "killed by SIGSEGV", "torch:cpu"))], PLAN)
     assert (search.found, search.replies[1].fault, search.replies[1].is_known) == (None, "", True)
     with pytest.raises(StopIteration):
         next(queue)
@@ -61,8 +63,8 @@ def test_nobody_is_to_blame_for_what_the_oracle_does():
     mutant = Mutant("m", "relu", {"torch.nn.functional.relu": abs})
     search = MutantSearch(mutant, (0, 0), [("relu", "float32")], limit=1)
     queue = TrialQueue([search])
-    next(queue)
-    queue.take(0, [Casualty("out-of-memory", "5 GiB in use", "")], PLAN)
+    (trial,) = next(queue)
+    queue.take(0, [(trial, Casualty("out-of-memory", "5 GiB in use", ""))], PLAN)
     assert (search.found, search.replies[0].result.judged[0].score.verdict) == (None, "unresolved")
 
 
@@ -70,7 +72,13 @@ def test_an_error_of_opfuzz_itself_ends_the_self_test():
     search = MutantSearch(
         Mutant("m", "relu", {"torch.nn.functional.relu": abs}), (0, 0), [("relu", "float32")], limit=1
     )
-    queue = TrialQueue([search])
-    next(queue)
+
+    class Failing(Executor):
+        batch = 1
+
+        def run(self, task, batches, jobs):
+            for number, batch in enumerate(batches):
+                yield number, [Casualty("internal", "Traceback ...", "m:cpu") for _ in batch]
+
     with pytest.raises(RuntimeError, match="case 0 of relu in float32: Traceback"):
-        queue.take(0, [Casualty("internal", "Traceback ...", "m:cpu")], PLAN)
+        drive(Failing(), TrialTask(PLAN, ()), TrialQueue([search]), lambda number, batch: None, jobs=1)

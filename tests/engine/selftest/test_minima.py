@@ -16,6 +16,7 @@ import pytest
 
 from opfuzz.backends import Backend, derive, discover, perform
 from opfuzz.backends.subject import Subject
+from opfuzz.core.call import Call
 from opfuzz.core.floats import FORMATS
 from opfuzz.core.layout import LAYOUTS
 from opfuzz.core.verdicts import FAULT, SEVERITY
@@ -194,10 +195,10 @@ def faults(spec: OpSpec, backend: Backend, sample: Sample, change: Mapping[str, 
         values = np.linspace(0.3 + place, 1.7, size) if own is None else np.array((own + own[-1:] * size)[:size])
         arrays[name] = values.reshape(shape).astype(FORMATS[sample.format].dtype)
     program, shape = spec.calls["torch"][""], spec.output_shape(dims, params)
-    given = (arrays, layouts, {**dims, **params}, sample.format, shape)
+    call = Call(sample.format, dims, params, arrays, layouts)
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        made = perform(backend, Subject(backend.name, "cpu"), program, *given, repeat=False)
+        made = perform(backend, Subject(backend.name, "cpu"), program, call, shape, repeat=False)
         assert made.output is not None
         reference = Reference(spec, FORMATS[sample.format], dims, params, arrays)
         verdict = decide_verdict(examine(made.output, reference), reference).word

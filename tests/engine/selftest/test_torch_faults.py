@@ -12,6 +12,7 @@ import pytest
 
 from opfuzz.backends import derive, discover, perform
 from opfuzz.backends.subject import Subject
+from opfuzz.core.call import Call
 from opfuzz.engine.plan import load_specs
 from opfuzz.engine.selftest.mutant import BUNDLED, bundled, read_mutants
 from opfuzz.engine.selftest.planting import harmed, plant
@@ -68,9 +69,8 @@ def test_an_honest_implementation_agrees_with_torch_in_float64(mutant):
     compared = 0
     for number in range(8):
         case = replace(draw(spec, "float64", 7, number), regimes=mild)
-        arrays = inputs(spec, case)
-        names, shape = {**case.dims, **case.params}, spec.output_shape(case.dims, case.params)
-        given = (arrays, case.layouts, names, "float64", shape)
+        call = Call("float64", case.dims, case.params, inputs(spec, case), case.layouts)
+        given = (call, spec.output_shape(case.dims, case.params))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ours = perform(backend, Subject(mutant.name, "cpu"), spec.calls["torch"][""], *given, repeat=False)

@@ -17,7 +17,7 @@ from opfuzz.engine.calls import Asked, follow
 from opfuzz.engine.campaign import run
 from opfuzz.engine.executors import Casualty
 from opfuzz.engine.plan import Plan, load_specs
-from opfuzz.engine.triage.minimize import Smaller, Task, judged, minimised, smaller, with_minimal
+from opfuzz.engine.triage.minimize import Smaller, Target, judge_or_leave, minimize_findings, smaller, with_minimal
 from opfuzz.report.causes import word_reason
 
 KNOWN = {spec.op: spec for spec in load_specs((bundled_specs(),), discover())}
@@ -31,15 +31,15 @@ def call_of(op, dims, fmt="float64", regime="normal"):
     return follow(Recipe(case), spec)
 
 
-def answered(task, functions, **limits):
-    """What becomes of a task on NumPy with some functions replaced, and the calls that were made."""
+def answered(target, functions, **limits):
+    """What becomes of a target on NumPy with some functions replaced, and the calls that were made."""
     backend, calls = derive("numpy", "planted", functions), []
-    steps = smaller(task, **limits)
+    steps = smaller(target, **limits)
     try:
         asked = next(steps)
         while True:
             calls.append(asked.call)
-            asked = steps.send(judged(task.spec, Subject("planted", "cpu"), backend, asked))
+            asked = steps.send(judge_or_leave(target.spec, Subject("planted", "cpu"), backend, asked))
     except StopIteration as end:
         return end.value, calls
 
@@ -54,8 +54,8 @@ def total_without(is_hit):
     [(lambda n: n == 128, 128, "n == 128"), (lambda n: n >= 40, 40, "n >= 40"), (lambda n: n > 0, 1, "")],
 )
 def test_the_fewest_elements_and_the_condition(is_hit, n, words):
-    task = Task("planted:cpu", KNOWN["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), (0,), "wrong")
-    found, _ = answered(task, {"np.sum": total_without(is_hit)})
+    target = Target("planted:cpu", KNOWN["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), (0,), "wrong")
+    found, _ = answered(target, {"np.sum": total_without(is_hit)})
     assert dict(found.minimal.call.dims) == {"batch": 1, "n": n}
     assert (found.minimal.elements, found.minimal.before, found.minimal.note) == (n + 1, 3 * 129, "")
     assert found.minimal.trigger.text("size") == words
@@ -64,17 +64,17 @@ def test_the_fewest_elements_and_the_condition(is_hit, n, words):
 
 
 def test_what_the_call_alone_does_not_show_stays_as_it_is():
-    task = Task("planted:cpu", KNOWN["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), (0,), "wrong")
-    found, calls = answered(task, {"np.sum": lambda x, axis: np.sum(x, axis=axis)})
-    assert found.minimal.call is task.asked.call
+    target = Target("planted:cpu", KNOWN["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), (0,), "wrong")
+    found, calls = answered(target, {"np.sum": lambda x, axis: np.sum(x, axis=axis)})
+    assert found.minimal.call is target.asked.call
     assert "does not show it again" in found.minimal.note
     assert not found.minimal.is_shown
     assert len(calls) == 1
 
 
 def test_a_limit_of_attempts_keeps_what_was_reached():
-    task = Task("planted:cpu", KNOWN["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), (0,), "wrong")
-    found, calls = answered(task, {"np.sum": total_without(lambda n: n >= 40)}, attempts=5)
+    target = Target("planted:cpu", KNOWN["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), (0,), "wrong")
+    found, calls = answered(target, {"np.sum": total_without(lambda n: n >= 40)}, attempts=5)
     assert found.minimal.note == "stopped after 5 attempts"
     assert found.minimal.elements <= found.minimal.before
     assert not found.minimal.trigger.complete
@@ -89,13 +89,13 @@ def test_other_values_with_another_fault_are_no_part_of_the_condition():
 
     call = call_of("exp", {"batch": 1, "n": 1})
     call = call.with_arrays({"x": np.array([[200.0]])})
-    found, _ = answered(Task("planted:cpu", KNOWN["exp"], Asked(call), (0, 0), "special"), {"np.exp": broken})
+    found, _ = answered(Target("planted:cpu", KNOWN["exp"], Asked(call), (0, 0), "special"), {"np.exp": broken})
     assert "x >= 10" in found.minimal.trigger.text("values"), found.minimal.trigger.words
 
 
 def test_a_timeout_is_not_the_fault_that_was_looked_for():
-    task = Task("planted:cpu", KNOWN["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), (0,), "wrong")
-    steps = smaller(task)
+    target = Target("planted:cpu", KNOWN["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), (0,), "wrong")
+    steps = smaller(target)
     next(steps)
     with pytest.raises(StopIteration) as end:
         steps.send(Casualty("timeout", "no result after 10 s", "planted:cpu"))
@@ -116,9 +116,9 @@ def test_the_words_are_of_the_call_that_is_shown():
 
 def test_deaths_on_the_way_end_the_search():
     """Calls of 8 elements and fewer kill the worker; the fault itself is none that does."""
-    task = Task("planted:cpu", KNOWN["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), (0,), "wrong")
+    target = Target("planted:cpu", KNOWN["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), (0,), "wrong")
     backend = derive("numpy", "planted", {"np.sum": total_without(lambda n: n > 0)})
-    steps, deaths = smaller(task), 0
+    steps, deaths = smaller(target), 0
     try:
         asked = next(steps)
         while True:
@@ -126,7 +126,7 @@ def test_deaths_on_the_way_end_the_search():
                 deaths += 1
                 asked = steps.send(Casualty("crash", "killed by SIGSEGV", "planted:cpu"))
             else:
-                asked = steps.send(judged(task.spec, Subject("planted", "cpu"), backend, asked))
+                asked = steps.send(judge_or_leave(target.spec, Subject("planted", "cpu"), backend, asked))
     except StopIteration as end:
         found = end.value
     assert found.minimal.note == "stopped: 3 calls ended their process"
@@ -135,16 +135,16 @@ def test_deaths_on_the_way_end_the_search():
 
 
 def test_a_death_is_made_smaller_by_dying():
-    task = Task("planted:cpu", KNOWN["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), None, "crash")
+    target = Target("planted:cpu", KNOWN["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), None, "crash")
     backend = derive("numpy", "planted", {"np.sum": np.sum})
-    steps = smaller(task)
+    steps = smaller(target)
     try:
         asked = next(steps)
         while True:
             if asked.call.dims["n"] >= 5 and asked.call.dims["batch"]:
                 asked = steps.send(Casualty("crash", "killed by SIGSEGV", "planted:cpu"))
             else:
-                asked = steps.send(judged(task.spec, Subject("planted", "cpu"), backend, asked))
+                asked = steps.send(judge_or_leave(target.spec, Subject("planted", "cpu"), backend, asked))
     except StopIteration as end:
         found = end.value
     assert dict(found.minimal.call.dims) == {"batch": 1, "n": 5}
@@ -157,7 +157,7 @@ def test_a_run_is_made_smaller_alike_on_any_number_of_workers(tmp_path):
     seen = []
     for jobs in (1, 2):
         plan = Plan(specs, ("off:cpu", "raising:cpu"), 0, jobs, formats=("float32",), plugins=(path,), cases=6)
-        findings, interrupted = minimised(plan, run(plan).ranking.findings(), 60.0)
+        findings, interrupted = minimize_findings(plan, run(plan).ranking.findings(), 60.0)
         assert not interrupted
         seen.append(
             [(f.id, f.minimal.call.id(f.op), f.minimal.elements, f.minimal.trigger.words, f.witness) for f in findings]
@@ -169,5 +169,5 @@ def test_a_run_is_made_smaller_alike_on_any_number_of_workers(tmp_path):
 def test_without_time_findings_stay_as_they_are(tmp_path):
     path = plugin(tmp_path)
     plan = Plan(load_specs([SPECS], discover([path]), ["square"]), ("off:cpu",), 0, 1, plugins=(path,), cases=6)
-    for finding in minimised(plan, run(plan).ranking.findings(), -1.0)[0]:
+    for finding in minimize_findings(plan, run(plan).ranking.findings(), -1.0)[0]:
         assert finding.minimal.note == "not made smaller: the time for that was over"

@@ -18,8 +18,8 @@ from opfuzz.core.relation import KINDS as RELATIONS
 from opfuzz.core.relation import Relation
 from opfuzz.engine.campaign import run
 from opfuzz.engine.plan import Plan, load_specs
-from opfuzz.engine.triage.diagnose import diagnosed
-from opfuzz.engine.triage.minimize import minimised
+from opfuzz.engine.triage.diagnose import diagnose_findings
+from opfuzz.engine.triage.minimize import minimize_findings
 from opfuzz.report.causes import kinds, word_cause, word_diagnosis, word_finding, word_reason, word_relation
 from opfuzz.store.write import to_json
 
@@ -147,8 +147,8 @@ def test_other_words_change_no_ranking_no_smallest_call_and_no_diagnosis(tmp_pat
 
     def found():
         progress = run(plan)
-        smaller, _ = minimised(plan, progress.ranking.findings(), 60.0)
-        findings, _ = diagnosed(plan, smaller)
+        smaller, _ = minimize_findings(plan, progress.ranking.findings(), 60.0)
+        findings, _ = diagnose_findings(plan, smaller)
         return progress.ranking.rows(), findings, [word_finding(finding) for finding in findings]
 
     rows, findings, words = found()

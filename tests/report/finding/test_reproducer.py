@@ -18,6 +18,7 @@ from safetensors.numpy import save_file
 
 from opfuzz.backends import Subject, derive, discover, perform
 from opfuzz.cli.group import bundled_specs
+from opfuzz.core.call import Call
 from opfuzz.core.case import Case
 from opfuzz.core.floats import FORMATS, hex_of
 from opfuzz.core.layout import LAYOUTS, memory
@@ -109,7 +110,8 @@ def write(
     program = spec.calls[backend.dialect][implementation]
     numbers = {**case.dims, **case.params}
     shape = spec.output_shape(case.dims, case.params)
-    done = perform(backend, subject, program, arrays, case.layouts, numbers, case.format, shape, repeat=False)
+    call = Call(case.format, case.dims, case.params, arrays, case.layouts)
+    done = perform(backend, subject, program, call, shape, repeat=False)
     if done.output is None or not done.output.size:
         return None
     index = tuple(size - 1 for size in shape)

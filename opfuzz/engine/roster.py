@@ -1,0 +1,44 @@
+"""The subjects of a task, as plain data that travels with it: nothing of a framework is imported to send it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from opfuzz.backends import Backend, Subject, discover
+from opfuzz.engine.plan import needs_of
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """Subjects as they are written, and what it takes to call them."""
+
+    subjects: tuple[str, ...]
+    plugins: tuple[Path, ...]
+    modules: tuple[str, ...]  # to import before workers fork, who alone use them: forking after use hangs
+    needed: Mapping[tuple[str, str], frozenset[str]]  # of a machine, by backend and device
+
+    @classmethod
+    def of(cls, subjects: Iterable[str], plugins: Sequence[Path], backends: Mapping[str, Backend]) -> Roster:
+        """Subjects of the backends that there are with these plugins."""
+        subjects = tuple(subjects)
+        modules = (module for text in subjects for module in backends[Subject.parse(text).backend].modules)
+        needed = {_place(text): needs_of([text], backends) for text in subjects}
+        return cls(subjects, tuple(plugins), tuple(dict.fromkeys(modules)), needed)
+
+    def needs(self, subjects: Iterable[str]) -> frozenset[str]:
+        """What a machine must have so that some of the subjects, or implementations of theirs, can be tried there."""
+        return frozenset().union(*(self.needed[_place(text)] for text in subjects))
+
+    def load(self) -> Mapping[str, Backend]:
+        """All backends in a worker, those of its subjects with one thread: the workers share the cores."""
+        backends = discover(self.plugins)
+        for text in self.subjects:
+            backends[Subject.parse(text).backend].limit_threads(1)
+        return backends
+
+
+def _place(text: str) -> tuple[str, str]:
+    subject = Subject.parse(text)
+    return subject.backend, subject.device
