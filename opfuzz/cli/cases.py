@@ -35,9 +35,10 @@ from opfuzz.engine.machines import machine, versions
 from opfuzz.engine.plan import Plan, load_specs, vocabulary
 from opfuzz.judge.ranking import SORT_KEYS
 from opfuzz.report.causes import describe
+from opfuzz.report.causes.figures import counted
 from opfuzz.report.progress import Counted, Watcher
 from opfuzz.report.run import terminal
-from opfuzz.report.text import counted, plain
+from opfuzz.report.text import plain
 from opfuzz.spec.profile_reader import read_profile
 from opfuzz.store import history
 from opfuzz.store.accepted import FILE as ACCEPTED

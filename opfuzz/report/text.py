@@ -9,6 +9,7 @@ from opfuzz.core.results import Witness
 from opfuzz.core.run import Row, Run
 from opfuzz.core.verdicts import FAULT, NOTE
 from opfuzz.report.causes import word_cause, word_finding, word_row
+from opfuzz.report.causes.figures import counted
 
 HEADERS = (
     "op", "subject", "format", "verdict", "max ulp", "p99 ulp", "conditioned", "excess", "drift", "bits", "witness",
@@ -88,11 +89,6 @@ def headline(run: Run) -> str:
         f"{cut}{found} on {', '.join(run.subjects)}: "
         f"{tried}{lacking}, {run.elements} elements, {run.seconds:.0f} s, seed {run.seed}"
     )
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 fault`, `2 faults`."""
-    return f"{count} {noun if count == 1 else noun + 's'}"
 
 
 def finding_cells(finding: Finding, is_accepted: bool = False) -> list[str]:

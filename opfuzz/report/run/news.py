@@ -6,8 +6,9 @@ from opfuzz.core.comparison import BETTER, FIXED, GONE, NEW, STILL, UNSEEN, Chan
 from opfuzz.core.findings import Finding
 from opfuzz.core.run import Run
 from opfuzz.core.verdicts import FAULT
+from opfuzz.report.causes.figures import counted
 from opfuzz.report.run.changes import accepted_ids, word_remark, word_shift
-from opfuzz.report.text import counted, plain, quantity, said
+from opfuzz.report.text import plain, quantity, said
 
 NEWS_HEADERS = ("change", "op", "subject", "format", "verdict", "what", "finding")
 
