@@ -8,13 +8,13 @@ from itertools import accumulate
 
 from opfuzz.core.run import Run
 from opfuzz.core.verdicts import FAULT
+from opfuzz.report.causes.figures import counted
 from opfuzz.report.run.markdown import inert
 from opfuzz.report.run.news import NEWS_HEADERS, news, news_cells
 from opfuzz.report.text import (
     FINDING_HEADERS,
     cells,
     changes,
-    counted,
     finding_cells,
     headers,
     headline,
