@@ -11,7 +11,7 @@ from opfuzz.core.case import Case
 from opfuzz.core.errors import OpfuzzError, did_you_mean
 from opfuzz.core.floats import FORMATS
 from opfuzz.generate import draw, draw_near, inputs, regime_names
-from opfuzz.oracle.functions import REFERENCE_FUNCTIONS
+from opfuzz.oracle.operations import REFERENCE_FUNCTIONS
 from opfuzz.oracle.reference import reference_of
 from opfuzz.spec import OpSpec, Vocabulary, load_all
 from opfuzz.spec.expression.program import Program

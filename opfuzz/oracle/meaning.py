@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from opfuzz.core.floats import FloatArray
 from opfuzz.oracle import balls, graph
-from opfuzz.oracle.functions import REFERENCE_FUNCTIONS
 from opfuzz.oracle.graph import PI, Node
+from opfuzz.oracle.operations import REFERENCE_FUNCTIONS
 from opfuzz.spec import OpSpec, Value
 from opfuzz.spec.expression.program import ExpressionError, Program, evaluate
 

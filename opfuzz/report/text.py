@@ -8,12 +8,9 @@ from opfuzz.core.findings import Finding, Minimal, Standing
 from opfuzz.core.results import Witness
 from opfuzz.core.run import Row, Run
 from opfuzz.core.verdicts import FAULT, NOTE
-from opfuzz.report.causes import word_cause, word_finding, word_row
+from opfuzz.report.causes import word_cause, word_finding
 from opfuzz.report.causes.figures import counted
 
-HEADERS = (
-    "op", "subject", "format", "verdict", "max ulp", "p99 ulp", "conditioned", "excess", "drift", "bits", "witness",
-)  # fmt: skip
 MISSING_SHOWN = 4  # cases of a subject that are named
 FINDING_HEADERS = ("finding", "op", "subject", "format", "verdict", "what", "witness")
 
@@ -44,35 +41,6 @@ def shown(witness: Witness | None) -> str:
     mark = witness.mark
     at = ", ".join(parts[:2]) if parts and len(parts) == len(witness.inputs) else f"[{', '.join(map(str, mark.index))}]"
     return f"{at}: {mark.computed:.9g}, exact {mark.exact:.9g}"
-
-
-def headers(run: Run) -> tuple[str, ...]:
-    """HEADERS; without `drift` where no profile was given."""
-    return tuple(name for name in HEADERS if name != "drift" or run.profile is not None)
-
-
-def cells(run: Run) -> list[list[str]]:
-    """The ranking, under `headers`."""
-    kept = [HEADERS.index(name) for name in headers(run)]
-    return [[cell[place] for place in kept] for cell in map(_cells, run.ranking)]
-
-
-def _cells(row: Row) -> list[str]:
-    if not row.elements:  # nothing was measured
-        return [row.op, row.subject, row.format, row.verdict, *[""] * 6, plain(word_row(row))]
-    return [
-        row.op,
-        row.subject,
-        row.format,
-        row.verdict,
-        quantity(row.max_ulp),
-        quantity(row.p99_ulp),
-        quantity(row.conditioned),
-        quantity(row.excess),
-        "" if row.drift is None else quantity(row.drift),
-        f"{row.effective_bits:.1f}",
-        shown(row.witness),
-    ]
 
 
 def headline(run: Run) -> str:

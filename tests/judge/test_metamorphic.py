@@ -16,7 +16,7 @@ from opfuzz.core.relation import Relation
 from opfuzz.core.results import Outcome, Score
 from opfuzz.generate import draw, inputs, regime_names
 from opfuzz.judge.metamorphic import Piece, assemble, choose_way, decide, list_ways
-from opfuzz.oracle.functions import REFERENCE_FUNCTIONS
+from opfuzz.oracle.operations import REFERENCE_FUNCTIONS
 from opfuzz.report.causes import word_cause
 from opfuzz.spec import Vocabulary, load
 

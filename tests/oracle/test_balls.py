@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from opfuzz.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 from opfuzz.oracle import balls, exact, graph, models
-from opfuzz.oracle.functions import REFERENCE_FUNCTIONS as F
+from opfuzz.oracle.operations import REFERENCE_FUNCTIONS as F
 
 RNG = np.random.default_rng(3)
 

@@ -9,8 +9,8 @@ import pytest
 from opfuzz.core.floats import FLOAT32, from_bits, round_to, to_bits, ulp
 from opfuzz.oracle import balls, exact, graph, models
 from opfuzz.oracle.elementary import ELEMENTARY, FLOOR
-from opfuzz.oracle.functions import REFERENCE_FUNCTIONS
 from opfuzz.oracle.interval import between
+from opfuzz.oracle.operations import REFERENCE_FUNCTIONS
 
 MARGIN = 4  # a tested bound is at least four times what a sweep measures
 # Rows of NumPy's sets that are not correctly rounded: log(1 - 2^-23) by 4e-8 ulp, the other by 0.014 ulp.

@@ -9,8 +9,8 @@ from opfuzz.backends import discover
 from opfuzz.engine.plan import load_specs
 from opfuzz.generate import draw, inputs
 from opfuzz.oracle import exact, graph
-from opfuzz.oracle.functions import REFERENCE_FUNCTIONS as F
 from opfuzz.oracle.meaning import graph_of, operands
+from opfuzz.oracle.operations import REFERENCE_FUNCTIONS as F
 
 ROOT = Path(__file__).parents[2]
 SPECS = {spec.op: spec for spec in load_specs([ROOT / "specs"], discover())}

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from opfuzz.oracle.functions import REFERENCE_FUNCTIONS
 from opfuzz.oracle.graph import leaf
 from opfuzz.oracle.interval import between
+from opfuzz.oracle.operations import REFERENCE_FUNCTIONS
 
 F = REFERENCE_FUNCTIONS
 ONE_ARGUMENT = {

@@ -5,8 +5,8 @@ import math
 import pytest
 
 from opfuzz.oracle import graph
-from opfuzz.oracle.functions import REFERENCE_FUNCTIONS as F
 from opfuzz.oracle.limits import limit
+from opfuzz.oracle.operations import REFERENCE_FUNCTIONS as F
 
 CASES = {
     "gelu": (lambda x: x / 2 * F["erfc"](-x / F["sqrt"](2)), -0.0, math.inf),

@@ -9,8 +9,8 @@ from opfuzz.backends import discover
 from opfuzz.cli.group import bundled_specs
 from opfuzz.engine.plan import load_specs
 from opfuzz.oracle import balls
-from opfuzz.oracle.functions import REFERENCE_FUNCTIONS
 from opfuzz.oracle.meaning import graph_of, graphs_of, operands, variant_graphs, variant_values
+from opfuzz.oracle.operations import REFERENCE_FUNCTIONS
 from opfuzz.spec.expression.program import parse
 
 SPECS = {s.op: s for s in load_specs((bundled_specs(),), discover(), ("layer_norm", "linear"))}

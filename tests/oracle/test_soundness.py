@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from opfuzz.oracle import balls, exact, graph, models
-from opfuzz.oracle.functions import REFERENCE_FUNCTIONS as F
+from opfuzz.oracle.operations import REFERENCE_FUNCTIONS as F
 
 
 def holds(root) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from opfuzz.core.floats import BFLOAT16, FLOAT32
 from opfuzz.oracle import graph, working
-from opfuzz.oracle.functions import REFERENCE_FUNCTIONS as F
+from opfuzz.oracle.operations import REFERENCE_FUNCTIONS as F
 
 
 def x_of(array):

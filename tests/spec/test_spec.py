@@ -18,7 +18,7 @@ from opfuzz.core.errors import OpfuzzError, SpecError
 from opfuzz.core.files.yaml_nodes import Node, Scalar, Table, read
 from opfuzz.core.files.yaml_scalars import misread, value_of
 from opfuzz.generate.regimes import REGIMES
-from opfuzz.oracle.functions import REFERENCE_FUNCTIONS
+from opfuzz.oracle.operations import REFERENCE_FUNCTIONS
 from opfuzz.spec import Dim, OpSpec, Param, Vocabulary, json_schema, load, load_all
 from opfuzz.spec.schema import InputKeys, SpecKeys, VariantKeys
 

@@ -10,12 +10,11 @@ from tabulate import tabulate
 from opfuzz.core.run import Run
 from opfuzz.report.run.changes import CHANGES, accepted_ids, accepted_lines, sections, unexplained
 from opfuzz.report.run.news import news
+from opfuzz.report.run.ranking_table import cells, headers
 from opfuzz.report.text import (
     FINDING_HEADERS,
-    cells,
     changes,
     finding_cells,
-    headers,
     headline,
     missing_lines,
     plain,

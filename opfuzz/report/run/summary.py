@@ -11,12 +11,11 @@ from opfuzz.core.verdicts import FAULT
 from opfuzz.report.causes.figures import counted
 from opfuzz.report.run.markdown import inert
 from opfuzz.report.run.news import NEWS_HEADERS, news, news_cells
+from opfuzz.report.run.ranking_table import cells, headers
 from opfuzz.report.text import (
     FINDING_HEADERS,
-    cells,
     changes,
     finding_cells,
-    headers,
     headline,
     missing_lines,
 )

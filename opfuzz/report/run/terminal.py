@@ -13,12 +13,11 @@ from opfuzz.core.verdicts import FAULT, NOTE
 from opfuzz.report.run.changes import CHANGES, accepted_ids, accepted_lines, unexplained
 from opfuzz.report.run.changes import sections as change_sections
 from opfuzz.report.run.news import news
+from opfuzz.report.run.ranking_table import cells, headers
 from opfuzz.report.text import (
     FINDING_HEADERS,
-    cells,
     changes,
     finding_cells,
-    headers,
     headline,
     missing_lines,
     plain,

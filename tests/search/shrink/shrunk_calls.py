@@ -10,7 +10,7 @@ from opfuzz.core.call import Call
 from opfuzz.core.floats import FORMATS
 from opfuzz.core.layout import applicable, memory
 from opfuzz.generate import regime_names
-from opfuzz.oracle.functions import REFERENCE_FUNCTIONS
+from opfuzz.oracle.operations import REFERENCE_FUNCTIONS
 from opfuzz.search.shrink import drive, shrink
 from opfuzz.spec import Vocabulary, load_all
 from opfuzz.spec.expression.program import evaluate

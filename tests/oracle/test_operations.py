@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from opfuzz.oracle import balls, graph, models
-from opfuzz.oracle.functions import REFERENCE_FUNCTIONS as F
+from opfuzz.oracle.operations import REFERENCE_FUNCTIONS as F
 
 RNG = np.random.default_rng(11)
 X = RNG.normal(size=(2, 3, 8))

@@ -1,4 +1,4 @@
-"""The functions that a reference may call: arithmetic, reductions, products, and what is made of them."""
+"""What a reference may call beside elementary functions: arithmetic, reductions, products, and what is made of them."""
 
 from __future__ import annotations
 
