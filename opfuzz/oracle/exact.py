@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, islice
 
 import flint
 import numpy as np
@@ -187,10 +187,13 @@ class Puller:
         place_of[index] = np.arange(length)[None, :]
         arg = node.args[0]
         totals: dict[int, list[Value]] = {}  # by row, up to the furthest place asked for
-        for row in np.unique(row_of[places]).tolist():
-            count = place_of[places][row_of[places] == row].max() + 1
-            totals[row] = self._running_totals(arg, self.values(arg, index[row, :count]))
-        return [totals[row_of[p]][place_of[p]] for p in places.tolist()]
+        furthest = np.full(len(index), -1)
+        np.maximum.at(furthest, row_of[places], place_of[places])
+        rows = np.flatnonzero(furthest >= 0)
+        terms = iter(self.values(arg, np.concatenate([index[row, : furthest[row] + 1] for row in rows])))
+        for row in rows.tolist():
+            totals[row] = self._running_totals(arg, list(islice(terms, int(furthest[row]) + 1)))
+        return [totals[r][p] for r, p in zip(row_of[places].tolist(), place_of[places].tolist(), strict=True)]
 
     def _running_totals(self, arg: Node, terms: list[Value]) -> list[Value]:
         if _is_exact(arg) and self.precision == FSUM_PRECISION:
