@@ -18,10 +18,19 @@ def examine(output: NDArray[Any], reference: Reference) -> Measured:
     places = undecided(measured)
     if measured.unresolved.size:
         places = np.union1d(places, measured.unresolved)
-    truth = reference.settle(places) if places.size else reference.truth
-    allowances = reference.allowances_around(truth)
     if places.size:
-        measured = measure(output, truth, allowances)
+        truth = reference.settle(places)
+        measured = measure(output, truth, reference.allowances_around(truth))
+    return _with_alternatives(measured, reference)
+
+
+def glance(output: NDArray[Any], reference: Reference) -> Measured:
+    """The same with float64's word for what is exact: good enough to tell where to look next, but in float64."""
+    return _with_alternatives(measure(output, reference.truth, reference.allowances), reference)
+
+
+def _with_alternatives(measured: Measured, reference: Reference) -> Measured:
     if measured.class_mistakes is None or reference.alternatives is None:
         return measured
-    return measure(output, truth, replace(allowances, alternatives=reference.alternatives))
+    allowances = replace(measured.allowances, alternatives=reference.alternatives)
+    return measure(measured.output, measured.truth, allowances)

@@ -22,8 +22,8 @@ from opfuzz.engine.executors import LOCAL, Casualty, Task, drive
 from opfuzz.engine.plan import WORKER_BYTES, Plan, case_seconds, implementations
 from opfuzz.engine.roster import Roster
 from opfuzz.judge.limits import EXCESS_LIMIT
-from opfuzz.judge.measure import Measured, measure
-from opfuzz.judge.settle import examine
+from opfuzz.judge.measure import Measured
+from opfuzz.judge.settle import examine, glance
 from opfuzz.search.climb.strategy import Seen, alone, climb
 from opfuzz.spec import OpSpec
 
@@ -96,10 +96,8 @@ class _Ascent:
             self._suspect((outcome.status, outcome.cause), call, np.inf, 0)
             return Seen(0.0, np.zeros(shape))
         reference = refer(self.spec, call)
-        if call.format == "float64":  # which cannot judge itself
-            measured = examine(outcome.output, reference)
-        else:  # float64's word for what is exact is good enough to tell where to look next
-            measured = measure(outcome.output, reference.truth, reference.allowances)
+        look = examine if call.format == "float64" else glance  # float64 cannot judge itself
+        measured = look(outcome.output, reference)
         size = np.where(measured.is_normal, measured.error / measured.spacing, 0.0)
         errors: dict[Goal, FloatArray] = {
             "ulp": np.minimum(size, np.finfo(np.float64).max),

@@ -12,7 +12,8 @@ from small_campaigns import SPECS, plugin
 
 from opfuzz.backends import derive, discover, resolve
 from opfuzz.cli import main
-from opfuzz.engine.drivers.climb import climb_here, run
+from opfuzz.core.call import Call
+from opfuzz.engine.drivers.climb import _Ascent, climb_here, run
 from opfuzz.engine.plan import Plan, load_specs
 
 ROOT = Path(__file__).parents[3]
@@ -82,6 +83,21 @@ def test_a_half_format_is_exhausted(tmp_path):
     worst = climbed("sin", "np.sin", off_once, tmp_path, "float16")[0]
     assert float(worst.call.arrays["x"].ravel()[0]) == 0.8125
     assert 4.5 <= worst.judged.score.ulp <= 5.5
+
+
+def test_an_overflow_on_the_way_to_the_end_of_a_half_format_is_no_suspect():
+    """The first suspect of its kind is kept, so one that is excused later would stand before one that is not."""
+    (spec,) = load_specs([BUNDLED], discover(), ["mean"])
+    subject, backend = resolve("planted:cpu", {"planted": derive("numpy", "planted", {"np.mean": overflows})})
+    ascent = _Ascent(spec, subject, backend, "ulp", is_elementwise=False)
+    for size, is_suspect in ((65504.0, False), (1.0, True)):
+        x = np.full((1, 3), size, np.float16)
+        ascent.look(Call("float16", {"batch": 1, "n": 3}, {}, {"x": x}, {"x": "contiguous"}))
+        assert bool(ascent.suspects) == is_suspect
+
+
+def overflows(x, axis):
+    return np.full(x.shape[:-1], np.inf, x.dtype)
 
 
 def test_an_op_of_several_inputs_is_climbed_across_sizes(tmp_path):
