@@ -15,7 +15,7 @@ from opfuzz.core.metrics.ulp import absolute_error
 from opfuzz.core.results import Index
 from opfuzz.judge.limits import LOOSE_SHARE, NATURAL_ROUNDOFFS
 from opfuzz.oracle.allowances import Allowances, Alternatives
-from opfuzz.oracle.truth import Truth
+from opfuzz.oracle.truth import TIGHT, Truth
 
 Mask = NDArray[np.bool_]
 Places = NDArray[np.int64]  # flat
@@ -160,6 +160,16 @@ def undecided(measured: Measured) -> Places:
         if measured.largest_ulp >= low and np.count_nonzero(ulps < low) < np.count_nonzero(ulps <= high):
             found |= np.abs(ulps - limit) <= truth.share
     return np.flatnonzero(found & (truth.share > 0)) if found.any() else np.zeros(0, np.int64)
+
+
+def unscaled(measured: Measured) -> Places:
+    """Where the exact value leaves open in which ulp an error counts, or if it counts at all."""
+    truth = measured.truth
+    places = truth.vague_places
+    if not places.size:
+        return places
+    error, spacing = (part.ravel()[places] for part in (measured.error, truth.spacing))
+    return places[np.isfinite(error) & (error > TIGHT * spacing)]
 
 
 # Elements that have no error in ulp, only a right or a wrong class.

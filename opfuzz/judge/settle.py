@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.judge.measure import Measured, measure, undecided
+from opfuzz.judge.measure import Measured, measure, undecided, unscaled
 from opfuzz.oracle.reference import Reference
 
 
@@ -16,8 +16,9 @@ def examine(output: NDArray[Any], reference: Reference) -> Measured:
     """An output measured against the exact values, which are first settled where it needs that."""
     measured = measure(output, reference.truth, reference.allowances)
     places = undecided(measured)
-    if measured.unresolved.size:
-        places = np.union1d(places, measured.unresolved)
+    for more in (measured.unresolved, unscaled(measured)):
+        if more.size:
+            places = np.union1d(places, more)
     if places.size:
         truth = reference.settle(places)
         measured = measure(output, truth, reference.allowances_around(truth))

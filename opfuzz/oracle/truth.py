@@ -126,6 +126,19 @@ class Truth:
         return np.flatnonzero(~(self.is_tight | self.is_special))
 
     @cached_property
+    def vague_places(self) -> NDArray[np.int64]:
+        """Flat places where the radius leaves open which spacing the value has, or if it is a normal number.
+
+        Near a power of two two are possible; where terms cancelled, hi may be rounding alone, and any smaller one is.
+        """
+        with np.errstate(invalid="ignore"):
+            ends = [inside(end, self.fmt) for end in (np.maximum(self.size - self.radius, 0), self.size + self.radius)]
+        below, above = ends
+        is_vague = ulp(below, self.fmt) != ulp(above, self.fmt)
+        is_vague |= (below < self.fmt.smallest_normal) & (above >= self.fmt.smallest_normal)
+        return np.flatnonzero(is_vague & self.is_finite)
+
+    @cached_property
     def share(self) -> FloatArray:
         """The radius in units of the spacing."""
         return np.asarray(self.radius / self.spacing)
