@@ -99,8 +99,11 @@ class Truth:
 
     @cached_property
     def spacing(self) -> FloatArray:
-        """ulp(hi); beyond the format that of its largest number, and that of zero where there is no number."""
-        return ulp(self.hi if self.largest_size <= self.fmt.largest else inside(self.hi, self.fmt), self.fmt)
+        """ulp(hi + lo); beyond the format that of its largest number, and that of zero where there is no number."""
+        values = self.hi
+        if self.rest is not None:  # hi may be a power of two to which the exact value was rounded up
+            values = np.where(-np.sign(self.hi) * self.lo > self.radius, np.nextafter(self.hi, 0.0), self.hi)
+        return ulp(values if self.largest_size <= self.fmt.largest else inside(values, self.fmt), self.fmt)
 
     @cached_property
     def squared_spacing(self) -> tuple[float, float]:

@@ -57,6 +57,17 @@ def test_an_error_counts_in_the_ulp_of_what_cancelling_products_leave(seed):
     check(of_planted("matmul", "float64", {"batch": 1, "m": 1, "k": 5, "n": 1}, {}, a=a, b=b), exact, "float64")
 
 
+@pytest.mark.parametrize(("sign", "is_below"), [(1, True), (-1, True), (1, False), (-1, False)])
+def test_an_error_counts_in_the_ulp_below_a_power_of_two_that_only_float64_rounds_to(sign, is_below):
+    a, b = sign * (1 - 2.0**-30), 1 + 2.0**-30  # 1 - 2^-60
+    if not is_below:
+        b += 2.0**-50
+    found = of_planted(
+        "matmul", "float64", {"batch": 1, "m": 1, "k": 1, "n": 1}, {}, a=np.full((1, 1, 1), a), b=np.full((1, 1, 1), b)
+    )
+    check(found, Fraction(a) * Fraction(b), "float64")
+
+
 @pytest.mark.parametrize("fmt", ["float64", "float32", "bfloat16"])
 @pytest.mark.parametrize("w", [0.7, 0.5, 3.0])
 @pytest.mark.parametrize("seed", range(20))
