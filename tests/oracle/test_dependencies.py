@@ -6,23 +6,23 @@ import numpy as np
 import pytest
 
 from opfuzz.core.floats import FLOAT32
-from opfuzz.oracle import balls, functions, graph, movement
+from opfuzz.oracle import balls, graph, movement, operations
 from opfuzz.oracle.dependencies import dependencies
 from opfuzz.oracle.models import TRUTH, conditioning
 
 FORMULAS = {
     "broadcast": lambda x, w: x * w + x,
-    "sum of rows": lambda x, w: functions.sum_(x, -1) + w,
-    "sum of two axes": lambda x, w: functions.sum_(x, (0, 2)),
+    "sum of rows": lambda x, w: operations.sum_(x, -1) + w,
+    "sum of two axes": lambda x, w: operations.sum_(x, (0, 2)),
     "product": lambda x, w: graph.dot(x, movement.swapaxes(x, -1, -2)),
-    "product of a softmax": lambda x, w: graph.dot(functions.softmax(x), movement.swapaxes(x * w, -1, -2)),
-    "softmax along the middle": lambda x, w: functions.softmax(x, 1),
-    "cumsum": lambda x, w: functions.cumsum(x * w, 1),
+    "product of a softmax": lambda x, w: graph.dot(operations.softmax(x), movement.swapaxes(x * w, -1, -2)),
+    "softmax along the middle": lambda x, w: operations.softmax(x, 1),
+    "cumsum": lambda x, w: operations.cumsum(x * w, 1),
     "padded": lambda x, w: movement.pad(x, 1, 2, -1) * 2,
-    "reshaped rows": lambda x, w: functions.sum_(movement.reshape(x, (2, 2, 6)), -1) * functions.mean(w),
-    "unlike parts": lambda x, w: functions.cumsum(x, 0) + functions.max_(x, 2) + functions.sum_(x * w, 1),
-    "nothing to sum over two axes": lambda x, w: functions.sum_(movement.narrow(x, 1, 0, 0), (0, 1)) + x,
-    "nothing to sum": lambda x, w: functions.sum_(movement.narrow(x, 1, 0, 0) * w, 1) + x,
+    "reshaped rows": lambda x, w: operations.sum_(movement.reshape(x, (2, 2, 6)), -1) * operations.mean(w),
+    "unlike parts": lambda x, w: operations.cumsum(x, 0) + operations.max_(x, 2) + operations.sum_(x * w, 1),
+    "nothing to sum over two axes": lambda x, w: operations.sum_(movement.narrow(x, 1, 0, 0), (0, 1)) + x,
+    "nothing to sum": lambda x, w: operations.sum_(movement.narrow(x, 1, 0, 0) * w, 1) + x,
     "joined": lambda x, w: movement.concatenate([x, movement.flip(x, -1)], 1) - w,
 }
 
@@ -47,7 +47,7 @@ def test_an_element_depends_on_what_spoils_it(name):
 
 def test_places_are_sorted_and_distinct():
     x = graph.leaf(np.ones((3, 5)), "input")
-    places = dependencies(graph.dot(functions.softmax(x), movement.swapaxes(x, 0, 1)), 4)[id(x)]
+    places = dependencies(graph.dot(operations.softmax(x), movement.swapaxes(x, 0, 1)), 4)[id(x)]
     assert places.tolist() == list(range(5, 10))
 
 
