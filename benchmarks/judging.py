@@ -11,12 +11,12 @@ from statistics import median
 
 import numpy as np
 
-from opfuzz.core.results import Outcome
+from opfuzz.core.call import Call
 from opfuzz.engine.evaluate import Bench
 from opfuzz.engine.plan import Plan
 from opfuzz.generate import draw, inputs
 from opfuzz.judge.score import score
-from opfuzz.oracle.reference import reference_of
+from opfuzz.oracle.reference import references_of
 
 SIZES = (10**3, 10**5, 10**7)
 REPEATS = {10**3: 21, 10**5: 5, 10**7: 1}
@@ -70,7 +70,7 @@ def measure(plan: Plan, op: str, size: int) -> Judging:
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for _ in range(REPEATS[size] + 1):  # the first does not count
-            outcomes, taken = [], 0.0
+            outputs, taken = [], 0.0
             for subject, backend in map(bench.subject, plan.subjects):
                 (program,) = {k: v for k, v in spec.calls[backend.dialect].items() if k in ("", "plain")}.values()
                 tensors = {name: backend.put(array, "contiguous", subject.device) for name, array in arrays.items()}
@@ -78,12 +78,12 @@ def measure(plan: Plan, op: str, size: int) -> Judging:
                 started = time.perf_counter()
                 result = backend.run(program, tensors, names, subject.device, subject.mode)
                 taken += time.perf_counter() - started
-                outcomes.append((str(subject), backend.get(result)))
+                outputs.append(backend.get(result))
             calls.append(taken)
             started = time.perf_counter()
-            reference = reference_of(spec, case, arrays)
-            for name, output in outcomes:
-                score(Outcome(name, "ok", output), reference)
+            (reference,) = references_of(spec, Call.of(case, arrays))
+            for output in outputs:
+                score(output, reference)
             judging.append(time.perf_counter() - started)
     elements = max([reference.truth.hi.size, *(array.size for array in arrays.values())])
     return Judging(op, elements, 1e3 * median(calls[1:]), 1e3 * median(judging[1:]))

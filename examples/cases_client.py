@@ -84,17 +84,21 @@ def main(folder, name):
         raise SystemExit(f"schema {manifest['schema']}; this program reads 1")
     outputs, lines = {}, []
     for case in manifest["cases"]:
-        op, dtype = OPS.get(case["op"]), case["output"]["dtype"]
+        wanted = case.get("outputs") or [case["output"]]  # a tuple of several, each with its name, or one array
+        op, dtype = OPS.get(case["op"]), wanted[0]["dtype"]
         if op is None or dtype not in CODES:
             lines.append(f"{case['id']} unsupported this program has no {case['op']} of {dtype}\n")
             continue
         inputs = [load(folder, case, given) for given in case["inputs"]]
         try:
-            values = array(CODES[dtype], op(*inputs, case["dims"]))
+            found = op(*inputs, case["dims"])
+            values = [array(CODES[dtype], each) for each in (found if "outputs" in case else [found])]
         except Exception as error:
             lines.append(f"{case['id']} crash raised {type(error).__name__}: {error}\n")
             continue
-        outputs[case["id"]] = (dtype, case["output"]["shape"], values)
+        for output, each in zip(wanted, values, strict=True):
+            tensor = f"{case['id']}/{output['name']}" if "name" in output else case["id"]
+            outputs[tensor] = (dtype, output["shape"], each)
     place = folder / "outputs" / name
     place.mkdir(parents=True)
     save(place / "outputs.safetensors", outputs)

@@ -91,10 +91,10 @@ def written(
         recipe=Recipe(case=draw(spec, call.format, 0, 0), relation=relation),
     )
     document = {**to_json(finding), **describe(finding), **changed}
-    index = found.deciding.mark.index if found and found.deciding else None
+    element = found.deciding.mark.element if found and found.deciding else None
     name = Subject.parse(subject).backend
     known = versions({name: backends[name]})
-    shown = Recipe(draw(spec, call.format, 0, 0), call, relation, index=index)
+    shown = Recipe(draw(spec, call.format, 0, 0), call, relation).about(element)
     publish(place, document, spec, shown, backends, known, machine())
     return document
 

@@ -82,9 +82,9 @@ def test_python_and_settings_are_sound(path):
 
 
 def test_the_spec_and_the_mutants_are_sound(tmp_path):
-    (spec,) = blocks(TEXTS[ROOT / "docs" / "new-op.md"], "yaml")
-    (tmp_path / "swiglu.yaml").write_text(spec, encoding="utf-8")
-    assert [each.op for each in load_specs([tmp_path / "swiglu.yaml"], discover())] == ["swiglu"]
+    for place, spec in enumerate(blocks(TEXTS[ROOT / "docs" / "new-op.md"], "yaml")):
+        (tmp_path / f"{place}.yaml").write_text(spec, encoding="utf-8")
+    assert [each.op for each in load_specs([tmp_path], discover())] == ["swiglu", "centred"]
     (mutants,) = blocks(TEXTS[ROOT / "docs" / "selftest.md"], "python")
     (tmp_path / "mine.py").write_text(mutants, encoding="utf-8")
     assert [each.kind for each in read_mutants(tmp_path / "mine.py")] == ["fault", "honest"]

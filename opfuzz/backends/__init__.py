@@ -2,7 +2,7 @@
 
 from opfuzz.backends.base import Backend
 from opfuzz.backends.discovery import derive, discover, survey
-from opfuzz.backends.perform import perform, same_bits, unsupported, wrong_shape
+from opfuzz.backends.perform import perform, same_bits, same_outputs, unlike_spec, unsupported, wrong_shape
 from opfuzz.backends.subject import Subject, resolve
 
 __all__ = [
@@ -13,7 +13,9 @@ __all__ = [
     "perform",
     "resolve",
     "same_bits",
+    "same_outputs",
     "survey",
+    "unlike_spec",
     "unsupported",
     "wrong_shape",
 ]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from opfuzz.backends.base import Array, Backend
+from opfuzz.backends.base import Array, Backend, Tensor
 from opfuzz.backends.subject import Subject
 from opfuzz.core.call import Call
 from opfuzz.core.cause import Cause
 from opfuzz.core.floats import FORMATS
 from opfuzz.core.results import Outcome
 from opfuzz.spec.expression.program import Program
+
+Shape = tuple[int, ...]
 
 # Words of torch, MLX and NumPy for "there is no kernel for this", as opposed to "this went wrong".
 UNSUPPORTED = re.compile(
@@ -28,43 +31,91 @@ def perform(
     subject: Subject,
     program: Program,
     call: Call,
-    shape: tuple[int, ...],
+    shapes: Mapping[str, Shape],
     *,
-    repeat: bool,
+    repeat: bool = False,
 ) -> Outcome:
-    """What the subject makes of a call, whose inputs are contiguous where it says no layout.
+    """What the subject makes of a call, each input in its layout ('contiguous' if none is given).
 
-    `shape` is what the spec says the output has, and its dtype is the format of the call.
+    `shapes` are what the spec says of its outputs, in their order; their dtype is the format. The program gives a tuple
+    of them, or the one array whose name is ''.
     With `repeat` the call is made twice, each on tensors of its own, and `Outcome.repeated` says if the bits agree.
     """
-    text = str(subject)
-    if not backend.supports(call.format, subject.device):
-        return Outcome(
-            text, "unsupported", cause=unsupported(f"{subject.backend}:{subject.device} has no {call.format}")
-        )
-    names = {**call.dims, **call.params, **backend.constants(call.format)}
+    text, format = str(subject), call.format
+    if not backend.supports(format, subject.device):
+        return Outcome(text, "unsupported", cause=unsupported(f"{subject.backend}:{subject.device} has no {format}"))
+    names = {**call.dims, **call.params, **backend.constants(format)}
 
-    def once() -> Array:
+    def once() -> tuple[Array, ...]:
         tensors = {
             name: backend.put(array, call.layouts.get(name, "contiguous"), subject.device)
             for name, array in call.arrays.items()
         }
-        return backend.get(backend.run(program, tensors, names, subject.device, subject.mode))
+        result = backend.run(program, tensors, names, subject.device, subject.mode)
+        items = _items(result, shapes)
+        return tuple([_taken(backend, item, name) for name, item in zip(shapes, items, strict=True)])
 
     try:
-        output = once()
+        outputs = once()
         again = once() if repeat else None
+    except _UnlikeSpecError as error:
+        return Outcome(text, "crash", cause=error.cause)
     except Exception as error:  # any failure of the subject is what is being looked for
         return Outcome(text, _status(error), cause=_cause(error))
-    required = FORMATS[call.format].dtype
-    if output.dtype != required:
-        wrong = wrong_shape("dtype", f"returned {output.dtype}, the spec says {required}")
-        return Outcome(text, "crash", cause=wrong)
-    if output.shape != shape:
-        return Outcome(
-            text, "crash", cause=wrong_shape("shape", f"returned shape {output.shape}, the spec says {shape}")
-        )
-    return Outcome(text, "ok", output, repeated=None if again is None else same_bits(output, again))
+    required = FORMATS[format].dtype
+    for (name, shape), output in zip(shapes.items(), outputs, strict=True):
+        if (cause := unlike_spec(name, (output.dtype, output.shape), (required, shape))) is not None:
+            return Outcome(text, "crash", cause=cause)
+    return Outcome(text, "ok", outputs, repeated=None if again is None else same_outputs(outputs, again))
+
+
+class _UnlikeSpecError(Exception):
+    """Something else was returned than arrays in the number that the spec says."""
+
+    def __init__(self, cause: Cause) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+def _items(result: Tensor, shapes: Mapping[str, Shape]) -> Sequence[Tensor]:
+    """What a program gave, one item an output."""
+    if "" in shapes:
+        return (result,)
+    wanted = f"a tuple of {len(shapes)}: {', '.join(shapes)}"
+    if not isinstance(result, tuple | list):
+        words = f"returned {type(result).__name__}, the spec says {wanted}"
+        raise _UnlikeSpecError(wrong_shape("type", words, next(iter(shapes))))
+    if len(result) != len(shapes):
+        # The first that is missing; what is too much has no name.
+        missing = [*shapes, ""][min(len(result), len(shapes))]
+        words = f"returned {len(result)} output{'s' * (len(result) != 1)}, the spec says {wanted}"
+        raise _UnlikeSpecError(wrong_shape("count", words, missing))
+    return result
+
+
+def _taken(backend: Backend, item: Tensor, output: str) -> Array:
+    try:
+        return backend.get(item)
+    except TypeError as error:
+        raise _UnlikeSpecError(wrong_shape("type", f"{error}{_as(output)}", output)) from None
+
+
+def unlike_spec(output: str, given: tuple[object, Shape], wanted: tuple[object, Shape]) -> Cause | None:
+    """What is wrong with the dtype and the shape that an output has; None where they are those of the spec."""
+    if given[0] != wanted[0]:
+        return wrong_shape("dtype", f"returned {given[0]}{_as(output)}, the spec says {wanted[0]}", output)
+    if given[1] != wanted[1]:
+        return wrong_shape("shape", f"returned shape {given[1]}{_as(output)}, the spec says {wanted[1]}", output)
+    return None
+
+
+def _as(output: str) -> str:
+    return f" as output {output}" if output else ""
+
+
+def same_outputs(a: Sequence[Array], b: Sequence[Array]) -> tuple[bool, ...]:
+    """Of each output, whether shape, dtype and bits are equal."""
+    return tuple(map(same_bits, a, b))
 
 
 def same_bits(a: Array, b: Array) -> bool:
@@ -88,8 +139,6 @@ def _status(error: Exception) -> str:
 
 def _cause(error: Exception) -> Cause:
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    if isinstance(error, TypeError) and first.startswith("returned "):
-        return wrong_shape("type", first)
     name = type(error).__name__
     return Cause("raises", name, figures={"words": f"raised {name}: {first}" if first else f"raised {name}"})
 
@@ -99,6 +148,6 @@ def unsupported(words: str) -> Cause:
     return Cause("unsupported", figures={"words": words})
 
 
-def wrong_shape(what: str, words: str) -> Cause:
-    """That something else was returned than the spec says: another `shape`, `dtype` or `type`."""
-    return Cause("wrong-shape", what, figures={"words": words})
+def wrong_shape(what: str, words: str, output: str = "") -> Cause:
+    """That something else was returned than the spec says: another `shape`, `dtype`, `type` or `count` of outputs."""
+    return Cause("wrong-shape", what, figures={"words": words, **({"output": output} if output else {})})

@@ -110,6 +110,7 @@ def _entry(climbed: Climbed) -> dict[str, Any]:
         entry |= {"dims": dict(call.dims), "params": dict(call.params), "layouts": layouts}
     if witness is not None:
         mark = witness.mark
-        entry |= {"index": list(mark.index), "inputs": dict(witness.inputs), "inputs_hex": dict(witness.inputs_hex)}
+        entry |= {"output": mark.output, "index": list(mark.index)}
+        entry |= {"inputs": dict(witness.inputs), "inputs_hex": dict(witness.inputs_hex)}
         entry |= {"computed": mark.computed, "computed_hex": mark.computed_hex, "exact": mark.exact}
     return entry

@@ -31,7 +31,9 @@ dims: {{batch: 0.., n: 1..}}
 batch: [batch]
 
 # The arrays that the op takes, and the one that it returns. `kind: index(n)` are integers below n, `kind: mask` truth
-# values; `regimes: [normal, ones]` are patterns of values where the usual ones make no sense.
+# values; `regimes: [normal, ones]` are patterns of values where the usual ones make no sense. An op of several arrays
+# has `outputs: {{y: {{shape: [batch, n]}}, total: {{shape: []}}}}` in place of `output`, and every call and formula
+# gives a tuple in that order. `shape: []` is a number without axes.
 inputs:
 {inputs}
 output: {{shape: [batch, n]}}

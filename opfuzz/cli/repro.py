@@ -22,6 +22,8 @@ from opfuzz.report.causes import word_cause
 from opfuzz.report.text import plain, quantity
 from opfuzz.store.bundle import Bundle, bundles_in, read_bundle
 
+ELEMENT = ("output", "computed", "exact", "ulp")
+
 
 @click.command("repro", short_help="Make the call of a finding again, and say whether the fault is still there.")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
@@ -93,9 +95,9 @@ def _lines(found: Replayed, backends: Mapping[str, Backend]) -> str:
     lines = [
         f"{finding['op']} on {found.subject} in {finding['format']}",
         f"  then      {finding['verdict']}: {finding['reason']}",
-        *([_element(then["computed"], then["exact"], then["ulp"])] if then else []),
+        *([_element(then["output"], then["computed"], then["exact"], then["ulp"])] if then else []),
         f"  now       {score.verdict}: {word_cause(score.cause)}".rstrip(": "),
-        *([_element(now.computed, now.exact, now.ulp)] if (now := _mark(found)) else []),
+        *([_element(now.output, now.computed, now.exact, now.ulp)] if (now := _mark(found)) else []),
         *(
             f"  version   {name} {before or 'none'} then, {after or 'none'} now"
             for name, (before, after) in _changed(found, backends).items()
@@ -112,8 +114,9 @@ def _mark(found: Replayed) -> Mark | None:
     return shown.mark if shown else None
 
 
-def _element(computed: float, exact: float, ulp: float) -> str:
-    return f"            computed {computed!r}, exact {exact!r}, {quantity(ulp)} ulp"
+def _element(output: str, computed: float, exact: float, ulp: float) -> str:
+    place = f"in {output}: " if output else ""
+    return f"            {place}computed {computed!r}, exact {exact!r}, {quantity(ulp)} ulp"
 
 
 def _changed(found: Replayed, backends: Mapping[str, Backend]) -> dict[str, tuple[str, str]]:
@@ -137,12 +140,12 @@ def _document(found: Replayed, backends: Mapping[str, Backend]) -> dict[str, Any
         "then": {
             "verdict": finding["verdict"],
             "reason": finding["reason"],
-            **{name: then.get(name) for name in ("computed", "exact", "ulp")},
+            **{name: then.get(name) for name in ELEMENT},
         },
         "now": {
             "verdict": found.judged.score.verdict,
             "reason": word_cause(found.judged.score.cause),
-            **{name: getattr(now, name, None) for name in ("computed", "exact", "ulp")},
+            **{name: getattr(now, name, None) for name in ELEMENT},
         },
         "versions": {
             name: {"then": then or None, "now": now or None} for name, (then, now) in _changed(found, backends).items()

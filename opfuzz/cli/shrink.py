@@ -42,7 +42,7 @@ def shrink_command(folder: Path, attempts: int, plugins: Paths, backends: Mappin
     bundle = read_bundle(folder, vocabulary(backends))
     subject = subject_of(bundle, None, backends)
     asked = Asked(bundle.call, bundle.cause.relation, bundle.switch)
-    target = Target(subject, bundle.spec, asked, bundle.index, bundle.finding["verdict"])
+    target = Target(subject, bundle.spec, asked, bundle.element, bundle.finding["verdict"])
     with Counted("calls tried") as shown:
         found = answer_steps(
             bundle,
@@ -62,11 +62,11 @@ def _rewritten(bundle: Bundle, asked: Asked, found: Smaller, backends: Mapping[s
     if not minimal.is_shown:
         return f"{bundle.place}: {minimal.note}"
     finding: dict[str, Any] = {**bundle.finding, "minimal": to_json(minimal)}
-    index = bundle.index
+    element = bundle.element
     if found.judged is not None:
         decided = found.judged.deciding
         finding["witness"] = to_json(decided and replace(decided, case=finding.get("case", "")))
-        index = decided.mark.index if decided else None
+        element = decided.mark.element if decided else None
     words = "; ".join(part for part in (trigger_words(finding), minimal.note) if part)
     known = bundle.finding.get("minimal") or {}
     is_told = trigger_words(finding) in ("", trigger_words(bundle.finding))
@@ -78,7 +78,7 @@ def _rewritten(bundle: Bundle, asked: Asked, found: Smaller, backends: Mapping[s
         bundle.place,
         finding,
         bundle.spec,
-        Recipe(bundle.case, minimal.call, bundle.cause.relation, index=index, switch=minimal.switch),
+        Recipe(bundle.case, minimal.call, bundle.cause.relation, switch=minimal.switch).about(element),
         backends,
         versions({name: backends[name]}),
         machine(),

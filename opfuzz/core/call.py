@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Self
 
 from numpy.typing import NDArray
 
@@ -25,6 +25,11 @@ class Call:
     arrays: Mapping[str, Array]
     layouts: Mapping[str, str]
 
+    @classmethod
+    def of(cls, case: Case, arrays: Mapping[str, Array]) -> Self:
+        """The call of a case, with the values of its inputs."""
+        return cls(case.format, case.dims, case.params, arrays, case.layouts)
+
     def id(self, op: str) -> str:
         """16 hex digits that name the call of an op: equal ones have equal values, to the bit."""
         settings = [
@@ -43,6 +48,18 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Element:
+    """One element of what a call returns: the name of the output, '' for a lone one, and its place in that."""
+
+    output: str
+    index: tuple[int, ...]
+
+    def __str__(self) -> str:
+        place = f"[{', '.join(map(str, self.index))}]" if self.index or not self.output else ""
+        return f"{self.output}{place}"
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """How to make the call that shows something, as it was made: of a case, maybe in another way, or as it is.
 
@@ -55,3 +72,15 @@ class Recipe:
     piece: int | None = None  # of the relation's calls; None: the case's own
     index: tuple[int, ...] | None = None  # of the deciding element, in the output of that call
     switch: Mapping[str, str] | None = None  # layouts of the call that it is compared with
+    output: str = ""  # name of the output that the element is in
+
+    @property
+    def element(self) -> Element | None:
+        """The element that decided; None: there is none."""
+        return None if self.index is None else Element(self.output, self.index)
+
+    def about(self, element: Element | None) -> Recipe:
+        """The same with another element."""
+        if element is None:
+            return replace(self, output="", index=None)
+        return replace(self, output=element.output, index=element.index)

@@ -29,7 +29,7 @@ KINDS: Mapping[str, Kind] = {
     "": Kind("nothing is wrong, or nothing was looked for"),
     # What happened instead of a result.
     "raises": Kind("the call raised an exception", "class of the exception", WORDS),
-    "wrong-shape": Kind("the call returned something of another shape or type", "what it returned", WORDS),
+    "wrong-shape": Kind("the call returned something of another shape or type", "what it returned", (*WORDS, "output")),
     "hangs": Kind("no result within the limit", "", WORDS),
     "dies": Kind("the process ended", "signal, or 'exit'", WORDS),
     "out-of-memory": Kind("more memory than the limit", "class of the exception, if one was raised", WORDS),

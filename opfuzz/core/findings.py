@@ -18,7 +18,7 @@ class Minimal:
     """The smallest call that was found to show a fault, and the condition under which it shows."""
 
     call: Call
-    elements: int  # of its inputs and its output
+    elements: int  # of its inputs and its outputs
     before: int  # the same of the call that it was made from
     attempts: int  # calls that were tried
     note: str  # why it may be larger than need be; "" if nothing smaller was left to try

@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from opfuzz.core.call import Recipe
+from opfuzz.core.call import Element, Recipe
 from opfuzz.core.cause import NOTHING, Cause
 
 Index = tuple[int, ...]
@@ -21,9 +21,9 @@ class Outcome:
 
     subject: str
     status: str  # ok, unsupported, crash, timeout, out-of-memory
-    output: NDArray[Any] | None = None
-    cause: Cause = NOTHING  # why there is no output
-    repeated: bool | None = None  # the same bits when called again; None: not tried
+    outputs: tuple[NDArray[Any], ...] | None = None  # in the order of the spec
+    cause: Cause = NOTHING  # why there are none
+    repeated: tuple[bool, ...] | None = None  # of each output, the same bits when called again; None: not tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,12 @@ class Mark:
     exact: float  # the float64 nearest to the exact value
     ulp: float  # NaN where the error has no size, as between a number and NaN
     bound: float  # the largest error that would not be worth a word
+    output: str = ""  # name of the output that it is in
+
+    @property
+    def element(self) -> Element:
+        """Where it is."""
+        return Element(self.output, self.index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,6 @@ class Result:
 
     @property
     def size(self) -> int:
-        """Elements of its inputs and its output, which stand first in the order from simple to complicated."""
+        """Elements of its inputs and its outputs, which stand first in the order from simple to complicated."""
         first = self.sort_key[0] if self.sort_key else 0
         return first if isinstance(first, int) else 0

@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from opfuzz.backends import Backend, Subject, perform, same_bits, unsupported
+from opfuzz.backends import Backend, Subject, perform, same_outputs, unsupported
 from opfuzz.core.call import Call, Recipe
-from opfuzz.core.floats import FORMATS
 from opfuzz.core.layout import LAYOUTS, fits, layout_class
 from opfuzz.core.relation import DISTURBED, Relation
 from opfuzz.core.results import Judged, Outcome, Result, Score
@@ -19,8 +18,8 @@ from opfuzz.engine.evaluate import witness_of
 from opfuzz.engine.executors import note
 from opfuzz.generate import inputs
 from opfuzz.judge.metamorphic import find_way, is_switch
-from opfuzz.judge.score import score
-from opfuzz.oracle.reference import Reference
+from opfuzz.judge.outputs import score_outputs
+from opfuzz.oracle.reference import references_of
 from opfuzz.spec import OpSpec
 from opfuzz.spec.order import call_key
 
@@ -45,10 +44,9 @@ def follow(recipe: Recipe, spec: OpSpec) -> Call:
     assert case is not None
     arrays = inputs(spec, case)
     if recipe.relation is None or recipe.piece is None:
-        return Call(case.format, case.dims, case.params, arrays, case.layouts)
+        return Call.of(case, arrays)
     way = find_way(recipe.relation, spec, case, arrays, is_elementwise=spec.single_input)
-    piece = way.pieces[recipe.piece]
-    return Call(case.format, piece.dims, case.params, piece.arrays, piece.layouts)
+    return way.pieces[recipe.piece].call(case)
 
 
 def ask_again(recipe: Recipe, spec: OpSpec) -> Asked:
@@ -65,16 +63,11 @@ def outcome_of(spec: OpSpec, subject: Subject, backend: Backend, call: Call, rep
         )
     # Other values may not be constant where the view repeats them.
     layouts = {name: layout if fits(call.arrays[name], layout) else LAYOUTS[0] for name, layout in call.layouts.items()}
-    shape = spec.output_shape(call.dims, call.params)
+    shapes = spec.output_shapes(call.dims, call.params)
     note(str(subject))
-    made = perform(backend, subject, program, replace(call, layouts=layouts), shape, repeat=repeat)
+    made = perform(backend, subject, program, replace(call, layouts=layouts), shapes, repeat=repeat)
     note("")
     return made
-
-
-def refer(spec: OpSpec, call: Call) -> Reference:
-    """The exact result of a call."""
-    return Reference(spec, FORMATS[call.format], call.dims, call.params, call.arrays)
 
 
 def judge(spec: OpSpec, subject: Subject, backend: Backend, asked: Asked) -> Judged:
@@ -85,17 +78,17 @@ def judge(spec: OpSpec, subject: Subject, backend: Backend, asked: Asked) -> Jud
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         outcome = outcome_of(spec, subject, backend, call, repeat=is_repeat and not is_disturbed)
-        if is_disturbed and outcome.output is not None:
+        if is_disturbed and outcome.outputs is not None:
             outcome_of(spec, subject, backend, _all_nan(call))
-            again = outcome_of(spec, subject, backend, call)
-            same = again.output is not None and same_bits(outcome.output, again.output)
+            again = outcome_of(spec, subject, backend, call).outputs
+            same = (False,) * len(outcome.outputs) if again is None else same_outputs(outcome.outputs, again)
             outcome = replace(outcome, repeated=same)
-        exact = refer(spec, call)
-        found = score(outcome, exact)
+        exact = references_of(spec, call)
+        found = score_outputs(outcome, exact)
         if is_repeat and found.verdict == "unstable":
             found = replace(found, cause=replace(found.cause, relation=relation))
         if asked.switch is not None and found.verdict == "narrow":
-            other = score(outcome_of(spec, subject, backend, replace(call, layouts=asked.switch)), exact)
+            other = score_outputs(outcome_of(spec, subject, backend, replace(call, layouts=asked.switch)), exact)
             if other.verdict != "narrow" and is_switch(found, other.excess):
                 found = replace(found, verdict="imprecise")
         if not asked.is_detailed:
@@ -113,25 +106,28 @@ def make_call_result(spec: OpSpec, call: Call, judged: Judged) -> Result:
     """A call with values of its own, as a ranking takes it in."""
     name = call.id(spec.op)
     largest, deciding = (w and replace(w, case=name) for w in (judged.largest, judged.deciding))
-    recipe = Recipe(call=call, relation=judged.score.cause.relation, index=deciding.mark.index if deciding else None)
+    recipe = Recipe(call=call, relation=judged.score.cause.relation)
+    recipe = recipe.about(deciding.mark.element if deciding else None)
     kept = Judged(judged.subject, judged.score, largest, deciding, recipe)
     place = layout_class(call.layouts)
     return Result(spec.op, call.format, NOT_DRAWN, name, call_key(spec, call), (kept,), {}, layout=place)
 
 
 def symptom(found: Score) -> tuple[str, str]:
-    """What a smaller call must show as well: the verdict, and which class stands for which, or how it died.
+    """What a smaller call must show as well: the verdict, and which class stands for which, or how it died, and where.
 
     Whether a lower precision explains an error is no part of it: on fewer elements more explanations fit.
     """
     mark = found.deciding
+    output = str(found.cause.figures.get("output", "")) if mark is None else mark.output
+    where = f" in {output}" if output else ""  # of several outputs, another one has another fault
     if found.verdict in ("wrong", "imprecise"):
-        return "error", ""
+        return "error", where
     if found.verdict == "special" and mark is not None:
-        return found.verdict, _confusion(mark.computed, mark.exact)
+        return found.verdict, _confusion(mark.computed, mark.exact) + where
     if found.verdict == "crash":
-        return found.verdict, f"{found.cause.kind} {found.cause.name}"
-    return found.verdict, ""
+        return found.verdict, f"{found.cause.kind} {found.cause.name}{where}"
+    return found.verdict, where
 
 
 def _confusion(computed: float, exact: float) -> str:

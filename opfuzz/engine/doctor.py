@@ -190,7 +190,7 @@ class SquareTask(Task[Mapping[str, Backend], str, str]):
         given = np.array(VALUES, dtype=np.float32)
         program = parse("x * x", names=["x"], functions=None)
         call = Call("float32", {}, {}, {"x": given}, {})
-        made = perform(state[subject.backend], subject, program, call, given.shape, repeat=False)
+        made = perform(state[subject.backend], subject, program, call, {"": given.shape})
         return _wrong(made, given)
 
 
@@ -214,10 +214,11 @@ def square(subjects: Sequence[str], plugins: Sequence[Path] = ()) -> dict[str, s
 
 
 def _wrong(made: Outcome, given: Array) -> str:
-    if made.output is None:
+    if made.outputs is None:
         return f"{made.status}: {word_cause(made.cause)}"
-    if made.output.tobytes() != (given * given).tobytes():
-        return f"the squares of {given.tolist()} are {made.output.tolist()}"
+    (output,) = made.outputs
+    if output.tobytes() != (given * given).tobytes():
+        return f"the squares of {given.tolist()} are {output.tolist()}"
     return ""
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.backends import Backend, Subject, discover, perform, resolve, same_bits, unsupported
+from opfuzz.backends import Backend, Subject, discover, perform, resolve, same_outputs, unsupported
 from opfuzz.core.call import Call, Recipe
 from opfuzz.core.case import Case
 from opfuzz.core.cause import Cause
@@ -25,8 +25,8 @@ from opfuzz.engine.executors import Casualty, note
 from opfuzz.engine.plan import Plan, calls_of
 from opfuzz.generate import draw, inputs
 from opfuzz.judge import metamorphic
-from opfuzz.judge.score import score
-from opfuzz.oracle.reference import Reference, reference_of
+from opfuzz.judge.outputs import score_outputs
+from opfuzz.oracle.reference import Reference, references_of
 from opfuzz.report.causes import word_relation
 from opfuzz.spec import OpSpec
 from opfuzz.spec.expression.program import Program
@@ -35,6 +35,8 @@ from opfuzz.spec.order import case_key
 REPEAT_EVERY = 8  # one case in so many is called twice
 RELATE_EVERY = 2  # one in so many is tried in another way as well
 WITNESS_VALUES = 8  # of each input that a witness shows
+
+Outputs = tuple[NDArray[Any], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,92 +85,88 @@ class Bench:
     ) -> Result:
         """One case on these subjects of the plan, or on all; `number` says if it is called twice, and in which way."""
         spec = self.specs[case.op]
-        arrays = inputs(spec, case)
-        reference = reference_of(spec, case, arrays)
+        call = Call.of(case, inputs(spec, case))
+        references = references_of(spec, call)
         repeat = number % REPEAT_EVERY == 0
         judged: list[Judged] = []
-        outputs: dict[str, NDArray[Any]] = {}
+        outputs: dict[str, Outputs] = {}
         for subject, backend in map(self.subject, subjects or self.plan.subjects):
             for implementation, program in calls_of(spec, subject, backend).items():
                 precise = replace(subject, implementation=implementation)
                 if str(precise) in spared:
                     continue
                 note(str(precise))
-                outcome = perform_case(spec, case, arrays, precise, backend, program, repeat)
+                outcome = perform_call(spec, call, precise, backend, program, repeat)
                 note("")  # what kills the worker from here on is no fault of the subject
-                found, recipe = score(outcome, reference), Recipe(case)
-                if outcome.output is not None:
-                    outputs[outcome.subject] = outcome.output
+                found, recipe = score_outputs(outcome, references), Recipe(case)
+                if outcome.outputs is not None:
+                    outputs[outcome.subject] = outcome.outputs
                     if number % RELATE_EVERY == 0 and program is not None:
                         turn = number // RELATE_EVERY
-                        found, recipe = self._relate(found, outcome.output, case, reference, (precise, backend), turn)
-                judged.append(judge_with_witnesses(outcome.subject, found, recipe, reference))
+                        found, recipe = self._relate(found, outcome, case, references, (precise, backend), turn)
+                judged.append(judge_with_witnesses(outcome.subject, found, recipe, references))
         return make_result(spec, case, number, judged, outputs, is_near=is_near)
 
     def _relate(
         self,
         own: Score,
-        output: NDArray[Any],
+        made: Outcome,
         case: Case,
-        reference: Reference,
+        references: Sequence[Reference],
         callee: tuple[Subject, Backend],
         turn: int,
     ) -> tuple[Score, Recipe]:
         """The score of a case after another way to the same result was tried too, and the call that shows it."""
-        spec, (subject, backend) = reference.spec, callee
-        way = metamorphic.choose_way(spec, case, reference.arrays, reference.is_unary, subject.mode, turn)
+        spec, arrays, (subject, backend) = references[0].spec, references[0].arrays, callee
+        is_unary = spec.single_input and all(reference.is_unary for reference in references)
+        way = metamorphic.choose_way(spec, case, arrays, is_unary, subject.mode, turn)
         program = calls_of(spec, subject, backend)[subject.implementation]
         assert program is not None
+        assert made.outputs is not None
 
         def call(piece: metamorphic.Piece) -> Outcome:
-            made = Call(case.format, piece.dims, case.params, piece.arrays, piece.layouts)
-            shape = spec.output_shape(piece.dims, case.params)
             doer = replace(subject, mode="") if way.relation.kind == EAGER else subject
-            return perform(backend, doer, program, made, shape, repeat=False)
+            return perform(backend, doer, program, piece.call(case), spec.output_shapes(piece.dims, case.params))
 
         note(_label(subject, way.relation))
-        outcome, last = metamorphic.assemble(way, output, call)
+        outcome, last = metamorphic.assemble(way, made.outputs, call)
         note("")
-        is_same = outcome.output is not None and same_bits(outcome.output, output)
-        other = own if is_same else score(outcome, reference)
-        decided = metamorphic.decide(own, other, way.relation, is_same)
+        same = same_outputs(outcome.outputs, made.outputs) if outcome.outputs is not None else (False,)
+        other = own if all(same) else score_outputs(outcome, references)
+        decided = metamorphic.decide(own, other, way.relation, all(same))
         if decided.cause.relation is None:
             return decided, Recipe(case)
-        self._check_promise(way, case, reference)
+        if decided is not own and way.relation.is_repeat and outcome.outputs is not None:
+            # The element that decides is in an output that has other bits.
+            decided = replace(score_outputs(replace(made, repeated=same), references), cause=decided.cause)
+        self._check_promise(way, case, references)
         return decided, write_recipe(decided, way, case, spec, last)
 
-    def _check_promise(self, way: metamorphic.OtherWay, case: Case, reference: Reference) -> None:
+    def _check_promise(self, way: metamorphic.OtherWay, case: Case, references: Sequence[Reference]) -> None:
         """Raises OpfuzzError where the other way is another function by the spec's own reference."""
+        spec = references[0].spec
         for piece in way.pieces:
-            if piece.put is None:
+            if not piece.is_seen:
                 continue
-            other = Reference(reference.spec, reference.fmt, piece.dims, case.params, piece.arrays).truth
-            if not other[piece.taken].may_equal(reference.truth[piece.put]):
-                raise OpfuzzError(
-                    f"{reference.spec.path}: the reference of '{case.op}' itself gives other values "
-                    f"{word_relation(way.relation)}: "
-                    f"take the size out of 'batch'"
-                )
+            for part, other, own in zip(piece.parts, references_of(spec, piece.call(case)), references, strict=True):
+                if part is not None and not other.truth[part.taken].may_equal(own.truth[part.put]):
+                    raise OpfuzzError(
+                        f"{spec.path}: the reference of '{case.op}' itself gives other values "
+                        f"{word_relation(way.relation)}{f', in the output {own.output}' if own.output else ''}: "
+                        f"take the size out of 'batch'"
+                    )
 
 
-def perform_case(
-    spec: OpSpec,
-    case: Case,
-    arrays: Mapping[str, NDArray[Any]],
-    subject: Subject,
-    backend: Backend,
-    program: Program | None,
-    repeat: bool,
+def perform_call(
+    spec: OpSpec, call: Call, subject: Subject, backend: Backend, program: Program | None, repeat: bool
 ) -> Outcome:
-    """What a subject makes of a case; `program` is its call, None where the spec has none."""
+    """What a subject makes of a call; `program` is how it makes it, None where the spec does not say."""
     if program is None:
         missing = f"no call '{subject.implementation}'" if subject.implementation else "no call"
         return Outcome(
             str(subject), "unsupported", cause=unsupported(f"the spec has {missing} for the dialect {backend.dialect}")
         )
-    call = Call(case.format, case.dims, case.params, arrays, case.layouts)
-    shape = spec.output_shape(case.dims, case.params)
-    return perform(backend, subject, program, call, shape, repeat=repeat)
+    return perform(backend, subject, program, call, spec.output_shapes(call.dims, call.params), repeat=repeat)
 
 
 def write_recipe(found: Score, way: metamorphic.OtherWay, case: Case, spec: OpSpec, last: int = 0) -> Recipe:
@@ -177,35 +175,34 @@ def write_recipe(found: Score, way: metamorphic.OtherWay, case: Case, spec: OpSp
     `last` is the place of the last call that was made, which raised if there is no element.
     """
     relation = way.relation
-    index = found.deciding.index if found.deciding is not None else None
+    element = found.deciding.element if found.deciding is not None else None
     only = found.cause.figures.get("only")
     other = way.pieces[0]
     switch: Mapping[str, str] | None = None
     if only is not None and other.dims == case.dims and other.layouts != case.layouts:
         switch = case.layouts if only else other.layouts
+    recipe = Recipe(case, relation=relation, switch=switch)
     if relation.is_repeat or only is False:  # a fault of the case's own call
-        return Recipe(case, None, relation, None, index, switch)
-    if index is None:
-        return Recipe(case, None, relation, last, None, switch)
-    shape = spec.output_shape(case.dims, case.params)
+        return recipe.about(element)
+    if element is None:
+        return replace(recipe, piece=last)
     for number, piece in enumerate(way.pieces):
-        place = piece.locate(index, shape, spec.output_shape(piece.dims, case.params))
-        if place is not None:
-            return Recipe(case, None, relation, number, place, switch)
-    return Recipe(case, None, relation, None, index, switch)
+        if (place := piece.locate(element, spec, case)) is not None:
+            return replace(recipe, piece=number).about(place)
+    return recipe.about(element)
 
 
-def judge_with_witnesses(subject: str, found: Score, recipe: Recipe, reference: Reference) -> Judged:
+def judge_with_witnesses(subject: str, found: Score, recipe: Recipe, references: Sequence[Reference]) -> Judged:
     """The score of a case with the elements that show it, and the call that shows them."""
     case = recipe.case.id if recipe.case is not None else ""
 
     def witness(mark: Mark | None) -> Witness | None:
-        return None if mark is None else witness_of(mark, case, reference)
+        return None if mark is None else witness_of(mark, case, references)
 
     largest = witness(found.largest)
     deciding = largest if found.deciding == found.largest else witness(found.deciding)
     if recipe.relation is None and found.deciding is not None:
-        recipe = replace(recipe, index=found.deciding.index)
+        recipe = recipe.about(found.deciding.element)
     return Judged(subject, found, largest, deciding, None if SEVERITY[found.verdict] == CLEAN else recipe)
 
 
@@ -214,11 +211,11 @@ def make_result(
     case: Case,
     number: int,
     judged: Sequence[Judged],
-    outputs: Mapping[str, NDArray[Any]],
+    outputs: Mapping[str, Outputs],
     is_near: bool = False,
 ) -> Result:
-    """A case on all its subjects, as a ranking takes it in; `outputs` by subject, where there is one."""
-    distances = {(a, b): largest_distance(outputs[a], outputs[b]) for a, b in combinations(outputs, 2)}
+    """A case on all its subjects, as a ranking takes it in; `outputs` by subject, where there are any."""
+    distances = {(a, b): max(map(largest_distance, outputs[a], outputs[b])) for a, b in combinations(outputs, 2)}
     return Result(
         case.op,
         case.format,
@@ -232,8 +229,9 @@ def make_result(
     )
 
 
-def witness_of(mark: Mark, case: str, reference: Reference) -> Witness:
+def witness_of(mark: Mark, case: str, references: Sequence[Reference]) -> Witness:
     """An element with the values of the inputs that it depends on."""
+    reference = references[references[0].spec.place_of(mark.output)]
     hexes: dict[str, tuple[str, ...]] = {}
     values: dict[str, tuple[float, ...]] = {}
     for name, places in reference.sources(mark.index).items():

@@ -147,5 +147,5 @@ def _shown(finding: Finding, spec: OpSpec) -> Recipe:
     minimal, recipe = finding.minimal, finding.recipe
     if minimal is None or not minimal.is_shown:
         return replace(recipe, call=follow(recipe, spec))
-    index = finding.witness.mark.index if finding.witness else None
-    return replace(recipe, call=minimal.call, switch=minimal.switch, index=index)
+    element = finding.witness.mark.element if finding.witness else None
+    return replace(recipe, call=minimal.call, switch=minimal.switch).about(element)

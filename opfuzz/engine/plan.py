@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from opfuzz.backends import Backend, Subject
+from opfuzz.core.call import Call
 from opfuzz.core.case import Case
 from opfuzz.core.errors import OpfuzzError, did_you_mean
 from opfuzz.core.floats import FORMATS
 from opfuzz.generate import draw, draw_near, inputs, regime_names
 from opfuzz.oracle.operations import REFERENCE_FUNCTIONS
-from opfuzz.oracle.reference import reference_of
+from opfuzz.oracle.reference import references_of
 from opfuzz.spec import OpSpec, Vocabulary, load_all
 from opfuzz.spec.expression.program import Program
 from opfuzz.spec.profile import Profile
@@ -88,7 +89,7 @@ def load_specs(
     for spec in chosen:
         for number in range(3):
             case = draw(spec, spec.formats[0], 0, number)
-            reference_of(spec, case, inputs(spec, case))
+            references_of(spec, Call.of(case, inputs(spec, case)))
     return chosen
 
 

@@ -92,7 +92,7 @@ def _worth(spec: OpSpec, name: str) -> int:
     """How much of the op's arithmetic is lost with a smaller dim: nothing in a batch, most where a sum runs."""
     if name in spec.batch:
         return 0
-    if not any(name in axis.names for axis in spec.output):
+    if not any(name in axis.names for axis in spec.output_axes):
         return 3
     floats = [given for given in spec.inputs if given.kind == "float"]
     users = sum(any(name in axis.names for axis in given.shape) for given in floats)

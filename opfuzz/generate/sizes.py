@@ -224,7 +224,8 @@ def _dims(choices: Choices, spec: OpSpec, budget: ElementBudget) -> tuple[dict[s
                 is_huge and budget.elements == ELEMENT_BUDGET and _is_contracted(spec, focus) and choices.chance(1, 4)
             )
         if is_tiled:
-            rows = {axis.text for axis in spec.output} - set(spec.batch)  # not the width of a window: it multiplies
+            # Not the width of a window: it multiplies.
+            rows = {axis.text for axis in spec.output_axes} - set(spec.batch)
             for other in open_dims:
                 if other.name != focus:
                     dims[other.name] = nearest_allowed(other, choices.pick(TILES) if other.name in rows else 1)
@@ -242,9 +243,9 @@ def _boundaries(dim: Dim, is_huge: bool, most: int) -> tuple[int, ...]:
 
 
 def _is_contracted(spec: OpSpec, name: str) -> bool:
-    """Whether a dim is in two inputs and not in the output, as that of a product's sums."""
+    """Whether a dim is in two inputs and in no output, as that of a product's sums."""
     holders = [item for item in spec.inputs if any(name in axis.names for axis in item.shape)]
-    return len(holders) > 1 and not any(name in axis.names for axis in spec.output)
+    return len(holders) > 1 and not any(name in axis.names for axis in spec.output_axes)
 
 
 def _size(choices: Choices, bits: int) -> int:

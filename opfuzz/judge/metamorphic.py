@@ -6,7 +6,7 @@ op of one input that is computed element by element gives each element the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from math import prod
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from opfuzz.core.call import Call, Element
 from opfuzz.core.case import Case
 from opfuzz.core.cause import Cause
 from opfuzz.core.layout import LAYOUTS, applicable, fits
@@ -22,7 +23,7 @@ from opfuzz.core.relation import CONTIGUOUS, DISTURBED, EAGER, REVERSED, ROWS, S
 from opfuzz.core.results import Index, Outcome, Score
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.judge.limits import CALLED_ROWS, COMMON, SHIFT, SWITCH
-from opfuzz.spec import OpSpec
+from opfuzz.spec import OpSpec, Output
 
 Array = NDArray[Any]
 Place = tuple[Any, ...]  # slices
@@ -30,23 +31,50 @@ Perform = Callable[["Piece"], Outcome]
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """One further call. Its result at `taken` stands for the case's own at `put`; None: it is not looked at."""
+class OutputPart:
+    """Of one output: what a further call gives at `taken` stands for what the case's own call gives at `put`."""
 
-    dims: Mapping[str, int]
-    arrays: Mapping[str, Array]
-    layouts: Mapping[str, str]
     taken: Place = (...,)
-    put: Place | None = (...,)
+    put: Place = (...,)
 
     def locate(self, index: Index, shape: Index, own: Index) -> Index | None:
         """Where an element of the case's output, of `shape`, lies in this call's, of shape `own`; None: not in it."""
-        if self.put is None:
-            return None
         places = np.full(shape, -1)
         places[self.put] = np.arange(prod(own)).reshape(own)[self.taken]
         place = int(places[index])
         return None if place < 0 else tuple(int(i) for i in np.unravel_index(place, own))
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One further call, and what of each output it stands for; None: that output is not looked at."""
+
+    dims: Mapping[str, int]
+    arrays: Mapping[str, Array]
+    layouts: Mapping[str, str]
+    parts: tuple[OutputPart | None, ...]
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether any output is looked at."""
+        return any(part is not None for part in self.parts)
+
+    def call(self, case: Case) -> Call:
+        """The call, which has format and params of the case."""
+        return Call(case.format, self.dims, case.params, self.arrays, self.layouts)
+
+    def locate(self, element: Element, spec: OpSpec, case: Case) -> Element | None:
+        """Where an element of the case's outputs lies in those of this call; None: not in them."""
+        part = self.parts[spec.place_of(element.output)]
+        if part is None:
+            return None
+        shapes = (spec.output_shapes(dims, case.params)[element.output] for dims in (case.dims, self.dims))
+        place = part.locate(element.index, *shapes)
+        return None if place is None else Element(element.output, place)
+
+
+def _whole(spec: OpSpec) -> tuple[OutputPart, ...]:
+    return (OutputPart(),) * len(spec.outputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +97,7 @@ def find_way(
     relation: Relation, spec: OpSpec, case: Case, arrays: Mapping[str, Array], is_elementwise: bool
 ) -> OtherWay:
     """The way of a case that a relation names. Raises LookupError if it does not apply."""
-    for made in (*list_ways(spec, case, arrays, is_elementwise), _eager(case, arrays)):
+    for made in (*list_ways(spec, case, arrays, is_elementwise), _eager(spec, case, arrays)):
         if made.relation == relation:
             return made
     raise LookupError(f"{relation.id} is no other way to {case}")
@@ -77,12 +105,12 @@ def find_way(
 
 def _ways(spec: OpSpec, case: Case, arrays: Mapping[str, Array], is_elementwise: bool) -> list[Way]:
     number = case.seed  # a number as good as random that belongs to the case
-    found = [_layout(case, arrays, number)]
+    found = [_layout(spec, case, arrays, number)]
     for name in spec.batch:
         found += [_rows(spec, case, arrays, name, number), _reversed(spec, case, arrays, name)]
     if is_elementwise:
         found.append(_moved(spec, case, arrays, number))
-    found.append(lambda: _after_other_work(case, arrays))
+    found.append(lambda: _after_other_work(spec, case, arrays))
     return [way for way in found if way is not None]
 
 
@@ -92,19 +120,19 @@ def choose_way(
     """The relation that is tried on a case of a subject with a mode or '': each of those that apply in its turn."""
     ways = _ways(spec, case, arrays, is_elementwise)
     if mode:
-        ways.append(lambda: _eager(case, arrays))
+        ways.append(lambda: _eager(spec, case, arrays))
     return ways[turn % len(ways)]()
 
 
-def _eager(case: Case, arrays: Mapping[str, Array]) -> OtherWay:
-    return OtherWay(Relation(EAGER), (Piece(case.dims, arrays, case.layouts),))
+def _eager(spec: OpSpec, case: Case, arrays: Mapping[str, Array]) -> OtherWay:
+    return OtherWay(Relation(EAGER), (Piece(case.dims, arrays, case.layouts, _whole(spec)),))
 
 
-def _layout(case: Case, arrays: Mapping[str, Array], number: int) -> Way | None:
+def _layout(spec: OpSpec, case: Case, arrays: Mapping[str, Array], number: int) -> Way | None:
     """A case of views with all inputs contiguous; a contiguous case with one input as a view."""
     if any(layout != LAYOUTS[0] for layout in case.layouts.values()):
         plain = dict.fromkeys(case.layouts, LAYOUTS[0])
-        return lambda: OtherWay(Relation(CONTIGUOUS), (Piece(case.dims, arrays, plain),))
+        return lambda: OtherWay(Relation(CONTIGUOUS), (Piece(case.dims, arrays, plain, _whole(spec)),))
     if not any(array.ndim and array.size for array in arrays.values()):
         return None  # scalars and empty arrays are no views
 
@@ -116,17 +144,17 @@ def _layout(case: Case, arrays: Mapping[str, Array], number: int) -> Way | None:
             if applicable(layout, array.shape) and fits(array, layout)
         ]
         name, layout = views[number % len(views)]
-        piece = Piece(case.dims, arrays, {**case.layouts, name: layout})
+        piece = Piece(case.dims, arrays, {**case.layouts, name: layout}, _whole(spec))
         return OtherWay(Relation(VIEW, name, layout), (piece,))
 
     return as_view
 
 
 @cache
-def _batch(spec: OpSpec, dim: str) -> tuple[int, Mapping[str, int]] | None:
-    """The axis of the output and of each input that counts rows, if the size `dim` says nothing else."""
-    axis, axes = _output_axis(spec, dim), _axes(spec, dim)
-    return (axis, axes) if axis is not None and axes and _is_alone(spec, dim) else None
+def _batch(spec: OpSpec, dim: str) -> tuple[tuple[int | None, ...], Mapping[str, int]] | None:
+    """The axis of each output and of each input that counts rows, if the size `dim` says nothing else."""
+    own, axes = tuple(_output_axis(output, dim) for output in spec.outputs), _axes(spec, dim)
+    return (own, axes) if any(axis is not None for axis in own) and axes and _is_alone(spec, dim) else None
 
 
 def _axes(spec: OpSpec, dim: str) -> dict[str, int]:
@@ -147,7 +175,7 @@ def _axes(spec: OpSpec, dim: str) -> dict[str, int]:
 def _is_alone(spec: OpSpec, dim: str) -> bool:
     """Whether a size says nothing but how many rows there are."""
     limits = [item.below for item in spec.inputs if item.below is not None]
-    inside = [*spec.require, *limits, *(size for item in spec.inputs for size in item.shape), *spec.output]
+    inside = [*spec.require, *limits, *(size for item in spec.inputs for size in item.shape), *spec.output_axes]
     return all(program.text == dim or dim not in program.names for program in inside)
 
 
@@ -159,28 +187,27 @@ def _cut(arrays: Mapping[str, Array], axes: Mapping[str, int], part: slice) -> d
     return {name: array[_along(axes[name], part)] if name in axes else array for name, array in arrays.items()}
 
 
-def _output_axis(spec: OpSpec, dim: str) -> int | None:
-    axes = [axis for axis, size in enumerate(spec.output) if size.text == dim]
+def _output_axis(output: Output, dim: str) -> int | None:
+    axes = [axis for axis, size in enumerate(output.shape) if size.text == dim]
     return axes[0] if len(axes) == 1 else None
+
+
+def _parts(axes: Sequence[int | None], taken: slice, put: slice) -> tuple[OutputPart | None, ...]:
+    """Of each output the part along its axis; an output without one says nothing about rows."""
+    return tuple(None if axis is None else OutputPart(_along(axis, taken), _along(axis, put)) for axis in axes)
 
 
 def _rows(spec: OpSpec, case: Case, arrays: Mapping[str, Array], dim: str, number: int) -> Way | None:
     size, batch, smaller = case.dims[dim], _batch(spec, dim), {**case.dims, dim: 1}
     if size < 2 or batch is None or not spec.allows(smaller, case.params):
         return None
-    axis, axes = batch
+    own, axes = batch
 
     def one_by_one() -> OtherWay:
         rows = sorted({0, size - 1, number % size, number // 7 % size})[:CALLED_ROWS]
+        parts = (slice(row, row + 1) for row in rows)
         pieces = tuple(
-            Piece(
-                smaller,
-                _cut(arrays, axes, slice(row, row + 1)),
-                case.layouts,
-                taken=_along(axis, slice(0, 1)),
-                put=_along(axis, slice(row, row + 1)),
-            )
-            for row in rows
+            Piece(smaller, _cut(arrays, axes, part), case.layouts, _parts(own, slice(0, 1), part)) for part in parts
         )
         return OtherWay(Relation(ROWS, dim), pieces)
 
@@ -191,13 +218,13 @@ def _reversed(spec: OpSpec, case: Case, arrays: Mapping[str, Array], dim: str) -
     batch = _batch(spec, dim)
     if case.dims[dim] < 2 or batch is None:
         return None
-    axis, axes = batch
+    own, axes = batch
     if any(case.layouts[name] == "broadcast" for name in axes):
         return None
 
     def turned() -> OtherWay:
         back = slice(None, None, -1)
-        piece = Piece(case.dims, _cut(arrays, axes, back), case.layouts, taken=_along(axis, back))
+        piece = Piece(case.dims, _cut(arrays, axes, back), case.layouts, _parts(own, back, slice(None)))
         return OtherWay(Relation(REVERSED, dim), (piece,))
 
     return turned
@@ -217,35 +244,40 @@ def _moved(spec: OpSpec, case: Case, arrays: Mapping[str, Array], number: int) -
         return None
 
     def shorter() -> OtherWay:
-        piece = Piece(dims, {name: array[kept]}, case.layouts, put=kept)
+        parts = (OutputPart(put=kept),) * len(spec.outputs)
+        piece = Piece(dims, {name: array[kept]}, case.layouts, parts)
         return OtherWay(Relation(SHIFTED, dim, by=by), (piece,))
 
     return shorter
 
 
-def _after_other_work(case: Case, arrays: Mapping[str, Array]) -> OtherWay:
+def _after_other_work(spec: OpSpec, case: Case, arrays: Mapping[str, Array]) -> OtherWay:
     """The same call once more, after one of the same shapes that leaves NaN wherever memory is used again."""
     other = {name: np.full_like(a, np.nan) if a.dtype.kind not in "biu" else a for name, a in arrays.items()}
-    pieces = (Piece(case.dims, other, case.layouts, put=None), Piece(case.dims, arrays, case.layouts))
+    whole = _whole(spec)
+    unseen = (None,) * len(whole)
+    pieces = (Piece(case.dims, other, case.layouts, unseen), Piece(case.dims, arrays, case.layouts, whole))
     return OtherWay(Relation(DISTURBED), pieces)
 
 
-def assemble(way: OtherWay, output: Array, perform: Perform) -> tuple[Outcome, int]:
-    """The case's output as this other way gives it, on copies of `output`; the first outcome that is no output.
+def assemble(way: OtherWay, outputs: Sequence[Array], perform: Perform) -> tuple[Outcome, int]:
+    """The case's outputs as this other way gives them, on copies of `outputs`; the first outcome that has none.
 
     Also the place of the last call that was made.
     """
-    patched = output.copy()
+    patched = tuple(output.copy() for output in outputs)
     outcome, place = Outcome("", "ok"), 0
     for place, piece in enumerate(way.pieces):
         made = perform(piece)
-        if piece.put is None:
+        if not piece.is_seen:
             continue
-        if made.output is None:
+        if made.outputs is None:
             return made, place
-        patched[piece.put] = made.output[piece.taken]
+        for own, part, output in zip(patched, piece.parts, made.outputs, strict=True):
+            if part is not None:
+                own[part.put] = output[part.taken]
         outcome = made
-    return replace(outcome, output=patched), place
+    return replace(outcome, outputs=patched), place
 
 
 def is_switch(narrow: Score, excess: float) -> bool:

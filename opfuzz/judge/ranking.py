@@ -215,10 +215,11 @@ def size_class(elements: int) -> int:
 
 
 def _explanation(score: Score) -> Hashable:
-    """What cases of one verdict have in common: the named cause, or which special value was returned."""
+    """What cases of one verdict have in common: the output, and the named cause or which special value was returned."""
+    output = score.deciding.output if score.deciding is not None else ""
     if score.cause.kind == "special-at":
-        return f"{score.cause.figures['computed']:g}"
-    return score.cause.key if score.verdict in EXPLAINED else ""
+        return output, f"{score.cause.figures['computed']:g}"
+    return output, score.cause.key if score.verdict in EXPLAINED else ""
 
 
 class Ranking:

@@ -1,17 +1,19 @@
-"""Scores: one outcome, measured, with its verdict and the figures that a ranking adds up."""
+"""Scores: one output, measured, with its verdict and the figures that a ranking adds up."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from opfuzz.core.cause import Cause
 from opfuzz.core.floats import hex_of
 from opfuzz.core.metrics.magnitude import by_magnitude, first_cells
 from opfuzz.core.metrics.ulp import histogram, rms_over, rms_ratio
 from opfuzz.core.relation import REPEATED, Relation
-from opfuzz.core.results import Index, Mark, Outcome, Score
+from opfuzz.core.results import Index, Mark, Score
 from opfuzz.judge.limits import CONDITIONED_LIMIT, EXCESS_LIMIT
 from opfuzz.judge.measure import Measured, place_of
 from opfuzz.judge.settle import examine
@@ -21,19 +23,20 @@ from opfuzz.oracle.reference import Reference
 LARGEST = float(np.finfo(np.float64).max)
 
 
-def score(outcome: Outcome, reference: Reference) -> Score:
-    """Errors and verdict of one outcome; nothing of what was judged before has a part in it."""
-    if outcome.status != "ok" or outcome.output is None:
-        return Score(outcome.status, outcome.cause)
-    measured = examine(outcome.output, reference)
+def score(output: NDArray[Any], reference: Reference, is_stable: bool = True) -> Score:
+    """Errors and verdict of one output; nothing of what was judged before has a part in it.
+
+    `is_stable`: whether it had the same bits when the call was made twice.
+    """
+    measured = examine(output, reference)
     found = decide_verdict(measured, reference)
-    if outcome.repeated is False:
+    if not is_stable:
         found = replace(found, word="unstable", cause=Cause("depends-on", "repetition", Relation(REPEATED)))
-    return summarize(measured, found)
+    return summarize(measured, found, reference.output)
 
 
-def summarize(measured: Measured, found: Verdict) -> Score:
-    """The record of one output."""
+def summarize(measured: Measured, found: Verdict, output: str = "") -> Score:
+    """The record of one output, of this name."""
     truth, is_whole = measured.truth, measured.judged is None
     normal = truth.normal if is_whole else int(np.count_nonzero(measured.is_normal))
     errors = measured.ulps
@@ -43,7 +46,7 @@ def summarize(measured: Measured, found: Verdict) -> Score:
     worst = float(errors[largest]) if largest is not None else 0.0
     if worst > LARGEST:  # against a tiny exact value the quotient passes float64's range
         worst, errors = LARGEST, np.minimum(errors, LARGEST)
-    mark = _mark(measured, largest)
+    mark = _mark(measured, largest, output)
     blind, is_beyond = measured.allowances.is_blind, measured.largest_excess > EXCESS_LIMIT
     return Score(
         verdict=found.word,
@@ -52,7 +55,7 @@ def summarize(measured: Measured, found: Verdict) -> Score:
         conditioned=measured.largest_conditioned,
         excess=measured.largest_excess,
         largest=mark,
-        deciding=mark if found.place == largest else _mark(measured, found.place),
+        deciding=mark if found.place == largest else _mark(measured, found.place, output),
         histogram=histogram(errors, normal),
         by_magnitude=_by_magnitude(measured),
         ulp_total=float(errors.sum()),
@@ -87,7 +90,7 @@ def _by_magnitude(measured: Measured) -> dict[int, int]:
     return by_magnitude(cells, measured.ulps[counted], None if wrong is None else wrong[counted])
 
 
-def _mark(measured: Measured, place: Index | None) -> Mark | None:
+def _mark(measured: Measured, place: Index | None, output: str) -> Mark | None:
     if place is None:
         return None
     half = measured.spacing[place] / 2
@@ -101,4 +104,5 @@ def _mark(measured: Measured, place: Index | None) -> Mark | None:
         exact=float(measured.truth.hi[place]),
         ulp=float(measured.error[place] / measured.spacing[place]),
         bound=float(bound),
+        output=output,
     )

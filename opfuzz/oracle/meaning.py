@@ -44,35 +44,21 @@ def variant_graphs(spec: OpSpec, name: str, dims: Mapping[str, int], params: Nam
     return graphs_of(program, dims, {**params, **variant.params}, tensors)
 
 
-def graph_of(program: Program, dims: Mapping[str, int], params: Names, tensors: Names) -> Node:
-    """The graph of a formula of one result. Raises one of FAILURES, also where it has several."""
-    return _single(graphs_of(program, dims, params, tensors))
-
-
-def variant_graph(spec: OpSpec, name: str, dims: Mapping[str, int], params: Names, tensors: Names) -> Node:
-    """The graph of a variant of one result. Raises one of FAILURES, also where it has several."""
-    return _single(variant_graphs(spec, name, dims, params, tensors))
-
-
-def _single(roots: tuple[Node, ...]) -> Node:
-    if len(roots) != 1:
-        raise TypeError(f"{len(roots)} results of a formula, where one is asked for")
-    return roots[0]
-
-
 def variant_values(
     spec: OpSpec,
     name: str,
     dims: Mapping[str, int],
     params: Mapping[str, Value],
     arrays: Mapping[str, NDArray[Any]],
-) -> FloatArray | None:
-    """A variant's output; None where it has no meaning for these inputs, or another shape."""
+) -> tuple[FloatArray, ...] | None:
+    """A variant's outputs; None where it has no meaning for these inputs, or other shapes."""
     try:
-        root = variant_graph(spec, name, dims, params, operands(spec, arrays))
+        roots = variant_graphs(spec, name, dims, params, operands(spec, arrays))
     except FAILURES:
         return None
-    return balls.evaluate(root, []).mid if root.shape == spec.output_shape(dims, params) else None
+    if [root.shape for root in roots] != [*spec.output_shapes(dims, params).values()]:
+        return None
+    return tuple(balls.evaluate(root, []).mid for root in roots)
 
 
 def _operand(array: NDArray[Any], kind: str) -> object:

@@ -1,16 +1,15 @@
-"""The exact result of one case, and what may be asked of it: truth, conditioning, allowances, variants, the appeal."""
+"""The exact result of each output of a call, and what may be asked of it: truth, allowances, variants, the appeal."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.core.case import Case
+from opfuzz.core.call import Call
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, FloatArray, Format, ulp
 from opfuzz.oracle import balls, exact, graph, limits, models, working
@@ -18,9 +17,9 @@ from opfuzz.oracle.allowances import Allowances, Alternatives
 from opfuzz.oracle.dependencies import dependencies, spread_from
 from opfuzz.oracle.elementary import ELEMENTARY
 from opfuzz.oracle.graph import Node
-from opfuzz.oracle.meaning import FAILURES, Names, graph_of, operands, variant_graph
+from opfuzz.oracle.meaning import FAILURES, Names, graphs_of, operands, variant_graphs
 from opfuzz.oracle.truth import Truth, inside, tolerance
-from opfuzz.spec import OpSpec, Value
+from opfuzz.spec import OpSpec
 
 # Elements of all steps of a variant: one over heads times heads takes gigabytes where the op takes none.
 MOST_OF_A_VARIANT = 2**24
@@ -31,37 +30,53 @@ def wide_format(fmt: Format) -> Format:
     return FLOAT32 if fmt.bits == 16 else fmt
 
 
-class Reference:
-    """The reference of `spec` on the given inputs. Everything but the first truth is computed when asked for.
+@dataclass(frozen=True, slots=True, eq=False)
+class Meaning:
+    """What a spec says of a call: the graphs of its formulas, one an output."""
 
-    `arrays` holds the inputs in their storage dtype; `dims` and `params` the case's numbers.
-    Raises OpfuzzError if the reference does not have the output's shape.
+    spec: OpSpec
+    call: Call
+    tensors: Names  # the inputs as formulas take them
+    roots: tuple[Node, ...]
+    naturals: tuple[Node, ...]  # of the formula as it is usually computed
+
+
+def references_of(spec: OpSpec, call: Call) -> tuple[Reference, ...]:
+    """The exact result of a call, one reference an output.
+
+    Raises OpfuzzError if the formulas do not give the outputs of the spec, in their number and shapes.
     """
-
-    def __init__(
-        self,
-        spec: OpSpec,
-        fmt: Format,
-        dims: Mapping[str, int],
-        params: Mapping[str, Value],
-        arrays: Mapping[str, NDArray[Any]],
-    ) -> None:
-        self.spec, self.fmt, self.dims, self.params, self.arrays = spec, fmt, dims, params, arrays
-        self._tensors = operands(spec, arrays)
-        try:
-            self.root = graph_of(spec.reference, dims, params, self._tensors)
-            self.natural = self.root if spec.natural is None else graph_of(spec.natural, dims, params, self._tensors)
-        except FAILURES as error:
-            raise OpfuzzError(
-                f"{spec.path}: the reference of '{spec.op}' fails at {_settings(dims, params)}: {error}"
-            ) from error
-        expected = spec.output_shape(dims, params)
-        for what, node in (("reference", self.root), ("natural formula", self.natural)):
-            if node.shape != expected:
+    dims, params, tensors = call.dims, call.params, operands(spec, call.arrays)
+    try:
+        roots = graphs_of(spec.reference, dims, params, tensors)
+        naturals = roots if spec.natural is None else graphs_of(spec.natural, dims, params, tensors)
+    except FAILURES as error:
+        raise OpfuzzError(
+            f"{spec.path}: the reference of '{spec.op}' fails at {_settings(dims, params)}: {error}"
+        ) from error
+    expected = spec.output_shapes(dims, params)
+    for what, nodes in (("reference", roots), ("natural formula", naturals)):
+        if len(nodes) != len(expected):
+            raise OpfuzzError(f"{spec.path}: the {what} of '{spec.op}' gives {len(nodes)} results, not {len(expected)}")
+        for node, (output, shape) in zip(nodes, expected.items(), strict=True):
+            if node.shape != shape:
                 raise OpfuzzError(
                     f"{spec.path}: the {what} of '{spec.op}' has the shape {list(node.shape)}, "
-                    f"the output says {list(expected)} at {_settings(dims, params)}"
+                    f"the output{f' {output}' if output else ''} says {list(shape)} at {_settings(dims, params)}"
                 )
+    meaning = Meaning(spec, call, tensors, roots, naturals)
+    return tuple(Reference(meaning, place) for place in range(len(roots)))
+
+
+class Reference:
+    """The exact result of the output at a place. Everything but the first truth is computed when asked for."""
+
+    def __init__(self, meaning: Meaning, place: int) -> None:
+        spec, call, fmt = meaning.spec, meaning.call, FORMATS[meaning.call.format]
+        self.spec, self.fmt, self.dims, self.params, self.arrays = spec, fmt, call.dims, call.params, call.arrays
+        self.place, self.output = place, spec.outputs[place].name
+        self._tensors = meaning.tensors
+        self.root, self.natural = meaning.roots[place], meaning.naturals[place]
         self.is_unary = len(spec.inputs) == 1 and graph.is_elementwise(self.root, set(ELEMENTARY))
         asked = [models.TRUTH, models.conditioning(fmt)]
         if self.natural is self.root:
@@ -108,7 +123,7 @@ class Reference:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of the output."""
+        """Shape of its output."""
         return self.root.shape
 
     @cached_property
@@ -256,12 +271,15 @@ class Reference:
         return tolerance(values, ulp(inside(values, self.fmt), self.fmt), self.fmt)
 
     def _variant_graph(self, name: str) -> Node:
-        return variant_graph(self.spec, name, self.dims, self.params, self._tensors)
+        roots = variant_graphs(self.spec, name, self.dims, self.params, self._tensors)
+        if len(roots) != len(self.spec.outputs):
+            raise ValueError(f"variant '{name}' gives {len(roots)} results, not {len(self.spec.outputs)}")
+        return roots[self.place]
 
     def _rebuild(self, values: FloatArray) -> Node:
         """The graph of an elementwise reference on other values."""
         tensors = {self.spec.inputs[0].name: graph.leaf(values, "input")}
-        return graph_of(self.spec.reference, self.dims, self.params, tensors)
+        return graphs_of(self.spec.reference, self.dims, self.params, tensors)[self.place]
 
     def _set_limits(self, hi: FloatArray, radius: FloatArray) -> None:
         """Unary ops: the mathematical limit at the infinities, instead of IEEE arithmetic such as -inf * 0."""
@@ -273,19 +291,14 @@ class Reference:
                 radius[at] = 0.0
 
 
-def reference_of(spec: OpSpec, case: Case, arrays: Mapping[str, NDArray[Any]]) -> Reference:
-    """The exact result of a case."""
-    return Reference(spec, FORMATS[case.format], case.dims, case.params, arrays)
-
-
-_LIMITS: dict[tuple[str, str, float], float] = {}
+_LIMITS: dict[tuple[str, int, str, float], float] = {}
 
 
 def _limit(reference: Reference, sign: float) -> float:
     """The limit at infinity, remembered by the meaning of the spec and its parameters."""
     spec = reference.spec
     sizes = {name: size for name, size in reference.dims.items() if name in spec.reference.names}
-    key = (spec.digest, repr(sorted({**sizes, **reference.params}.items())), sign)
+    key = (spec.digest, reference.place, repr(sorted({**sizes, **reference.params}.items())), sign)
     if key not in _LIMITS:
         _LIMITS[key] = limits.limit(reference._rebuild, sign)
     return _LIMITS[key]

@@ -39,7 +39,9 @@ def shown(witness: Witness | None) -> str:
         if len(values) == 1:
             parts.append(f"{name} = {values[0]:.9g}" + (f" ({bits[0]})" if bits else ""))
     mark = witness.mark
-    at = ", ".join(parts[:2]) if parts and len(parts) == len(witness.inputs) else f"[{', '.join(map(str, mark.index))}]"
+    at = str(mark.element)
+    if parts and len(parts) == len(witness.inputs):
+        at = (f"{mark.output} of " if mark.output else "") + ", ".join(parts[:2])
     return f"{at}: {mark.computed:.9g}, exact {mark.exact:.9g}"
 
 

@@ -2,7 +2,7 @@
 
 from opfuzz.core.case import Value
 from opfuzz.spec.load import load, load_all
-from opfuzz.spec.op import Dim, Input, OpSpec, OpVariant, Param, Vocabulary
+from opfuzz.spec.op import Dim, Input, OpSpec, OpVariant, Output, Param, Vocabulary
 from opfuzz.spec.schema import json_schema
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Input",
     "OpSpec",
     "OpVariant",
+    "Output",
     "Param",
     "Value",
     "Vocabulary",

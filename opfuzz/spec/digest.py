@@ -20,7 +20,7 @@ def digest_of(spec: OpSpec) -> str:
         "params": [[param.name, param.values, param.low, param.high] for param in spec.params],
         "require": _meanings(spec.require),
         "inputs": [[i.name, i.kind, _meaning(i.below), _meanings(i.shape), i.regimes] for i in spec.inputs],
-        "output": _meanings(spec.output),
+        **_outputs(spec),
         "calls": {
             dialect: {name: call.meaning for name, call in implementations.items()}
             for dialect, implementations in spec.calls.items()
@@ -34,6 +34,13 @@ def digest_of(spec: OpSpec) -> str:
     }
     text = json.dumps(meaning, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _outputs(spec: OpSpec) -> dict[str, object]:
+    """A lone output has a key of its own: it is another op than one that returns a tuple."""
+    if not spec.outputs[0].name:
+        return {"output": _meanings(spec.outputs[0].shape)}
+    return {"outputs": [[output.name, _meanings(output.shape)] for output in spec.outputs]}
 
 
 def _meaning(program: Program | None) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from opfuzz.core.errors import did_you_mean
 from opfuzz.core.files.yaml_nodes import Items, Node, Scalar, Table, YamlSource
@@ -86,7 +86,19 @@ class NodeReader:
             is_misspelt = any(did_you_mean(key.text, known).endswith(f"'{name}'?") for key in unknown)
             if name not in table.entries and not is_misspelt:
                 self.report(node, f"missing key '{name}' in {what}")
+        self._check_alternatives(table, model.alternatives, unknown, what)
         return {name: value for name, (_, value) in table.entries.items() if name in known}
+
+    def _check_alternatives(
+        self, table: Table, alternatives: Sequence[str], unknown: Sequence[Scalar], what: str
+    ) -> None:
+        """Notes that none of the alternatives is there, or two."""
+        given = [name for name in alternatives if name in table.entries]
+        if len(given) > 1:
+            key = table.entries[given[1]][0]
+            self.report(key, f"{what} has '{given[0]}' and '{given[1]}'; one of them says what it returns")
+        elif alternatives and not given and not any(did_you_mean(key.text, alternatives) for key in unknown):
+            self.report(table, f"missing key '{alternatives[0]}' in {what}, or '{alternatives[1]}' for a tuple")
 
     def one_of(self, node: Node, noun: str, known: Collection[str]) -> str | None:
         """A known word."""
@@ -119,14 +131,16 @@ class NodeReader:
         *,
         bind: bool = False,
         inside: slice = slice(None),
+        gives: Sequence[str] | None = None,
     ) -> Program | None:
-        """The expression that a scalar is, or that lies `inside` it."""
+        """The expression that a scalar is, or that lies `inside` it; `bind` and `gives` as `parse` has them."""
         if not isinstance(node, Scalar):
             self.report(node, f"{what} must be an expression, not {description(node)}")
             return None
         text = node.text[inside]
         try:
-            program = parse(text, names=None if names is None else set(names), functions=functions, bind=bind)
+            known = None if names is None else set(names)
+            program = parse(text, names=known, functions=functions, bind=bind, gives=gives)
         except ExpressionError as error:
             self.used.update(_WORD.findall(text))
             is_cut = node.style is None and text.count("(") > text.count(")")

@@ -88,6 +88,14 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True)
+class Output:
+    """One array that the op returns. The name is '' where it returns this one alone, and no tuple."""
+
+    name: str
+    shape: tuple[Program, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class OpVariant:
     """Another meaning of the op: another reference, other params, or both."""
 
@@ -110,7 +118,7 @@ class OpSpec:
     params: tuple[Param, ...]
     require: tuple[Program, ...]
     inputs: tuple[Input, ...]
-    output: tuple[Program, ...]
+    outputs: tuple[Output, ...]  # in the order in which calls and formulas give them
     calls: Mapping[str, Mapping[str, Program]]  # dialect -> implementation -> program; a lone call is implementation ''
     reference: Program
     natural: Program | None
@@ -122,23 +130,41 @@ class OpSpec:
 
     @property
     def single_input(self) -> bool:
-        """Whether the op takes one float array and nothing else, and returns one of the same shape."""
+        """Whether the op takes one float array and nothing else, and all that it returns has the shape of that."""
         if len(self.inputs) != 1 or self.inputs[0].kind != "float":
             return False
-        return [axis.meaning for axis in self.inputs[0].shape] == [axis.meaning for axis in self.output]
+        own = [axis.meaning for axis in self.inputs[0].shape]
+        return all([axis.meaning for axis in output.shape] == own for output in self.outputs)
+
+    @property
+    def output_axes(self) -> tuple[Program, ...]:
+        """The sizes of all outputs, one after another."""
+        return tuple(axis for output in self.outputs for axis in output.shape)
+
+    def place_of(self, output: str) -> int:
+        """Where the output of this name stands in the order. Raises KeyError where there is none."""
+        for place, own in enumerate(self.outputs):
+            if own.name == output:
+                return place
+        raise KeyError(output)
 
     def shapes(self, dims: Mapping[str, int], params: Mapping[str, Value]) -> dict[str, Shape]:
         """Shape of each input. Raises OpfuzzError for a size that is no integer, or ZeroDivisionError."""
         names: dict[str, object] = {**dims, **params}
         return {given.name: self._shape(given.shape, names) for given in self.inputs}
 
-    def output_shape(self, dims: Mapping[str, int], params: Mapping[str, Value]) -> Shape:
-        """Shape of the output; raises as `shapes` does."""
-        return self._shape(self.output, {**dims, **params})
+    def output_shapes(self, dims: Mapping[str, int], params: Mapping[str, Value]) -> dict[str, Shape]:
+        """Shape of each output, in their order; raises as `shapes` does."""
+        names: dict[str, object] = {**dims, **params}
+        return {output.name: self._shape(output.shape, names) for output in self.outputs}
+
+    def output_elements(self, dims: Mapping[str, int], params: Mapping[str, Value]) -> int:
+        """Of all outputs together; raises as `shapes` does."""
+        return sum(map(prod, self.output_shapes(dims, params).values()))
 
     def elements(self, dims: Mapping[str, int], params: Mapping[str, Value]) -> int:
-        """Of all inputs and the output together; raises as `shapes` does."""
-        return sum(map(prod, [*self.shapes(dims, params).values(), self.output_shape(dims, params)]))
+        """Of all inputs and outputs together; raises as `shapes` does."""
+        return sum(map(prod, self.shapes(dims, params).values())) + self.output_elements(dims, params)
 
     def _shape(self, axes: tuple[Program, ...], names: Mapping[str, object]) -> Shape:
         sizes = []
@@ -162,7 +188,7 @@ class OpSpec:
         try:
             if not all(evaluate(condition, names, {}) for condition in self.require):
                 return False
-            shapes = [*self.shapes(dims, params).values(), self.output_shape(dims, params)]
+            shapes = [*self.shapes(dims, params).values(), *self.output_shapes(dims, params).values()]
         except (ZeroDivisionError, ExpressionError):
             return False
         return all(size >= 0 for shape in shapes for size in shape)

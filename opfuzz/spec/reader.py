@@ -16,7 +16,7 @@ from opfuzz.core.floats import FORMATS
 from opfuzz.spec.digest import digest_of
 from opfuzz.spec.expression.program import Program
 from opfuzz.spec.nodes import NodeReader, description
-from opfuzz.spec.op import Input, OpSpec, OpVariant, Param, Vocabulary
+from opfuzz.spec.op import Input, OpSpec, OpVariant, Output, Param, Vocabulary
 from opfuzz.spec.schema import LABEL, NAME, OP_NAME, InputKeys, OutputKeys, SpecKeys, VariantKeys
 from opfuzz.spec.sizes import SizeReader
 
@@ -47,6 +47,7 @@ class _SpecReader:
         self.names: dict[str, tuple[str, Scalar]] = {}  # name -> what it names, and where
         # A section that cannot be read would make all of its names unknown; then names are not checked.
         self.knows_names = True
+        self.gives: tuple[str, ...] | None = None  # the names of the outputs; None where they cannot be read
 
     def spec(self, root: Node) -> OpSpec | None:
         """The op, or None where something is wrong."""
@@ -60,9 +61,10 @@ class _SpecReader:
         all_inputs = _given(self._input(name, node, sizes) for name, node in inputs.items())
         op, summary = self._op(fields.get("op")), self._text(fields.get("summary"), "the summary")
         formats = self._formats(fields.get("formats"))
-        output = self._output(fields.get("output"), sizes)
-        batch = self._batch(fields.get("batch"), dims, output)
+        outputs = self._outputs(fields, sizes)
+        batch = self._batch(fields.get("batch"), dims, outputs)
         require = self._require(fields.get("require"), sizes)
+        self.gives = tuple(output.name for output in outputs) or None
         calls = self._calls(fields.get("calls"))
         reference = self._formula(fields.get("reference"), "the reference")
         natural = self._formula(fields.get("natural"), "natural")
@@ -80,7 +82,7 @@ class _SpecReader:
             params=all_params,
             require=require,
             inputs=all_inputs,
-            output=output,
+            outputs=outputs,
             calls=calls,
             reference=reference,
             natural=natural,
@@ -101,15 +103,21 @@ class _SpecReader:
             self.knows_names = False
             return {}
         for name, (key, _) in table.entries.items():
-            if not re.fullmatch(NAME, name) or keyword.iskeyword(name):
-                self.nodes.report(key, f"'{name}' is no name of {_a(noun)}; a name has letters, digits and _")
-            elif name in RESERVED:
-                self.nodes.report(key, f"'{name}' has a meaning of its own in expressions; choose another name")
-            elif name in self.names:
-                self.nodes.report(key, f"'{name}' is already {_a(self.names[name][0])}; choose another name")
-            else:
+            if self._check_name(key, name, noun):
                 self.names[name] = noun, key
         return {name: node for name, (_, node) in table.entries.items()}
+
+    def _check_name(self, key: Scalar, name: str, noun: str) -> bool:
+        """Whether a name is one, and free; notes what is wrong with it."""
+        if not re.fullmatch(NAME, name) or keyword.iskeyword(name):
+            self.nodes.report(key, f"'{name}' is no name of {_a(noun)}; a name has letters, digits and _")
+        elif name in RESERVED:
+            self.nodes.report(key, f"'{name}' has a meaning of its own in expressions; choose another name")
+        elif name in self.names:
+            self.nodes.report(key, f"'{name}' is already {_a(self.names[name][0])}; choose another name")
+        else:
+            return True
+        return False
 
     def _find_unused(self) -> None:
         if not self.knows_names:
@@ -130,14 +138,16 @@ class _SpecReader:
     def _formats(self, node: Node | None) -> tuple[str, ...]:
         return () if node is None else self.nodes.several_of(node, "formats", "format", FORMATS)
 
-    def _batch(self, node: Node | None, dims: Collection[str], output: Sequence[Program]) -> tuple[str, ...]:
+    def _batch(self, node: Node | None, dims: Collection[str], outputs: Sequence[Output]) -> tuple[str, ...]:
         if node is None or not self.knows_names:
             return ()
         batch = self.nodes.several_of(node, "batch", "dim", dims, minimum=0)
-        axes = {axis.meaning for axis in output}
-        for item in node.items if isinstance(node, Items) and output else ():
+        axes = {axis.meaning for output in outputs for axis in output.shape}
+        what = "the output" if len(outputs) == 1 else "any output"
+        is_read = axes or not self.nodes.source.problems  # a shape that could not be read has no axes either
+        for item in node.items if isinstance(node, Items) and is_read else ():
             if isinstance(item, Scalar) and item.text in batch and item.text not in axes:
-                self.nodes.report(item, f"batch dim '{item.text}' is no axis of the output by itself")
+                self.nodes.report(item, f"batch dim '{item.text}' is no axis of {what} by itself")
         return batch
 
     def _require(self, node: Node | None, sizes: Collection[str]) -> tuple[Program, ...]:
@@ -183,9 +193,23 @@ class _SpecReader:
             self.nodes.unknown(node, "kind", text, KINDS)
         return ("additive_mask" if text == "mask(additive)" else text), None
 
-    def _output(self, node: Node | None, sizes: Collection[str]) -> tuple[Program, ...]:
-        fields = None if node is None else self.nodes.fields(node, OutputKeys, "output")
-        return self._shape(fields["shape"], "output", sizes) if fields and "shape" in fields else ()
+    def _outputs(self, fields: Mapping[str, Node], sizes: Collection[str]) -> tuple[Output, ...]:
+        """The lone output, or those of a tuple; none where they cannot be read."""
+        if "output" in fields:
+            return (self._output("", fields["output"], sizes),)
+        table = self.nodes.table(fields["outputs"], "outputs") if "outputs" in fields else None
+        if table is not None and not table.entries:
+            self.nodes.report(table, "outputs must not be empty")
+        outputs = []
+        for name, (key, node) in table.entries.items() if table else ():
+            self._check_name(key, name, "output")
+            outputs.append(self._output(name, node, sizes))
+        return tuple(outputs)
+
+    def _output(self, name: str, node: Node, sizes: Collection[str]) -> Output:
+        what = f"output '{name}'" if name else "output"
+        fields = self.nodes.fields(node, OutputKeys, what)
+        return Output(name, self._shape(fields["shape"], what, sizes) if fields and "shape" in fields else ())
 
     def _calls(self, node: Node | None) -> dict[str, dict[str, Program]]:
         table = None if node is None else self.nodes.table(node, "calls")
@@ -203,7 +227,8 @@ class _SpecReader:
                 if name and not re.fullmatch(LABEL, name):
                     self.nodes.report(label, f"'{name}' is no name of an implementation; {_LABEL_RULE}")
                 what = f"the call of {dialect}" + (f"/{name}" if name else "")
-                program = self._program(text, what, [*self.names, *RESERVED], self.words.dialects.get(dialect))
+                names, functions = [*self.names, *RESERVED], self.words.dialects.get(dialect)
+                program = self._program(text, what, names, functions, gives=self.gives)
                 if program is not None:
                     calls[dialect][name] = program
         return calls
@@ -212,7 +237,7 @@ class _SpecReader:
         if node is None:
             return None
         functions = self.words.reference_functions
-        return self._program(node, what, [*self.names, "pi", "inf"], functions, bind=True)
+        return self._program(node, what, [*self.names, "pi", "inf"], functions, bind=True, gives=self.gives)
 
     def _variants(self, node: Node | None, params: Collection[str], known: Sequence[Param]) -> dict[str, OpVariant]:
         variants: dict[str, OpVariant] = {}
@@ -259,9 +284,10 @@ class _SpecReader:
         *,
         bind: bool = False,
         inside: slice = slice(None),
+        gives: Sequence[str] | None = None,
     ) -> Program | None:
         known = names if self.knows_names else None
-        return self.nodes.program(node, what, known, functions, bind=bind, inside=inside)
+        return self.nodes.program(node, what, known, functions, bind=bind, inside=inside, gives=gives)
 
 
 _T = TypeVar("_T")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from opfuzz.core.floats import FORMATS
 
@@ -25,9 +25,18 @@ FormatName = Annotated[str, Field(json_schema_extra={"enum": list(FORMATS)})]
 
 
 class Keys(BaseModel):
-    """A mapping with exactly these keys."""
+    """A mapping with exactly these keys, and exactly one of `alternatives` among them."""
 
+    alternatives: ClassVar[tuple[str, ...]] = ()
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def has_one_alternative(cls, given: Any) -> Any:
+        """What is given. Raises ValueError where it has none of the alternatives, or two."""
+        if cls.alternatives and isinstance(given, dict) and sum(key in given for key in cls.alternatives) != 1:
+            raise ValueError(f"exactly one of {', '.join(cls.alternatives)}")
+        return given
 
 
 class InputKeys(Keys):
@@ -43,7 +52,7 @@ class InputKeys(Keys):
 
 
 class OutputKeys(Keys):
-    """The one array that an op returns."""
+    """One array that an op returns."""
 
     shape: Shape
 
@@ -59,6 +68,9 @@ class VariantKeys(Keys):
 class SpecKeys(Keys):
     """One op."""
 
+    alternatives = ("output", "outputs")
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["output"]}, {"required": ["outputs"]}]})
+
     op: Annotated[str, Field(pattern=OP_NAME)] = Field(description="its name")
     summary: str = Field(description="one sentence")
     formats: Annotated[list[FormatName], Field(min_length=1)] = Field(description="float formats that it is tried in")
@@ -73,7 +85,10 @@ class SpecKeys(Keys):
         default_factory=list, description="comparisons of dims and params that hold for every case"
     )
     inputs: dict[Name, InputKeys] = Field(default_factory=dict, description="arrays that it takes")
-    output: OutputKeys = Field(description="array that it returns")
+    output: OutputKeys = Field(default_factory=lambda: OutputKeys(shape=[]), description="array that it returns")
+    outputs: Annotated[dict[Name, OutputKeys], Field(min_length=1)] = Field(
+        default_factory=dict, description="arrays of a tuple that it returns, by name and in its order"
+    )
     calls: dict[str, Expression | dict[Label, Expression]] = Field(
         description="dialect -> call, or dialect -> implementation -> call", min_length=1
     )

@@ -120,6 +120,7 @@ def _fields(value: Any) -> dict[str, Any]:
 def _witness(witness: Witness) -> dict[str, Any]:
     return {
         "case": witness.case,
+        "output": witness.mark.output,
         "index": list(witness.mark.index),
         "inputs_hex": to_json(witness.inputs_hex),
         "inputs": to_json(witness.inputs),

@@ -41,7 +41,7 @@ def test_layouts_are_real(layout, strides, dtype):
 
 def perform_mlx(text, arrays, shape, format="float32"):
     program = parse(text, names=None, functions=MLX.functions())
-    return perform(MLX, Subject("mlx", "cpu"), program, Call(format, {}, {}, arrays, {}), shape, repeat=False)
+    return perform(MLX, Subject("mlx", "cpu"), program, Call(format, {}, {}, arrays, {}), {"": shape})
 
 
 def test_the_gpu_has_no_float64():
@@ -64,16 +64,16 @@ def test_group_norm_is_pytorchs():
     normal = centred / np.sqrt((centred**2).mean(axis=(1, 3), keepdims=True) + 1e-5)
     arrays = {name: a.astype(np.float32) for name, a in {"x": x, "w": weight, "b": bias}.items()}
     outcome = perform_mlx("group_norm(x, 3, w, b, 1e-5)", arrays, (2, 5, 6))
-    assert outcome.output == pytest.approx(normal.reshape(2, 5, 6) * weight + bias, abs=1e-5)
+    assert outcome.outputs[0] == pytest.approx(normal.reshape(2, 5, 6) * weight + bias, abs=1e-5)
 
 
 def test_plain_functions():
     x = {"x": np.arange(8, dtype=np.float32).reshape(1, 4, 2)}
-    assert perform_mlx("upsample_nearest(x, 2)", x, (1, 8, 2)).output[0, :, 0].tolist() == [0, 0, 2, 2, 4, 4, 6, 6]
-    assert perform_mlx("avg_pool1d(x, 2, 2)", x, (1, 2, 2)).output[0, :, 0].tolist() == [1, 5]
-    assert perform_mlx("max_pool1d(x, 2, 2)", x, (1, 2, 2)).output[0, :, 1].tolist() == [3, 7]
+    assert perform_mlx("upsample_nearest(x, 2)", x, (1, 8, 2)).outputs[0][0, :, 0].tolist() == [0, 0, 2, 2, 4, 4, 6, 6]
+    assert perform_mlx("avg_pool1d(x, 2, 2)", x, (1, 2, 2)).outputs[0][0, :, 0].tolist() == [1, 5]
+    assert perform_mlx("max_pool1d(x, 2, 2)", x, (1, 2, 2)).outputs[0][0, :, 1].tolist() == [3, 7]
     normed = perform_mlx("instance_norm(x, w, w, 1e-5)", x | {"w": np.ones(2, np.float32)}, (1, 4, 2))
-    assert normed.output[0].mean(axis=0) == pytest.approx([1, 1], abs=1e-6)
+    assert normed.outputs[0][0].mean(axis=0) == pytest.approx([1, 1], abs=1e-6)
 
 
 GELU = """
@@ -85,7 +85,7 @@ backend = discover()["mlx"]
 program = parse("nn.gelu(x)", names=None, functions=backend.functions())
 arrays = {"x": np.linspace(-3, 3, 17, dtype=np.float32)}
 subject = Subject.parse(SUBJECT)
-outcome = perform(backend, subject, program, Call("float32", {}, {}, arrays, {}), (17,), repeat=False)
+outcome = perform(backend, subject, program, Call("float32", {}, {}, arrays, {}), {"": (17,)})
 print(outcome.status)
 """
 

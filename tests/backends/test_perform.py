@@ -7,18 +7,19 @@ import itertools
 import numpy as np
 import pytest
 
-from opfuzz.backends import Subject, derive, perform, same_bits
+from opfuzz.backends import Subject, derive, discover, perform, same_bits, same_outputs
 from opfuzz.core.call import Call
 from opfuzz.spec.expression.program import parse
 
 ONE = np.ones((2,), np.float32)
+NUMPY = discover()["numpy"]
 
 
 def outcome_of(function, repeat=False):
     backend = derive("numpy", "bad", {"np.abs": function})
     program = parse("np.abs(x)", names=None, functions=backend.functions())
     subject = Subject("bad", "cpu")
-    return perform(backend, subject, program, Call("float32", {}, {}, {"x": ONE}, {}), (2,), repeat=repeat)
+    return perform(backend, subject, program, Call("float32", {}, {}, {"x": ONE}, {}), {"": (2,)}, repeat=repeat)
 
 
 def raising(error):
@@ -53,8 +54,8 @@ def test_only_the_first_line_of_a_message_is_kept():
 
 def test_different_bits_are_seen():
     calls = itertools.count()
-    assert outcome_of(lambda x: x + np.float32(next(calls)), repeat=True).repeated is False
-    assert outcome_of(lambda x: x, repeat=True).repeated is True
+    assert outcome_of(lambda x: x + np.float32(next(calls)), repeat=True).repeated == (False,)
+    assert outcome_of(lambda x: x, repeat=True).repeated == (True,)
     assert outcome_of(lambda x: x).repeated is None
 
 
@@ -64,8 +65,8 @@ def test_each_call_gets_tensors_of_its_own():
         return x
 
     outcome = outcome_of(spoiling, repeat=True)
-    assert outcome.repeated is True
-    assert (outcome.output == 2).all()
+    assert outcome.repeated == (True,)
+    assert (outcome.outputs[0] == 2).all()
     assert (ONE == 1).all()
 
 
@@ -76,3 +77,46 @@ def test_same_bits():
     assert not same_bits(ONE, ONE.astype(np.float16))
     assert not same_bits(ONE, ONE[:1])
     assert same_bits(np.float32(1.0).reshape(()), np.float32(1.0).reshape(()))
+
+
+def returned(text, **shapes):
+    """What a call in NumPy, on two ones, comes to for a spec of these outputs."""
+    program = parse(text, names=None, functions=NUMPY.functions())
+    call = Call("float32", {}, {}, {"x": ONE}, {"x": "contiguous"})
+    return perform(NUMPY, Subject("numpy", "cpu"), program, call, shapes)
+
+
+def test_outputs_come_in_the_order_of_the_spec():
+    made = returned("(x, np.sum(x))", y=(2,), total=())
+    assert made.status == "ok"
+    assert [(each.shape, each.dtype.name) for each in made.outputs] == [((2,), "float32"), ((), "float32")]
+    assert made.outputs[1] == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "output", "words"),
+    [
+        ("(x, x)", "shape", "total", "returned shape (2,) as output total, the spec says ()"),
+        ("(np.sum(x), np.sum(x))", "shape", "y", "returned shape () as output y, the spec says (2,)"),
+        ("(x, np.sum(x > 0))", "dtype", "total", "returned int64 as output total, the spec says float32"),
+        ("(x, None)", "type", "total", "returned a NoneType, not a numpy.ndarray as output total"),
+        ("x", "type", "y", "returned ndarray, the spec says a tuple of 2: y, total"),
+        ("(x,)", "count", "total", "returned 1 output, the spec says a tuple of 2: y, total"),
+        ("(x, x, x)", "count", "", "returned 3 outputs, the spec says a tuple of 2: y, total"),
+    ],
+)
+def test_what_is_not_as_the_spec_says_names_the_output(text, what, output, words):
+    made = returned(text, y=(2,), total=())
+    assert (made.status, made.outputs) == ("crash", None)
+    assert (made.cause.kind, made.cause.name, made.cause.figures["words"]) == ("wrong-shape", what, words)
+    assert made.cause.figures.get("output", "") == output
+
+
+def test_each_output_is_compared_with_that_of_a_second_call():
+    calls = itertools.count()
+    backend = derive("numpy", "bad", {"np.abs": lambda x: x + np.float32(next(calls))})
+    program = parse("(x, np.abs(x))", names=None, functions=backend.functions())
+    call = Call("float32", {}, {}, {"x": ONE}, {})
+    made = perform(backend, Subject("bad", "cpu"), program, call, {"y": (2,), "z": (2,)}, repeat=True)
+    assert made.repeated == (True, False)
+    assert same_outputs((ONE, ONE), (ONE, ONE + 1)) == (True, False)

@@ -44,16 +44,16 @@ def test_published_names_resolve_to_torchs_own_objects():
 
 def test_what_has_no_kernel_is_unsupported():
     program = parse("torch.special.airy_ai(x)", names=None, functions=TORCH.functions())
-    call = Call("float16", {}, {}, {"x": np.ones((2,), np.float16)}, {})
-    outcome = perform(TORCH, Subject("torch", "cpu"), program, call, (2,), repeat=False)
+    arrays = {"x": np.ones((2,), np.float16)}
+    outcome = perform(TORCH, Subject("torch", "cpu"), program, Call("float16", {}, {}, arrays, {}), {"": (2,)})
     assert outcome.status == "unsupported"
     assert "not implemented for 'Half'" in outcome.cause.figures["words"]
 
 
 def test_too_much_memory():
     program = parse("torch.zeros((n, n), dtype=dtype)", names=None, functions=TORCH.functions())
-    call = Call("float32", {"n": 2**30}, {}, {}, {})
-    outcome = perform(TORCH, Subject("torch", "cpu"), program, call, (2**30, 2**30), repeat=False)
+    call, shape = Call("float32", {"n": 2**30}, {}, {}, {}), (2**30, 2**30)
+    outcome = perform(TORCH, Subject("torch", "cpu"), program, call, {"": shape})
     assert outcome.status == "out-of-memory"
 
 
@@ -64,9 +64,9 @@ def test_a_compiled_call_is_one_graph(monkeypatch):
     program = parse("y = torch.relu(x)\ny + k", names=None, functions=backend.functions())
     arrays, names = {"x": np.ones((2, 3), np.float32)}, {"k": 1}
     subject = Subject.parse("bad:cpu+compile")
-    outcome = perform(backend, subject, program, Call("float32", {}, names, arrays, {}), (2, 3), repeat=False)
+    outcome = perform(backend, subject, program, Call("float32", {}, names, arrays, {}), {"": (2, 3)})
     assert outcome.status == "ok", outcome.cause
-    assert (outcome.output == 4).all()
+    assert (outcome.outputs[0] == 4).all()
 
 
 def test_threads():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from click.testing import CliRunner
 
@@ -64,3 +66,20 @@ def test_what_can_be_no_input_is_refused(tmp_path, names):
     with pytest.raises(OpfuzzError, match="input"):
         new(tmp_path, "op", "--inputs", names)
     assert list(tmp_path.rglob("*")) == []
+
+
+def test_what_its_comments_say_of_several_outputs_is_valid(tmp_path):
+    new(tmp_path, "fresh")
+    text = (tmp_path / "fresh.yaml").read_text()
+    (told,) = re.findall(r"`(outputs: .*?)`", text)
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    changed = "\n".join(lines).replace("output: {shape: [batch, n]}", told)
+    for prefix in ("torch", "mx", "np"):
+        changed = changed.replace(f"{prefix}.abs(x)", f'"({prefix}.abs(x), {prefix}.sum(x))"')
+    changed = changed.replace("  abs(x)", "  (abs(x), sum(sum(x, axis=-1, keepdims=False), axis=-1, keepdims=False))")
+    changed = changed.replace(
+        "reference: x}", 'reference: "(x, sum(sum(x, axis=-1, keepdims=False), axis=-1, keepdims=False))"}'
+    )
+    (tmp_path / "fresh.yaml").write_text(changed)
+    (spec,) = load_specs([tmp_path / "fresh.yaml"], discover())
+    assert spec.output_shapes({"batch": 2, "n": 3}, {}) == {"y": (2, 3), "total": ()}

@@ -69,7 +69,7 @@ def test_a_guilty_module_is_named_and_saved(tmp_path):
     outputs = load_file(folder / "outputs.safetensors")
     assert {name: array.shape for name, array in outputs.items()} == dict.fromkeys(("a.0", "b.0", "exact.0"), (5, 8))
     assert set(load_file(folder / "weights.safetensors")) == {"a.weight", "a.bias", "b.weight", "b.bias"}
-    assert json.loads((folder / "trace.json").read_text())["guilty"] == ["1"]
+    assert json.loads((folder / "trace.json").read_text())["first_guilty"] == "1"
 
 
 def test_a_relative_path_has_its_line(tmp_path, monkeypatch):
@@ -83,6 +83,13 @@ def test_json_is_one_object_whatever_the_file_prints(tmp_path):
     result = invoke(tmp_path, PAIR, "--json", eps=1e-3)
     document = json.loads(result.stdout)
     assert document["verdict"] == "guilty"
+    assert document["first_guilty"] == "1"
+    assert [(g["a"], g["b"], g["kind"], g["cause"]) for g in document["guilty"]] == [
+        ("1", "norm", "LayerNorm", "eps is 1e-05 in a and 0.001 in b")
+    ]
+    assert document["guilty"][0]["residual"] < 1e-6 < document["guilty"][0]["local_error"]
+    assert (document["clean"], document["not_compared"]) == (2, [])
+    assert document["map"] == {"0": "proj", "1": "norm", "2": "act"}
     assert [m["name_b"] for m in document["modules"]] == ["", "proj", "norm", "act"]
     assert document["modules"][2]["excess"] > 1 > document["modules"][1]["excess"]
 
@@ -92,6 +99,16 @@ def test_models_that_cannot_be_compared_are_no_success(tmp_path):
     error = invoke(tmp_path, text).exception
     assert isinstance(error, OpfuzzError)
     assert "the models could not be compared: a gives other values when it runs again" in str(error)
+
+
+def test_the_map_that_was_found_can_be_pasted(tmp_path):
+    text = PAIR.replace("torch.nn.ReLU())", "torch.nn.ReLU(), torch.nn.Identity())")
+    result = invoke(tmp_path, text, "--names")
+    pasted = result.stdout[result.stdout.index("names = {") :]
+    assert pasted == 'names = {\n    "0": "proj",\n    "1": "norm",\n    "2": "act",\n    "3": None,\n}\n'
+    again = invoke(tmp_path, f"{text}\n{pasted}", "--names")
+    assert again.stdout == result.stdout
+    assert "not compared, has no counterpart in b: 3" in again.stdout
 
 
 def test_names_from_a_file(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from opfuzz.core.cause import Cause
 from opfuzz.core.results import Mark, Score
 from opfuzz.engine.calls import symptom
 
@@ -11,7 +12,7 @@ NAN, INF = float("nan"), float("inf")
 
 
 def special(computed, exact):
-    return symptom(Score("special", "", deciding=Mark((0,), computed, "", exact, NAN, 0.0)))
+    return symptom(Score("special", deciding=Mark((0,), computed, "", exact, NAN, 0.0)))
 
 
 @pytest.mark.parametrize(
@@ -30,4 +31,13 @@ def test_what_stands_for_what(alike):
 
 
 def test_an_error_is_no_special_value():
-    assert symptom(Score("wrong", "")) == symptom(Score("imprecise", "")) != special(NAN, 0.0)
+    assert symptom(Score("wrong")) == symptom(Score("imprecise")) != special(NAN, 0.0)
+
+
+def test_another_output_shows_another_fault():
+    marks = [Mark((0,), 1.0, "", 2.0, 1.0, 0.0, output) for output in ("", "y", "mean")]
+    for verdict in ("wrong", "special", "unstable"):
+        assert len({symptom(Score(verdict, deciding=mark)) for mark in marks}) == 3
+    assert symptom(Score("wrong", deciding=marks[0])) == ("error", "")
+    missing = [Cause("wrong-shape", "count", figures={"words": "", "output": output}) for output in ("y", "mean")]
+    assert len({symptom(Score("crash", cause)) for cause in missing}) == 2

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import several_outputs
 from small_campaigns import SPECS, plugin
 
 from opfuzz.backends import discover
@@ -265,3 +266,17 @@ def test_two_runs_at_once_do_not_disturb_each_other(tmp_path):
     assert len(documents) == 2
     for found in documents:
         assert {name: value for name, value in found.items() if name not in OF_THE_SITTING} == wanted
+
+
+def test_a_run_of_several_outputs_and_of_none_of_axes_goes_on(tmp_path):
+    def words(out: str) -> list[object]:
+        few = ["--subjects", "numpy:cpu,short:cpu", "--plugin", several_outputs.plugin(tmp_path), "--cases", 6]
+        return ["run", several_outputs.SEVERAL, *few, "--shrink", "10m", "--out", out]
+
+    assert ended(words("whole"), tmp_path)[0] == 1
+    assert stopped(words("killed"), tmp_path, 3, signal.SIGKILL)[0] == -signal.SIGKILL
+    again = ["run", "--resume", "latest", "--out", "killed"]
+    assert stopped(again, tmp_path, 3, signal.SIGKILL)[0] == -signal.SIGKILL
+    assert ended(again, tmp_path)[0] == 1
+    assert document(tmp_path / "killed") == document(tmp_path / "whole")
+    assert "mean" in {finding["recipe"]["output"] for finding in document(tmp_path / "whole")["findings"]}

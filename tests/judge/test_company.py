@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from opfuzz.backends import discover
+from opfuzz.core.call import Call
 from opfuzz.core.floats import FORMATS, round_to
 from opfuzz.core.results import Outcome, Score
 from opfuzz.engine.plan import load_specs
 from opfuzz.generate import draw, inputs
-from opfuzz.judge.score import score
-from opfuzz.oracle.reference import Reference, reference_of
+from opfuzz.judge.outputs import score_outputs
+from opfuzz.oracle.reference import Reference, references_of
 
 OPS = [
     "softmax",
@@ -42,7 +43,7 @@ def outcomes(reference: Reference, number: int) -> list[Outcome]:
     wrong = honest.astype(np.float64) * (1 + fmt.unit_roundoff * chance.integers(-3, 4, honest.shape))
     lower = reference.emulated(8, narrow=True).values.astype(np.float64)
     made = (honest, round_to(wrong, fmt), round_to(lower * (1 - 2.0**-9), fmt))
-    return [Outcome(f"s{n}:cpu", "ok", output) for n, output in enumerate(made)]
+    return [Outcome(f"s{n}:cpu", "ok", (output,)) for n, output in enumerate(made)]
 
 
 def same(a: Score, b: Score) -> bool:
@@ -57,12 +58,12 @@ def test_a_score_does_not_depend_on_company(spec, format):
     with np.errstate(all="ignore"):
         for number in range(CASES):
             case = draw(spec, FORMATS[format].name, 11, number)
-            arrays = inputs(spec, case)
-            shared = reference_of(spec, case, arrays)
-            made = outcomes(shared, number)
-            alone = [score(each, reference_of(spec, case, arrays)) for each in made]
-            after = [score(each, shared) for each in made]
-            back = [score(each, shared) for each in reversed(made)][::-1]
+            call = Call.of(case, inputs(spec, case))
+            shared = references_of(spec, call)
+            made = outcomes(*shared, number)
+            alone = [score_outputs(each, references_of(spec, call)) for each in made]
+            after = [score_outputs(each, shared) for each in made]
+            back = [score_outputs(each, shared) for each in reversed(made)][::-1]
             for scores in zip(alone, after, back, strict=True):
                 assert same(scores[0], scores[1]), (spec.op, number)
                 assert same(scores[0], scores[2]), (spec.op, number)

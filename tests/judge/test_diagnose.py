@@ -23,11 +23,11 @@ from opfuzz.core.relation import Relation
 from opfuzz.core.results import Judged, Mark, Score
 from opfuzz.core.rounding import QUANTISERS, cut_to_bits, round_to_bits
 from opfuzz.core.verdicts import FAULT, SEVERITY
-from opfuzz.engine.calls import follow, refer
+from opfuzz.engine.calls import follow
 from opfuzz.engine.campaign import run
 from opfuzz.engine.evaluate import Bench, CaseItem, write_recipe
 from opfuzz.engine.plan import Plan, load_specs
-from opfuzz.engine.triage.diagnose import diagnose_findings, diagnose_score
+from opfuzz.engine.triage.diagnose import diagnose_findings, diagnose_score, refer
 from opfuzz.generate import inputs
 from opfuzz.judge.diagnose import Evidence, diagnose
 from opfuzz.judge.diagnose.meanings import misread
@@ -262,7 +262,7 @@ def test_ignored_strides_are_read_from_memory():
 
 def test_nothing_is_told_of_a_larger_call_that_is_right():
     """relu of negatives is 0 from wherever they are read, which proves no reading of a view."""
-    spec, reference = KNOWN["relu"], partial(refer, KNOWN["relu"])
+    spec, reference = KNOWN["relu"], partial(refer, KNOWN["relu"], 0)
     rng = np.random.default_rng(3)
 
     def call_on(x, layout):

@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from several_outputs import SPLIT
 from toy_specs import NORM, PRODUCT, UNARY
 
+from opfuzz.core.call import Element
 from opfuzz.core.case import Case
 from opfuzz.core.cause import UNEXPLAINED, Cause
 from opfuzz.core.relation import Relation
 from opfuzz.core.results import Outcome, Score
 from opfuzz.generate import draw, inputs, regime_names
-from opfuzz.judge.metamorphic import Piece, assemble, choose_way, decide, list_ways
+from opfuzz.judge.metamorphic import OutputPart, Piece, assemble, choose_way, decide, list_ways
 from opfuzz.oracle.operations import REFERENCE_FUNCTIONS
 from opfuzz.report.causes import word_cause
 from opfuzz.spec import Vocabulary, load
@@ -39,16 +41,16 @@ def of_kind(spec, kind, *, elementwise=False):
 def sums(piece: Piece) -> Outcome:
     """An honest op: what each row of the toy norm comes to depends on that row alone."""
     x = piece.arrays["x"]
-    return Outcome("", "ok", x / (1 + np.abs(x).max(axis=-1, keepdims=True)))
+    return Outcome("", "ok", (x / (1 + np.abs(x).max(axis=-1, keepdims=True)),))
 
 
 @given(st.integers(0, 300), st.integers(0, 10))
 def test_an_honest_op_gives_the_same_in_every_way(number, turn):
     case, arrays = drawn(NORM, number)
-    output = sums(Piece(case.dims, arrays, case.layouts)).output
+    outputs = sums(Piece(case.dims, arrays, case.layouts, (OutputPart(),))).outputs
     way = choose_way(NORM, case, arrays, False, "", turn)
-    made, _ = assemble(way, output, sums)
-    np.testing.assert_array_equal(made.output, output)
+    made, _ = assemble(way, outputs, sums)
+    np.testing.assert_array_equal(made.outputs, outputs)
     assert decide(Score("stable"), Score("stable"), way.relation, True).verdict == "stable"
 
 
@@ -91,19 +93,20 @@ def test_only_elementwise_ops_are_moved():
     by = way.relation.by
     (x,), (kept,) = arrays.values(), piece.arrays.values()
     np.testing.assert_array_equal(kept, x[..., by:])
-    made, _ = assemble(way, np.zeros_like(x), lambda p: Outcome("", "ok", next(iter(p.arrays.values()))))
-    np.testing.assert_array_equal(made.output[..., by:], x[..., by:])
-    assert not made.output[..., :by].any()
+    made, _ = assemble(way, (np.zeros_like(x),), lambda p: Outcome("", "ok", tuple(p.arrays.values())))
+    (output,) = made.outputs
+    np.testing.assert_array_equal(output[..., by:], x[..., by:])
+    assert not output[..., :by].any()
 
 
 def test_a_kernel_that_reads_the_first_row_for_all_is_found_by_rows():
     case, arrays, way = of_kind(NORM, "rows of batch")
 
     def first_row(piece: Piece) -> Outcome:
-        return Outcome("", "ok", np.broadcast_to(piece.arrays["x"][:1], piece.arrays["x"].shape).copy())
+        return Outcome("", "ok", (np.broadcast_to(piece.arrays["x"][:1], piece.arrays["x"].shape).copy(),))
 
-    output = first_row(Piece(case.dims, arrays, case.layouts)).output
-    assert not np.array_equal(assemble(way, output, first_row)[0].output, output, equal_nan=True)
+    outputs = first_row(Piece(case.dims, arrays, case.layouts, (OutputPart(),))).outputs
+    assert not np.array_equal(assemble(way, outputs, first_row)[0].outputs, outputs, equal_nan=True)
 
 
 def test_a_result_that_depends_on_the_call_before_is_unstable():
@@ -112,11 +115,10 @@ def test_a_result_that_depends_on_the_call_before_is_unstable():
 
     def stale(piece: Piece) -> Outcome:
         kept.append(piece.arrays["x"])
-        return Outcome("", "ok", kept[0])
+        return Outcome("", "ok", (kept[0],))
 
-    output = np.array(arrays["x"])
-    made, _ = assemble(way, output, stale)
-    assert np.isnan(made.output).all()
+    made, _ = assemble(way, (np.array(arrays["x"]),), stale)
+    assert np.isnan(made.outputs).all()
     verdict = decide(Score("stable"), Score("special"), way.relation, False)
     assert (verdict.verdict, verdict.cause.relation.id) == ("unstable", "after other work")
     assert word_cause(verdict.cause) == "other bits after a call with other values"
@@ -124,9 +126,9 @@ def test_a_result_that_depends_on_the_call_before_is_unstable():
 
 def test_a_crash_of_the_other_way_is_a_crash():
     _, arrays, way = of_kind(NORM, "rows of batch")
-    made, last = assemble(way, np.array(arrays["x"]), lambda piece: Outcome("s", "crash", cause=BOOM))
+    made, last = assemble(way, (np.array(arrays["x"]),), lambda piece: Outcome("s", "crash", cause=BOOM))
     assert last == 0
-    assert (made.status, made.output) == ("crash", None)
+    assert (made.status, made.outputs) == ("crash", None)
     verdict = decide(Score("exact"), Score("crash", BOOM), way.relation, False)
     assert verdict.verdict == "crash"
     assert word_cause(verdict.cause) == "when the rows of batch are called one by one: raised Boom"
@@ -157,14 +159,14 @@ def test_narrow_both_ways_or_nearly_is_none():
 
 
 def test_where_an_element_lies_in_the_other_call():
-    piece = Piece({}, {}, {}, taken=(slice(0, 1),), put=(slice(2, 3),))
-    assert piece.locate((2, 5), (4, 6), (1, 6)) == (0, 5)
-    assert piece.locate((1, 5), (4, 6), (1, 6)) is None
-    turned = Piece({}, {}, {}, taken=(slice(None, None, -1),))
+    row = OutputPart(taken=(slice(0, 1),), put=(slice(2, 3),))
+    assert row.locate((2, 5), (4, 6), (1, 6)) == (0, 5)
+    assert row.locate((1, 5), (4, 6), (1, 6)) is None
+    turned = OutputPart(taken=(slice(None, None, -1),))
     assert turned.locate((0, 1), (4, 6), (4, 6)) == (3, 1)
-    moved = Piece({}, {}, {}, put=(..., slice(3, None)))
+    moved = OutputPart(put=(..., slice(3, None)))
     assert moved.locate((1, 5), (4, 6), (4, 3)) == (1, 2)
-    assert Piece({}, {}, {}, put=None).locate((0,), (1,), (1,)) is None
+    assert OutputPart().locate((), (), ()) == ()
 
 
 def test_a_relation_belongs_to_its_case_alone():
@@ -229,3 +231,56 @@ def test_a_size_that_says_more_than_how_many_promises_nothing(text, tmp_path):
         case, arrays = drawn(spec, number)
         kinds = {way.relation.id.split()[0] for way in list_ways(spec, case, arrays, is_elementwise=True)}
         assert not kinds & {"rows", "n", "without"}
+
+
+def ways_of_split(kind):
+    """The way of this kind on the two outputs of which the second has no axis but the batch."""
+    case, arrays, way = of_kind(SPLIT, kind)
+    assert case.dims["batch"] > 1
+    return case, arrays, way
+
+
+def split(x):
+    mean = x.mean(axis=-1)
+    return x - mean[:, None], mean
+
+
+@pytest.mark.parametrize("kind", ["rows of batch", "batch reversed"])
+@pytest.mark.parametrize("output", ["y", "mean"])
+def test_each_output_is_compared_along_its_own_axis(kind, output):
+    case, arrays, way = ways_of_split(kind)
+    place = SPLIT.place_of(output)
+
+    def honest(piece: Piece) -> Outcome:
+        return Outcome("", "ok", split(piece.arrays["x"].astype(np.float64)))
+
+    def first_only(piece: Piece) -> Outcome:
+        """Every row of one output is the first."""
+        outputs = list(honest(piece).outputs)
+        outputs[place] = np.broadcast_to(outputs[place][:1], outputs[place].shape).copy()
+        return Outcome("", "ok", tuple(outputs))
+
+    own = Piece(case.dims, arrays, case.layouts, (OutputPart(), OutputPart()))
+    made, _ = assemble(way, honest(own).outputs, honest)
+    for a, b in zip(made.outputs, honest(own).outputs, strict=True):
+        np.testing.assert_array_equal(a, b)
+    made, _ = assemble(way, first_only(own).outputs, first_only)
+    same = [np.array_equal(a, b) for a, b in zip(made.outputs, first_only(own).outputs, strict=True)]
+    assert same == [output != "y", output != "mean"]
+
+
+def test_an_output_without_the_batch_says_nothing_of_rows():
+    outputs = (SPLIT.outputs[0], replace(SPLIT.outputs[1], shape=()))
+    _, _, way = of_kind(replace(SPLIT, outputs=outputs, digest="another"), "rows of batch")
+    assert all(piece.is_seen and piece.parts[1] is None for piece in way.pieces)
+
+
+def test_an_element_is_located_in_the_output_that_it_is_in():
+    case, _, way = ways_of_split("rows of batch")
+    last = case.dims["batch"] - 1
+    found = [
+        (n, at) for n, piece in enumerate(way.pieces) if (at := piece.locate(Element("mean", (last,)), SPLIT, case))
+    ]
+    assert found == [(len(way.pieces) - 1, Element("mean", (0,)))]
+    columns = case.dims["d"] - 1
+    assert way.pieces[-1].locate(Element("y", (last, columns)), SPLIT, case) == Element("y", (0, columns))

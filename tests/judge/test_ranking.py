@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from results import result
 
-from opfuzz.core.cause import UNEXPLAINED
+from opfuzz.core.cause import UNEXPLAINED, Cause
 from opfuzz.core.floats import FLOAT32
 from opfuzz.core.metrics.ulp import histogram
+from opfuzz.core.results import Mark
 from opfuzz.core.verdicts import SEVERITIES, SEVERITY, VERDICTS
 from opfuzz.judge.ranking import Ranking
 from opfuzz.report.causes import word_cause, word_reason, word_row
@@ -253,3 +254,13 @@ def test_errors_by_magnitude_add_up():
     found = [result(0, "exact", by_magnitude={0: 5, 62: 1}), result(1, "wrong", by_magnitude={62: 2, 64: 3})]
     (row,) = ranked(found).rows()
     assert row.by_magnitude == ((0, 0, 5), (1, 0, 3, 2, 3))
+
+
+def test_the_same_cause_in_another_output_is_another():
+    outputs = ["y", "mean", "mean", "mean"]
+    marks = [Mark((0,), 1.5, "", 1.25, 1.0, 0.0, output) for output in outputs]
+    ranking = ranked(
+        result(number, "wrong", cause=Cause("is-variant", "total"), deciding=mark) for number, mark in enumerate(marks)
+    )
+    (finding,) = ranking.findings()
+    assert (finding.number, finding.alike, finding.cases) == (1, 3, 4)

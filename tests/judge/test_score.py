@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from opfuzz.backends import discover
 from opfuzz.cli.group import bundled_specs
+from opfuzz.core.call import Call
 from opfuzz.core.floats import FORMATS, round_to
-from opfuzz.core.results import Outcome
 from opfuzz.engine.plan import load_specs
 from opfuzz.judge.score import score
 from opfuzz.judge.settle import examine
-from opfuzz.oracle.reference import Reference
+from opfuzz.oracle.reference import references_of
 
 SPECS = {spec.op: spec for spec in load_specs((bundled_specs(),), discover(), ("exp", "relu", "tanh"), dialects=())}
 values = st.floats(-80, 80, width=16) | st.sampled_from([0.0, -0.0, 2.0**-14, -(2.0**-24), 6e-8])
@@ -26,11 +26,12 @@ wrongs = st.sampled_from([0, 0, 0, 1, -1, 2, 40])  # by how many steps a result 
 def judged(op, fmt, x, steps):
     """The score of results that are so many steps off what is correctly rounded, and whether all of it is judged."""
     x = np.array([x])
-    reference = Reference(SPECS[op], FORMATS[fmt], {"batch": 1, "n": x.size}, {}, {"x": round_to(x, FORMATS[fmt])})
+    call = Call(fmt, {"batch": 1, "n": x.size}, {}, {"x": round_to(x, FORMATS[fmt])}, {})
+    (reference,) = references_of(SPECS[op], call)
     right = round_to(reference.truth.hi, FORMATS[fmt])
     bits = np.where(np.isfinite(right) & (right != 0), steps, 0).astype(f"i{right.dtype.itemsize}")
     output = (right.view(bits.dtype) + bits).view(right.dtype)
-    return score(Outcome("planted", "ok", output), reference), examine(output, reference).judged is None
+    return score(output, reference), examine(output, reference).judged is None
 
 
 @pytest.mark.parametrize("fmt", ["float32", "float16", "bfloat16"])

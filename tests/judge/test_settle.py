@@ -10,11 +10,12 @@ import pytest
 
 from opfuzz.backends import discover
 from opfuzz.cli.group import bundled_specs
+from opfuzz.core.call import Call
 from opfuzz.core.floats import FORMATS, FloatArray, round_to
-from opfuzz.core.results import Outcome, Score
+from opfuzz.core.results import Score
 from opfuzz.engine.plan import load_specs
 from opfuzz.judge.score import score
-from opfuzz.oracle.reference import Reference
+from opfuzz.oracle.reference import references_of
 
 SPECS = {spec.op: spec for spec in load_specs((bundled_specs(),), discover(), ("matmul", "cfg_mix"), dialects=())}
 RETURNED = 2.0**-12  # an error far larger than all that is uncertain
@@ -24,9 +25,8 @@ def of_planted(op: str, fmt: str, dims: dict[str, int], params: dict[str, float]
     """The score of one output of one element, alone."""
     held = {name: round_to(array, FORMATS[fmt]) for name, array in arrays.items()}
     with np.errstate(all="ignore"):
-        reference = Reference(SPECS[op], FORMATS[fmt], dims, params, held)
-        output = round_to(np.full(reference.shape, RETURNED), FORMATS[fmt])
-        return score(Outcome("planted", "ok", output), reference)
+        (reference,) = references_of(SPECS[op], Call(fmt, dims, params, held, {}))
+        return score(round_to(np.full(reference.shape, RETURNED), FORMATS[fmt]), reference)
 
 
 def check(found: Score, exact: Fraction, fmt: str) -> None:

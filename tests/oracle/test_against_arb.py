@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from opfuzz.backends import discover
+from opfuzz.core.call import Call
 from opfuzz.engine.plan import load_specs
 from opfuzz.generate import draw, inputs
 from opfuzz.oracle import balls, exact, models
-from opfuzz.oracle.reference import reference_of
+from opfuzz.oracle.reference import references_of
 
 ROOT = Path(__file__).parents[2]
 SPECS = {spec.op: spec for spec in load_specs([ROOT / "specs"], discover())}
@@ -47,7 +48,7 @@ def test_no_value_lies_outside_its_ball_and_all_are_resolved(op):
     for number in range(CASES):
         name = spec.formats[number % len(spec.formats)]
         case = draw(spec, name, 7, number)
-        reference = reference_of(spec, case, inputs(spec, case))
+        (reference,) = references_of(spec, Call.of(case, inputs(spec, case)))
         places = spread_out(reference.root.size)
         if not len(places):
             continue

@@ -9,7 +9,7 @@ from opfuzz.backends import discover
 from opfuzz.engine.plan import load_specs
 from opfuzz.generate import draw, inputs
 from opfuzz.oracle import exact, graph
-from opfuzz.oracle.meaning import graph_of, operands
+from opfuzz.oracle.meaning import graphs_of, operands
 from opfuzz.oracle.operations import REFERENCE_FUNCTIONS as F
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +50,7 @@ def test_a_place_of_a_spec_is_settled_alike_in_any_company(op):
     spec = SPECS[op]
     for number in range(CASES):
         case = draw(spec, spec.formats[number % len(spec.formats)], 11, number)
-        root = graph_of(spec.reference, case.dims, case.params, operands(spec, inputs(spec, case)))
+        (root,) = graphs_of(spec.reference, case.dims, case.params, operands(spec, inputs(spec, case)))
         if root.size:
             places = np.unique(np.linspace(0, root.size - 1, PLACES).astype(np.int64))
             check_company_does_not_count(root, places)

@@ -174,7 +174,7 @@ def test_sizes_of_conv1d() -> None:
     dims = {"n": 2, "c_in": 4, "c_out": 6, "length": 10, "k": 3}
     params = {"stride": 2, "padding": 1, "dilation": 1, "groups": 2}
     assert spec.shapes(dims, params) == {"x": (2, 4, 10), "weight": (6, 2, 3)}
-    assert spec.output_shape(dims, params) == (2, 6, 5)
+    assert spec.output_shapes(dims, params) == {"": (2, 6, 5)}
     assert spec.allows(dims, params)
     assert spec.allows({**dims, "n": 0}, params)
     assert not spec.allows({**dims, "c_in": 5}, params)
@@ -217,7 +217,7 @@ def test_a_size_that_is_no_integer_is_an_error(write) -> None:
     path = write(valid("scale").replace("output: {shape: [n, d]}", "output: {shape: [n, 0.5*d]}"))
     spec = load(path, WORDS)
     with pytest.raises(OpfuzzError, match=r"size '0\.5\*d' of op 'scale' is 1\.5, not an integer"):
-        spec.output_shape({"n": 1, "d": 3}, {"eps": 1e-5, "groups": 1})
+        spec.output_shapes({"n": 1, "d": 3}, {"eps": 1e-5, "groups": 1})
 
 
 @pytest.mark.parametrize("path", VALID, ids=lambda path: path.stem)
@@ -358,7 +358,8 @@ def test_the_schema_refuses_wrong_keys_and_types(path: Path) -> None:
 
 def test_the_schema_names_every_key() -> None:
     schema = json_schema()
-    assert schema["required"] == ["op", "summary", "formats", "output", "calls", "reference"]
+    assert schema["required"] == ["op", "summary", "formats", "calls", "reference"]
+    assert schema["oneOf"] == [{"required": ["output"]}, {"required": ["outputs"]}]
     assert set(schema["properties"]) == set(SpecKeys.model_fields)
     assert schema["additionalProperties"] is False
     assert all(entry.get("description") or "$ref" in entry for entry in schema["properties"].values())
@@ -379,3 +380,25 @@ def test_the_example_of_the_page_is_a_spec(write) -> None:
     (example,) = re.findall(r"```yaml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     spec = load(write(example), Vocabulary(tuple(REGIMES), REFERENCE_FUNCTIONS, {"torch": None, "mlx": None}))
     assert set(spec.variants) == {"causal", "flipped", "undilated"}
+
+
+def test_outputs_have_names_and_shapes_in_order() -> None:
+    spec = load(HERE / "valid" / "norm_and_mean.yaml", WORDS)
+    assert [output.name for output in spec.outputs] == ["y", "mean"]
+    assert spec.output_shapes({"n": 2, "d": 3}, {}) == {"y": (2, 3), "mean": (2,)}
+    assert spec.output_elements({"n": 2, "d": 3}, {}) == 8
+    assert spec.elements({"n": 2, "d": 3}, {}) == 14
+    assert [spec.place_of(name) for name in ("y", "mean")] == [0, 1]
+    assert not spec.single_input
+    total = load(HERE / "valid" / "total.yaml", WORDS)
+    assert total.output_shapes({"n": 2}, {}) == {"sum": ()}
+
+
+def test_a_lone_output_and_a_tuple_of_one_are_two_ops(write) -> None:
+    text = valid("scale")
+    lone = load(write(text), WORDS)
+    assert [output.name for output in lone.outputs] == [""]
+    assert lone.digest == "6b15f66e70865712"
+    named = text.replace("output: {shape: [n, d]}", "outputs: {y: {shape: [n, d]}}")
+    with pytest.raises(SpecError, match="no tuple in"):
+        load(write(named), WORDS)

@@ -160,7 +160,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "duplicate key": ("call.json", text_in("call.json", "{", '{"op": "erf",'), "duplicate key 'op'"),
     "unknown key": ("call.json", call(subjcet="x"), "did you mean 'subject'"),
     "missing key": ("call.json", edited("call.json", lambda d: d.pop("dims")), "missing dims"),
-    "schema": ("call.json", call(schema=2), "schema 2"),
+    "schema": ("call.json", call(schema=3), "schema 3"),
     "other op": ("call.json", call(op="erf"), "op is 'erf'"),
     "other digest": ("call.json", call(digest="0" * 16), "digest"),
     "changed spec": ("call.json", text_in("spec.yaml", "reference: x * x", "reference: x * x * x"), "digest"),
@@ -276,7 +276,7 @@ def test_a_call_comes_back_with_every_bit(layout, format, made, tmp_path):
     )
     assert found.arrays["x"].tobytes() == given.arrays["x"].tobytes()
     assert found.arrays["x"].dtype == given.arrays["x"].dtype
-    assert (bundle.spec.op, bundle.subject, bundle.index) == ("square", "off:cpu", None)
+    assert (bundle.spec.op, bundle.subject, bundle.element) == ("square", "off:cpu", None)
     assert (tmp_path / "b" / "spec.yaml").read_bytes() == (Path(__file__).parents[1] / "small").joinpath(
         "square.yaml"
     ).read_bytes()

@@ -6,17 +6,18 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import prod
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from opfuzz.backends import Backend, Subject, discover
 from opfuzz.core.call import Call
 from opfuzz.core.floats import FORMATS, FloatArray
 from opfuzz.core.results import Judged, Witness
 from opfuzz.core.verdicts import FAULT, SEVERITY
-from opfuzz.engine.calls import Asked, judge, outcome_of, refer
+from opfuzz.engine.calls import Asked, judge, outcome_of
 from opfuzz.engine.evaluate import blame, unknown_truth
 from opfuzz.engine.executors import LOCAL, Casualty, Task, drive
 from opfuzz.engine.plan import WORKER_BYTES, Plan, case_seconds, implementations
@@ -24,6 +25,7 @@ from opfuzz.engine.roster import Roster
 from opfuzz.judge.limits import EXCESS_LIMIT
 from opfuzz.judge.measure import Measured
 from opfuzz.judge.settle import examine, glance
+from opfuzz.oracle.reference import Reference, references_of
 from opfuzz.search.climb.strategy import Seen, alone, climb
 from opfuzz.spec import OpSpec
 
@@ -89,22 +91,27 @@ class _Ascent:
     def look(self, call: Call) -> Seen:
         """Make a call, and remember what is remarkable about it."""
         outcome = outcome_of(self.spec, self.subject, self.backend, call)
-        shape = self.spec.output_shape(call.dims, call.params)
-        self.evaluations += max(LEAST, prod(shape))
-        if outcome.output is None:
+        self.evaluations += max(LEAST, self.spec.output_elements(call.dims, call.params))
+        if outcome.outputs is None:
             self.is_supported = outcome.status != "unsupported"
             self._suspect((outcome.status, outcome.cause), call, np.inf, 0)
-            return Seen(0.0, np.zeros(shape))
-        reference = refer(self.spec, call)
+            first, *_ = self.spec.output_shapes(call.dims, call.params).values()
+            return Seen(0.0, np.zeros(first))
+        seen = list(map(partial(self._look_at, call), outcome.outputs, references_of(self.spec, call)))
+        return max(seen, key=lambda each: each.worst)
+
+    def _look_at(self, call: Call, output: NDArray[Any], reference: Reference) -> Seen:
+        """One output of a call."""
         look = examine if call.format == "float64" else glance  # float64 cannot judge itself
-        measured = look(outcome.output, reference)
+        measured = look(output, reference)
         size = np.where(measured.is_normal, measured.error / measured.spacing, 0.0)
         errors: dict[Goal, FloatArray] = {
             "ulp": np.minimum(size, np.finfo(np.float64).max),
             "excess": measured.wide_excess,
         }
         for respect, found in errors.items():
-            self._climb(respect, call, found)
+            if found.size:
+                self._climb(respect, call, found)
         self._suspect_specials(call, measured)
         seen = errors[self.goal]
         return Seen(float(seen.max(initial=0.0)), seen)
@@ -165,7 +172,8 @@ class _Ascent:
         judged = judge(self.spec, self.subject, self.backend, Asked(itself, is_detailed=True))
         mark = judged.score.deciding
         if respect == "fault" and mark is not None and self.is_elementwise:
-            place = int(np.ravel_multi_index(mark.index, self.spec.output_shape(itself.dims, itself.params)))
+            shape = self.spec.output_shapes(itself.dims, itself.params)[mark.output]
+            place = int(np.ravel_multi_index(mark.index, shape)) if shape else 0
             if place != peak.place:  # another number than the suspect is the fault
                 return self._judged(replace(peak, place=place), respect)
         return itself, judged
@@ -218,9 +226,14 @@ def climb_here(
 
 
 def _is_elementwise(spec: OpSpec, format: str) -> bool:
-    """Whether the search may go by number: each element of the result depends on that of one input."""
-    way = alone(spec, {param.name: param.default for param in spec.params}) if spec.single_input else None
-    return way is not None and refer(spec, way.call(spec, format, np.ones(1, FORMATS[format].dtype))).is_unary
+    """Whether the search may go by number: each element of the only result depends on that of one input."""
+    if not spec.single_input or len(spec.outputs) > 1:
+        return False
+    way = alone(spec, {param.name: param.default for param in spec.params})
+    if way is None:
+        return False
+    (reference,) = references_of(spec, way.call(spec, format, np.ones(1, FORMATS[format].dtype)))
+    return reference.is_unary
 
 
 # Many climbs, each in a process that it may end.

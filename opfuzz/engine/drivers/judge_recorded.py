@@ -17,7 +17,6 @@ from opfuzz.core.findings import Finding
 from opfuzz.core.results import Judged, Result
 from opfuzz.core.run import Run
 from opfuzz.core.verdicts import FAULT, SEVERITY
-from opfuzz.engine.calls import refer
 from opfuzz.engine.evaluate import judge_with_witnesses, make_result, unknown_truth
 from opfuzz.engine.executors import LOCAL, Casualty, Task, drive
 from opfuzz.engine.finish import Occasion, write_campaign
@@ -25,11 +24,11 @@ from opfuzz.engine.machines import versions
 from opfuzz.engine.plan import CASE_SECONDS, WORKER_BYTES, Plan
 from opfuzz.engine.progress import Progress
 from opfuzz.engine.triage.diagnose import SECONDS as DIAGNOSIS_SECONDS
-from opfuzz.engine.triage.diagnose import Diagnosis, diagnose_each, lost, score_of
+from opfuzz.engine.triage.diagnose import Diagnosis, decided_in, diagnose_each, lost, refer, score_of
 from opfuzz.engine.triage.publish import publish_recorded
 from opfuzz.judge.diagnose import Evidence, diagnose
-from opfuzz.judge.score import score
-from opfuzz.oracle.reference import reference_of
+from opfuzz.judge.outputs import score_outputs
+from opfuzz.oracle.reference import references_of
 from opfuzz.report.causes import describe
 from opfuzz.report.finding.next_steps import Origin
 from opfuzz.store.exchange import Export, ExportedCase, Recorded, arrays_of
@@ -151,14 +150,13 @@ def _publish(jury: Jury, finding: Finding, ballot: Ballot, backends: Mapping[str
         recorded.machine,
     )
     spec = export.specs[entry.case.op]
-    output = outcome(spec, entry, finding.subject, ballot.told[finding.subject]).output
+    outputs = outcome(spec, entry, finding.subject, ballot.told[finding.subject]).outputs
     document = {**to_json(finding), **describe(finding)}
-    publish_recorded(place, document, spec, entry.case, _call(export, entry), output, origin)
+    publish_recorded(place, document, spec, entry.case, _call(export, entry), outputs, origin)
 
 
 def _call(export: Export, entry: ExportedCase) -> Call:
-    case = entry.case
-    return Call(case.format, case.dims, case.params, arrays_of(export, entry), case.layouts)
+    return Call.of(entry.case, arrays_of(export, entry))
 
 
 def _unjudged(jury: Jury, ballot: Ballot, casualty: Casualty) -> Result:
@@ -201,12 +199,13 @@ class JudgeTask(Task[None, Ballot, Result]):
         """The case on all subjects of which there is anything."""
         entry = item.entry
         case, spec = entry.case, self.export.specs[entry.case.op]
-        reference = reference_of(spec, case, arrays_of(self.export, entry))
+        references = references_of(spec, _call(self.export, entry))
         outcomes = [outcome(spec, entry, subject, told) for subject, told in item.told.items()]
         judged = [
-            judge_with_witnesses(each.subject, score(each, reference), Recipe(case), reference) for each in outcomes
+            judge_with_witnesses(each.subject, score_outputs(each, references), Recipe(case), references)
+            for each in outcomes
         ]
-        outputs = {each.subject: each.output for each in outcomes if each.output is not None}
+        outputs = {each.subject: each.outputs for each in outcomes if each.outputs is not None}
         return make_result(spec, case, entry.number, judged, outputs)
 
 
@@ -242,10 +241,11 @@ class DiagnoseRecordedTask(Task[None, Finding, Diagnosis]):
     def work(self, state: None, item: Finding) -> Diagnosis:
         """The diagnosis of a finding, or what is known of it."""
         ballot, spec, own = self.ballots[item.case], self.export.specs[item.op], score_of(item)
-        output = outcome(spec, ballot.entry, item.subject, ballot.told[item.subject]).output
-        if output is None or item.verdict == "unstable":
+        outputs = outcome(spec, ballot.entry, item.subject, ballot.told[item.subject]).outputs
+        if outputs is None or item.verdict == "unstable":
             return lost(own, ballot.entry.case)
-        evidence = Evidence(spec, own, _call(self.export, ballot.entry), output, _not_made, partial(refer, spec))
+        call, place = _call(self.export, ballot.entry), decided_in(own, spec)
+        evidence = Evidence(spec, own, call, outputs[place], _not_made, partial(refer, spec, place))
         return diagnose(evidence) if _is_shown(evidence) else lost(own, ballot.entry.case)
 
 

@@ -14,8 +14,6 @@ from opfuzz.backends import discover, perform, resolve
 from opfuzz.core.call import Call
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.files import user_module as python_file
-from opfuzz.core.floats import FORMATS
-from opfuzz.core.results import Outcome
 from opfuzz.engine.executors import INLINE, LOCAL, Casualty, Task, drive
 from opfuzz.engine.machines import machine, versions
 from opfuzz.engine.plan import calls_of, load_specs
@@ -40,7 +38,7 @@ from opfuzz.network.pipeline.dispatch import Array, Compute, OpCall
 from opfuzz.network.pipeline.model import PipelineModel, user_model
 from opfuzz.network.pipeline.planting import Setup, Variant, of_ops
 from opfuzz.oracle.meaning import variant_values
-from opfuzz.oracle.reference import Reference
+from opfuzz.oracle.reference import references_of
 from opfuzz.report.causes import word_cause
 
 BUNDLED = "decoder"
@@ -128,7 +126,7 @@ class PipelineBench:
             ours, theirs = self.a(call), self.b(call)
             found.calls.append(CallError(call.number, call.op, call.role, call.at, _relative(ours, theirs)))
             if seen[call.op] % max(1, count[call.op] // EXAMINED) == 0:
-                excess = examine(call, theirs, self.plan.b)
+                excess = examine(call, theirs)
                 found.excess[call.op] = max(found.excess.get(call.op, 0.0), excess)
             seen[call.op] += 1
         return found
@@ -167,25 +165,29 @@ def computing(text: str, plugins: Sequence[Path] = ()) -> Compute:
         program = next(iter(programs.values()))
         if program is None:
             raise OpfuzzError(f"{call.spec.path}: op '{call.op}' has no call for the dialect {backend.dialect}")
-        made = Call(FORMAT, call.dims, call.params, call.arrays, {})
-        outcome = perform(backend, subject, program, made, call.shape, repeat=False)
-        if outcome.output is None:
+        outcome = perform(backend, subject, program, _made(call), {"": call.shape})
+        if outcome.outputs is None:
             raise OpfuzzError(f"op '{call.op}' at {call.at}: {subject}: {outcome.status}: {word_cause(outcome.cause)}")
-        return outcome.output
+        (output,) = outcome.outputs
+        return output
 
     return compute
+
+
+def _made(call: OpCall) -> Call:
+    return Call(FORMAT, call.dims, call.params, call.arrays, {})
 
 
 def meaning(call: OpCall, name: str) -> Array | None:
     """What a call gives under a variant of its spec, to the precision of the format."""
     values = variant_values(call.spec, name, call.dims, call.params, call.arrays)
-    return None if values is None else values.astype(np.float32)
+    return None if values is None else values[0].astype(np.float32)
 
 
-def examine(call: OpCall, output: Array, subject: str) -> float:
+def examine(call: OpCall, output: Array) -> float:
     """Excess of a result over what honest arithmetic does."""
-    reference = Reference(call.spec, FORMATS[FORMAT], call.dims, call.params, call.arrays)
-    return score(Outcome(subject, "ok", output), reference).excess
+    (reference,) = references_of(call.spec, _made(call))
+    return score(output, reference).excess
 
 
 def _relative(a: Array, b: Array) -> float:

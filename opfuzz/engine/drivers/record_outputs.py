@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from opfuzz.backends import Backend, Subject, resolve
+from opfuzz.core.call import Call
 from opfuzz.core.results import Outcome
-from opfuzz.engine.evaluate import REPEAT_EVERY, blame, perform_case
+from opfuzz.engine.evaluate import REPEAT_EVERY, blame, perform_call
 from opfuzz.engine.executors import LOCAL, Casualty, Task, drive, note
 from opfuzz.engine.plan import WORKER_BYTES, calls_of, case_seconds
 from opfuzz.engine.roster import Roster
@@ -61,11 +62,11 @@ class RecordTask(Task[Mapping[str, Backend], RecordedCall, Outcome]):
         """What the subject does."""
         entry, subject = item.entry, item.subject
         backend, spec = state[subject.backend], self.export.specs[entry.case.op]
-        arrays = arrays_of(self.export, entry)
+        given = Call.of(entry.case, arrays_of(self.export, entry))
         program = calls_of(spec, subject, backend)[subject.implementation]
         is_repeated = entry.number % REPEAT_EVERY == 0
         note(str(subject))
-        made = perform_case(spec, entry.case, arrays, subject, backend, program, repeat=is_repeated)
+        made = perform_call(spec, given, subject, backend, program, repeat=is_repeated)
         note("")
         return made
 
@@ -104,7 +105,8 @@ def record(
             recording.statuses[status] = recording.statuses.get(status, 0) + 1
             if outcome is not None:
                 subject = str(replace(call.subject, implementation=""))
-                recorders[subject].add(call.entry.case.id, call.subject.implementation, outcome)
+                outputs = [output.name for output in export.specs[call.entry.case.op].outputs]
+                recorders[subject].add(call.entry.case.id, call.subject.implementation, outcome, outputs)
         done += len(batch)
         watch(done, len(calls))
 

@@ -76,13 +76,14 @@ class Called:
         name = self.spec.inputs[0].name
         shape = self.spec.shapes(dims, self.params)[name]
         call = Call(self.format, dims, self.params, {name: inputs.reshape(shape)}, {name: layout})
-        outcome = perform(self.backend, self.subject, self.program, call, shape, repeat=False)
+        outputs = self.spec.output_shapes(dims, self.params)
+        outcome = perform(self.backend, self.subject, self.program, call, outputs)
         self.seconds += time.perf_counter() - started
         if outcome.status == "unsupported":
             raise UnsupportedError(word_cause(outcome.cause))
-        if outcome.output is None:
+        if outcome.outputs is None:
             raise FailedError(word_cause(outcome.cause))
-        return outcome.output.ravel()
+        return outcome.outputs[0].ravel()
 
     def strays(self, start: int, stop: int, fmt: Format) -> int:
         """Of some elements called by ones and threes, how many have neither the body's bits nor the tail's."""

@@ -17,12 +17,13 @@ from opfuzz.core.cause import Cause
 from opfuzz.core.findings import Finding
 from opfuzz.core.layout import LAYOUTS
 from opfuzz.core.results import Score
-from opfuzz.engine.calls import follow, outcome_of, refer
+from opfuzz.engine.calls import follow, outcome_of
 from opfuzz.engine.executors import LOCAL, RAISED, Casualty, Executor, Task, drive
 from opfuzz.engine.plan import WORKER_BYTES, Plan
 from opfuzz.engine.roster import Roster
 from opfuzz.judge.diagnose import Evidence, diagnose, of_record
 from opfuzz.judge.diagnose.evidence import Array
+from opfuzz.oracle.reference import Reference, references_of
 from opfuzz.spec import OpSpec
 
 State = TypeVar("State")
@@ -124,12 +125,15 @@ def diagnose_score(
     if score.verdict in LOST:
         return lost(score, smallest or call)
 
+    place = decided_in(score, spec)
+
     def run(call: Call) -> Array | None:
-        return outcome_of(spec, subject, backend, call).output
+        outputs = outcome_of(spec, subject, backend, call).outputs
+        return None if outputs is None else outputs[place]
 
     def look(call: Call, wider: Evidence | None = None) -> Evidence | None:
         output = run(call)
-        return None if output is None else Evidence(spec, score, call, output, run, partial(refer, spec), wider)
+        return None if output is None else Evidence(spec, score, call, output, run, partial(refer, spec, place), wider)
 
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -137,6 +141,16 @@ def diagnose_score(
         if smallest is not None:
             evidence = look(smallest, evidence) or evidence
         return lost(score, smallest or call) if evidence is None else diagnose(evidence)
+
+
+def decided_in(score: Score, spec: OpSpec) -> int:
+    """Which of the outputs decided; the first where no element did."""
+    return spec.place_of(score.deciding.output) if score.deciding else 0
+
+
+def refer(spec: OpSpec, place: int, call: Call) -> Reference:
+    """The exact result of one output of a call."""
+    return references_of(spec, call)[place]
 
 
 def lost(score: Score, call: Call | Case) -> Diagnosis:

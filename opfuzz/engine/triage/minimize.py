@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from opfuzz.backends import Backend, Subject, discover
-from opfuzz.core.call import Call
+from opfuzz.core.call import Call, Element
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.findings import Finding, Minimal
 from opfuzz.core.layout import LAYOUTS
-from opfuzz.core.results import Index, Judged, Score
+from opfuzz.core.results import Judged, Score
 from opfuzz.core.trigger import Trigger
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.engine.calls import Asked, ask_again, judge, symptom
@@ -40,7 +40,7 @@ class Target:
     key: Hashable
     spec: OpSpec
     asked: Asked
-    place: Index | None  # of the element that decided, in the output of the call
+    place: Element | None  # that decided, in the outputs of the call
     verdict: str
 
 
@@ -96,7 +96,7 @@ def smaller(
     trigger = None
     if SEVERITY[verdict] == FAULT and verdict not in ("timeout", "out-of-memory"):
         mark = last.score.deciding if last is not None else None
-        trigger = yield from _probe(target, best, mark.index if mark else None, symptom(first.score), budget())
+        trigger = yield from _probe(target, best, mark.element if mark else None, symptom(first.score), budget())
     count = spec.elements(best.dims, best.params)
     found = Minimal(best, count, before, spending.spent, spending.note, trigger, asked.switch)
     return Smaller(found, last)
@@ -132,10 +132,10 @@ def _is_view(layout: tuple[str, str]) -> bool:
 
 
 def _probe(
-    target: Target, call: Call, index: Index | None, wanted: tuple[str, str], budget: _Budget
+    target: Target, call: Call, element: Element | None, wanted: tuple[str, str], budget: _Budget
 ) -> Generator[Asked, Answer, Trigger]:
     """The condition under which calls around the smallest show a fault, as far as the budget lasts."""
-    probes, known = infer(target.spec, call, index), {_settings(call)}
+    probes, known = infer(target.spec, call, element), {_settings(call)}
     try:
         probe = next(probes)
         while budget.lasts():
@@ -288,7 +288,7 @@ def minimize_findings(
 
 def target_of(finding: Finding, spec: OpSpec) -> Target:
     """What it takes to make a finding smaller."""
-    return Target(finding.subject, spec, ask_again(finding.recipe, spec), finding.recipe.index, finding.verdict)
+    return Target(finding.subject, spec, ask_again(finding.recipe, spec), finding.recipe.element, finding.verdict)
 
 
 def with_minimal(finding: Finding, found: Smaller) -> Finding:

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from opfuzz.backends import Backend, Subject
-from opfuzz.core.call import Call, Recipe
+from opfuzz.core.call import Call, Element, Recipe
 from opfuzz.core.case import Case
 from opfuzz.core.files.strict_json import number
 from opfuzz.core.layout import memory
 from opfuzz.core.relation import DISTURBED
-from opfuzz.core.results import Index, Mark
+from opfuzz.core.results import Mark
 from opfuzz.report.finding.next_steps import Origin, elsewhere, next_steps
 from opfuzz.report.finding.reproducer import Manner, ReproducedSubject, Written, reproducer
 from opfuzz.report.finding.snippet import snippet
@@ -24,6 +24,7 @@ from opfuzz.report.finding.upstream import upstream
 from opfuzz.spec import OpSpec
 from opfuzz.spec.expression.program import Program
 from opfuzz.store.bundle import NEXT, OUTPUT, REPRODUCER, UPSTREAM, write_bundle
+from opfuzz.store.exchange import output_name
 
 
 def publish(
@@ -57,12 +58,12 @@ def _programs(
     machine: Mapping[str, str],
 ) -> dict[str, str]:
     """The reproducer, and the report for the framework's tracker."""
-    call, index = shown.call, shown.index
+    call, element = shown.call, shown.element
     assert call is not None
     subject = Subject.parse(finding["subject"])
     program: Program = spec.calls[backend.dialect][subject.implementation]
     functions = backend.functions()
-    mark = _mark(finding, index)
+    mark = _mark(finding, element)
     buffers, views = {}, {}
     for name, array in call.arrays.items():
         buffers[name], views[name] = memory(array, call.layouts[name])
@@ -74,26 +75,27 @@ def _programs(
         {name: functions[name] for name in sorted(program.functions)},
         backend.replaced,
     )
-    settings = {**call.dims, **call.params}
+    shapes = spec.output_shapes(call.dims, call.params)
+    written = Written(program.text, call.format, shapes, {**call.dims, **call.params}, views)
     is_disturbed = shown.relation is not None and shown.relation.kind == DISTURBED
     is_repeated = finding["verdict"] == "unstable"
     text = reproducer(
         title=f"{finding['op']} on {finding['subject']} in {finding['format']}: "
         f"{finding['verdict']}, {finding['reason']}",
         subject=reproduced,
-        call=Written(program.text, call.format, spec.output_shape(call.dims, call.params), settings, views),
+        call=written,
         mark=mark,
         manner=Manner(is_repeated, finding["verdict"] == "timeout", is_disturbed),
     )
     code = None  # the other work takes more than a few lines
     if not is_disturbed:
-        code = snippet(reproduced, program, call.format, settings, buffers, views, mark, is_repeated)
+        code = snippet(reproduced, program, written, buffers, mark, is_repeated)
     report = upstream(
         finding,
         program.text,
         tuple(reproduced.functions),
         call,
-        index,
+        element,
         code,
         {name: version for name, version in versions.items() if name in (subject.backend, "numpy", "opfuzz")},
         machine,
@@ -107,29 +109,30 @@ def publish_recorded(
     spec: OpSpec,
     case: Case,
     call: Call,
-    output: NDArray[Any] | None,
+    outputs: tuple[NDArray[Any], ...] | None,
     origin: Origin,
 ) -> None:
     """Write the bundle of a finding that outputs of another program show, which cannot be made again here.
 
-    `output` is what the program returned, None if it has none. Raises OpfuzzError if the disk refuses.
+    `outputs` are what the program returned, None if there are none. Raises OpfuzzError if the disk refuses.
     """
     witness = finding.get("witness")
-    index = tuple(witness["index"]) if witness is not None else None
-    beside = {NEXT: _encoded(next_steps(finding, spec, case, index, output is not None, origin))}
-    if output is not None:
-        beside[OUTPUT] = save({case.id: np.asarray(output, order="C")})
-    versions = origin.versions
-    write_bundle(place, finding, spec, Recipe(case, call, index=index), versions=versions, beside=beside)
+    element = Element(witness["output"], tuple(witness["index"])) if witness is not None else None
+    beside = {NEXT: _encoded(next_steps(finding, spec, case, element, outputs is not None, origin))}
+    if outputs is not None:
+        names = [output_name(case.id, "", output.name) for output in spec.outputs]
+        beside[OUTPUT] = save({name: np.asarray(each, order="C") for name, each in zip(names, outputs, strict=True)})
+    recipe = Recipe(case, call).about(element)
+    write_bundle(place, finding, spec, recipe, versions=origin.versions, beside=beside)
 
 
 def _encoded(text: str) -> bytes:
     return text.encode(errors="replace")
 
 
-def _mark(finding: Mapping[str, Any], index: Index | None) -> Mark | None:
+def _mark(finding: Mapping[str, Any], element: Element | None) -> Mark | None:
     witness = finding.get("witness")
-    if witness is None or index is None:
+    if witness is None or element is None:
         return None
     computed, exact, ulp, bound = (number(witness[name]) for name in ("computed", "exact", "ulp", "bound"))
-    return Mark(index, computed, witness["computed_hex"], exact, ulp, bound)
+    return Mark(element.index, computed, witness["computed_hex"], exact, ulp, bound, element.output)

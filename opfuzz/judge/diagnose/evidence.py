@@ -31,6 +31,7 @@ from opfuzz.judge.settle import examine
 from opfuzz.judge.verdict import decide_verdict
 from opfuzz.oracle.reference import Reference
 from opfuzz.spec import OpSpec
+from opfuzz.spec.expression.program import Program
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
@@ -46,7 +47,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class Evidence:
-    """One fault that can be looked at. `run` gives None where a call has no output."""
+    """One fault of one output, that which decided. `run` gives None where a call has no output."""
 
     spec: OpSpec
     score: Score  # verdict, cause and the element that decided
@@ -65,6 +66,11 @@ class Evidence:
     def judged(self) -> Measured:
         """The output against the exact result."""
         return examine(self.output, self.reference)
+
+    @property
+    def axes(self) -> tuple[Program, ...]:
+        """The sizes of the output, as the spec has them."""
+        return self.spec.outputs[self.reference.place].shape
 
     @property
     def fmt(self) -> Format:
@@ -154,7 +160,7 @@ class Evidence:
 
     def fits(self, call: Call) -> Fit | None:
         """How well the exact result of another call explains this output, which may be a first part of that result."""
-        shape = self.spec.output_shape(call.dims, call.params)
+        shape = self.spec.output_shapes(call.dims, call.params)[self.reference.output]
         if len(shape) != self.output.ndim or any(a < b for a, b in zip(shape, self.output.shape, strict=True)):
             return None
         exact, part = self.refer(call), tuple(map(slice, self.output.shape))

@@ -136,10 +136,10 @@ def _error(evidence: Evidence, dim: str, size: int, is_alternating: bool, lanes:
 def _summed_dims(evidence: Evidence) -> list[str]:
     """Dims along which the op may sum: those that the output lacks, and the last axis where both have it."""
     spec = evidence.spec
-    kept = {name for size in spec.output for name in size.names}
+    kept = {name for size in evidence.axes for name in size.names}
     lasts = {item.shape[-1].text for item in spec.inputs if item.shape}
-    if spec.output:
-        lasts &= {spec.output[-1].text}
+    if evidence.axes:
+        lasts &= {evidence.axes[-1].text}
     names = [size.text for item in spec.inputs for size in item.shape]
     known = {dim.name for dim in spec.dims} - set(spec.batch)
     return [name for name in dict.fromkeys(names) if name in known and (name not in kept or name in lasts)]

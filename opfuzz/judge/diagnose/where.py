@@ -48,7 +48,7 @@ def _part(evidence: Evidence, wrong: NDArray[np.bool_], axis: int) -> tuple[Figu
     guilty = np.flatnonzero(wrong.any(axis=tuple(i for i in range(wrong.ndim) if i != axis)))
     if size < LEAST_SIZE or len(guilty) == size:
         return None
-    name = evidence.spec.output[axis].text
+    name = evidence.axes[axis].text
     along = (size, name if name.isidentifier() else f"axis {axis}")
     first, last = int(guilty[0]), int(guilty[-1])
     inside = np.take(wrong, range(first, last + 1), axis=axis)
@@ -135,7 +135,7 @@ def history(evidence: Evidence) -> Cause | None:
 
 def _rights_what_stays(evidence: Evidence, dim: str, size: int) -> bool:
     """Whether something wrong is left in the part that is right when it is called alone; else the cut removed it."""
-    axis = next((axis for axis, text in enumerate(evidence.spec.output) if text.text == dim), None)
+    axis = next((axis for axis, text in enumerate(evidence.axes) if text.text == dim), None)
     if axis is None:  # it is summed over, and the cut may have removed what the fault needs
         return evidence.score.verdict != "special"
     return bool(evidence.is_wrong[(slice(None),) * axis + (slice(size),)].any())

@@ -63,10 +63,13 @@ class Dispatcher:
         if op not in self._specs:
             raise OpfuzzError(f"{place}: no spec of this name{did_you_mean(op, self._specs)}")
         spec = self._specs[op]
+        if (names := ", ".join(output.name for output in spec.outputs)) != "":
+            raise OpfuzzError(f"{place}: it returns a tuple ({names}); a pipeline takes ops of one `output`")
         call, lead = _bind(spec, given, place, self._count, role or op, at or f"call {self._count}")
         self._count += 1
         output = self._compute(call)
-        if lead is not None and _batch_of(spec, spec.output[0].text if spec.output else ""):
+        axes = spec.output_axes
+        if lead is not None and _batch_of(spec, axes[0].text if axes else ""):
             output = output.reshape(*lead, *output.shape[1:])
         return output
 
@@ -124,7 +127,7 @@ def _output_shape(
     """Shape of the output; None if the inputs do not fit the spec."""
     if not spec.allows(dict(dims), dict(params)) or spec.shapes(dict(dims), dict(params)) != dict(shapes):
         return None
-    return spec.output_shape(dict(dims), dict(params))
+    return spec.output_shapes(dict(dims), dict(params))[""]
 
 
 def _fit(spec: OpSpec, item: Input, array: Array, place: str) -> tuple[Array, tuple[int, ...] | None]:

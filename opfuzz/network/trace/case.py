@@ -15,8 +15,9 @@ from safetensors.numpy import save_file
 
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.files.strict_json import strict
+from opfuzz.network.trace.modules import CLEAN, GUILTY, Module
 from opfuzz.network.trace.recording import Array
-from opfuzz.network.trace.trace import GUILTY, Trace
+from opfuzz.network.trace.trace import Trace
 
 
 def document(trace: Trace) -> dict[str, Any]:
@@ -24,11 +25,26 @@ def document(trace: Trace) -> dict[str, Any]:
     return {
         "frameworks": list(trace.frameworks),
         "verdict": _verdict(trace),
-        "guilty": list(trace.guilty),
+        "first_guilty": trace.guilty[0] if trace.guilty else None,
+        "guilty": [_guilty(module) for module in trace.modules if module.verdict == GUILTY],
+        "clean": sum(module.verdict == CLEAN for module in trace.modules),
+        "not_compared": [{"name": name, "why": why} for name, why in trace.not_compared],
+        "map": trace.names,
         "modules": [strict(dataclasses.asdict(module)) for module in trace.modules],
         "unmatched_a": list(trace.unmatched_a),
         "unmatched_b": list(trace.unmatched_b),
         "captured_call": trace.captured.call if trace.captured else None,
+    }
+
+
+def _guilty(module: Module) -> dict[str, Any]:
+    return {
+        "a": module.name_a,
+        "b": module.name_b,
+        "kind": module.kind_a,
+        "cause": module.cause,
+        "residual": strict(module.residual),
+        "local_error": strict(module.local),
     }
 
 

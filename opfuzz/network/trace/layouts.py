@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import ml_dtypes
@@ -10,7 +11,7 @@ import numpy as np
 
 from opfuzz.core.floats import FloatArray
 from opfuzz.network.rearrange import Rearrangement, rearrangements
-from opfuzz.network.trace.recording import Array
+from opfuzz.network.trace.recording import Array, ModuleCall
 
 # Tensors in one layout correlate, until something has gone wrong. Only a clear gain is believed over the same position
 # and the same order of axes: after a fault all correlations are small, and the largest of them means nothing.
@@ -18,18 +19,70 @@ CLEAR, GAIN = 0.9, 0.1
 
 
 @dataclass(frozen=True, slots=True)
+class Broadcast:
+    """One tensor repeated along axes in which the other is longer, or taken once where it repeats itself."""
+
+    shape: tuple[int, ...]  # of b
+
+    def apply(self, a: Array) -> Array:
+        """`a` in the shape of B."""
+        x = a.reshape((1,) * (len(self.shape) - a.ndim) + a.shape)
+        x = x.reshape(x.shape[x.ndim - len(self.shape) :])  # axes beyond B's have a length of 1
+        once = tuple(slice(0, 1) if length == 1 else slice(None) for length in self.shape)
+        return np.broadcast_to(x[once], self.shape)
+
+
+@dataclass(frozen=True, slots=True)
 class TensorSource:
     """Where a tensor of b comes from: a's tensor of that number, its axes rearranged."""
 
     index: int
-    way: Rearrangement
+    way: Rearrangement | Broadcast
 
     def take(self, tensors: Sequence[Array]) -> Array:
         """The tensor of a in the layout of b."""
         return self.way.apply(tensors[self.index])
 
 
-def assign(a: Sequence[Array], b: Sequence[Array]) -> tuple[TensorSource | None, ...]:
+def assign_inputs(a: ModuleCall, b: ModuleCall) -> tuple[TensorSource | None, ...]:
+    """For each input of b its source in a: by the name of the argument, by its last word, then as `assign` does."""
+    found: dict[int, TensorSource] = {}
+
+    def left(count: int, used: set[int]) -> list[int]:
+        return [i for i in range(count) if i not in used]
+
+    for is_same in (lambda x, y: x == y, _is_akin):
+        for j, place in enumerate(b.places):
+            for i, other in enumerate(a.places):
+                is_free = j not in found and all(source.index != i for source in found.values())
+                if is_free and is_same(place, other):
+                    first = _first([a.inputs[i]], b.inputs[j])
+                    if first:
+                        found[j] = TensorSource(i, first.way)
+    rest_a = left(len(a.inputs), {source.index for source in found.values()})
+    rest_b = left(len(b.inputs), set(found))
+    rest = assign([a.inputs[i] for i in rest_a], [b.inputs[j] for j in rest_b], input_ways)
+    for j, source in zip(rest_b, rest, strict=True):
+        if source:
+            found[j] = TensorSource(rest_a[source.index], source.way)
+    return tuple(found.get(j) for j in range(len(b.inputs)))
+
+
+def _first(a: Sequence[Array], target: Array) -> TensorSource | None:
+    return assign(a, [target], input_ways)[0]
+
+
+def _is_akin(one: str, other: str) -> bool:
+    """Whether two arguments end in one word, as `mask` and `attention_mask` do."""
+    first, second = (place.split("_")[-1] for place in (one, other))
+    return first == second and not first.isdecimal() and "." not in first
+
+
+def assign(
+    a: Sequence[Array],
+    b: Sequence[Array],
+    ways_of: Callable[[Array, Array], list[Rearrangement | Broadcast]] | None = None,
+) -> tuple[TensorSource | None, ...]:
     """For each tensor of b its source in a; None where no unused tensor of a fits.
 
     By position, unless another tensor of a correlates clearly better; by correlation alone where numbers differ.
@@ -37,11 +90,18 @@ def assign(a: Sequence[Array], b: Sequence[Array]) -> tuple[TensorSource | None,
     found: list[TensorSource | None] = []
     for position, target in enumerate(b):
         used = {source.index for source in found if source}
-        options = {i: ways for i, x in enumerate(a) if i not in used and (ways := _ways(x, target))}
-        preferred = position if position in options and len(a) == len(b) else min(options, default=None)
+        options = {i: ways for i, x in enumerate(a) if i not in used and (ways := (ways_of or layouts_of)(x, target))}
+        preferred = position if position in options else min(options, default=None)
         if preferred is None:
             found.append(None)
             continue
+        if len(a) != len(b) and preferred != position and ways_of is None:
+            # Outputs that one side alone returns have shapes of others: only their values can say which they are.
+            options = {i: clear for i, ways in options.items() if (clear := _clear(a[i], target, ways))}
+            if not options:
+                found.append(None)
+                continue
+            preferred = min(options)
         straight = TensorSource(preferred, options[preferred][0])
         if sum(map(len, options.values())) == 1:
             found.append(straight)
@@ -55,11 +115,39 @@ def assign(a: Sequence[Array], b: Sequence[Array]) -> tuple[TensorSource | None,
     return tuple(found)
 
 
-def _ways(a: Array, b: Array) -> list[Rearrangement]:
-    """How a may be read in the shape of b, the order of its own axes first."""
+def _clear(a: Array, b: Array, ways: Sequence[Rearrangement | Broadcast]) -> list[Rearrangement | Broadcast]:
+    return [way for way in ways if correlation(way.apply(a), b) >= CLEAR]
+
+
+def layouts_of(a: Array, b: Array) -> list[Rearrangement | Broadcast]:
+    """How a may be read in the shape of b, the order of its own axes first.
+
+    Axes are joined or split only where the values say so: lengths that happen to multiply to another mean nothing.
+    """
     if _class(a) != _class(b):
         return []
-    return [way for way in rearrangements(a.shape, b.shape) if not way.is_scrambled]
+    lengths = [length for length in b.shape if length != 1]
+    ways = [way for way in rearrangements(a.shape, b.shape) if not way.is_scrambled]
+    fitting = [way for way in ways if [a.shape[axis] for axis in way.order] == lengths]
+    joined = [way for way in ways[:1] if not fitting and correlation(way.apply(a), b) >= CLEAR]
+    return [*(fitting or joined)]
+
+
+def input_ways(a: Array, b: Array) -> list[Rearrangement | Broadcast]:
+    """As `layouts_of`, and broadcast: a mask of one row may be one of all rows."""
+    return layouts_of(a, b) or ([Broadcast(b.shape)] if _class(a) == _class(b) and _repeats(a, b) else [])
+
+
+def _repeats(a: Array, b: Array) -> bool:
+    """Whether one is the other, repeated along axes; a single number would fit anything."""
+    axes = max(a.ndim, b.ndim)
+    first, second = ((1,) * (axes - len(shape)) + shape for shape in (a.shape, b.shape))
+    fits = all(x == y or 1 in (x, y) for x, y in zip(first, second, strict=True))
+    if not fits or min(a.size, b.size) < 2 or math.prod(first[: axes - b.ndim]) != 1:
+        return False
+    x = a.reshape(first)
+    once = x[tuple(slice(0, 1) if length == 1 else slice(None) for length in second)]
+    return once.shape == x.shape or bool(np.array_equal(np.broadcast_to(once, x.shape), x))
 
 
 def _class(array: Array) -> str:

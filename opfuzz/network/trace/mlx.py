@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import ml_dtypes
@@ -20,6 +20,7 @@ from opfuzz.network.trace.recording import (
     ModuleRecorder,
     TracedModel,
     TracedPart,
+    accepted,
     fill,
     replace_leaves,
     settings_of,
@@ -42,16 +43,29 @@ class MlxModel(TracedModel):
     def parts(self) -> tuple[TracedPart, ...]:
         """See TracedModel."""
         return tuple(
-            TracedPart(name, type(m).__name__, _parameters(m), settings_of({**dict(m), **vars(m)}))
+            TracedPart(
+                name,
+                type(m).__name__,
+                _parameters(m),
+                settings_of({**dict(m), **vars(m)}),
+                accepted(type(m).__call__),
+            )
             for name, m in self._named.items()
         )
 
     def record(self, arguments: Any) -> tuple[ModuleCall, ...]:
         """See TracedModel."""
+        return self._recorded("", replace_leaves(arguments, lambda node: isinstance(node, np.ndarray), self._put))
+
+    def record_inside(self, name: str, arguments: Any, inputs: Sequence[Array]) -> tuple[ModuleCall, ...]:
+        """See TracedModel."""
+        return self._recorded(name, fill(arguments, [_from_numpy(array) for array in inputs]))
+
+    def _recorded(self, name: str, arguments: Any) -> tuple[ModuleCall, ...]:
         recorder = ModuleRecorder(_is_array, _to_numpy)
-        args, kwargs = replace_leaves(arguments, lambda node: isinstance(node, np.ndarray), self._put)
+        args, kwargs = arguments
         with _uncompiled(), _recorded(self._named, recorder):
-            self._module(*args, **kwargs)
+            self._named[name](*args, **kwargs)
         return tuple(sorted(recorder.calls, key=lambda call: call.order))
 
     def replay(self, name: str, arguments: Any, inputs: Sequence[Array], exact: bool = False) -> tuple[Array, ...]:
@@ -70,6 +84,10 @@ class MlxModel(TracedModel):
             wide = [_from_numpy(array) for array in inputs]
             args, kwargs = fill(arguments, [a.astype(mx.float64) if _is_float(a) else a for a in wide])
             return recorder.split(self._copies[name](*args, **kwargs))[1]
+
+    def copies_of(self, name: str) -> tuple[Any, ...]:
+        """See TracedModel."""
+        return tuple(modules[name] for modules in (self._named, self._copies) if modules and name in modules)
 
     def _put(self, array: Array) -> Any:
         """An array of the user's: real numbers become the format of the parameters, or float32 if they have several."""
@@ -102,10 +120,15 @@ def _parameters(module: Any) -> dict[str, Array]:
         scales, biases = arrays.pop("scales"), arrays.pop("biases", None)
         mode = {"mode": module.mode} if hasattr(module, "mode") else {}
         arrays["weight"] = mx.dequantize(arrays["weight"], scales, biases, module.group_size, module.bits, **mode)
-    return {name: _to_numpy(array) for name, array in arrays.items() if _is_array(array)}
+    found = {}
+    for name, array in arrays.items():
+        if _is_array(array):
+            with contextlib.suppress(Exception):  # a format that NumPy has not
+                found[name] = _to_numpy(array)
+    return found
 
 
-@contextmanager
+@contextlib.contextmanager
 def _recorded(named: dict[str, Any], recorder: ModuleRecorder) -> Iterator[None]:
     kinds = {name: type(module) for name, module in named.items()}
     try:
@@ -119,8 +142,10 @@ def _recorded(named: dict[str, Any], recorder: ModuleRecorder) -> Iterator[None]
 
 def _recording_class(kind: Any, name: str, recorder: ModuleRecorder) -> Any:
     # `type(m).__name__` and isinstance answer as before; `super().__call__` inside stays the module's own.
+    accepts = accepted(kind.__call__)
+
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        recorder.begin(name, args, kwargs)
+        recorder.begin(name, args, kwargs, accepts)
         output = kind.__call__(self, *args, **kwargs)
         recorder.end(name, output)
         return output
@@ -149,7 +174,7 @@ def _from_numpy(array: Array) -> Any:
     return mx.array(array, dtype=getattr(mx, "bool_" if array.dtype == np.bool_ else array.dtype.name))
 
 
-@contextmanager
+@contextlib.contextmanager
 def _uncompiled() -> Iterator[None]:
     # The activations of mlx.nn are compiled functions: on Linux each would call g++, 1 to 3 s, without changing a bit.
     mx.disable_compile()

@@ -14,6 +14,7 @@ import yaml
 
 from opfuzz.core.errors import OpfuzzError, did_you_mean
 from opfuzz.core.files.user_module import load, place, said
+from opfuzz.network.trace.mapping import Names
 from opfuzz.network.trace.recording import ModuleCall, TracedModel
 
 KNOWN = ("a", "b", "model_a", "model_b", "inputs", "inputs_a", "inputs_b", "names")
@@ -28,7 +29,7 @@ class Models:
     b: TracedModel
     inputs_a: Any
     inputs_b: Any
-    names: Mapping[str, str] = field(default_factory=dict)
+    names: Names = field(default_factory=dict)
 
     def record(self) -> tuple[tuple[ModuleCall, ...], tuple[ModuleCall, ...]]:
         """Both recordings. Raises OpfuzzError, with the line of the user's file, if a model raises."""
@@ -117,7 +118,7 @@ def _nearest(module: ModuleType, name: str) -> str:
     return did_you_mean(name, (n for n in vars(module) if not n.startswith("_") and n not in KNOWN))
 
 
-def _names_in(mapping: Path) -> dict[str, str]:
+def _names_in(mapping: Path) -> dict[str, str | None]:
     try:
         text = mapping.read_text(encoding="utf-8")
         given = json.loads(text) if mapping.suffix == ".json" else yaml.safe_load(text)
@@ -126,7 +127,9 @@ def _names_in(mapping: Path) -> dict[str, str]:
     return _names(given, str(mapping))
 
 
-def _names(given: Any, origin: str) -> dict[str, str]:
-    if not isinstance(given, dict) or not all(isinstance(n, str) for pair in given.items() for n in pair):
-        raise OpfuzzError(f"{origin}: names must be a mapping of names in a to names in b")
+def _names(given: Any, origin: str) -> dict[str, str | None]:
+    if not isinstance(given, dict) or not all(
+        isinstance(n, str) and isinstance(other, str | None) for n, other in given.items()
+    ):
+        raise OpfuzzError(f"{origin}: names must be a mapping of names in a to names in b, or to None where b has none")
     return dict(given)

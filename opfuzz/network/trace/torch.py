@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import ml_dtypes
@@ -18,6 +18,7 @@ from opfuzz.network.trace.recording import (
     ModuleRecorder,
     TracedModel,
     TracedPart,
+    accepted,
     fill,
     replace_leaves,
     settings_of,
@@ -52,33 +53,40 @@ class TorchModel(TracedModel):
         # A module under two names has the first, and a weight's parametrization is no layer of the model.
         self._named = {n: m for n, m in module.named_modules() if "parametrizations" not in n.split(".")}
         self._copies: dict[str, Any] | None = None
-        self._device = next(iter(module.parameters()), torch.empty(0)).device
+        self._device = next((p for p in module.parameters() if not p.is_meta), torch.empty(0)).device
 
     def parts(self) -> tuple[TracedPart, ...]:
         """See TracedModel."""
         return tuple(
-            TracedPart(name, type(m).__name__, {n: _to_numpy(t) for n, t in _tensors(m).items()}, settings_of(vars(m)))
+            TracedPart(name, type(m).__name__, _readable(_tensors(m)), settings_of(vars(m)), accepted(type(m).forward))
             for name, m in self._named.items()
         )
 
     def record(self, arguments: Any) -> tuple[ModuleCall, ...]:
         """See TracedModel."""
+        return self._recorded("", replace_leaves(arguments, lambda node: isinstance(node, np.ndarray), self._put))
+
+    def record_inside(self, name: str, arguments: Any, inputs: Sequence[Array]) -> tuple[ModuleCall, ...]:
+        """See TracedModel."""
+        return self._recorded(name, fill(arguments, [self._from_numpy(array, self._device) for array in inputs]))
+
+    def _recorded(self, name: str, arguments: Any) -> tuple[ModuleCall, ...]:
         recorder = ModuleRecorder(torch.is_tensor, _to_numpy)
         hooks: list[Any] = []
         try:
-            for name, module in self._named.items():
+            for inner, module in self._named.items():
 
-                def before(module: Any, args: Any, kwargs: Any, name: str = name) -> None:
-                    recorder.begin(name, args, kwargs)
+                def before(module: Any, args: Any, kwargs: Any, name: str = inner) -> None:
+                    recorder.begin(name, args, kwargs, accepted(type(module).forward))
 
-                def after(module: Any, args: Any, kwargs: Any, output: Any, name: str = name) -> None:
+                def after(module: Any, args: Any, kwargs: Any, output: Any, name: str = inner) -> None:
                     recorder.end(name, output)
 
                 hooks.append(module.register_forward_pre_hook(before, with_kwargs=True))
                 hooks.append(module.register_forward_hook(after, with_kwargs=True))
-            args, kwargs = replace_leaves(arguments, lambda node: isinstance(node, np.ndarray), self._put)
+            args, kwargs = arguments
             with torch.no_grad():
-                self._module(*args, **kwargs)
+                self._named[name](*args, **kwargs)
         finally:
             for hook in hooks:
                 hook.remove()
@@ -93,12 +101,17 @@ class TorchModel(TracedModel):
                 return recorder.split(self._named[name](*args, **kwargs))[1]
         if self._copies is None:
             self._copies = {}  # a module that cannot be copied is not tried again
-            double = copy.deepcopy(self._module).to("cpu", torch.float64)
+            # Not `.to()`: it refuses a model that holds a single tensor without values.
+            double = copy.deepcopy(self._module)._apply(_double)
             self._copies = {n: m for n, m in double.named_modules() if n in self._named}
         wide = [a.astype(np.float64) if _is_float(a) else a for a in inputs]
         args, kwargs = fill(arguments, [self._from_numpy(array, torch.device("cpu")) for array in wide])
         with torch.no_grad(), _default_float64(), _Widened():
             return recorder.split(self._copies[name](*args, **kwargs))[1]
+
+    def copies_of(self, name: str) -> tuple[Any, ...]:
+        """See TracedModel."""
+        return tuple(modules[name] for modules in (self._named, self._copies) if modules and name in modules)
 
     def _put(self, array: Array) -> Any:
         """An array of the user's: real numbers become the format of the parameters, or float32 if they have several."""
@@ -113,11 +126,36 @@ class TorchModel(TracedModel):
         return torch.from_numpy(np.array(array, order="C")).to(device)
 
 
+def _double(tensor: Any) -> Any:
+    if tensor.is_meta:
+        return tensor
+    wide = torch.complex128 if tensor.is_complex() else torch.float64 if tensor.is_floating_point() else tensor.dtype
+    return tensor.to("cpu", wide)
+
+
 def _to_numpy(tensor: Any) -> Array:
-    here = tensor.detach().cpu().contiguous()
+    here = tensor.detach().cpu()
+    if here.is_quantized:
+        here = here.dequantize()
+    if here.layout != torch.strided:
+        here = here.to_dense()
+    here = here.resolve_conj().resolve_neg().contiguous()
     if here.dtype == torch.bfloat16:
         return np.array(here.view(torch.int16).numpy().view(ml_dtypes.bfloat16))
-    return np.array(here.numpy())
+    try:
+        return np.array(here.numpy())
+    except TypeError:  # a format that NumPy has not, such as those of eight bits
+        return np.array(here.float().numpy())
+
+
+def _readable(tensors: Mapping[str, Any]) -> dict[str, Array]:
+    """Those that have values: a tensor on the meta device, or one that waits for its first input, has none."""
+    found = {}
+    for name, tensor in tensors.items():
+        if not (tensor.is_meta or torch.nn.parameter.is_lazy(tensor)):
+            with contextlib.suppress(Exception):  # a tensor of any library
+                found[name] = _to_numpy(tensor)
+    return found
 
 
 def _is_float(array: Array) -> bool:
@@ -136,7 +174,7 @@ def _tensors(module: Any) -> Mapping[str, Any]:
     return {name: tensor for name, tensor in found.items() if name != "num_batches_tracked"}
 
 
-@contextmanager
+@contextlib.contextmanager
 def _default_float64() -> Iterator[None]:
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
-from opfuzz.core.files.user_module import said
-from opfuzz.network.trace.local_error import CallComparison, compare_call
+from opfuzz.network.trace.blame import blame
+from opfuzz.network.trace.likeness import Resemblance
+from opfuzz.network.trace.local_error import CallComparison, Sides
 from opfuzz.network.trace.match import Signature, match
+from opfuzz.network.trace.modules import GUILTY, UNCOMPARED, Module, compare_modules, judge
+from opfuzz.network.trace.names import ancestor, is_inside
 from opfuzz.network.trace.pair import Models
+from opfuzz.network.trace.partners import pair_weights
 from opfuzz.network.trace.recording import Array, ModuleCall, TracedPart
-from opfuzz.network.trace.weights import Weight, compare
+from opfuzz.network.trace.weights import Held, Origins, compare
 
-GUILTY, CONTAINS, CLEAN, UNCOMPARED, UNCALLED = "guilty", "contains", "clean", "not compared", "not called"
-
-
-@dataclass(frozen=True, slots=True)
-class Module:
-    """One pair of modules; errors are the largest over calls and outputs, None where there is nothing to compare."""
-
-    name_a: str
-    name_b: str
-    kind_a: str
-    kind_b: str
-    calls_a: int
-    calls_b: int
-    local: float | None
-    inherited: float | None
-    total: float | None
-    excess: float | None  # local error in units of its allowance; beyond 1 it is no rounding
-    verdict: str
-    weights: tuple[Weight, ...]
-    what: str  # in words: what is different, or why it was not compared
+Parts = Mapping[str, TracedPart]
+Calls = Mapping[str, Sequence[ModuleCall]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +41,21 @@ class Trace:
     unmatched_b: tuple[str, ...]
     captured: Captured | None  # of the first guilty module
 
+    @property
+    def names(self) -> dict[str, str | None]:
+        """The map that was found, as a user may write it; None for what has no counterpart."""
+        pairs = {m.name_a: m.name_b for m in self.modules if m.name_a}
+        return {**pairs, **dict.fromkeys(self.unmatched_a)}
+
+    @property
+    def not_compared(self) -> tuple[tuple[str, str], ...]:
+        """Names in a, or in b for what is there only, and why."""
+        return (
+            *((m.name_a, m.what) for m in self.modules if m.verdict == UNCOMPARED),
+            *((name, "has no counterpart in b") for name in self.unmatched_a),
+            *((name, "is in b only") for name in self.unmatched_b),
+        )
+
 
 def trace(models: Models) -> Trace:
     """Runs both models, compares all their modules, and names the guilty ones.
@@ -63,29 +64,34 @@ def trace(models: Models) -> Trace:
     Raises OpfuzzError if a model raises, or the names map what is not there.
     """
     recorded_a, recorded_b = models.record()
-    parts_a, parts_b = ({part.name: part for part in side.parts()} for side in (models.a, models.b))
+    parts = tuple({part.name: part for part in side.parts()} for side in (models.a, models.b))
+    parts_a, parts_b = parts
     calls_a, calls_b = _by_name(recorded_a), _by_name(recorded_b)
-    names = match(_signatures(parts_a, calls_a), _signatures(parts_b, calls_b), models.names)
-    rest = {f"{p.name}.{n}": array for p in parts_a.values() for n, array in p.parameters.items()}
-    frameworks = (models.a.framework, models.b.framework)
-    modules: list[Module] = []
-    compared: dict[str, list[CallComparison]] = {}
+    weights_a, weights_b = (
+        {f"{p.name}.{n}": x for p in side.values() for n, x in p.parameters.items()} for side in parts
+    )
+    partners = pair_weights(weights_a, weights_b)
+    origins = Origins(weights_a, partners, (models.a.framework, models.b.framework))
+    names = match(
+        _signatures(parts_a, calls_a, {name: name for name in partners}),
+        _signatures(parts_b, calls_b, {other: name for name, other in partners.items()}),
+        models.names,
+        Resemblance(models.b, (parts_a, parts_b), (calls_a, calls_b)),
+    )
+    pairs = {}
     for name in sorted(names, key=lambda name: calls_a[name][0].order if name in calls_a else len(recorded_a)):
         a, b = parts_a[name], parts_b[names[name]]
-        ours, theirs = calls_a.get(name, []), calls_b.get(b.name, [])
-        compared[name], failed = _compare_calls(models, ours, theirs, _longest_sum(parts_a, calls_a, name) ** 0.5)
-        weights = compare(a, b, frameworks, rest)
-        modules.append(_judged(a, b, (len(ours), len(theirs)), compared[name], failed, weights))
-    modules = _blame(modules, {name: (parts_a[name], parts_b[names[name]]) for name in names}, compared)
+        sides = Sides(models.a, models.b, (a.accepts, b.accepts), _longest_sum(parts_a, calls_a, name) ** 0.5)
+        weights = compare(_held(a.name, parts_a, names), _held(b.name, parts_b, set(names.values())), origins)
+        pairs[name] = compare_modules((a, b), (calls_a.get(name, []), calls_b.get(b.name, [])), sides, weights)
+    modules = blame([judge(pair) for pair in pairs.values()], pairs)
     guilty = tuple(m.name_a for m in modules if m.verdict == GUILTY)
     captured = None
     if guilty:
-        first = guilty[0]
-        number = _worst(compared[first])
-        found = compared[first][number]
-        captured = _capture(number, calls_a[first][number], found, parts_a[first], parts_b[names[first]])
+        first = pairs[guilty[0]]
+        captured = _capture(first.worst, first.ours[first.worst], first.compared[first.worst], first.a, first.b)
     return Trace(
-        frameworks,
+        origins.frameworks,
         tuple(modules),
         guilty,
         _unmatched(parts_a, calls_a, set(names)),
@@ -101,38 +107,51 @@ def _by_name(calls: Sequence[ModuleCall]) -> dict[str, list[ModuleCall]]:
     return found
 
 
-def _unmatched(
-    parts: Mapping[str, TracedPart], calls: Mapping[str, Sequence[ModuleCall]], matched: set[str]
-) -> tuple[str, ...]:
+def _unmatched(parts: Parts, calls: Calls, matched: Collection[str]) -> tuple[str, ...]:
     """A list of modules, which neither runs nor holds anything, needs no counterpart."""
     return tuple(n for n, part in parts.items() if n not in matched and (n in calls or part.parameters))
 
 
-def _signatures(parts: Mapping[str, TracedPart], calls: Mapping[str, Sequence[ModuleCall]]) -> list[Signature]:
+def _signatures(parts: Parts, calls: Calls, partners: Mapping[str, str]) -> list[Signature]:
+    """`partners`: full names of weights here, to names under which both sides know them."""
     held = {part.name: [_dims(array) for array in part.parameters.values()] for part in parts.values()}
+    known = {
+        part.name: [partners[full] for n in part.parameters if (full := f"{part.name}.{n}") in partners]
+        for part in parts.values()
+    }
     found = []
-    for name in parts:
+    for name, part in parts.items():
         first = calls[name][0] if name in calls else None
-        below = sorted(dims for other, own in held.items() if _is_inside(other, name) for dims in own)
+        inside = [other for other in parts if is_inside(other, name)]
+        below = sorted(dims for other in inside for dims in held[other])
         output = _dims(first.outputs[0]) if first and first.outputs else ()
-        found.append(Signature(name, tuple(below), output, first.order if first else None))
+        weights = frozenset(weight for other in inside for weight in known[other])
+        found.append(Signature(name, tuple(below), output, first.order if first else None, part.kind, weights))
     return found
+
+
+def _held(name: str, parts: Parts, paired: Collection[str]) -> list[Held]:
+    """What a module holds itself, or in modules inside it that have no counterpart of their own."""
+    return [
+        Held(
+            n if not (inner := part.name[len(name) :].lstrip(".")) else f"{inner}.{n}", f"{part.name}.{n}", part.kind, x
+        )
+        for part in parts.values()
+        if part.name == name
+        or (is_inside(part.name, name) and part.name not in paired and ancestor(part.name, paired) == name)
+        for n, x in part.parameters.items()
+    ]
 
 
 def _dims(array: Array) -> tuple[int, ...]:
     return tuple(sorted(length for length in array.shape if length != 1))
 
 
-def _is_inside(name: str, ancestor: str) -> bool:
-    """Whether a module is another, or is somewhere in it."""
-    return not ancestor or name == ancestor or name.startswith(f"{ancestor}.")
-
-
-def _longest_sum(parts: Mapping[str, TracedPart], calls: Mapping[str, Sequence[ModuleCall]], name: str) -> int:
+def _longest_sum(parts: Parts, calls: Calls, name: str) -> int:
     """Most terms that a layer of the module adds up: of a product with a parameter, of a group that is normalised."""
     longest = 1
     for part in parts.values():
-        if not _is_inside(part.name, name):
+        if not is_inside(part.name, name):
             continue
         for array in part.parameters.values():
             if array.ndim > 1 and array.size:
@@ -142,100 +161,6 @@ def _longest_sum(parts: Mapping[str, TracedPart], calls: Mapping[str, Sequence[M
         if isinstance(groups, int) and groups > 0 and first is not None and first.ndim:
             longest = max(longest, first.size // max(first.shape[0], 1) // groups)
     return longest
-
-
-def _compare_calls(
-    models: Models, ours: Sequence[ModuleCall], theirs: Sequence[ModuleCall], root: float
-) -> tuple[list[CallComparison], str]:
-    """Calls of one number on both sides, and why one could not be compared."""
-    compared: list[CallComparison] = []
-    for a, b in zip(ours, theirs, strict=False):
-        try:
-            compared.append(compare_call(models.a, models.b, a, b, root))
-        except Exception as error:  # the user's module, on inputs that it did not expect
-            return compared, f"b raised {said(error)} on a's input"
-    return compared, ""
-
-
-def _worst(compared: Sequence[CallComparison]) -> int:
-    """Which call is the furthest from rounding."""
-    return max(range(len(compared)), key=lambda i: compared[i].excess)
-
-
-def _judged(
-    a: TracedPart,
-    b: TracedPart,
-    calls: tuple[int, int],
-    compared: Sequence[CallComparison],
-    failed: str,
-    weights: tuple[Weight, ...],
-) -> Module:
-    """One row, as if every module were judged by itself."""
-    words = [*(compared[_worst(compared)].notes if compared else ()), *([failed] if failed else [])]
-    if 0 in calls and any(calls):
-        words.append(f"runs in {'a' if calls[0] else 'b'} only")
-    elif calls[0] != calls[1]:
-        words.append(f"runs {calls[0]} times in a and {calls[1]} times in b")
-    local, inherited, total, excess = (
-        max((getattr(c, figure) for c in compared), default=None)
-        for figure in ("local", "inherited", "total", "excess")
-    )
-    fickle = next((c.fickle for c in compared if c.fickle), "")
-    if fickle:
-        words.append(f"{fickle} gives other values when it runs again: it draws random numbers or keeps a state")
-    is_blank = bool(compared) and all(c.is_blank for c in compared)
-    if is_blank:
-        words.append("a gives no finite value, so there is nothing to compare")
-    if not any(calls):
-        verdict = UNCALLED
-    elif excess is None or fickle or is_blank:
-        verdict = UNCOMPARED
-    else:
-        verdict = GUILTY if excess > 1 else CLEAN
-    return Module(
-        a.name, b.name, a.kind, b.kind, *calls, local, inherited, total, excess, verdict, weights, "; ".join(words)
-    )
-
-
-def _blame(
-    modules: Sequence[Module],
-    parts: Mapping[str, tuple[TracedPart, TracedPart]],
-    compared: Mapping[str, Sequence[CallComparison]],
-) -> list[Module]:
-    """Guilt goes to the innermost module; those around it contain it. Says of each guilty one what is different."""
-    suspects = {m.name_a for m in modules if m.verdict == GUILTY}
-    blamed = []
-    for m in modules:
-        if m.name_a in suspects:
-            if any(other != m.name_a and _is_inside(other, m.name_a) for other in suspects):
-                m = replace(m, verdict=CONTAINS)
-            else:
-                found = compared[m.name_a][_worst(compared[m.name_a])]
-                m = replace(m, what="; ".join(_differences(m, modules, parts, found)))
-        blamed.append(m)
-    return blamed
-
-
-def _differences(
-    m: Module, modules: Sequence[Module], parts: Mapping[str, tuple[TracedPart, TracedPart]], found: CallComparison
-) -> list[str]:
-    words = []
-    # A module inside that never ran by itself is used by this one, as torch's attention uses its projection.
-    for own in [m, *(x for x in modules if x.verdict == UNCALLED and _is_inside(x.name_a, m.name_a))]:
-        prefix = own.name_a[len(m.name_a) :].lstrip(".")
-        prefix = f"{prefix}." if prefix else ""
-        words += [f"{prefix}{w.name_a or w.name_b} {w.relation}" for w in own.weights if w.relation]
-        a, b = (part.settings for part in parts[own.name_a])
-        words += [f"{prefix}{n} is {a[n]} in a and {b[n]} in b" for n in a if n in b and a[n] != b[n]]
-    has_children = any(x.name_a != m.name_a and _is_inside(x.name_a, m.name_a) for x in modules)
-    if not words and not has_children and m.kind_a.lower() != m.kind_b.lower():
-        words.append(f"a has {m.kind_a}, b has {m.kind_b}")
-    words += [found.narrower] if found.narrower else []
-    if not words and found.has_fitting_outputs:
-        inside = "the modules inside it are clean, " if has_children else ""
-        weights = "its weights are equal, " if m.weights else ""
-        words.append(f"{inside}{weights}it computes something else")
-    return [*words, *found.notes]
 
 
 def _capture(number: int, call: ModuleCall, found: CallComparison, a: TracedPart, b: TracedPart) -> Captured:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from opfuzz.core.floats import FloatArray
+from opfuzz.core.floats import FLOAT32, FloatArray
 from opfuzz.network.diff.explanations import NOTHING, explain
 from opfuzz.network.diff.pair import make_pair, relative_error
-from opfuzz.network.trace.recording import Array, TracedPart
+from opfuzz.network.trace.recording import Array
 
 # Independent values of n elements correlate by about 1 / sqrt(n).
 SIGMAS = 5.0
 
-MISSING, ADDED = "is in a only", "is in b only"
+# A weight that both sides make from others, as from its norm and direction, is off by the rounding of two products.
+ROUNDED = 4 * FLOAT32.unit_roundoff
+
+MISSING, ADDED, EQUAL = "is in a only", "is in b only", "has the same values, "
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,26 +31,55 @@ class Weight:
     relation: str
 
 
-def compare(a: TracedPart, b: TracedPart, frameworks: tuple[str, str], rest: Mapping[str, Array]) -> tuple[Weight, ...]:
-    """Every parameter of a submodule of a against its counterpart; `rest`: all parameters of a, by full name."""
-    pairs = {name: name for name in a.parameters if name in b.parameters}
-    left_a = [name for name in a.parameters if name not in pairs]
-    left_b = [name for name in b.parameters if name not in pairs]
-    for name in left_a:
-        size = sorted(a.parameters[name].shape)
-        ours = [n for n in left_a if sorted(a.parameters[n].shape) == size]
-        theirs = [n for n in left_b if sorted(b.parameters[n].shape) == size]
-        if len(ours) == len(theirs) == 1:
-            pairs[name] = theirs[0]
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A parameter that a module holds, itself or in a wrapper inside it."""
 
-    def usual(array: Array) -> Array:
-        return array.transpose(_usual_order(a.kind, array.ndim, frameworks))
+    name: str  # from the module on
+    full_name: str
+    kind: str  # the class of the module that owns it
+    array: Array
 
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """What is known of all weights: a's by full name, their partners in b by value, and the frameworks."""
+
+    a: Mapping[str, Array]
+    partners: Mapping[str, str]
+    frameworks: tuple[str, str]
+
+
+def compare(a: Sequence[Held], b: Sequence[Held], origins: Origins) -> tuple[Weight, ...]:
+    """Every parameter of a module of a against its counterpart in b: by value, by name, by a size of its own.
+
+    One whose partner is in another module is not missing here.
+    """
+    of_b = {held.full_name: held for held in b}
+    pairs: dict[str, Held] = {}
+
+    def left() -> tuple[list[Held], list[Held]]:
+        taken = {held.full_name for held in pairs.values()}
+        return [x for x in a if x.full_name not in pairs], [y for y in b if y.full_name not in taken]
+
+    for x in a:
+        if (partner := origins.partners.get(x.full_name)) in of_b:
+            pairs[x.full_name] = of_b[partner]
+    for key in (lambda h: h.name, lambda h: h.name.rpartition(".")[2], lambda h: sorted(h.array.shape)):
+        rest_a, rest_b = left()
+        for x in rest_a:
+            same = [[h for h in side if key(h) == key(x)] for side in (rest_a, rest_b)]
+            if all(len(side) == 1 for side in same):
+                pairs[x.full_name] = same[1][0]
+    rest_a, rest_b = left()
     found = [
-        Weight(n, pairs[n], _relation(x, b.parameters[pairs[n]], usual, rest)) if n in pairs else Weight(n, "", MISSING)
-        for n, x in a.parameters.items()
+        Weight(x.name, pairs[x.full_name].name, _relation(x, pairs[x.full_name], origins))
+        for x in a
+        if x.full_name in pairs
     ]
-    return tuple(found + [Weight("", n, ADDED) for n in b.parameters if n not in pairs.values()])
+    found += [Weight(x.name, "", MISSING) for x in rest_a if x.full_name not in origins.partners]
+    elsewhere = set(origins.partners.values())
+    return tuple(found + [Weight("", y.name, ADDED) for y in rest_b if y.full_name not in elsewhere])
 
 
 def _usual_order(kind: str, axes: int, frameworks: tuple[str, str]) -> Sequence[int]:
@@ -63,17 +95,24 @@ def _usual_order(kind: str, axes: int, frameworks: tuple[str, str]) -> Sequence[
     return (axes - 1, 0, *range(1, axes - 1)) if is_transposed else (0, axes - 1, *range(1, axes - 1))
 
 
-def _relation(a: Array, b: Array, usual: Callable[[Array], Array], rest: Mapping[str, Array]) -> str:
+def _relation(held: Held, other: Held, origins: Origins) -> str:
+    def usual(array: Array) -> Array:
+        return array.transpose(_usual_order(f"{held.kind} {other.kind}", array.ndim, origins.frameworks))
+
+    a, b = held.array, other.array
     expected = usual(a)
-    if expected.shape == b.shape and _same(expected, b):
+    if _lengths(expected) == _lengths(b) and _same(expected.reshape(b.shape), b):
         return ""
     if not a.size or not b.size or sorted(_lengths(a)) != sorted(_lengths(b)):
         return f"shape {list(b.shape)} against {list(a.shape)}"
-    if np.ptp(b) == 0 and np.ptp(a) != 0:
+    if not _varies(b) and b.dtype.kind != "c" and _varies(a):
         return f"is {float(b.flat[0]) + 0.0:g} everywhere: left at its start, or not loaded"
-    for name, other in rest.items():
-        if other.shape == a.shape and usual(other).shape == b.shape and _same(usual(other), b) and np.ptp(b) != 0:
+    for name, x in origins.a.items():
+        is_like = x.shape == a.shape and usual(x).shape == b.shape and _varies(b)
+        if is_like and name != held.full_name and _same(usual(x), b):
             return f"holds a's {name}"
+    if {a.dtype.kind, b.dtype.kind} & {"b", "c"}:
+        return "differs"
     pair = make_pair(expected, b)
     if pair is None:
         return "differs"
@@ -81,11 +120,17 @@ def _relation(a: Array, b: Array, usual: Callable[[Array], Array], rest: Mapping
         lost = pair.mismatch
         return f"is {lost.b:g} where a is {lost.a:g}, at {list(lost.index)} and {lost.count - 1} other places"
     if np.array_equal(pair.a, pair.b):
-        return f"has the same values, {pair.layout.describe() or 'in another shape'}"
+        return f"{EQUAL}{pair.layout.describe() or 'in another shape'}"
+    if relative_error(pair.a, pair.b) <= ROUNDED:
+        return ""
     sentence = explain(pair)
     if sentence == NOTHING or sentence.startswith("unrelated"):
         return _likeness(pair.a, pair.b)
     return re.sub(r"\b[AB]\b", lambda side: side[0].lower(), sentence)
+
+
+def _varies(array: Array) -> bool:
+    return bool((array != array.flat[0]).any())
 
 
 def _lengths(array: Array) -> list[int]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from opfuzz.core.call import Element
 from opfuzz.core.case import Case
 from opfuzz.core.files.strict_json import number
 from opfuzz.report.run.markdown import inert
@@ -30,11 +31,11 @@ def next_steps(
     finding: Mapping[str, Any],
     spec: OpSpec,
     case: Case,
-    index: tuple[int, ...] | None,
+    element: Element | None,
     has_output: bool,
     origin: Origin,
 ) -> str:
-    """Text of `next.md`; `finding` is the document of `finding.json`, `index` of the element that decided."""
+    """Text of `next.md`; `finding` is the document of `finding.json`, `element` is what decided."""
     settings = [f"{name} = {value}" for name, value in {**case.dims, **case.params}.items()]
     views = [f"{name} {layout}" for name, layout in case.layouts.items() if layout != "contiguous"]
     parts = [
@@ -49,7 +50,7 @@ def next_steps(
                 f"- case {origin.number} of {inert(case.op)} in {case.format}, seed {origin.seed}, id `{case.id}`",
                 f"- inputs: `inputs.safetensors` as they lie in memory, `call.json` says how; in the exported folder "
                 f"`{origin.file}`, tensors `{case.id}/...`",
-                *_element(finding, index, has_output),
+                *_element(finding, element, has_output),
             ]
         ),
         "## How to go on",
@@ -71,16 +72,17 @@ def elsewhere(finding: Mapping[str, Any], absence: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _element(finding: Mapping[str, Any], index: tuple[int, ...] | None, has_output: bool) -> list[str]:
+def _element(finding: Mapping[str, Any], element: Element | None, has_output: bool) -> list[str]:
     if not has_output:
         return ["- output: none"]
     lines = ["- output: `output.safetensors`, all of it as it was recorded"]
     witness = finding.get("witness")
-    if witness is not None and index is not None:
+    if witness is not None and element is not None:
         computed, exact, ulps = (number(witness[name]) for name in ("computed", "exact", "ulp"))
+        output = f"{inert(element.output)} " if element.output else ""
         lines.append(
-            f"- at index {list(index)}: computed {computed!r} ({inert(witness['computed_hex'])}), exact {exact!r}, "
-            f"{quantity(ulps)} ulp"
+            f"- {output}at index {list(element.index)}: computed {computed!r} ({inert(witness['computed_hex'])}), "
+            f"exact {exact!r}, {quantity(ulps)} ulp"
         )
     return lines
 

@@ -32,11 +32,14 @@ class ReproducedSubject:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A call as a program writes it: its text, the format and shape of its result, its numbers, its inputs as views."""
+    """A call as a program writes it: its text, the format and shapes of its outputs, its numbers, its inputs as views.
+
+    An output has its name, and '' where the call returns this one and no tuple.
+    """
 
     text: str
     format: str
-    shape: tuple[int, ...]
+    shapes: Mapping[str, tuple[int, ...]]
     numbers: Mapping[str, object]
     views: Mapping[str, tuple[View, ...]]
 
@@ -73,7 +76,8 @@ def reproducer(title: str, subject: ReproducedSubject, call: Written, mark: Mark
         settings="\n".join(settings) or "# no sizes and no parameters",
         inputs="\n".join(inputs) or "# no inputs",
         call=textwrap.indent(body_of(text), "    "),
-        shape=call.shape,
+        shapes=dict(call.shapes),
+        output=None if mark is None else mark.output,
         index=None if mark is None else mark.index,
         exact="None" if mark is None else number_text(mark.exact),
         bound="None" if mark is None else number_text(mark.bound),
@@ -128,19 +132,25 @@ _NAMES = [
     "KINDS",
     "MODE",
     "NAN",
+    "OUTPUT",
     "REPEATED",
     "STEPS",
     "SECONDS",
-    "SHAPE",
+    "SHAPES",
     "TENSORS",
     "WIDTHS",
+    "array",
     "call",
     "computed",
+    "differing",
     "error",
     "first",
+    "found",
     "limit",
+    "name",
     "nan_like",
     "other_work",
+    "outputs_of",
     "read",
     "second",
     "size",
@@ -163,7 +173,7 @@ def other_work():
     given = {{name: globals()[name] for name in STEPS}}
     globals().update({{name: view(load(nan_like(*TENSORS[name])), steps) for name, steps in STEPS.items()}})
     try:
-        bits(run(call))
+        outputs_of(run(call))
     except Exception as error:
         print(f"the call on NaN raised {{type(error).__name__}}")
     globals().update(given)
@@ -231,32 +241,50 @@ def call():
 {call}
 
 
-{other_work}SHAPE, INDEX, EXACT, BOUND, REPEATED = {shape!r}, {index!r}, {exact}, {bound}, {repeated!r}
+SHAPES, OUTPUT, INDEX = {shapes!r}, {output!r}, {index!r}
+
+
+def outputs_of(result):
+    """The bits of each output by its name; one without a name is no part of a tuple."""
+    if "" in SHAPES:
+        return {{"": bits(result)}}
+    if not isinstance(result, (tuple, list)) or len(result) != len(SHAPES):
+        raise TypeError(f"returned no tuple of {{len(SHAPES)}}: {{', '.join(SHAPES)}}")
+    return dict(zip(SHAPES, map(bits, result)))
+
+
+{other_work}EXACT, BOUND, REPEATED = {exact}, {bound}, {repeated!r}
 HANGS, SECONDS = {hangs!r}, {seconds!r}
 try:
     if HANGS:
         for _ in range(1000):  # a hang may be intermittent
             faulthandler.dump_traceback_later(SECONDS, exit=True)  # exits with 1 if this call does not return
-            bits(run(call))
+            outputs_of(run(call))
         faulthandler.cancel_dump_traceback_later()
         print("1000 calls returned")
         sys.exit(0)
-    first = bits(run(call))
+    first = outputs_of(run(call))
 except Exception as error:  # whatever the framework raises is what is shown
     print(f"raised {{type(error).__name__}}: {{error}}")
     sys.exit(1)
-if first.shape != SHAPE or first.dtype != np.dtype(f"uint{{WIDTHS[FORMAT][0]}}"):
-    print(f"returned shape {{first.shape}} in {{first.dtype.itemsize * 8}} bits, right is {{SHAPE}} in {{FORMAT}}")
-    sys.exit(1)
+for name, array in first.items():
+    if array.shape != SHAPES[name] or array.dtype != np.dtype(f"uint{{WIDTHS[FORMAT][0]}}"):
+        found = f"{{name + ' of ' if name else ''}}shape {{array.shape}} in {{array.dtype.itemsize * 8}} bits"
+        print(f"returned {{found}}, right is {{SHAPES[name]}} in {{FORMAT}}")
+        sys.exit(1)
 if REPEATED:
-{between}    second = bits(run(call))
-    print(f"{{np.count_nonzero(first != second)}} of {{first.size}} elements have other bits in a second call")
-    sys.exit(int((first != second).any()))
+{between}    second = outputs_of(run(call))
+    differing = sum(np.count_nonzero(array != second[name]) for name, array in first.items())
+    print(f"{{differing}} of {{sum(array.size for array in first.values())}} elements have other bits in a second call")
+    sys.exit(int(differing > 0))
 if INDEX is None:
     print("the call returned what it should")
     sys.exit(0)
-computed = value_of(first[INDEX])
-print(f"computed {{computed!r}} (0x{{int(first[INDEX]):0{{WIDTHS[FORMAT][0] // 4}}x}})")
+found = first[OUTPUT][INDEX]
+computed = value_of(found)
+if OUTPUT:
+    print(f"output   {{OUTPUT}} at {{list(INDEX)}}")
+print(f"computed {{computed!r}} (0x{{int(found):0{{WIDTHS[FORMAT][0] // 4}}x}})")
 print(f"exact    {{EXACT!r}}")
 if math.isfinite(computed) and math.isfinite(EXACT):
     error = abs(computed - EXACT)

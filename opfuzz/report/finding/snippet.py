@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from opfuzz.core.floats import FORMATS, to_bits
 from opfuzz.core.layout import View
 from opfuzz.core.results import Mark
-from opfuzz.report.finding.reproducer import ReproducedSubject, body_of, renamed
+from opfuzz.report.finding.reproducer import ReproducedSubject, Written, body_of, renamed
 from opfuzz.report.finding.source_text import SourceText, number_text
 from opfuzz.spec.expression.program import Program
 
@@ -25,17 +25,16 @@ ELEMENTS = 64  # of all inputs that are no constant: more is not read by a perso
 def snippet(
     subject: ReproducedSubject,
     program: Program,
-    format: str,
-    numbers: Mapping[str, object],
+    call: Written,
     buffers: Mapping[str, Array],
-    views: Mapping[str, tuple[View, ...]],
     mark: Mark | None,
     repeated: bool,
 ) -> str | None:
     """The code, which prints what is computed at `mark` and what is exact; None if the inputs are too many to write.
 
-    `buffers` are the inputs as they lie in memory, `views` what recovers them. It needs NumPy and the framework only.
+    `call` is that of `program`, `buffers` are its inputs as they lie in memory. It needs NumPy and the framework only.
     """
+    numbers, views = call.numbers, call.views
     if sum(array.size for array in buffers.values() if not _is_constant(array)) > ELEMENTS:
         return None
     text, names = renamed(program.text, subject)
@@ -53,13 +52,13 @@ def snippet(
         "import numpy as np",
         _without(subject.recipe, unused),
         *(f"{name} = {value!r}" for name, value in settings.items()),
-        *(f"{name} = {text}" for name, text in _constants(format).items() if name in program.names),
+        *(f"{name} = {text}" for name, text in _constants(call.format).items() if name in program.names),
         *([source.text()] if names else []),
         *(f"{name} = {_input(array, views[name])}" for name, array in buffers.items()),
         "\n\ndef call():",
         *("    " + line for line in body_of(text).split("\n")),
         "\n",
-        *_shown(format, mark, repeated),
+        *_shown(call, mark, repeated),
     ]
     return "\n".join(lines) + "\n"
 
@@ -68,11 +67,15 @@ def _constants(format: str) -> dict[str, str]:
     return {"pi": repr(math.pi), "inf": "float('inf')", "dtype": f"dtype_of({format!r})"}
 
 
-def _shown(format: str, mark: Mark | None, repeated: bool) -> list[str]:
+def _shown(call: Written, mark: Mark | None, repeated: bool) -> list[str]:
+    outputs = list(call.shapes)
+    output = mark.output if mark is not None else outputs[0]
+    taken = f"bits(run(call){f'[{outputs.index(output)}]' if output else ''})"  # of a tuple, the one that it is in
+    named = f" of {output}" if output else ""
     if repeated:
-        return ["print(np.count_nonzero(bits(run(call)) != bits(run(call))), 'elements differ in a second call')"]
-    values = "(bits(run(call)).astype('uint32') << 16).view('float32')"
-    lines = [f"got = {values if format == 'bfloat16' else f'bits(run(call)).view({format!r})'}"]
+        return [f"print(np.count_nonzero({taken} != {taken}), 'elements{named} differ in a second call')"]
+    values = f"({taken}.astype('uint32') << 16).view('float32')"
+    lines = [f"got = {values if call.format == 'bfloat16' else f'{taken}.view({call.format!r})'}"]
     if mark is None:
         return [*lines, "print(got.dtype, got.shape)"]
     return [*lines, f"print('computed', float(got[{mark.index!r}]))", f"print('exact   ', {number_text(mark.exact)})"]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from opfuzz.core.call import Call
+from opfuzz.core.call import Call, Element
 from opfuzz.core.files.strict_json import number
 from opfuzz.core.floats import FORMATS
 from opfuzz.report.run.markdown import inert
@@ -34,7 +34,7 @@ def upstream(
     call: str,
     functions: tuple[str, ...],
     made: Call,
-    index: tuple[int, ...] | None,
+    element: Element | None,
     code: str | None,
     versions: Mapping[str, str],
     machine: Mapping[str, str],
@@ -46,6 +46,8 @@ def upstream(
     """
     words = trigger_words(finding)
     name = _first(call, functions) or str(finding["op"])
+    if element is not None and element.output:  # which of the functions that a tuple names made it is not known
+        name = f"{finding['op']}, output {element.output}"
     condition = f" {words.removeprefix('fails ').split(';')[0]}" if words.startswith("fails when ") else ""
     title = f"{name}: {_symptom(finding)} for {finding['format']} on {finding['subject']}{condition}"
     views = [f"{input_} {layout}" for input_, layout in made.layouts.items() if layout != "contiguous"]
@@ -60,7 +62,7 @@ def upstream(
     parts = [
         f"# {_readable(title)}",
         "## What happens",
-        _happens(finding, index),
+        _happens(finding, element),
         "## When",
         "\n".join([*when, f"- shown at {_readable(sizes or 'no sizes')}"]),
         "## Code",
@@ -111,13 +113,16 @@ def _number(value: object) -> str:
     return f"{number(value):.9g}"
 
 
-def _happens(finding: Mapping[str, Any], index: tuple[int, ...] | None) -> str:
+def _happens(finding: Mapping[str, Any], element: Element | None) -> str:
     witness = finding.get("witness")
     reason = _readable(str(finding["reason"]))
     if witness is None:
         return f"{reason}."
     computed, exact, ulps = (number(witness[key]) for key in ("computed", "exact", "ulp"))
-    where = f" at index {list(index)}" if index else ""
+    where = ""
+    if element is not None:
+        output = f" in {element.output}" if element.output else ""
+        where = output + (f" at index {list(element.index)}" if element.index else "")
     lines = [
         f"{reason}.\n",
         f"- computed{_readable(where)}: {computed!r} ({_readable(str(witness['computed_hex']))})",

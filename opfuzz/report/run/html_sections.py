@@ -192,7 +192,7 @@ def values(witness: Witness | None) -> tuple[Value, ...]:
         decimal = ", ".join(f"{number:.9g}" for number in numbers[:VALUES])
         found.append(Value(name, decimal + more, ", ".join(bits[:VALUES]) + (more if bits else "")))
     mark = witness.mark
-    at = f" [{', '.join(map(str, mark.index))}]" if mark.index else ""
+    at = f" {mark.element}" if mark.index or mark.output else ""
     found.append(Value(f"computed{at}", f"{mark.computed:.9g}", mark.computed_hex))
     found.append(Value("exact", f"{mark.exact:.17g}", mark.exact.hex() if math.isfinite(mark.exact) else ""))
     return tuple(found)

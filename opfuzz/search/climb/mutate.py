@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -133,7 +132,7 @@ def _fitted(spec: OpSpec, call: Call, dims: Mapping[str, int], params: Mapping[s
 def is_small(spec: OpSpec, format: str, dims: Mapping[str, int], params: Mapping[str, Value]) -> bool:
     """Whether calls of these sizes have elements, and few of them."""
     budget = budget_of(format)
-    is_empty = 0 in dims.values() or not prod(spec.output_shape(dims, params))
+    is_empty = 0 in dims.values() or not spec.output_elements(dims, params)
     size = spec.elements(dims, params)
     return not is_empty and size <= min(ELEMENTS, budget.elements) and work(dims) <= budget.work
 

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from opfuzz.core.call import Array, Call
+from opfuzz.core.call import Array, Call, Element
 from opfuzz.core.layout import LAYOUTS, applicable, constant_along_broadcast
-from opfuzz.core.results import Index
 from opfuzz.spec import OpSpec, Value
 from opfuzz.spec.expression.program import evaluate
 from opfuzz.spec.order import complexity, size_key
@@ -33,10 +32,10 @@ class Enough(Exception):  # noqa: N818  # no error: thrown into the attempts, it
 class Search:
     """The smallest call known to show the fault, and all that was tried.
 
-    `place` is the element of its output that decides, or None. The search began with `start` and `start_place`.
+    `place` is the element of its outputs that decides, or None. The search began with `start` and `start_place`.
     """
 
-    def __init__(self, spec: OpSpec, call: Call, place: Index | None) -> None:
+    def __init__(self, spec: OpSpec, call: Call, place: Element | None) -> None:
         self.spec = spec
         self.start, self.start_place = call, place
         self.best, self.place = call, place
@@ -46,7 +45,7 @@ class Search:
 
     @property
     def elements(self) -> int:
-        """Of inputs and output of the best together."""
+        """Of inputs and outputs of the best together."""
         return int(self._sizes[0])
 
     def key(self, dims: Mapping[str, int], params: Mapping[str, Value], layouts: Mapping[str, str]) -> Key:
@@ -57,8 +56,8 @@ class Search:
         """Whether a call of these sizes would come before the best, with layouts as they are."""
         return is_callable(self.spec, dims, params) and self.key(dims, params, self.best.layouts) < self._sizes
 
-    def attempt(self, candidate: Call | None, place: Index | None = None) -> Question:
-        """Asks about a candidate, in whose output `place` decides; it becomes the best if it shows the fault.
+    def attempt(self, candidate: Call | None, place: Element | None = None) -> Question:
+        """Asks about a candidate, in whose outputs `place` decides; it becomes the best if it shows the fault.
 
         False without a question for None, what was asked before, and what is not smaller than the best.
         """

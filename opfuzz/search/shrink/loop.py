@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from opfuzz.core.call import Call
-from opfuzz.core.results import Index
+from opfuzz.core.call import Call, Element
 from opfuzz.search.shrink.attempts import Attempts, Enough, Pass, Search
 from opfuzz.search.shrink.fewer import fewer_elements
 from opfuzz.search.shrink.layouts import simple_layouts
@@ -40,11 +39,11 @@ PASSES: tuple[Callable[[Search], Pass], ...] = (
 )
 
 
-def shrink(spec: OpSpec, call: Call, place: Index | None = None) -> Attempts:
+def shrink(spec: OpSpec, call: Call, place: Element | None = None) -> Attempts:
     """Yields calls that are valid and come before the smallest so far in the order of `Call.sort_key`.
 
     Each is answered by whether it still shows the fault, as `call` is known to; none is asked about twice. `place` is
-    the element of the output that decides, None where it is not known. Returns the smallest call that shows the fault
+    the element of the outputs that decides, None where it is not known. Returns the smallest call that shows the fault
     when no pass finds another, or when `Enough` is thrown.
     """
     search = Search(spec, call, place)

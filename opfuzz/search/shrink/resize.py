@@ -8,62 +8,69 @@ from typing import Literal
 
 import numpy as np
 
-from opfuzz.core.call import Array, Call
-from opfuzz.core.results import Index
+from opfuzz.core.call import Array, Call, Element
 from opfuzz.search.shrink.attempts import below, is_callable
 from opfuzz.spec import OpSpec, Value
 from opfuzz.spec.expression.program import Program
 
 Keep = Literal["place", "first", "last"]
 KEEPS: tuple[Keep, ...] = ("place", "first", "last")
-Sized = tuple[Call, Index | None]
+Sized = tuple[Call, Element | None]
 NOTHING = None, None
 
 
 def resized(
     spec: OpSpec,
     call: Call,
-    place: Index | None,
+    place: Element | None,
     dims: Mapping[str, int],
     params: Mapping[str, Value],
     keep: Keep = "place",
 ) -> Sized | tuple[None, None]:
-    """The call with these dims and params, and where the deciding element of its output then is.
+    """The call with these dims and params, and where the deciding element of its outputs then is.
 
     Along every axis the values around the place, the first or the last ones are kept; an axis that has nothing to do
     with the place keeps its first. Indices stay below their limit. None, None where the op is not defined.
     """
     if not is_callable(spec, dims, params):
         return NOTHING
-    old, new = spec.output_shape(call.dims, call.params), spec.output_shape(dims, params)
     shapes = spec.shapes(dims, params)
     arrays = {}
     for item in spec.inputs:
         array = call.arrays[item.name]
         for axis, (program, size) in enumerate(zip(item.shape, shapes[item.name], strict=True)):
-            array = _cut(array, axis, size, keep, _centre(spec, program, array.shape[axis], place, old))
+            array = _cut(array, axis, size, keep, _centre(spec, program, array.shape[axis], place, call))
         for axis, size in enumerate(shapes[item.name]):  # only now, lest all axes be long at once
             array = _grow(array, axis, size)
         if item.below is not None and array.size:
             array = np.minimum(array, below(spec, item.name, dims, params) - 1)
         arrays[item.name] = array
-    moved = None
-    if place is not None and 0 not in new:
-        starts = [_start(keep, *sizes) for sizes in zip(old, new, place, strict=True)]
-        moved = tuple(min(max(p - s, 0), n - 1) for p, s, n in zip(place, starts, new, strict=True))
-    return replace(call, dims=dict(dims), params=dict(params), arrays=arrays), moved
+    made = replace(call, dims=dict(dims), params=dict(params), arrays=arrays)
+    return made, place and _moved(spec, place, call, made, keep)
 
 
-def _centre(spec: OpSpec, program: Program, size: int, place: Index | None, output: tuple[int, ...]) -> int | None:
+def _moved(spec: OpSpec, place: Element, call: Call, made: Call, keep: Keep) -> Element | None:
+    """Where the place of a call is in another; None where the output is empty."""
+    old, new = (spec.output_shapes(each.dims, each.params)[place.output] for each in (call, made))
+    if 0 in new:
+        return None
+    starts = [_start(keep, *sizes) for sizes in zip(old, new, place.index, strict=True)]
+    index = tuple(min(max(p - s, 0), n - 1) for p, s, n in zip(place.index, starts, new, strict=True))
+    return Element(place.output, index)
+
+
+def _centre(spec: OpSpec, program: Program, size: int, place: Element | None, call: Call) -> int | None:
     """Where along an axis of an input the place is; in proportion where another formula gives the output's axis."""
     if place is None:
         return None
-    for axis, own in enumerate(spec.output):
+    axes = spec.outputs[spec.place_of(place.output)].shape
+    for axis, own in enumerate(axes):
         if own.text == program.text:
-            return place[axis]
-    for axis, own in enumerate(spec.output):
+            return place.index[axis]
+    output = spec.output_shapes(call.dims, call.params)[place.output]
+    for axis, own in enumerate(axes):
         if own.names & program.names and output[axis]:
-            return place[axis] * size // output[axis]
+            return place.index[axis] * size // output[axis]
     return None
 
 

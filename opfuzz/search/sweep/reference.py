@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from opfuzz.core.call import Call
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.floats import FORMATS, FloatArray
 from opfuzz.oracle import balls, models
 from opfuzz.oracle.interval import between
-from opfuzz.oracle.meaning import graph_of, operands
-from opfuzz.oracle.reference import Reference, wide_format
+from opfuzz.oracle.meaning import graphs_of, operands
+from opfuzz.oracle.reference import Reference, references_of, wide_format
 from opfuzz.oracle.truth import Truth
 from opfuzz.spec import OpSpec, Value
 
@@ -50,7 +51,7 @@ class Shapes:
 
     def dims(self, rows: int, columns: int) -> dict[str, int]:
         """Dims so that the last axis has `columns` elements, the first `rows`, and every other 1."""
-        axes = [axis.text.strip() for axis in self.spec.inputs[0].shape]
+        axes = [axis.text.strip() for axis in self.spec.inputs[0].shape] or [""]
         dims = {dim.name: max(1, dim.low) for dim in self.spec.dims}
         if len(axes) > 1:
             dims[axes[0]] = rows
@@ -78,6 +79,11 @@ class Shapes:
 def check_unary(spec: OpSpec, format: str, params: Mapping[str, Value]) -> None:
     """Raises NotUnaryError, with the remedy, if an element of the result depends on more than one number."""
     remedy = "; `opfuzz run` and `opfuzz climb` search ops of several numbers"
+    if len(spec.outputs) > 1:
+        raise NotUnaryError(
+            f"{spec.path}: '{spec.op}' cannot be swept: it has the outputs "
+            f"{', '.join(output.name for output in spec.outputs)}, and a sweep is of one{remedy}"
+        )
     if not spec.single_input:
         raise NotUnaryError(
             f"{spec.path}: '{spec.op}' cannot be swept: it does not take one float array of any shape{remedy}"
@@ -85,7 +91,8 @@ def check_unary(spec: OpSpec, format: str, params: Mapping[str, Value]) -> None:
     shapes = Shapes(spec, params)
     shapes.check()
     inputs = np.ones(shapes.spec.shapes(dims := shapes.dims(1, 8), params)[spec.inputs[0].name], FORMATS[format].dtype)
-    if not Reference(spec, FORMATS[format], dims, params, {spec.inputs[0].name: inputs}).is_unary:
+    (reference,) = references_of(spec, Call(format, dims, params, {spec.inputs[0].name: inputs}, {}))
+    if not reference.is_unary:
         raise NotUnaryError(
             f"{spec.path}: '{spec.op}' cannot be swept: an element of its result depends on several numbers{remedy}"
         )
@@ -106,13 +113,14 @@ class FlatReference:
         started = time.perf_counter()
         spec, dims, given = self.spec, *self._given(inputs)
         tensors = operands(spec, given)
-        root = graph_of(spec.reference, dims, self.params, tensors)
+        (root,) = graphs_of(spec.reference, dims, self.params, tensors)
         if spec.natural is None:
             ball = balls.evaluate(root, [models.TRUTH, self._wide])
             wide = ball.radii[1]
         else:
             ball = balls.evaluate(root, [models.TRUTH])
-            wide = balls.evaluate(graph_of(spec.natural, dims, self.params, tensors), [self._wide]).radii[0]
+            (natural,) = graphs_of(spec.natural, dims, self.params, tensors)
+            wide = balls.evaluate(natural, [self._wide]).radii[0]
         hi, radius, allowance = (
             np.zeros(inputs.size) if part is None else np.broadcast_to(part, ball.mid.shape).reshape(-1)
             for part in (ball.mid, ball.radii[0], wide)
@@ -130,12 +138,14 @@ class FlatReference:
     def exact(self, inputs: NDArray[Any]) -> Reference:
         """The same, with all that judging may ask."""
         dims, given = self._given(inputs)
-        return Reference(self.spec, self.fmt, dims, self.params, given)
+        (reference,) = references_of(self.spec, Call(self.fmt.name, dims, self.params, given, {}))
+        return reference
 
     def between(self, low: float, high: float) -> tuple[float, float]:
         """Bounds of the function over a whole range."""
         dims, given = self._given(np.ones(1, self.fmt.dtype))
-        return between(graph_of(self.spec.reference, dims, self.params, operands(self.spec, given)), low, high)
+        (root,) = graphs_of(self.spec.reference, dims, self.params, operands(self.spec, given))
+        return between(root, low, high)
 
     def _given(self, inputs: NDArray[Any]) -> tuple[dict[str, int], dict[str, NDArray[Any]]]:
         dims = self.shapes.dims(1, inputs.size)

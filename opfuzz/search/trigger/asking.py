@@ -8,9 +8,8 @@ from enum import Enum
 from math import prod
 from typing import Any
 
-from opfuzz.core.call import Call
+from opfuzz.core.call import Call, Element
 from opfuzz.core.layout import applicable
-from opfuzz.core.results import Index
 from opfuzz.search.trigger.fills import CYCLE, LAST, MADE, ORDINARY, remade
 from opfuzz.spec import OpSpec, Value
 
@@ -78,10 +77,10 @@ def is_distinct(layout: str, shape: Sequence[int]) -> bool:
 class Prober:
     """The minimal call, what was asked about it, and the answers. Holds state: one of these makes one trigger."""
 
-    def __init__(self, spec: OpSpec, call: Call, place: Index | None) -> None:
+    def __init__(self, spec: OpSpec, call: Call, place: Element | None) -> None:
         self.spec, self.call = spec, call
         self.probes = 0
-        self.fills: Sequence[str] = (LAST, CYCLE) if place and any(place) else (CYCLE, LAST)
+        self.fills: Sequence[str] = (LAST, CYCLE) if place and any(place.index) else (CYCLE, LAST)
         self.start = Settings(dict(call.dims), dict(call.params), call.format, dict(call.layouts))
         own = spec.elements(call.dims, call.params)
         most = ELEMENTS.get(call.format, MOST_ELEMENTS)
@@ -126,10 +125,9 @@ class Prober:
         pairs = zip(settings.dims.values(), self.call.dims.values(), strict=True)
         if any(size == 0 < own for size, own in pairs):
             return False
-        output = prod(self.spec.output_shape(settings.dims, settings.params))
-        was = prod(self.spec.output_shape(self.call.dims, self.call.params))
+        outputs, were = (self.spec.output_shapes(of.dims, of.params).values() for of in (settings, self.call))
         emptied = any(not prod(shape) and self.call.arrays[name].size for name, shape in shapes.items())
-        return not emptied and bool(output or not was)
+        return not emptied and all(prod(shape) or not prod(was) for shape, was in zip(outputs, were, strict=True))
 
     def knows(self, settings: Settings) -> bool:
         """Whether this was asked already."""

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import suppress
 
-from opfuzz.core.call import Call
-from opfuzz.core.results import Index
+from opfuzz.core.call import Call, Element
 from opfuzz.core.trigger import Condition, Trigger
 from opfuzz.search.trigger.asking import PROBES, Prober, Shown, Spent
 from opfuzz.search.trigger.check import check, predicts
@@ -21,8 +20,8 @@ from opfuzz.spec import OpSpec
 Probes = Generator[Call, Shown, Trigger]
 
 
-def infer(spec: OpSpec, call: Call, place: Index | None = None) -> Probes:
-    """The condition under which the fault that `call` shows appears; `place` is where in the output it shows.
+def infer(spec: OpSpec, call: Call, place: Element | None = None) -> Probes:
+    """The condition under which the fault that `call` shows appears; `place` is where in its outputs it shows.
 
     Yields at most PROBES valid calls and wants to be sent what each shows. Thrown Spent into, it returns
     what is known.

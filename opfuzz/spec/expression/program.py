@@ -10,7 +10,7 @@ import ast
 import operator
 import re
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -51,17 +51,21 @@ def parse(
     names: Collection[str] | None,
     functions: Mapping[str, Function] | None,
     bind: bool = False,
+    gives: Sequence[str] | None = None,
 ) -> Program:
     """The program that `text` says.
 
     `names` are those it may use, `functions` those it may call, by dotted name; None accepts any. With `bind`,
-    arguments are checked against the signatures of the functions.
+    arguments are checked against the signatures of the functions, each of which gives one value.
+    `gives` are the outputs that its value has to be: the names of a tuple's items, ('',) for one value that is no
+    tuple; it is checked as far as the text shows it, and not at all without.
     Raises ExpressionError with all problems of the text.
     """
     tree = _syntax(text)
     compiler = Compiler(text, names, functions, bind)
     steps: list[tuple[str, Run]] = []
     forms: list[str] = []
+    items: dict[str, int | None] = {}  # of each name that a line gives
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     for statement in tree.body[:-1]:
         if (
@@ -78,6 +82,7 @@ def parse(
         elif target.id not in used:
             compiler.refuse(target, f"'{target.id}' is never used")
         compiler.locals.add(target.id)
+        items[target.id] = _items(statement.value, items, bind)
         steps.append((target.id, value.run))
         forms.append(f"{target.id}={value.form}")
     last = tree.body[-1]
@@ -85,6 +90,8 @@ def parse(
         compiler.refuse(last, "no expression at the end", BLOCK_RULE)
         raise ExpressionError(compiler.problems)
     result = compiler.compile(last.value)
+    if gives is not None and (count := _items(last.value, items, bind)) is not None:
+        _check_items(compiler, last.value, count, gives)
     if compiler.problems:
         raise ExpressionError(compiler.problems)
     return Program(
@@ -97,6 +104,31 @@ def parse(
         tuple(steps),
         result.run,
     )
+
+
+def _items(node: ast.expr, known: Mapping[str, int | None], is_bound: bool) -> int | None:
+    """How many items the tuple has that an expression gives; 0 where it is none, None where only running it tells."""
+    match node:
+        case ast.Tuple():
+            return len(node.elts)
+        case ast.Call():
+            return 0 if is_bound else None
+        case ast.Name():
+            return known.get(node.id, 0)
+        case ast.BinOp():  # tuples can be joined
+            return 0 if _items(node.left, known, is_bound) == _items(node.right, known, is_bound) == 0 else None
+    return 0
+
+
+def _check_items(compiler: Compiler, node: ast.expr, count: int, gives: Sequence[str]) -> None:
+    outputs = f"'outputs' has {', '.join(gives)}"
+    if gives[0] == "":
+        if count:
+            compiler.refuse(node, f"a tuple of {count}", "; name what it returns under 'outputs', or give one value")
+    elif not count:
+        compiler.refuse(node, "no tuple", f"; {outputs}: write ({', '.join(gives)}{',' * (len(gives) == 1)})")
+    elif count != len(gives):
+        compiler.refuse(node, f"a tuple of {count}", f"; {outputs}: give {len(gives)}, in this order")
 
 
 def _assigned(statement: ast.stmt) -> set[str]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.core.call import Call
+from opfuzz.core.call import Call, Element
 from opfuzz.core.case import Case
 from opfuzz.core.cause import Cause
 from opfuzz.core.errors import OpfuzzError, SpecError, did_you_mean
@@ -19,7 +19,6 @@ from opfuzz.core.files.strict_json import number
 from opfuzz.core.floats import FORMATS
 from opfuzz.core.layout import LAYOUTS, applicable, apply, placed
 from opfuzz.core.relation import relation_id
-from opfuzz.core.results import Index
 from opfuzz.core.verdicts import CLEAN, SEVERITY
 from opfuzz.spec import Input, OpSpec, Vocabulary, load
 from opfuzz.spec.expression.program import ExpressionError, evaluate
@@ -27,11 +26,12 @@ from opfuzz.store.bundle.checking import check_sizes, checked_dims, checked_para
 from opfuzz.store.bundle.files import CALL, CASE, FINDING, INPUTS, SPEC, damaged, document, opened
 from opfuzz.store.bundle.tensors import Wanted, read_tensors
 
-SCHEMA = 1
+SCHEMA = 2
 FIELDS = (
-    "schema", "op", "digest", "format", "subject", "relation", "switch", "dims", "params", "layouts", "index",
+    "schema", "op", "digest", "format", "subject", "relation", "switch", "dims", "params", "layouts", "output", "index",
     "versions",
 )  # fmt: skip
+LONE: Mapping[str, str] = {"output": ""}  # what schema 1 does not say: all ops had one output without a name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +45,7 @@ class Bundle:
     cause: Cause  # and the relation that showed it
     switch: Mapping[str, str] | None  # layouts that the call is compared with
     spec: OpSpec
-    index: Index | None  # of the element that decided, in the output of the call
+    element: Element | None  # that decided, in the outputs of the call
     versions: Mapping[str, str]
     case: Case | None  # from which the call came; None where no regime draws its values
 
@@ -101,20 +101,22 @@ def _finding(place: Path) -> dict[str, Any]:
             raise damaged(place, FINDING, f"the witness: {error}") from None
         if not isinstance(witness.get("computed_hex"), str):
             raise damaged(place, FINDING, "the witness has no computed_hex")
-        found["witness"] = {**witness, **numbers}
+        found["witness"] = {**LONE, **witness, **numbers}
     return found
 
 
 def _fields(place: Path) -> dict[str, Any]:
     found = document(place, CALL)
+    if found.get("schema") == 1 and type(found["schema"]) is int:
+        found = {**LONE, **found, "schema": SCHEMA}
     for name in found:
         if name not in FIELDS:
             raise damaged(place, CALL, f"unknown key {name!r:.40}{did_you_mean(name, FIELDS)}")
     if missing := [name for name in FIELDS if name not in found]:
         raise damaged(place, CALL, f"missing {', '.join(missing)}")
     if found["schema"] != SCHEMA or type(found["schema"]) is not int:
-        raise damaged(place, CALL, f"schema {found['schema']!r:.40}; this opfuzz reads {SCHEMA}")
-    for name in ("op", "digest", "format", "subject", "relation"):
+        raise damaged(place, CALL, f"schema {found['schema']!r:.40}; this opfuzz reads up to {SCHEMA}")
+    for name in ("op", "digest", "format", "subject", "relation", "output"):
         if not isinstance(found[name], str):
             raise damaged(place, CALL, f"{name} is {found[name]!r:.40}, not text")
     for name in ("dims", "params", "layouts", "versions"):
@@ -160,7 +162,7 @@ class _Checked:
         fields = self.fields
         layouts = self._layouts("layouts", fields["layouts"])
         switch = None if fields["switch"] is None else self._layouts("switch", fields["switch"])
-        index = self._index()
+        element = self._element()
         for name, version in fields["versions"].items():
             if not isinstance(version, str):
                 raise ValueError(f"the version of {name!r:.40} is {version!r:.40}, not text")
@@ -174,13 +176,10 @@ class _Checked:
             cause,
             switch,
             self.spec,
-            index,
+            element,
             fields["versions"],
             case,
         )
-
-    def _output_shape(self) -> tuple[int, ...]:
-        return self.spec.output_shape(self.dims, self.params)
 
     def _layouts(self, what: str, given: object) -> dict[str, str]:
         if not isinstance(given, dict):
@@ -192,15 +191,19 @@ class _Checked:
                 raise ValueError(f"unknown layout {layout!r:.40} of {name}{did_you_mean(str(layout)[:40], LAYOUTS)}")
         return {name: layout if applicable(layout, shapes[name]) else LAYOUTS[0] for name, layout in found.items()}
 
-    def _index(self) -> Index | None:
-        index, shape = self.fields["index"], self._output_shape()
+    def _element(self) -> Element | None:
+        index, output = self.fields["index"], self.fields["output"]
         if index is None:
             return None
+        shapes = self.spec.output_shapes(self.dims, self.params)
+        if output not in shapes:
+            raise ValueError(f"output is {output!r:.40}, the spec has {', '.join(map(repr, shapes))}")
+        shape = shapes[output]
         if not isinstance(index, list) or not all(type(place) is int for place in index):
             raise ValueError(f"index is {index!r:.40}, not a list of integers")
         if len(index) != len(shape) or not all(0 <= at < size for at, size in zip(index, shape, strict=True)):
             raise ValueError(f"index {index!r:.60} is outside the output's shape {list(shape)}")
-        return tuple(index)
+        return Element(output, tuple(index))
 
     def _arrays(self, layouts: Mapping[str, str]) -> dict[str, NDArray[Any]]:
         shapes = self.spec.shapes(self.dims, self.params)

@@ -61,6 +61,7 @@ def write_bundle(
         "dims": call.dims,
         "params": call.params,
         "layouts": layouts,
+        "output": recipe.output,
         "index": recipe.index,
         "versions": versions,
     }

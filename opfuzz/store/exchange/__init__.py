@@ -1,6 +1,6 @@
 """Cases in a folder: inputs that any program can read, and what it made of them."""
 
-from opfuzz.store.exchange.export import Export, ExportedCase
+from opfuzz.store.exchange.export import Export, ExportedCase, output_name
 from opfuzz.store.exchange.outputs import Recorded, read_recorded, recorded_names
 from opfuzz.store.exchange.reading import arrays_of, read_export
 from opfuzz.store.exchange.recorder import OutputRecorder, free_folder
@@ -14,6 +14,7 @@ __all__ = [
     "arrays_of",
     "check_room",
     "free_folder",
+    "output_name",
     "read_export",
     "read_recorded",
     "recorded_names",

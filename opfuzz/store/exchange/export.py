@@ -61,6 +61,11 @@ def tensor_name(case: str, given: str) -> str:
     return f"{case}/{given}"
 
 
+def output_name(case: str, implementation: str, output: str) -> str:
+    """The name of an output in its file; where an op has one implementation, or one array, these have no names."""
+    return "/".join(part for part in (case, implementation, output) if part)
+
+
 def described(entry: ExportedCase, spec: OpSpec) -> dict[str, Any]:
     """An entry of the manifest: the case, and all that follows from it, so that no client has to know specs."""
     case = entry.case
@@ -84,11 +89,14 @@ def described(entry: ExportedCase, spec: OpSpec) -> dict[str, Any]:
                 "memory": {"elements": memory.elements, "start": memory.start, "strides": list(memory.steps)},
             }
         )
-    output = {
-        "dtype": name_of(FORMATS[case.format].dtype),
-        "shape": list(spec.output_shape(case.dims, case.params)),
-    }
-    return {**case.to_json(), "number": entry.number, "file": entry.file, "inputs": inputs, "output": output}
+    dtype = name_of(FORMATS[case.format].dtype)
+    outputs = [
+        {**({"name": name} if name else {}), "dtype": dtype, "shape": list(shape)}
+        for name, shape in spec.output_shapes(case.dims, case.params).items()
+    ]
+    # As the spec has it: one array under `output`, or a tuple under `outputs`.
+    returned = {"outputs": outputs} if spec.outputs[0].name else {"output": outputs[0]}
+    return {**case.to_json(), "number": entry.number, "file": entry.file, "inputs": inputs, **returned}
 
 
 def manifest_text(export: Export) -> str:
@@ -120,7 +128,9 @@ def _lines(entry: Mapping[str, Any]) -> Iterator[str]:
         yield f"input {given['name']} {given['kind']} {given['dtype']} {where} {_sizes(given['shape'])}"
         steps = _sizes(memory["strides"])
         yield f"memory {given['name']} {given['layout']} {memory['elements']} {memory['start']} {steps}"
-    yield f"output {entry['output']['dtype']} {_sizes(entry['output']['shape'])}"
+    for output in entry["outputs"] if "outputs" in entry else [entry["output"]]:
+        what = f"named-output {output['name']}" if "name" in output else "output"
+        yield f"{what} {output['dtype']} {_sizes(output['shape'])}"
     yield "end"
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from opfuzz.backends import wrong_shape
+from opfuzz.backends import unlike_spec, wrong_shape
 from opfuzz.core.cause import Cause
 from opfuzz.core.errors import OpfuzzError, did_you_mean
 from opfuzz.core.files import plain_file
@@ -17,7 +17,7 @@ from opfuzz.core.floats import FORMATS
 from opfuzz.core.results import Outcome
 from opfuzz.spec import OpSpec
 from opfuzz.store.bundle.tensors import Place, places_in, read_tensor
-from opfuzz.store.exchange.export import Export, ExportedCase
+from opfuzz.store.exchange.export import Export, ExportedCase, output_name
 from opfuzz.store.exchange.files import (
     ABOUT,
     ABOUT_LIMIT,
@@ -41,12 +41,11 @@ FIELDS = ("subject", "versions", "machine")
 
 @dataclass(frozen=True, slots=True)
 class RecordedAnswer:
-    """What there is of one case: a tensor, a word on it, or both."""
+    """What there is of one case: tensors, a word on it, or both."""
 
     status: str
     message: str = ""
-    file: Path | None = None
-    place: Place | None = None
+    tensors: Mapping[str, tuple[Path, Place]] = field(default_factory=dict)  # by output
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,21 +94,22 @@ def read_recorded(export: Export, text: str) -> Recorded:
     place = export.place / OUTPUTS / name
     check_folder(place)
     about = _about(place)
-    ids = {entry.case.id for entry in export.entries}
+    specs = {entry.case.id: export.specs[entry.case.op] for entry in export.entries}
     told: dict[str, dict[str, RecordedAnswer]] = {}
     for path in _tensor_files(place):
         for tensor, where in _places(path).items():
-            case, implementation = _case(tensor, ids, path)
-            if implementation in told.setdefault(case, {}):
+            case, implementation, output = _named(tensor, specs, path)
+            held = told.setdefault(case, {}).setdefault(implementation, RecordedAnswer(OK))
+            if output in held.tensors:
                 raise unusable(path, f"tensor {tensor!r:.60} is in another file as well")
-            told[case][implementation] = RecordedAnswer(OK, file=path, place=where)
+            told[case][implementation] = replace(held, tensors={**held.tensors, output: (path, where)})
     for at, tensor, status, message in _lines(place / STATUS):
-        case, implementation = _case(tensor, ids, place / STATUS)
+        case, implementation = _case(tensor, specs, place / STATUS)
         before = told.setdefault(case, {}).get(implementation)
         if (before is not None) != (status == UNSTABLE) or (before is not None and before.status != OK):
-            held = "no output" if before is None else "an output, or another word, already"
-            raise unusable(place / STATUS, f"line {at}: {status} for {tensor!r:.60}, which has {held}")
-        told[case][implementation] = RecordedAnswer(status, message, *((before.file, before.place) if before else ()))
+            there = "no output" if before is None else "an output, or another word, already"
+            raise unusable(place / STATUS, f"line {at}: {status} for {tensor!r:.60}, which has {there}")
+        told[case][implementation] = RecordedAnswer(status, message, before.tensors if before else {})
     subject = about.get("subject", text if ":" in text else name)
     return Recorded(place, subject, about.get("versions", {}), about.get("machine", {}), told)
 
@@ -128,35 +128,48 @@ def missing(export: Export, recorded: Recorded) -> tuple[str, ...]:
 
 
 def outcome(spec: OpSpec, entry: ExportedCase, subject: str, told: RecordedAnswer) -> Outcome:
-    """What a program did on a case, as a backend tells it: another shape or dtype than the spec says is a crash.
+    """What a program did on a case, as a backend tells it: other outputs than the spec says are a crash.
 
     `subject` is its name, with the implementation. Raises OpfuzzError if its file was changed meanwhile.
     """
     case = entry.case
-    if told.file is None or told.place is None:
+    if not told.tensors:
         return Outcome(subject, told.status, cause=Cause("fails", figures={"words": told.message}))
-    shape, dtype = spec.output_shape(case.dims, case.params), FORMATS[case.format].dtype
-    if told.place.words != dtype.name:
-        return Outcome(
-            subject, "crash", cause=wrong_shape("dtype", f"returned {told.place.words}, the spec says {dtype}")
-        )
-    if told.place.shape != shape:
-        return Outcome(
-            subject, "crash", cause=wrong_shape("shape", f"returned shape {told.place.shape}, the spec says {shape}")
-        )
-    complain = partial(unusable, told.file)
-    with plain_file.opened(told.file, OUTPUT_LIMIT, complain) as (file, _):
-        try:
-            output = read_tensor(file, case.id, told.place)
-        except ValueError as error:
-            raise complain(str(error)) from None
-    return Outcome(subject, OK, output, repeated=False if told.status == UNSTABLE else None)
+    outputs, dtype = [], FORMATS[case.format].dtype
+    for name, shape in spec.output_shapes(case.dims, case.params).items():
+        if name not in told.tensors:
+            missing = wrong_shape("count", f"returned {', '.join(told.tensors)}, and no output {name}", name)
+            return Outcome(subject, "crash", cause=missing)
+        path, place = told.tensors[name]
+        cause = unlike_spec(name, (place.words, place.shape), (dtype.name, shape))
+        if cause is not None:
+            return Outcome(subject, "crash", cause=cause)
+        complain = partial(unusable, path)
+        with plain_file.opened(path, OUTPUT_LIMIT, complain) as (file, _):
+            try:
+                outputs.append(read_tensor(file, output_name(case.id, "", name), place))
+            except ValueError as error:
+                raise complain(str(error)) from None
+    repeated = (False,) * len(outputs) if told.status == UNSTABLE else None
+    return Outcome(subject, OK, tuple(outputs), repeated=repeated)
 
 
-def _case(tensor: str, ids: set[str], path: Path) -> tuple[str, str]:
+def _named(tensor: str, specs: Mapping[str, OpSpec], path: Path) -> tuple[str, str, str]:
+    """The case that a tensor is of, the implementation and the output."""
+    spec = specs.get(tensor.partition("/")[0])
+    names = [output.name for output in spec.outputs] if spec is not None else [""]
+    if names == [""]:
+        return *_case(tensor, specs, path), ""
+    rest, _, output = tensor.rpartition("/")
+    if output not in names:
+        raise unusable(path, f"{tensor!r:.60} does not end with '/' and the name of an output: {', '.join(names)}")
+    return *_case(rest, specs, path), output
+
+
+def _case(tensor: str, cases: Collection[str], path: Path) -> tuple[str, str]:
     """The case that a tensor or a line is of, and the implementation."""
     case, slash, implementation = tensor.partition("/")
-    if case not in ids:
+    if case not in cases:
         raise unusable(path, f"{tensor!r:.60} is no case of this folder")
     if slash and not NAME.fullmatch(implementation):
         raise unusable(path, f"{tensor!r:.60} has no name of an implementation after the '/'")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from safetensors.numpy import save
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.files.whole_file import write_bytes, write_text
 from opfuzz.core.results import Outcome
-from opfuzz.store.exchange.export import Export
+from opfuzz.store.exchange.export import Export, output_name
 from opfuzz.store.exchange.files import ABOUT, OUTPUTS, STATUS, SUFFIX
 from opfuzz.store.exchange.outputs import UNSTABLE, folder_of
 
@@ -46,16 +46,17 @@ class OutputRecorder:
         about = {"subject": subject, "versions": dict(versions), "machine": dict(machine)}
         write_text(self.place / ABOUT, json.dumps(about, indent=1) + "\n")
 
-    def add(self, case: str, implementation: str, outcome: Outcome) -> None:
-        """Take in what the subject did on a case."""
-        name = f"{case}/{implementation}" if implementation else case
-        if outcome.output is None:
+    def add(self, case: str, implementation: str, outcome: Outcome, outputs: Sequence[str] = ("",)) -> None:
+        """Take in what the subject did on a case of an op that has these outputs."""
+        name = output_name(case, implementation, "")
+        if outcome.outputs is None:
             self._lines.append(f"{name} {outcome.status} {' '.join(str(outcome.cause.figures['words']).split())}")
         else:
-            # safetensors' NumPy writer corrupts arrays that are not contiguous.
-            self._held[name] = np.asarray(outcome.output, order="C")
-            self._bytes += outcome.output.nbytes
-        if outcome.repeated is False:
+            for output, array in zip(outputs, outcome.outputs, strict=True):
+                # safetensors' NumPy writer corrupts arrays that are not contiguous.
+                self._held[output_name(case, implementation, output)] = np.asarray(array, order="C")
+                self._bytes += array.nbytes
+        if not all(outcome.repeated or ()):
             self._lines.append(f"{name} {UNSTABLE} the same call twice gave different bits")
         if self._bytes > HELD_BYTES:
             self._write()

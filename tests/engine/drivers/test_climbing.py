@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import several_outputs
 from small_campaigns import SPECS, plugin
 
 from opfuzz.backends import derive, discover, resolve
@@ -180,3 +181,30 @@ def test_a_mistake_is_one_line(words, remedy, capsys, monkeypatch):
     assert not out
     assert len(err.strip().splitlines()) == 1
     assert remedy in err
+
+
+def short(x, axis=None):
+    """The mean without the last column of three or more."""
+    return np.mean(x[..., :-1] if x.shape[-1] >= 3 else x, axis=axis)
+
+
+@pytest.mark.parametrize(("op", "output"), [("split", "mean"), ("total", "")])
+def test_the_output_that_is_wrong_is_climbed(op, output, tmp_path):
+    found = climbed(op, "np.mean", short, tmp_path, evaluations=20_000, specs=several_outputs.SEVERAL)
+    worst = next(each for each in found if each.respect == "excess")
+    assert worst.is_fault
+    assert worst.witness.mark.output == output
+    assert worst.call.dims["d"] >= 3
+    honest = climbed(op, "np.mean", np.mean, tmp_path, evaluations=20_000, specs=several_outputs.SEVERAL)
+    assert not any(each.is_fault for each in honest)
+
+
+def test_a_single_number_without_axes_is_climbed(tmp_path):
+    (tmp_path / "alone.yaml").write_text(
+        "op: alone\nsummary: A number without axes.\nformats: [float32]\ninputs: {x: {shape: []}}\n"
+        "output: {shape: []}\ncalls: {numpy: np.sin(x)}\nreference: sin(x)\n"
+    )
+    found = climbed("alone", "np.sin", lambda x: rounded(x) * np.float32(1.001), tmp_path, specs=tmp_path)
+    assert found[0].is_fault
+    assert found[0].judged.score.ulp > 4000
+    assert found[0].witness.mark.index == ()

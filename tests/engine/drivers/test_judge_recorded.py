@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import several_outputs
 from bundles import opfuzz
 from exports import exported, plan_of, read
 from safetensors.numpy import load_file, save_file
@@ -143,7 +144,7 @@ def test_a_fault_is_of_the_right_element_and_its_bundle_says_how_to_go_on(export
     bundle = read_bundle(place, vocabulary(discover()))
     x = arrays_of(export, entry)["x"]
     assert bundle.call.arrays["x"].tobytes() == x.tobytes()
-    assert bundle.index == finding.witness.mark.index
+    assert bundle.element == finding.witness.mark.element
     assert bundle.case == entry.case
     stored = load_file(place / "output.safetensors")[entry.case.id]
     assert stored.tobytes() == off_at_the_end(entry, x**2).tobytes()
@@ -238,3 +239,34 @@ def test_two_folders_of_one_subject_are_refused(export, tmp_path, capsys, monkey
     code, _, err = run(capsys, monkeypatch, export, tmp_path, "--as", "first,second")
     assert code == 2
     assert "its subject 'swift:gpu' is that of" in err
+
+
+def test_recorded_outputs_of_several_are_judged_as_a_direct_run(tmp_path, capsys, monkeypatch):
+    path = several_outputs.plugin(tmp_path)
+    backends, subjects = discover((path,)), ("numpy:cpu", "short:cpu")
+    export = exported(tmp_path / "cases", plan_of(several_outputs.SEVERAL, each=16, seed=1))
+    record(export, {text: OutputRecorder(export, text, {}, {}) for text in subjects}, (path,), backends, jobs=2)
+    code, out, err = opfuzz(capsys, monkeypatch, "cases", "judge", str(export.place), "--out", str(tmp_path / "out"))
+    assert code == 1, err
+    assert "in mean: " in " ".join(out.split())
+    (folder,) = (tmp_path / "out").glob("2*")
+    run = read_run(folder)
+    plan = Plan(load_specs([several_outputs.SEVERAL], backends), subjects, seed=1, jobs=1, plugins=(path,), cases=16)
+    expected = direct(plan, monkeypatch)
+    assert [_told(row) for row in run.ranking] == [_told(row) for row in expected.rows()]
+    faults = [finding for finding in run.findings if finding.severity == "fault"]
+    assert {finding.subject for finding in faults} == {"short:cpu"}
+    for finding in faults:
+        place = folder / "findings" / finding.id
+        bundle = read_bundle(place, vocabulary(backends))
+        assert bundle.element == finding.witness.mark.element
+        stored = load_file(place / "output.safetensors")
+        names = ["y", "mean"] if finding.op == "split" else [""]
+        assert set(stored) == {"/".join(filter(None, (finding.case, name))) for name in names}
+        found = stored["/".join(filter(None, (finding.case, bundle.element.output)))][bundle.element.index]
+        assert float(found) == finding.witness.mark.computed
+    split = next(finding for finding in faults if finding.op == "split")
+    assert (
+        f"- mean at index {list(split.witness.mark.index)}: computed"
+        in (folder / "findings" / split.id / "next.md").read_text()
+    )

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from opfuzz.backends import discover, same_bits
+from opfuzz.core.call import Call
 from opfuzz.core.floats import FLOAT16, FLOAT32, from_bits
 from opfuzz.engine.drivers.sweep_sides import Sweep, prepare
 from opfuzz.engine.plan import load_specs
-from opfuzz.oracle.reference import Reference
+from opfuzz.oracle.reference import references_of
 from opfuzz.search.sweep.reference import FlatReference
 
 SPECS = Path(__file__).parents[3] / "specs"
@@ -42,7 +43,7 @@ def test_enclosures_are_those_of_the_reference(op):
     with np.errstate(all="ignore"):
         enclosed = FlatReference(sweep.spec, sweep.format, sweep.params).enclose(inputs)
         dims = {"batch": 1, "n": inputs.size}
-        reference = Reference(sweep.spec, FLOAT16, dims, {}, {"x": inputs.reshape(1, -1)})
+        (reference,) = references_of(sweep.spec, Call("float16", dims, {}, {"x": inputs.reshape(1, -1)}, {}))
     np.testing.assert_array_equal(enclosed.truth.hi, reference.truth.hi.ravel())
     np.testing.assert_array_equal(enclosed.truth.radius, reference.truth.radius.ravel())
     np.testing.assert_array_equal(enclosed.wide, reference.wide.ravel())

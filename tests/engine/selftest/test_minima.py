@@ -26,7 +26,7 @@ from opfuzz.engine.selftest.mutant import bundled, read_mutants
 from opfuzz.engine.selftest.planting import plant
 from opfuzz.judge.settle import examine
 from opfuzz.judge.verdict import decide_verdict
-from opfuzz.oracle.reference import Reference
+from opfuzz.oracle.reference import references_of
 from opfuzz.spec import OpSpec
 
 pytest.importorskip("torch")
@@ -65,7 +65,7 @@ def holds(sizes: list[str], dims: Mapping[str, int]) -> bool:
 
 
 def elements(spec: OpSpec, dims: Mapping[str, int], params: Mapping[str, Any]) -> int:
-    return sum(map(prod, spec.shapes(dims, params).values())) + prod(spec.output_shape(dims, params))
+    return sum(map(prod, spec.shapes(dims, params).values())) + spec.output_elements(dims, params)
 
 
 def settings(spec: OpSpec) -> Iterator[dict[str, Any]]:
@@ -194,14 +194,13 @@ def faults(spec: OpSpec, backend: Backend, sample: Sample, change: Mapping[str, 
         size, own = prod(shape), sample.values.get(name)
         values = np.linspace(0.3 + place, 1.7, size) if own is None else np.array((own + own[-1:] * size)[:size])
         arrays[name] = values.reshape(shape).astype(FORMATS[sample.format].dtype)
-    program, shape = spec.calls["torch"][""], spec.output_shape(dims, params)
-    call = Call(sample.format, dims, params, arrays, layouts)
+    call, shapes = Call(sample.format, dims, params, arrays, layouts), spec.output_shapes(dims, params)
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        made = perform(backend, Subject(backend.name, "cpu"), program, call, shape, repeat=False)
-        assert made.output is not None
-        reference = Reference(spec, FORMATS[sample.format], dims, params, arrays)
-        verdict = decide_verdict(examine(made.output, reference), reference).word
+        made = perform(backend, Subject(backend.name, "cpu"), spec.calls["torch"][""], call, shapes)
+        assert made.outputs is not None
+        (reference,) = references_of(spec, call)
+        verdict = decide_verdict(examine(made.outputs[0], reference), reference).word
     return SEVERITY[verdict] == FAULT
 
 

@@ -69,14 +69,13 @@ def test_an_honest_implementation_agrees_with_torch_in_float64(mutant):
     compared = 0
     for number in range(8):
         case = replace(draw(spec, "float64", 7, number), regimes=mild)
-        call = Call("float64", case.dims, case.params, inputs(spec, case), case.layouts)
-        given = (call, spec.output_shape(case.dims, case.params))
+        given = Call.of(case, inputs(spec, case)), spec.output_shapes(case.dims, case.params)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ours = perform(backend, Subject(mutant.name, "cpu"), spec.calls["torch"][""], *given, repeat=False)
-            theirs = perform(TORCH, Subject("torch", "cpu"), original.calls["torch"][""], *given, repeat=False)
-        np.testing.assert_allclose(ours.output, theirs.output, rtol=1e-9, atol=1e-11)
-        compared += theirs.output.size
+            ours = perform(backend, Subject(mutant.name, "cpu"), spec.calls["torch"][""], *given)
+            theirs = perform(TORCH, Subject("torch", "cpu"), original.calls["torch"][""], *given)
+        np.testing.assert_allclose(ours.outputs[0], theirs.outputs[0], rtol=1e-9, atol=1e-11)
+        compared += theirs.outputs[0].size
     assert compared
 
 

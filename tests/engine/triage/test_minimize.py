@@ -8,7 +8,7 @@ from small_campaigns import SPECS, plugin
 
 from opfuzz.backends import Subject, derive, discover
 from opfuzz.cli.group import bundled_specs
-from opfuzz.core.call import Recipe
+from opfuzz.core.call import Element, Recipe
 from opfuzz.core.case import Case
 from opfuzz.core.cause import Cause
 from opfuzz.core.findings import Finding, Minimal
@@ -54,7 +54,9 @@ def total_without(is_hit):
     [(lambda n: n == 128, 128, "n == 128"), (lambda n: n >= 40, 40, "n >= 40"), (lambda n: n > 0, 1, "")],
 )
 def test_the_fewest_elements_and_the_condition(is_hit, n, words):
-    target = Target("planted:cpu", KNOWN["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), (0,), "wrong")
+    target = Target(
+        "planted:cpu", KNOWN["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), Element("", (0,)), "wrong"
+    )
     found, _ = answered(target, {"np.sum": total_without(is_hit)})
     assert dict(found.minimal.call.dims) == {"batch": 1, "n": n}
     assert (found.minimal.elements, found.minimal.before, found.minimal.note) == (n + 1, 3 * 129, "")
@@ -64,7 +66,9 @@ def test_the_fewest_elements_and_the_condition(is_hit, n, words):
 
 
 def test_what_the_call_alone_does_not_show_stays_as_it_is():
-    target = Target("planted:cpu", KNOWN["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), (0,), "wrong")
+    target = Target(
+        "planted:cpu", KNOWN["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), Element("", (0,)), "wrong"
+    )
     found, calls = answered(target, {"np.sum": lambda x, axis: np.sum(x, axis=axis)})
     assert found.minimal.call is target.asked.call
     assert "does not show it again" in found.minimal.note
@@ -73,7 +77,9 @@ def test_what_the_call_alone_does_not_show_stays_as_it_is():
 
 
 def test_a_limit_of_attempts_keeps_what_was_reached():
-    target = Target("planted:cpu", KNOWN["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), (0,), "wrong")
+    target = Target(
+        "planted:cpu", KNOWN["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), Element("", (0,)), "wrong"
+    )
     found, calls = answered(target, {"np.sum": total_without(lambda n: n >= 40)}, attempts=5)
     assert found.minimal.note == "stopped after 5 attempts"
     assert found.minimal.elements <= found.minimal.before
@@ -89,12 +95,16 @@ def test_other_values_with_another_fault_are_no_part_of_the_condition():
 
     call = call_of("exp", {"batch": 1, "n": 1})
     call = call.with_arrays({"x": np.array([[200.0]])})
-    found, _ = answered(Target("planted:cpu", KNOWN["exp"], Asked(call), (0, 0), "special"), {"np.exp": broken})
+    found, _ = answered(
+        Target("planted:cpu", KNOWN["exp"], Asked(call), Element("", (0, 0)), "special"), {"np.exp": broken}
+    )
     assert "x >= 10" in found.minimal.trigger.text("values"), found.minimal.trigger.words
 
 
 def test_a_timeout_is_not_the_fault_that_was_looked_for():
-    target = Target("planted:cpu", KNOWN["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), (0,), "wrong")
+    target = Target(
+        "planted:cpu", KNOWN["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), Element("", (0,)), "wrong"
+    )
     steps = smaller(target)
     next(steps)
     with pytest.raises(StopIteration) as end:
@@ -116,7 +126,9 @@ def test_the_words_are_of_the_call_that_is_shown():
 
 def test_deaths_on_the_way_end_the_search():
     """Calls of 8 elements and fewer kill the worker; the fault itself is none that does."""
-    target = Target("planted:cpu", KNOWN["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), (0,), "wrong")
+    target = Target(
+        "planted:cpu", KNOWN["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), Element("", (0,)), "wrong"
+    )
     backend = derive("numpy", "planted", {"np.sum": total_without(lambda n: n > 0)})
     steps, deaths = smaller(target), 0
     try:

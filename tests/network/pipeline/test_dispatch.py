@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+import several_outputs
 
 from opfuzz.backends import discover
 from opfuzz.cli.group import bundled_specs
@@ -115,3 +116,10 @@ def test_what_is_recorded_is_a_copy_under_a_name_of_its_own(run):
     assert not run.recorded["state"].any()
     with pytest.raises(OpfuzzError, match="there is a tensor 'state' already"):
         run.record("state", array)
+
+
+def test_an_op_that_returns_a_tuple_is_refused_by_name(calls):
+    run = Dispatcher(several_outputs.SPECS, calls.append)
+    with pytest.raises(OpfuzzError, match=r"'split' at head: it returns a tuple \(y, mean\); a pipeline takes"):
+        run("split", x=zeros(2, 3), at="head")
+    assert calls == []

@@ -45,8 +45,9 @@ FIT = {"fit": 0.5, "elements": 8, "own": 1e9}
 TOLD = {"words": "what was told"}
 EXAMPLES = (  # of every kind, with every figure that it may have
     Cause(""),
-    *(Cause(kind, "ValueError", figures=TOLD) for kind in ("raises", "wrong-shape", "hangs", "dies", "out-of-memory")),
+    *(Cause(kind, "ValueError", figures=TOLD) for kind in ("raises", "hangs", "dies", "out-of-memory")),
     *(Cause(kind, figures=TOLD) for kind in ("unsupported", "told", "fails", "unknown-truth", "undiagnosed")),
+    Cause("wrong-shape", "shape", figures={**TOLD, "output": "mean"}),
     Cause("is-variant", "tanh", figures={"note": "by tanh", **FIT}),
     Cause("is-setting", "eps", figures={"how": ("value", 1e-6), **FIT}),
     Cause("is-setting", "x", figures={"how": ("shifted", 1, 0), **FIT, "own": None}),

@@ -109,14 +109,14 @@ def write(
     subject = Subject(backend.name, "cpu", "", implementation)
     program = spec.calls[backend.dialect][implementation]
     numbers = {**case.dims, **case.params}
-    shape = spec.output_shape(case.dims, case.params)
-    call = Call(case.format, case.dims, case.params, arrays, case.layouts)
-    done = perform(backend, subject, program, call, shape, repeat=False)
-    if done.output is None or not done.output.size:
+    shapes = spec.output_shapes(case.dims, case.params)
+    done = perform(backend, subject, program, Call.of(case, arrays), shapes)
+    *_, (name, shape) = shapes.items()
+    if done.outputs is None or not done.outputs[-1].size:
         return None
     index = tuple(size - 1 for size in shape)
-    computed = float(done.output[index])
-    mark = Mark(index, computed, hex_of(done.output[index]), computed if exact is None else exact, 0.0, 0.0)
+    pattern = done.outputs[-1][index]
+    mark = Mark(index, float(pattern), hex_of(pattern), float(pattern) if exact is None else exact, 0.0, 0.0, name)
     laid = {name: memory(array, case.layouts[name]) for name, array in arrays.items()}
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: base for name, (base, _) in laid.items()}, folder / "inputs.safetensors")
@@ -126,7 +126,7 @@ def write(
         ReproducedSubject(
             backend.name, backend.recipe, "cpu", "", {n: functions[n] for n in program.functions}, backend.replaced
         ),
-        Written(program.text, case.format, shape, numbers, {name: views for name, (_, views) in laid.items()}),
+        Written(program.text, case.format, shapes, numbers, {name: views for name, (_, views) in laid.items()}),
         mark,
         Manner(repeated, hangs, disturbed),
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from opfuzz.core.call import Call
+from opfuzz.core.call import Call, Element
 from opfuzz.core.floats import FORMATS
 from opfuzz.core.layout import applicable, memory
 from opfuzz.generate import regime_names
@@ -78,6 +78,6 @@ def shrunk(spec, call, is_interesting, place=None, limit=2000):
         return False
 
     assert is_interesting(call)
-    found, count = drive(shrink(spec, call, place), judge, limit)
+    found, count = drive(shrink(spec, call, None if place is None else Element("", place)), judge, limit)
     assert found is best
     return found, count

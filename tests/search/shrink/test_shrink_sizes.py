@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from several_outputs import SPLIT, TOTAL, of
+from several_outputs import call_of as call_of_rows
 from shrunk_calls import BUNDLED, call_of, shrunk
 from toy_specs import CONVOLUTION, LOOKUP, NORM, PRODUCT, UNARY
+
+from opfuzz.core.call import Element
+from opfuzz.search.shrink.resize import resized
 
 
 def sizes(expression):
@@ -125,3 +130,18 @@ def test_the_slice_that_matters_is_cut_out_first():
     nowhere, more = shrunk(NORM, start, has_nan)
     assert nowhere.dims == {"batch": 1, "d": 1}
     assert more <= 80
+
+
+@pytest.mark.parametrize(("output", "index"), [("y", (4, 30)), ("mean", (4,))])
+def test_the_place_is_followed_in_its_own_output(output, index):
+    call = of(SPLIT, call_of_rows(np.arange(240).reshape(6, 40)))
+    made, place = resized(SPLIT, call, Element(output, index), {"batch": 1, "d": 5}, {})
+    assert place == Element(output, (0, 2) if output == "y" else (0,))
+    assert made.arrays["x"][0, 0] == 4 * 40 + (28 if output == "y" else 0)
+    assert resized(SPLIT, call, Element(output, index), {"batch": 0, "d": 5}, {})[1] is None
+
+
+def test_a_place_without_axes_stays():
+    call = of(TOTAL, call_of_rows(np.arange(240).reshape(6, 40)))
+    made, place = resized(TOTAL, call, Element("", ()), {"n": 2, "d": 5}, {})
+    assert (place, made.arrays["x"].shape) == (Element("", ()), (2, 5))

@@ -9,16 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from several_outputs import SPLIT, TOTAL
 
 from opfuzz.backends import discover
+from opfuzz.core.call import Call
 from opfuzz.core.floats import BFLOAT16, FLOAT16, FLOAT32, FORMATS, from_bits, round_to, to_bits
-from opfuzz.core.results import Outcome
 from opfuzz.engine.plan import load_specs
 from opfuzz.judge.score import score
 from opfuzz.judge.settle import examine
-from opfuzz.oracle.reference import Reference
+from opfuzz.oracle.reference import references_of
 from opfuzz.search.sweep.chunk import chunks, patterns, sweep_chunk
-from opfuzz.search.sweep.reference import FlatReference
+from opfuzz.search.sweep.reference import FlatReference, NotUnaryError, check_unary
 from opfuzz.search.sweep.totals import merge, totals_from
 
 SPECS = Path(__file__).parents[3] / "specs"
@@ -134,9 +135,9 @@ def test_body_and_tail_are_told_apart():
 
 def judged(spec, fmt, subject, inputs):
     given = inputs.reshape(1, -1)
-    reference = Reference(spec, fmt, {"batch": 1, "n": inputs.size}, {}, {"x": given})
+    (reference,) = references_of(spec, Call(fmt.name, {"batch": 1, "n": inputs.size}, {}, {"x": given}, {}))
     output = subject.body(inputs).reshape(1, -1)
-    return score(Outcome("planted", "ok", output), reference), examine(output, reference)
+    return score(output, reference), examine(output, reference)
 
 
 @pytest.mark.parametrize("spec", [EXP, SILU, RSQRT], ids=lambda spec: spec.op)
@@ -200,3 +201,25 @@ def test_parts_add_up_to_the_same_in_any_order_and_survive_json():
     assert merge(shuffled) == whole
     assert [totals_from(json.loads(json.dumps(p.plain()))) for p in parts] == parts
     assert whole.inputs == 8000
+
+
+ALONE = """
+op: alone
+summary: A number without axes.
+formats: [float32]
+inputs: {x: {shape: []}}
+output: {shape: []}
+calls: {numpy: np.tanh(x)}
+reference: tanh(x)
+"""
+
+
+def test_what_has_several_outputs_or_no_axes_cannot_be_swept(tmp_path):
+    with pytest.raises(NotUnaryError, match="'split' cannot be swept: it has the outputs y, mean, and a sweep"):
+        check_unary(SPLIT, "float32", {})
+    with pytest.raises(NotUnaryError, match="'total' cannot be swept: it does not take one float array of any shape"):
+        check_unary(TOTAL, "float32", {})
+    (tmp_path / "alone.yaml").write_text(ALONE)
+    (spec,) = load_specs([tmp_path], discover())
+    with pytest.raises(NotUnaryError, match="'alone' cannot be swept: its input has to take any number of elements"):
+        check_unary(spec, "float32", {})

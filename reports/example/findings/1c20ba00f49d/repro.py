@@ -103,32 +103,50 @@ def call():
     )
 
 
-SHAPE, INDEX, EXACT, BOUND, REPEATED = (1, 1, 1), (0, 0, 0), 1.4711957192312533e+56, 1.496963613481696e+50, False
+SHAPES, OUTPUT, INDEX = {'': (1, 1, 1)}, '', (0, 0, 0)
+
+
+def outputs_of(result):
+    """The bits of each output by its name; one without a name is no part of a tuple."""
+    if "" in SHAPES:
+        return {"": bits(result)}
+    if not isinstance(result, (tuple, list)) or len(result) != len(SHAPES):
+        raise TypeError(f"returned no tuple of {len(SHAPES)}: {', '.join(SHAPES)}")
+    return dict(zip(SHAPES, map(bits, result)))
+
+
+EXACT, BOUND, REPEATED = 1.4711957192312533e+56, 1.496963613481696e+50, False
 HANGS, SECONDS = False, 30.0
 try:
     if HANGS:
         for _ in range(1000):  # a hang may be intermittent
             faulthandler.dump_traceback_later(SECONDS, exit=True)  # exits with 1 if this call does not return
-            bits(run(call))
+            outputs_of(run(call))
         faulthandler.cancel_dump_traceback_later()
         print("1000 calls returned")
         sys.exit(0)
-    first = bits(run(call))
+    first = outputs_of(run(call))
 except Exception as error:  # whatever the framework raises is what is shown
     print(f"raised {type(error).__name__}: {error}")
     sys.exit(1)
-if first.shape != SHAPE or first.dtype != np.dtype(f"uint{WIDTHS[FORMAT][0]}"):
-    print(f"returned shape {first.shape} in {first.dtype.itemsize * 8} bits, right is {SHAPE} in {FORMAT}")
-    sys.exit(1)
+for name, array in first.items():
+    if array.shape != SHAPES[name] or array.dtype != np.dtype(f"uint{WIDTHS[FORMAT][0]}"):
+        found = f"{name + ' of ' if name else ''}shape {array.shape} in {array.dtype.itemsize * 8} bits"
+        print(f"returned {found}, right is {SHAPES[name]} in {FORMAT}")
+        sys.exit(1)
 if REPEATED:
-    second = bits(run(call))
-    print(f"{np.count_nonzero(first != second)} of {first.size} elements have other bits in a second call")
-    sys.exit(int((first != second).any()))
+    second = outputs_of(run(call))
+    differing = sum(np.count_nonzero(array != second[name]) for name, array in first.items())
+    print(f"{differing} of {sum(array.size for array in first.values())} elements have other bits in a second call")
+    sys.exit(int(differing > 0))
 if INDEX is None:
     print("the call returned what it should")
     sys.exit(0)
-computed = value_of(first[INDEX])
-print(f"computed {computed!r} (0x{int(first[INDEX]):0{WIDTHS[FORMAT][0] // 4}x})")
+found = first[OUTPUT][INDEX]
+computed = value_of(found)
+if OUTPUT:
+    print(f"output   {OUTPUT} at {list(INDEX)}")
+print(f"computed {computed!r} (0x{int(found):0{WIDTHS[FORMAT][0] // 4}x})")
 print(f"exact    {EXACT!r}")
 if math.isfinite(computed) and math.isfinite(EXACT):
     error = abs(computed - EXACT)
