@@ -18,10 +18,10 @@ from opfuzz.core.results import Judged, Result
 from opfuzz.engine.calls import make_call_result
 from opfuzz.engine.drivers.climb import climb_here
 from opfuzz.engine.evaluate import Bench, CaseItem, blame, unknown_truth
-from opfuzz.engine.executors import LOCAL, Casualty, Executor, Task, drive
+from opfuzz.engine.executors import LOCAL, Casualty, Executor, drive
 from opfuzz.engine.plan import Plan, implementations
 from opfuzz.engine.progress import Progress
-from opfuzz.engine.roster import Roster
+from opfuzz.engine.roster import Roster, RosterTask
 from opfuzz.spec import OpSpec
 from opfuzz.spec.order import case_key
 from opfuzz.store.journal import Ended, Examined, Journal, Packed, Searched, pack, unpack
@@ -48,11 +48,10 @@ Found = tuple[Packed, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class CampaignTask(Task[Bench, Job, Found]):
+class CampaignTask(RosterTask[Bench, Job, Found]):
     """Cases and searches of a plan. A mistake in a spec may show on one case only."""
 
     plan: Plan
-    roster: Roster
 
     @property
     def timeout(self) -> float:
@@ -63,11 +62,6 @@ class CampaignTask(Task[Bench, Job, Found]):
     def memory(self) -> int:
         """See Task."""
         return self.plan.case_memory
-
-    @property
-    def modules(self) -> tuple[str, ...]:
-        """See Task."""
-        return self.roster.modules
 
     def needs(self, item: Job) -> frozenset[str]:
         """See Task."""
@@ -155,7 +149,7 @@ def _recall(progress: Progress, journal: Journal | None) -> bool:
 def _carry_out(work: _Work, watch: Callable[[Progress], None], journal: Journal | None) -> bool:
     """Do what is to be done, and take in and keep what comes of it; whether it was interrupted."""
     plan, progress = work.plan, work.progress
-    task = CampaignTask(plan, work.roster)
+    task = CampaignTask(work.roster, plan)
 
     def take(number: int, batch: Sequence[tuple[Job, Found | Casualty]]) -> None:
         examined: list[Packed] = []

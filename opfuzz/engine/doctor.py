@@ -21,10 +21,10 @@ from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.floats import FORMATS
 from opfuzz.core.results import Outcome
 from opfuzz.core.shipped import shipped
-from opfuzz.engine.executors import LOCAL, RAISED, Casualty, Task, drive
+from opfuzz.engine.executors import LOCAL, RAISED, Casualty, drive
 from opfuzz.engine.machines import machine
-from opfuzz.engine.plan import WORKER_BYTES, vocabulary
-from opfuzz.engine.roster import Roster
+from opfuzz.engine.plan import vocabulary
+from opfuzz.engine.roster import Roster, RosterTask
 from opfuzz.report.causes import word_cause
 from opfuzz.spec import load_all
 from opfuzz.spec.expression.program import parse
@@ -155,26 +155,13 @@ def _subjects(rows: Sequence[Readiness], plugins: Sequence[Path]) -> list[Fact]:
 
 
 @dataclass(frozen=True, slots=True)
-class SquareTask(Task[Mapping[str, Backend], str, str]):
+class SquareTask(RosterTask[Mapping[str, Backend], str, str]):
     """What is wrong with subjects that do not square four numbers exactly; "" for one that does."""
-
-    plugins: tuple[Path, ...]
-    modules_of_subjects: tuple[str, ...]
 
     @property
     def timeout(self) -> float:
         """See Task."""
         return CALL_SECONDS
-
-    @property
-    def memory(self) -> int:
-        """See Task."""
-        return WORKER_BYTES
-
-    @property
-    def modules(self) -> tuple[str, ...]:
-        """See Task."""
-        return self.modules_of_subjects
 
     def describe(self, item: str) -> str:
         """See Task."""
@@ -182,7 +169,7 @@ class SquareTask(Task[Mapping[str, Backend], str, str]):
 
     def set_up(self) -> Mapping[str, Backend]:
         """See Task. A plugin that fails is told of elsewhere."""
-        return survey(self.plugins)[0]
+        return survey(self.roster.plugins)[0]
 
     def work(self, state: Mapping[str, Backend], item: str) -> str:
         """See the class."""
@@ -207,8 +194,7 @@ def square(subjects: Sequence[str], plugins: Sequence[Path] = ()) -> dict[str, s
                 wrong[text] = reason.strip().splitlines()[-1]
 
     roster = Roster.of(subjects, plugins, survey(plugins)[0])
-    task = SquareTask(roster.plugins, roster.modules)
-    if drive(LOCAL, task, ([text] for text in subjects), take, jobs=1, borne=RAISED):
+    if drive(LOCAL, SquareTask(roster), ([text] for text in subjects), take, jobs=1, borne=RAISED):
         raise KeyboardInterrupt
     return wrong
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from opfuzz.backends import Backend
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.floats import FORMATS
-from opfuzz.engine.plan import WORKER_BYTES, Plan, load_specs
+from opfuzz.engine.executors import WORKER_BYTES
+from opfuzz.engine.plan import Plan, load_specs
 from opfuzz.spec.profile_reader import read_profile
 
 PACKAGE = Path(__file__).parents[1]

@@ -11,6 +11,7 @@ from opfuzz.core.call import Call
 from opfuzz.core.case import Case
 from opfuzz.core.errors import OpfuzzError, did_you_mean
 from opfuzz.core.floats import FORMATS
+from opfuzz.engine.executors import WORKER_BYTES
 from opfuzz.generate import draw, draw_near, inputs, regime_names
 from opfuzz.oracle.operations import REFERENCE_FUNCTIONS
 from opfuzz.oracle.reference import references_of
@@ -20,7 +21,6 @@ from opfuzz.spec.profile import Profile
 
 CASE_SECONDS = 10.0  # after which an op hangs; the slowest honest case takes about 1 s
 COMPILED_SECONDS = 120.0  # the same where a compiler runs first, which was seen to take 18 s
-WORKER_BYTES = 4 * 2**30
 
 
 @dataclass(frozen=True, slots=True)

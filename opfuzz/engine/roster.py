@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from opfuzz.backends import Backend, Subject, discover
+from opfuzz.engine.executors.task import Answer, Item, State, Task
 from opfuzz.engine.plan import needs_of
 
 
@@ -37,6 +38,27 @@ class Roster:
         for text in self.subjects:
             backends[Subject.parse(text).backend].limit_threads(1)
         return backends
+
+
+@dataclass(frozen=True, slots=True)
+class RosterTask(Task[State, Item, Answer]):
+    """Work that calls subjects: what tasks that carry a roster have in common."""
+
+    roster: Roster
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """See Task."""
+        return self.roster.modules
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectTask(RosterTask[Mapping[str, Backend], Item, Answer]):
+    """Work on subjects of the roster, one an item; the state is all backends by name."""
+
+    def set_up(self) -> Mapping[str, Backend]:
+        """See Task."""
+        return self.roster.load()
 
 
 def _place(text: str) -> tuple[str, str]:

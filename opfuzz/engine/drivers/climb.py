@@ -19,9 +19,9 @@ from opfuzz.core.results import Judged, Witness
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.engine.calls import Asked, judge, outcome_of
 from opfuzz.engine.evaluate import blame, unknown_truth
-from opfuzz.engine.executors import LOCAL, Casualty, Task, drive
-from opfuzz.engine.plan import WORKER_BYTES, Plan, case_seconds, implementations
-from opfuzz.engine.roster import Roster
+from opfuzz.engine.executors import LOCAL, Casualty, drive
+from opfuzz.engine.plan import Plan, case_seconds, implementations
+from opfuzz.engine.roster import Roster, SubjectTask
 from opfuzz.judge.limits import EXCESS_LIMIT
 from opfuzz.judge.measure import Measured
 from opfuzz.judge.settle import examine, glance
@@ -249,36 +249,21 @@ class _Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class ClimbTask(Task[Mapping[str, Backend], _Ask, list[Climbed]]):
+class ClimbTask(SubjectTask[_Ask, list[Climbed]]):
     """Climbs of a plan, each of so many evaluations."""
 
     plan: Plan
     evaluations: int
     goal: Goal | None
-    roster: Roster
 
     @property
     def timeout(self) -> float:
         """See Task."""
         return SECONDS + case_seconds(self.plan.subjects)
 
-    @property
-    def memory(self) -> int:
-        """See Task."""
-        return WORKER_BYTES
-
-    @property
-    def modules(self) -> tuple[str, ...]:
-        """See Task."""
-        return self.roster.modules
-
     def describe(self, item: _Ask) -> str:
         """See Task."""
         return f"the climb of {item.op} in {item.format} on {item.subject}"
-
-    def set_up(self) -> Mapping[str, Backend]:
-        """See Task."""
-        return self.roster.load()
 
     def work(self, state: Mapping[str, Backend], item: _Ask) -> list[Climbed]:
         """See `climb_here`."""
@@ -312,7 +297,7 @@ def run(
         done += 1
         watch(done, len(asked))
 
-    task = ClimbTask(plan, evaluations, goal, Roster.of(plan.subjects, plan.plugins, backends))
+    task = ClimbTask(Roster.of(plan.subjects, plan.plugins, backends), plan, evaluations, goal)
     was_interrupted = drive(LOCAL, task, ([ask] for ask in asked), take, jobs=plan.jobs)
     return Climbs(_sorted(found), was_interrupted)
 

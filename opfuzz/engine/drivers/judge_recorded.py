@@ -21,7 +21,7 @@ from opfuzz.engine.evaluate import judge_with_witnesses, make_result, unknown_tr
 from opfuzz.engine.executors import LOCAL, Casualty, Task, drive
 from opfuzz.engine.finish import Occasion, write_campaign
 from opfuzz.engine.machines import versions
-from opfuzz.engine.plan import CASE_SECONDS, WORKER_BYTES, Plan
+from opfuzz.engine.plan import CASE_SECONDS, Plan
 from opfuzz.engine.progress import Progress
 from opfuzz.engine.triage.diagnose import SECONDS as DIAGNOSIS_SECONDS
 from opfuzz.engine.triage.diagnose import Diagnosis, decided_in, diagnose_each, lost, refer, score_of
@@ -178,16 +178,6 @@ class JudgeTask(Task[None, Ballot, Result]):
         """See Task."""
         return CASE_SECONDS
 
-    @property
-    def memory(self) -> int:
-        """See Task."""
-        return WORKER_BYTES
-
-    @property
-    def modules(self) -> tuple[str, ...]:
-        """See Task."""
-        return ()
-
     def describe(self, item: Ballot) -> str:
         """See Task."""
         return str(item.entry)
@@ -220,16 +210,6 @@ class DiagnoseRecordedTask(Task[None, Finding, Diagnosis]):
     def timeout(self) -> float:
         """See Task."""
         return DIAGNOSIS_SECONDS
-
-    @property
-    def memory(self) -> int:
-        """See Task."""
-        return WORKER_BYTES
-
-    @property
-    def modules(self) -> tuple[str, ...]:
-        """See Task."""
-        return ()
 
     def describe(self, item: Finding) -> str:
         """See Task."""

@@ -14,10 +14,10 @@ from opfuzz.backends import discover, perform, resolve
 from opfuzz.core.call import Call
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.files import user_module as python_file
-from opfuzz.engine.executors import INLINE, LOCAL, Casualty, Task, drive
+from opfuzz.engine.executors import INLINE, LOCAL, Casualty, drive
 from opfuzz.engine.machines import machine, versions
 from opfuzz.engine.plan import calls_of, load_specs
-from opfuzz.engine.roster import Roster
+from opfuzz.engine.roster import Roster, RosterTask
 from opfuzz.judge.score import score
 from opfuzz.network.drift import UNKNOWN, Drift, drift
 from opfuzz.network.localize import precision
@@ -197,11 +197,10 @@ def _relative(a: Array, b: Array) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class PassTask(Task[PipelineBench, Pass, Array]):
+class PassTask(RosterTask[PipelineBench, Pass, Array]):
     """Passes through a pipeline, whose output is wanted."""
 
     plan: LocalizePlan
-    roster: Roster
     bench: PipelineBench | None = None  # of this process, where the passes are made here
 
     @property
@@ -213,11 +212,6 @@ class PassTask(Task[PipelineBench, Pass, Array]):
     def memory(self) -> None:
         """See Task. A network may be of any size."""
         return None
-
-    @property
-    def modules(self) -> tuple[str, ...]:
-        """See Task."""
-        return self.roster.modules
 
     def describe(self, item: Pass) -> str:
         """See Task."""
@@ -254,7 +248,7 @@ class Team:
 
         is_here = plan.jobs == 1 or len(passes) == 1
         roster = Roster.of((plan.a, plan.b), plan.plugins, discover(plan.plugins))
-        task = PassTask(plan, roster, self.bench if is_here else None)
+        task = PassTask(roster, plan, self.bench if is_here else None)
         if drive(INLINE if is_here else LOCAL, task, ([item] for item in passes), take, jobs=plan.jobs):
             raise KeyboardInterrupt
         return [found[number] for number in range(len(passes))]

@@ -11,9 +11,9 @@ from opfuzz.backends import Backend, Subject, resolve
 from opfuzz.core.call import Call
 from opfuzz.core.results import Outcome
 from opfuzz.engine.evaluate import REPEAT_EVERY, blame, perform_call
-from opfuzz.engine.executors import LOCAL, Casualty, Task, drive, note
-from opfuzz.engine.plan import WORKER_BYTES, calls_of, case_seconds
-from opfuzz.engine.roster import Roster
+from opfuzz.engine.executors import LOCAL, Casualty, drive, note
+from opfuzz.engine.plan import calls_of, case_seconds
+from opfuzz.engine.roster import Roster, SubjectTask
 from opfuzz.store.exchange import Export, ExportedCase, OutputRecorder, arrays_of
 
 BATCH = 16
@@ -29,34 +29,19 @@ class RecordedCall:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordTask(Task[Mapping[str, Backend], RecordedCall, Outcome]):
+class RecordTask(SubjectTask[RecordedCall, Outcome]):
     """Calls of an export, whose entries come one by one."""
 
     export: Export
-    roster: Roster
 
     @property
     def timeout(self) -> float:
         """See Task."""
         return case_seconds(self.roster.subjects)
 
-    @property
-    def memory(self) -> int:
-        """See Task."""
-        return WORKER_BYTES
-
-    @property
-    def modules(self) -> tuple[str, ...]:
-        """See Task."""
-        return self.roster.modules
-
     def describe(self, item: RecordedCall) -> str:
         """See Task."""
         return str(item.entry)
-
-    def set_up(self) -> Mapping[str, Backend]:
-        """See Task."""
-        return self.roster.load()
 
     def work(self, state: Mapping[str, Backend], item: RecordedCall) -> Outcome:
         """What the subject does."""
@@ -110,7 +95,7 @@ def record(
         done += len(batch)
         watch(done, len(calls))
 
-    task = RecordTask(replace(export, entries=()), Roster.of(recorders, plugins, backends))
+    task = RecordTask(Roster.of(recorders, plugins, backends), replace(export, entries=()))
     with ExitStack() as closing:  # each is, whatever becomes of another
         for recorder in recorders.values():
             closing.callback(recorder.close)

@@ -9,12 +9,12 @@ from pathlib import Path
 from opfuzz.backends import discover
 from opfuzz.engine.drivers.sweep_file import Chunk, SweepFile
 from opfuzz.engine.drivers.sweep_sides import Called, Sweep, measure, prepare
-from opfuzz.engine.executors import LOCAL, Casualty, Task, drive, note
-from opfuzz.engine.roster import Roster
+from opfuzz.engine.executors import LOCAL, Casualty, drive, note
+from opfuzz.engine.roster import Roster, RosterTask
 from opfuzz.search.sweep.reference import FlatReference
 
 CHUNK_SECONDS = 600.0  # after which a subject hangs; a chunk takes about 0.5 s
-WORKER_BYTES = 2 * 2**30
+CHUNK_BYTES = 2 * 2**30  # that a process may take: a sweep holds one chunk and its references
 
 Sides = Sequence[tuple[FlatReference, Called]]  # by the place of their sweep
 
@@ -28,11 +28,10 @@ class ChunkItem:
 
 
 @dataclass(frozen=True, slots=True)
-class SweepTask(Task[Sides, ChunkItem, Chunk | str]):
+class SweepTask(RosterTask[Sides, ChunkItem, Chunk | str]):
     """Chunks of sweeps; in place of one that cannot be had the reason in words."""
 
     sweeps: Sequence[Sweep]
-    roster: Roster
 
     @property
     def timeout(self) -> float:
@@ -42,12 +41,7 @@ class SweepTask(Task[Sides, ChunkItem, Chunk | str]):
     @property
     def memory(self) -> int:
         """See Task."""
-        return WORKER_BYTES
-
-    @property
-    def modules(self) -> tuple[str, ...]:
-        """See Task."""
-        return self.roster.modules
+        return CHUNK_BYTES
 
     def describe(self, item: ChunkItem) -> str:
         """See Task."""
@@ -104,7 +98,7 @@ def run(
                 state.failed.setdefault(item.sweep, reason)
         watch(state)
 
-    task = SweepTask(sweeps, Roster.of((sweep.subject for sweep in sweeps), plugins, discover(plugins)))
+    task = SweepTask(Roster.of((sweep.subject for sweep in sweeps), plugins, discover(plugins)), sweeps)
     batches = ([] if item.sweep in state.failed else [item] for item in items)
     state.interrupted = drive(LOCAL, task, batches, take, jobs=min(jobs, len(items)))
     return state

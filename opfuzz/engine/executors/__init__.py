@@ -4,8 +4,20 @@ from opfuzz.engine.executors.base import INTERNAL, MISTAKE, RAISED, Casualty, Ex
 from opfuzz.engine.executors.inline import Inline
 from opfuzz.engine.executors.loop import drive
 from opfuzz.engine.executors.pool import Pool
-from opfuzz.engine.executors.task import Task
+from opfuzz.engine.executors.task import WORKER_BYTES, Task
 
 LOCAL, INLINE = Pool(), Inline()
 
-__all__ = ["INLINE", "INTERNAL", "LOCAL", "MISTAKE", "RAISED", "Casualty", "Executor", "Task", "drive", "note"]
+__all__ = [
+    "INLINE",
+    "INTERNAL",
+    "LOCAL",
+    "MISTAKE",
+    "RAISED",
+    "WORKER_BYTES",
+    "Casualty",
+    "Executor",
+    "Task",
+    "drive",
+    "note",
+]

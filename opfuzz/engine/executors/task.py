@@ -13,6 +13,8 @@ State = TypeVar("State")
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
+WORKER_BYTES = 4 * 2**30
+
 
 class Task(ABC, Generic[State, Item, Answer]):
     """Work on items, any number of them in each of several processes; subclasses are frozen dataclasses.
@@ -29,14 +31,14 @@ class Task(ABC, Generic[State, Item, Answer]):
         """Seconds after which an item hangs."""
 
     @property
-    @abstractmethod
     def memory(self) -> int | None:
         """Bytes that a process may take; None: any number."""
+        return WORKER_BYTES
 
     @property
-    @abstractmethod
     def modules(self) -> Sequence[str]:
         """What to import, besides the task's own module, before workers fork, who alone use it."""
+        return ()
 
     def needs(self, item: Item) -> frozenset[str]:
         """What a machine must have for an item."""

@@ -14,7 +14,7 @@ from opfuzz.core.results import Judged, Result
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.engine.evaluate import Bench, CaseItem, unknown_truth
 from opfuzz.engine.executors.task import Answer, Item, Task
-from opfuzz.engine.plan import CASE_SECONDS, WORKER_BYTES, Plan
+from opfuzz.engine.plan import CASE_SECONDS, Plan
 from opfuzz.engine.selftest.mutant import Mutant, read_mutants
 from opfuzz.engine.selftest.planting import plant
 from opfuzz.engine.triage import minimize
@@ -118,10 +118,9 @@ class Workbench:
         return Bench(replace(self.plan, specs=specs, subjects=(subject(mutant),)), {mutant.name: backend})
 
 
+@dataclass(frozen=True, slots=True)
 class _MutantTask(Task[Workbench, Item, Answer]):
     """Work on the mutants of some files: what the tasks below have in common."""
-
-    __slots__ = ()
 
     plan: Plan
     files: tuple[Path, ...]
@@ -130,11 +129,6 @@ class _MutantTask(Task[Workbench, Item, Answer]):
     def timeout(self) -> float:
         """See Task."""
         return CASE_SECONDS
-
-    @property
-    def memory(self) -> int:
-        """See Task."""
-        return WORKER_BYTES
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -150,9 +144,6 @@ class _MutantTask(Task[Workbench, Item, Answer]):
 class TrialTask(_MutantTask[Trial, Reply]):
     """Cases tried on mutants."""
 
-    plan: Plan
-    files: tuple[Path, ...]
-
     def describe(self, item: Trial) -> str:
         """See Task."""
         return f"case {item.item.number} of {item.item.op} in {item.item.format}"
@@ -166,9 +157,6 @@ class TrialTask(_MutantTask[Trial, Reply]):
 class AgainTask(_MutantTask[minimize.Question, Judged]):
     """Calls made again on mutants."""
 
-    plan: Plan
-    files: tuple[Path, ...]
-
     def describe(self, item: minimize.Question) -> str:
         """See Task."""
         return f"{item.op} on mutant {item.key}"
@@ -181,9 +169,6 @@ class AgainTask(_MutantTask[minimize.Question, Judged]):
 @dataclass(frozen=True, slots=True)
 class CauseTask(_MutantTask[CauseQuestion, tuple[Cause, ...]]):
     """Diagnoses of what mutants do."""
-
-    plan: Plan
-    files: tuple[Path, ...]
 
     def describe(self, item: CauseQuestion) -> str:
         """See Task."""

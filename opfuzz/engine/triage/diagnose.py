@@ -19,8 +19,8 @@ from opfuzz.core.layout import LAYOUTS
 from opfuzz.core.results import Score
 from opfuzz.engine.calls import follow, outcome_of
 from opfuzz.engine.executors import LOCAL, RAISED, Casualty, Executor, Task, drive
-from opfuzz.engine.plan import WORKER_BYTES, Plan
-from opfuzz.engine.roster import Roster
+from opfuzz.engine.plan import Plan
+from opfuzz.engine.roster import Roster, SubjectTask
 from opfuzz.judge.diagnose import Evidence, diagnose, of_record
 from opfuzz.judge.diagnose.evidence import Array
 from opfuzz.oracle.reference import Reference, references_of
@@ -35,26 +35,15 @@ LOST = frozenset({"crash", "timeout", "out-of-memory"})  # verdicts of calls tha
 
 
 @dataclass(frozen=True, slots=True)
-class DiagnoseTask(Task[Mapping[str, Backend], Finding, Diagnosis]):
+class DiagnoseTask(SubjectTask[Finding, Diagnosis]):
     """Diagnoses of findings of a plan."""
 
     specs: Mapping[str, OpSpec]
-    roster: Roster
 
     @property
     def timeout(self) -> float:
         """See Task."""
         return SECONDS
-
-    @property
-    def memory(self) -> int:
-        """See Task."""
-        return WORKER_BYTES
-
-    @property
-    def modules(self) -> tuple[str, ...]:
-        """See Task."""
-        return self.roster.modules
 
     def needs(self, item: Finding) -> frozenset[str]:
         """See Task."""
@@ -63,10 +52,6 @@ class DiagnoseTask(Task[Mapping[str, Backend], Finding, Diagnosis]):
     def describe(self, item: Finding) -> str:
         """See Task."""
         return f"the diagnosis of {item.id}"
-
-    def set_up(self) -> Mapping[str, Backend]:
-        """See Task."""
-        return self.roster.load()
 
     def work(self, state: Mapping[str, Backend], item: Finding) -> Diagnosis:
         """See `diagnose_score`."""
@@ -80,7 +65,7 @@ def diagnose_findings(
 ) -> tuple[tuple[Finding, ...], bool]:
     """The findings, in their order, each with its diagnosis; and whether it was interrupted."""
     specs = {spec.op: spec for spec in plan.specs}
-    task = DiagnoseTask(specs, Roster.of(plan.subjects, plan.plugins, discover(plan.plugins)))
+    task = DiagnoseTask(Roster.of(plan.subjects, plan.plugins, discover(plan.plugins)), specs)
     known = {finding.id: _record(finding, specs[finding.op]) for finding in findings}
     return diagnose_each(findings, known, task, plan.jobs, executor)
 

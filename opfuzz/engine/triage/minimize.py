@@ -18,9 +18,9 @@ from opfuzz.core.trigger import Trigger
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.engine.calls import Asked, ask_again, judge, symptom
 from opfuzz.engine.evaluate import blame, unknown_truth
-from opfuzz.engine.executors import LOCAL, RAISED, Casualty, Executor, Task, drive
+from opfuzz.engine.executors import LOCAL, RAISED, Casualty, Executor, drive
 from opfuzz.engine.plan import Plan
-from opfuzz.engine.roster import Roster
+from opfuzz.engine.roster import Roster, SubjectTask
 from opfuzz.judge.limits import EXCESS_LIMIT
 from opfuzz.search.shrink import shrink
 from opfuzz.search.trigger import Shown, Spent, infer
@@ -276,7 +276,7 @@ def minimize_findings(
         {place: known[finding.id] for place, finding in enumerate(findings) if finding.id in known},
         lambda place, found: keep(findings[place].id, found),
     )
-    task = MinimizeTask(plan, Roster.of(plan.subjects, plan.plugins, discover(plan.plugins)))
+    task = MinimizeTask(Roster.of(plan.subjects, plan.plugins, discover(plan.plugins)), plan)
     was_interrupted = drive(executor, task, queue, queue.take, jobs=plan.jobs, borne=RAISED)
     why = "interrupted" if was_interrupted else "the time for that was over"
     smaller = tuple(
@@ -317,11 +317,10 @@ def judge_or_leave(spec: OpSpec, subject: Subject, backend: Backend, asked: Aske
 
 
 @dataclass(frozen=True, slots=True)
-class MinimizeTask(Task[Mapping[str, Backend], Question, Judged]):
+class MinimizeTask(SubjectTask[Question, Judged]):
     """Calls that are asked for to make findings of a plan smaller."""
 
     plan: Plan
-    roster: Roster
 
     @property
     def timeout(self) -> float:
@@ -333,11 +332,6 @@ class MinimizeTask(Task[Mapping[str, Backend], Question, Judged]):
         """See Task."""
         return self.plan.case_memory
 
-    @property
-    def modules(self) -> tuple[str, ...]:
-        """See Task."""
-        return self.roster.modules
-
     def needs(self, item: Question) -> frozenset[str]:
         """See Task."""
         return self.roster.needs([str(item.key)])
@@ -345,10 +339,6 @@ class MinimizeTask(Task[Mapping[str, Backend], Question, Judged]):
     def describe(self, item: Question) -> str:
         """See Task."""
         return f"{item.op} on {item.key}"
-
-    def set_up(self) -> Mapping[str, Backend]:
-        """See Task."""
-        return self.roster.load()
 
     def work(self, state: Mapping[str, Backend], item: Question) -> Judged:
         """See `judge_or_leave`."""

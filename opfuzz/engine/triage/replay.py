@@ -15,9 +15,9 @@ from opfuzz.core.results import Judged
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.engine.calls import Asked, judge
 from opfuzz.engine.evaluate import blame, unknown_truth
-from opfuzz.engine.executors import LOCAL, MISTAKE, Casualty, Executor, Task, drive
-from opfuzz.engine.plan import WORKER_BYTES, case_seconds
-from opfuzz.engine.roster import Roster
+from opfuzz.engine.executors import LOCAL, MISTAKE, Casualty, Executor, drive
+from opfuzz.engine.plan import case_seconds
+from opfuzz.engine.roster import Roster, SubjectTask
 from opfuzz.engine.triage.minimize import Smaller, Steps
 from opfuzz.report.causes import word_cause
 from opfuzz.spec import OpSpec
@@ -88,25 +88,13 @@ def _is_eager(cause: Cause) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class ReplayTask(Task[Mapping[str, Backend], Again, Judged]):
+class ReplayTask(SubjectTask[Again, Judged]):
     """Calls made again; the specs come with them."""
-
-    roster: Roster
 
     @property
     def timeout(self) -> float:
         """See Task."""
         return case_seconds(self.roster.subjects)
-
-    @property
-    def memory(self) -> int:
-        """See Task."""
-        return WORKER_BYTES
-
-    @property
-    def modules(self) -> tuple[str, ...]:
-        """See Task."""
-        return self.roster.modules
 
     def needs(self, item: Again) -> frozenset[str]:
         """See Task."""
@@ -115,10 +103,6 @@ class ReplayTask(Task[Mapping[str, Backend], Again, Judged]):
     def describe(self, item: Again) -> str:
         """See Task."""
         return f"{item.spec.op} on {item.subject}"
-
-    def set_up(self) -> Mapping[str, Backend]:
-        """See Task."""
-        return self.roster.load()
 
     def work(self, state: Mapping[str, Backend], item: Again) -> Judged:
         """See `judge`."""
