@@ -17,7 +17,7 @@ from opfuzz.core.results import Judged, Outcome, Result, Score
 from opfuzz.engine.evaluate import witness_of
 from opfuzz.engine.executors import note
 from opfuzz.generate import inputs
-from opfuzz.judge.metamorphic import find_way, is_switch
+from opfuzz.judge.metamorphic import fill_with_nan, find_way, is_switch
 from opfuzz.judge.outputs import score_outputs
 from opfuzz.oracle.reference import references_of
 from opfuzz.spec import OpSpec
@@ -79,7 +79,7 @@ def judge(spec: OpSpec, subject: Subject, backend: Backend, asked: Asked) -> Jud
         warnings.simplefilter("ignore")
         outcome = outcome_of(spec, subject, backend, call, repeat=is_repeat and not is_disturbed)
         if is_disturbed and outcome.outputs is not None:
-            outcome_of(spec, subject, backend, _all_nan(call))
+            outcome_of(spec, subject, backend, call.with_arrays(fill_with_nan(call.arrays)))
             again = outcome_of(spec, subject, backend, call).outputs
             same = (False,) * len(outcome.outputs) if again is None else same_outputs(outcome.outputs, again)
             outcome = replace(outcome, repeated=same)
@@ -96,10 +96,6 @@ def judge(spec: OpSpec, subject: Subject, backend: Backend, asked: Asked) -> Jud
         marks = (found.largest, found.deciding)
         largest, deciding = (None if m is None else witness_of(m, "", exact) for m in marks)
         return Judged(str(subject), found, largest, deciding)
-
-
-def _all_nan(call: Call) -> Call:
-    return call.with_arrays({n: np.full_like(a, np.nan) for n, a in call.arrays.items() if a.dtype.kind not in "biu"})
 
 
 def make_call_result(spec: OpSpec, call: Call, judged: Judged) -> Result:

@@ -251,9 +251,14 @@ def _moved(spec: OpSpec, case: Case, arrays: Mapping[str, Array], number: int) -
     return shorter
 
 
+def fill_with_nan(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Inputs of the same shapes, in which every number is NaN; masks and indices stay."""
+    return {name: np.full_like(a, np.nan) if a.dtype.kind not in "biu" else a for name, a in arrays.items()}
+
+
 def _after_other_work(spec: OpSpec, case: Case, arrays: Mapping[str, Array]) -> OtherWay:
     """The same call once more, after one of the same shapes that leaves NaN wherever memory is used again."""
-    other = {name: np.full_like(a, np.nan) if a.dtype.kind not in "biu" else a for name, a in arrays.items()}
+    other = fill_with_nan(arrays)
     whole = _whole(spec)
     unseen = (None,) * len(whole)
     pieces = (Piece(case.dims, other, case.layouts, unseen), Piece(case.dims, arrays, case.layouts, whole))

@@ -9,7 +9,7 @@ from opfuzz.core.results import Witness
 from opfuzz.core.run import Row, Run
 from opfuzz.core.verdicts import FAULT, NOTE
 from opfuzz.report.causes import word_cause, word_finding
-from opfuzz.report.causes.figures import counted
+from opfuzz.report.causes.figures import counted, figure
 
 MISSING_SHOWN = 4  # cases of a subject that are named
 FINDING_HEADERS = ("finding", "op", "subject", "format", "verdict", "what", "witness")
@@ -26,7 +26,7 @@ def quantity(value: float) -> str:
         return str(value)
     if value == 0 or 0.01 <= abs(value) < 1e5:
         return f"{value:.4g}"
-    return f"{value:.3g}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-")
+    return figure(value)
 
 
 def shown(witness: Witness | None) -> str:

@@ -36,19 +36,23 @@ def _taken(ours: ModuleCall, theirs: ModuleCall, sources: Sequence[TensorSource 
     return tuple(s.take(ours.inputs).astype(y.dtype) if s else y for s, y in zip(sources, theirs.inputs, strict=True))
 
 
-def other_feeds(ours: ModuleCall, theirs: ModuleCall, accepts: tuple[Sequence[str], Sequence[str]]) -> Iterator[Feed]:
-    """Other ways to give b what a had: axes of one length the other way round, plain settings, masks in other forms.
+def other_feeds(
+    ours: ModuleCall, theirs: ModuleCall, kept: Feed, accepts: tuple[Sequence[str], Sequence[str]]
+) -> Iterator[Feed]:
+    """Other ways than `kept` to give b what a had: axes of one length the other way round, settings, forms of masks.
 
     A module that is right in one of them computes what its counterpart does.
     """
     ways = chain(
-        _other_layouts(ours, theirs), _other_settings(ours, theirs, accepts), _other_masks(ours, theirs, accepts)
+        _other_layouts(ours, theirs, kept),
+        _other_settings(ours, theirs, kept, accepts),
+        _other_masks(ours, theirs, kept, accepts),
     )
     return islice(ways, TRIES)
 
 
-def _other_layouts(ours: ModuleCall, theirs: ModuleCall) -> Iterator[Feed]:
-    sources = assign_inputs(ours, theirs)
+def _other_layouts(ours: ModuleCall, theirs: ModuleCall, kept: Feed) -> Iterator[Feed]:
+    sources = kept.sources
     for j, source in enumerate(sources):
         if source is None:
             continue
@@ -59,21 +63,21 @@ def _other_layouts(ours: ModuleCall, theirs: ModuleCall) -> Iterator[Feed]:
 
 
 def _other_settings(
-    ours: ModuleCall, theirs: ModuleCall, accepts: tuple[Sequence[str], Sequence[str]]
+    ours: ModuleCall, theirs: ModuleCall, kept: Feed, accepts: tuple[Sequence[str], Sequence[str]]
 ) -> Iterator[Feed]:
     first, second = (
         named_arguments(call.arguments, names) for call, names in zip((ours, theirs), accepts, strict=True)
     )
-    kept = feed(ours, theirs)
     for name, value in second.items():
         other = first.get(name, value)
         if other != value and all(isinstance(v, bool | int | float | str | None) for v in (value, other)):
             yield Feed(_replaced(theirs.arguments, accepts[1], name, other), kept.tensors, kept.sources, name)
 
 
-def _other_masks(ours: ModuleCall, theirs: ModuleCall, accepts: tuple[Sequence[str], Sequence[str]]) -> Iterator[Feed]:
+def _other_masks(
+    ours: ModuleCall, theirs: ModuleCall, kept: Feed, accepts: tuple[Sequence[str], Sequence[str]]
+) -> Iterator[Feed]:
     """What is hidden, in each form in which it is said: a tensor of a's, nothing, the word, or a triangle."""
-    kept = feed(ours, theirs)
     given = named_arguments(theirs.arguments, accepts[1])
     names = dict.fromkeys([*(name for name in given if "mask" in name), *(n for n in accepts[1] if "mask" in n)])
     length = next((x.shape[-2] for x in theirs.inputs if x.ndim > 1), 0)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from opfuzz.network.trace.layouts import assign, assign_inputs
+from opfuzz.network.trace.feeds import feed
+from opfuzz.network.trace.layouts import assign
 from opfuzz.network.trace.local_error import furthest
 from opfuzz.network.trace.match import SAME
 from opfuzz.network.trace.names import are_alike, words
@@ -41,11 +42,10 @@ class Resemblance:
         return score + (self._agreement(ours[0], theirs[0]) if ours and theirs else 0.0)
 
     def _agreement(self, ours: ModuleCall, theirs: ModuleCall) -> float:
-        sources = assign_inputs(ours, theirs)
-        score = OF_INPUTS * all(sources)
-        fed = [s.take(ours.inputs).astype(y.dtype) if s else y for s, y in zip(sources, theirs.inputs, strict=True)]
+        given = feed(ours, theirs)
+        score = OF_INPUTS * all(given.sources)
         try:
-            outputs = self._b.replay(theirs.name, theirs.arguments, fed)
+            outputs = self._b.replay(theirs.name, given.arguments, given.tensors)
         except Exception:  # the user's module, on inputs that it did not expect
             return score
         ways = assign(ours.outputs, outputs)

@@ -64,15 +64,16 @@ class Sides:
 
 def compare_call(sides: Sides, ours: ModuleCall, theirs: ModuleCall) -> CallComparison:
     """A call of a's module against one of b's. Raises what b's module raises on a's inputs."""
+    kept = feed(ours, theirs)
     first: CallComparison | None = None
     failed: Exception | None = None
     try:
-        first = _compare(sides, ours, theirs, feed(ours, theirs))
+        first = _compare(sides, ours, theirs, kept)
     except Exception as error:  # the user's module
         failed = error
     if first is not None and first.excess <= 1:
         return first
-    for other in other_feeds(ours, theirs, sides.accepts):
+    for other in other_feeds(ours, theirs, kept, sides.accepts):
         try:
             found = _compare(sides, ours, theirs, other)
         except Exception:  # not every module takes every form
