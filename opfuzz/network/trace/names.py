@@ -19,6 +19,20 @@ def is_inside(name: str, other: str) -> bool:
     return not other or name == other or name.startswith(f"{other}.")
 
 
+def members(names: Collection[str]) -> dict[str, list[str]]:
+    """Of every name those that are it or inside it, in their order."""
+    found: dict[str, list[str]] = {name: [] for name in names}
+    for name in names:
+        above = name
+        while above:
+            if above in found:
+                found[above].append(name)
+            above = above.rpartition(".")[0]
+        if "" in found:
+            found[""].append(name)
+    return found
+
+
 def ancestor(name: str, known: Collection[str]) -> str:
     """The nearest module above that is in `known`; the whole model is above all."""
     while name:

@@ -10,7 +10,7 @@ from opfuzz.network.trace.likeness import Resemblance
 from opfuzz.network.trace.local_error import CallComparison, Sides
 from opfuzz.network.trace.match import Signature, match
 from opfuzz.network.trace.modules import GUILTY, UNCOMPARED, Module, compare_modules, judge
-from opfuzz.network.trace.names import ancestor, is_inside
+from opfuzz.network.trace.names import ancestor, members
 from opfuzz.network.trace.pair import Models
 from opfuzz.network.trace.partners import pair_weights
 from opfuzz.network.trace.recording import Array, ModuleCall, TracedPart
@@ -66,6 +66,7 @@ def trace(models: Models) -> Trace:
     recorded_a, recorded_b = models.record()
     parts = tuple({part.name: part for part in side.parts()} for side in (models.a, models.b))
     parts_a, parts_b = parts
+    inside_a, inside_b = map(members, parts)
     calls_a, calls_b = _by_name(recorded_a), _by_name(recorded_b)
     weights_a, weights_b = (
         {f"{p.name}.{n}": x for p in side.values() for n, x in p.parameters.items()} for side in parts
@@ -73,16 +74,17 @@ def trace(models: Models) -> Trace:
     partners = pair_weights(weights_a, weights_b)
     origins = Origins(weights_a, partners, (models.a.framework, models.b.framework))
     names = match(
-        _signatures(parts_a, calls_a, {name: name for name in partners}),
-        _signatures(parts_b, calls_b, {other: name for name, other in partners.items()}),
+        _signatures(parts_a, inside_a, calls_a, {name: name for name in partners}),
+        _signatures(parts_b, inside_b, calls_b, {other: name for name, other in partners.items()}),
         models.names,
         Resemblance(models.b, (parts_a, parts_b), (calls_a, calls_b)),
     )
-    pairs = {}
+    pairs, partnered = {}, set(names.values())
     for name in sorted(names, key=lambda name: calls_a[name][0].order if name in calls_a else len(recorded_a)):
         a, b = parts_a[name], parts_b[names[name]]
-        sides = Sides(models.a, models.b, (a.accepts, b.accepts), _longest_sum(parts_a, calls_a, name) ** 0.5)
-        weights = compare(_held(a.name, parts_a, names), _held(b.name, parts_b, set(names.values())), origins)
+        own_a, own_b = [parts_a[n] for n in inside_a[a.name]], [parts_b[n] for n in inside_b[b.name]]
+        sides = Sides(models.a, models.b, (a.accepts, b.accepts), _longest_sum(own_a, calls_a) ** 0.5)
+        weights = compare(_held(name, own_a, names), _held(b.name, own_b, partnered), origins)
         pairs[name] = compare_modules((a, b), (calls_a.get(name, []), calls_b.get(b.name, [])), sides, weights)
     modules = blame([judge(pair) for pair in pairs.values()], pairs)
     guilty = tuple(m.name_a for m in modules if m.verdict == GUILTY)
@@ -95,7 +97,7 @@ def trace(models: Models) -> Trace:
         tuple(modules),
         guilty,
         _unmatched(parts_a, calls_a, set(names)),
-        _unmatched(parts_b, calls_b, set(names.values())),
+        _unmatched(parts_b, calls_b, partnered),
         captured,
     )
 
@@ -112,7 +114,9 @@ def _unmatched(parts: Parts, calls: Calls, matched: Collection[str]) -> tuple[st
     return tuple(n for n, part in parts.items() if n not in matched and (n in calls or part.parameters))
 
 
-def _signatures(parts: Parts, calls: Calls, partners: Mapping[str, str]) -> list[Signature]:
+def _signatures(
+    parts: Parts, inside: Mapping[str, Sequence[str]], calls: Calls, partners: Mapping[str, str]
+) -> list[Signature]:
     """`partners`: full names of weights here, to names under which both sides know them."""
     held = {part.name: [_dims(array) for array in part.parameters.values()] for part in parts.values()}
     known = {
@@ -122,23 +126,21 @@ def _signatures(parts: Parts, calls: Calls, partners: Mapping[str, str]) -> list
     found = []
     for name, part in parts.items():
         first = calls[name][0] if name in calls else None
-        inside = [other for other in parts if is_inside(other, name)]
-        below = sorted(dims for other in inside for dims in held[other])
+        below = sorted(dims for other in inside[name] for dims in held[other])
         output = _dims(first.outputs[0]) if first and first.outputs else ()
-        weights = frozenset(weight for other in inside for weight in known[other])
+        weights = frozenset(weight for other in inside[name] for weight in known[other])
         found.append(Signature(name, tuple(below), output, first.order if first else None, part.kind, weights))
     return found
 
 
-def _held(name: str, parts: Parts, paired: Collection[str]) -> list[Held]:
-    """What a module holds itself, or in modules inside it that have no counterpart of their own."""
+def _held(name: str, inside: Sequence[TracedPart], paired: Collection[str]) -> list[Held]:
+    """What a module holds itself, or in modules `inside` it that have no counterpart of their own."""
     return [
         Held(
             n if not (inner := part.name[len(name) :].lstrip(".")) else f"{inner}.{n}", f"{part.name}.{n}", part.kind, x
         )
-        for part in parts.values()
-        if part.name == name
-        or (is_inside(part.name, name) and part.name not in paired and ancestor(part.name, paired) == name)
+        for part in inside
+        if part.name == name or (part.name not in paired and ancestor(part.name, paired) == name)
         for n, x in part.parameters.items()
     ]
 
@@ -147,12 +149,10 @@ def _dims(array: Array) -> tuple[int, ...]:
     return tuple(sorted(length for length in array.shape if length != 1))
 
 
-def _longest_sum(parts: Parts, calls: Calls, name: str) -> int:
-    """Most terms that a layer of the module adds up: of a product with a parameter, of a group that is normalised."""
+def _longest_sum(inside: Sequence[TracedPart], calls: Calls) -> int:
+    """Most terms that one of these layers adds up: of a product with a parameter, of a group that is normalised."""
     longest = 1
-    for part in parts.values():
-        if not is_inside(part.name, name):
-            continue
+    for part in inside:
         for array in part.parameters.values():
             if array.ndim > 1 and array.size:
                 longest = max(longest, array.size // array.shape[0])

@@ -14,6 +14,7 @@ from torch.nn import functional as f
 
 from opfuzz.network.trace.mlx import MlxModel
 from opfuzz.network.trace.modules import CLEAN, CONTAINS, UNCOMPARED
+from opfuzz.network.trace.names import is_inside, members
 from opfuzz.network.trace.pair import Models
 from opfuzz.network.trace.torch import TorchModel
 from opfuzz.network.trace.trace import trace
@@ -400,3 +401,9 @@ def test_a_setting_that_mends_nothing_is_no_cause():
     _, modules = traced(Scaled(1.0, 3), Scaled(2.0, 4), (numbers(4, WIDTH),))
     assert modules[""].cause == ""
     assert "note" not in modules[""].what
+
+
+def test_what_is_inside_a_module_is_found_by_whole_words_of_names():
+    names = ["", "a", "a.b", "ab", "a.b.c", "d.e"]
+    assert members(names) == {name: [other for other in names if is_inside(other, name)] for name in names}
+    assert members(["a", "a.b"]) == {"a": ["a", "a.b"], "a.b": ["a.b"]}
