@@ -97,7 +97,7 @@ def _taken(backend: Backend, item: Tensor, output: str) -> Array:
     try:
         return backend.get(item)
     except TypeError as error:
-        raise _UnlikeSpecError(wrong_shape("type", f"{error}{_as(output)}", output)) from None
+        raise _UnlikeSpecError(wrong_shape("type", f"{_first_line(error)}{_as(output)}", output)) from None
 
 
 def unlike_spec(output: str, given: tuple[object, Shape], wanted: tuple[object, Shape]) -> Cause | None:
@@ -138,9 +138,13 @@ def _status(error: Exception) -> str:
 
 
 def _cause(error: Exception) -> Cause:
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    first = _first_line(error)
     name = type(error).__name__
     return Cause("raises", name, figures={"words": f"raised {name}: {first}" if first else f"raised {name}"})
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "")
 
 
 def unsupported(words: str) -> Cause:
