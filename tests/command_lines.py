@@ -7,7 +7,7 @@ import shlex
 
 import click
 
-from opfuzz.cli.group import cli
+from opfuzz.cli import cli
 
 ENDS = frozenset({"&&", "||", "|", ";", "&", ">", ">>", "2>", "("})  # of one command
 

@@ -1,4 +1,4 @@
-"""The command line: a file a command, in the order in which `opfuzz --help` lists them."""
+"""The command line: a file a command."""
 
 from __future__ import annotations
 
@@ -7,59 +7,11 @@ import sys
 
 import click
 
-from opfuzz.cli import (
-    accept,
-    backends,
-    cases,
-    check,
-    climb,
-    compare,
-    completion,
-    diff,
-    doctor,
-    history,
-    localize,
-    new,
-    profile,
-    report,
-    repro,
-    run,
-    selftest,
-    shrink,
-    sweep,
-    trace,
-)
-from opfuzz.cli.group import INTERNAL, USAGE, cli, ending
+from opfuzz.cli.commands import cli
+from opfuzz.cli.group import INTERNAL, USAGE, ending
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.engine.executors.signals import heeding_sigterm
 from opfuzz.report.text import plain
-
-COMMANDS = (
-    run.run_command,
-    report.report_command,
-    compare.compare_command,
-    history.history_command,
-    accept.accept_command,
-    repro.repro_command,
-    shrink.shrink_command,
-    sweep.sweep_command,
-    climb.climb_command,
-    localize.localize_command,
-    profile.profile_command,
-    trace.trace_command,
-    diff.diff_command,
-    cases.cases_group,
-    check.check,
-    check.schema,
-    new.new_group,
-    backends.backends_command,
-    doctor.doctor_command,
-    completion.completion_command,
-    selftest.selftest_command,
-)
-for command in COMMANDS:
-    cli.add_command(command)
-completion.complete(cli)
 
 
 def main() -> None:

@@ -13,7 +13,6 @@ import click
 from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
 
 from opfuzz.cli.group import bundled_specs
-from opfuzz.cli.report import NAMES
 from opfuzz.core.floats import FORMATS
 from opfuzz.core.shipped import shipped
 from opfuzz.core.verdicts import CLEAN, SEVERITY
@@ -45,15 +44,14 @@ def completion_command(shell: str) -> int:
     return 0
 
 
-def complete(group: click.Group) -> None:
-    """Give the parameters of all commands the names that they take, by what each is called."""
-    for command in group.commands.values():
-        if isinstance(command, click.Group):
-            complete(command)
-        for param in command.params:
-            names = OF_COMMAND.get((command.name, param.name)) or BY_NAME.get(param.name or "")
-            if names is not None and not isinstance(param.type, click.Choice | click.Path):
-                _answer(param, names, is_list=param.metavar == "LIST")
+def complete(command: click.Command) -> None:
+    """Give the parameters of a command, or of those of a group, the names that they take, by what each is called."""
+    for inner in command.commands.values() if isinstance(command, click.Group) else ():
+        complete(inner)
+    for param in command.params:
+        names = OF_COMMAND.get((command.name, param.name)) or BY_NAME.get(param.name or "")
+        if names is not None and not isinstance(param.type, click.Choice | click.Path):
+            _answer(param, names, is_list=param.metavar == "LIST")
 
 
 def _answer(param: click.Parameter, names: Names, is_list: bool) -> None:
@@ -100,6 +98,8 @@ def formats(ctx: click.Context) -> list[str]:
 
 def reports(ctx: click.Context) -> list[str]:
     """Formats of a report."""
+    from opfuzz.cli.report import NAMES  # which imports much that no other answer needs
+
     return list(NAMES)
 
 

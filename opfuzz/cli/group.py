@@ -13,7 +13,6 @@ from typing import Any
 
 import click
 
-from opfuzz.backends import discover
 from opfuzz.core.case import SEED_LIMIT
 from opfuzz.core.errors import did_you_mean
 from opfuzz.core.shipped import shipped
@@ -22,12 +21,6 @@ from opfuzz.engine.executors.signals import is_terminated
 FINDINGS, USAGE, INTERNAL, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
 
 Paths = tuple[Path, ...]
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="opfuzz")
-def cli() -> None:
-    """Find which operator makes two implementations of a network disagree, by how much, and why."""
 
 
 def ending() -> int:
@@ -115,6 +108,8 @@ def plugin_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )
     @wraps(function)
     def with_backends(plugins: Paths, **options: Any) -> Any:
+        from opfuzz.backends import discover  # which brings all of the specs: a shell that completes needs none
+
         return function(plugins=plugins, backends=discover(plugins), **options)
 
     return with_backends

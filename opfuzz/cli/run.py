@@ -34,7 +34,7 @@ from opfuzz.core.verdicts import CLEAN, SEVERITY
 from opfuzz.engine.executors import Executor
 from opfuzz.engine.machines import survey
 from opfuzz.engine.options import Order
-from opfuzz.engine.plan import vocabulary
+from opfuzz.engine.plan import dialects_of, vocabulary
 from opfuzz.engine.session import Sitting, begin
 from opfuzz.engine.session import resume as resume_run
 from opfuzz.engine.triage.corpus import update
@@ -156,7 +156,7 @@ def run_command(
             raise click.UsageError("--cases and --time are two budgets; give one of them")
         if sort == "drift" and profiled is None:
             raise click.UsageError("--sort drift needs a pipeline to drift: give its --profile")
-        machines = survey(executor, plugins)
+        machines = survey(executor, plugins, subjects or ())
         order = Order(
             specs=specs or (bundled_specs(),),
             subjects=machines.subjects(subjects or (), backends),
@@ -205,8 +205,9 @@ def _finish(sitting: Sitting, executor: Executor, as_json: bool) -> int:
         limit = max(LEAST_SHRINKING, progress.seconds) if order.shrinking is None else order.shrinking
         with Counted("findings made smaller") as counted:
             result = sitting.conclude(progress, limit, earlier, counted.watch, executor)
+    words = vocabulary(sitting.backends, dialects_of(plan.subjects, sitting.backends))
     with complaining():
-        update(sitting.corpus, sitting.folder, result.findings, result.replayed, vocabulary(sitting.backends))
+        update(sitting.corpus, sitting.folder, result.findings, result.replayed, words)
     with complaining():
         history.add(out / history.NAME, result)
     sitting.end(is_finished=not result.interrupted)

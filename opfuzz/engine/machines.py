@@ -46,16 +46,18 @@ class Machines:
         return resolve(text, backends)[0]  # which says what is wrong with it
 
 
-def survey(executor: Executor, plugins: Sequence[Path]) -> Machines:
-    """What the machines of an executor have.
+def survey(executor: Executor, plugins: Sequence[Path], subjects: Sequence[str] = ()) -> Machines:
+    """What the machines of an executor have of the backends of these subjects; of all, where none are named.
 
-    Raises OpfuzzError if two have other versions of the same: a figure would be of both.
+    To look at a framework imports it, which takes seconds. Raises OpfuzzError if two machines have other versions of
+    the same: a figure would be of both.
     """
+    wanted = frozenset(Subject.parse(text).backend for text in subjects)
     # What is sent to a machine is of this opfuzz.
     told = {"opfuzz": (metadata.version("opfuzz"), "this machine")}
     devices: dict[str, None] = {}
     absent: list[dict[str, str]] = []
-    for machine, (known, here, missing) in executor.everywhere(look, tuple(plugins)).items():
+    for machine, (known, here, missing) in executor.everywhere(look, tuple(plugins), wanted).items():
         for name, version in known.items():
             other, at = told.setdefault(name, (version, machine))
             if other != version:
@@ -66,9 +68,9 @@ def survey(executor: Executor, plugins: Sequence[Path]) -> Machines:
     return Machines({name: version for name, (version, _) in told.items()}, tuple(devices), lacking)
 
 
-def look(plugins: tuple[Path, ...]) -> tuple[dict[str, str], tuple[str, ...], dict[str, str]]:
-    """Versions, devices, and what is absent, on the machine where this is called."""
-    found = here(discover(plugins))
+def look(plugins: tuple[Path, ...], wanted: frozenset[str]) -> tuple[dict[str, str], tuple[str, ...], dict[str, str]]:
+    """Versions, devices, and what is absent, on the machine where this is called; of the wanted backends, if any."""
+    found = here({name: backend for name, backend in discover(plugins).items() if not wanted or name in wanted})
     return dict(found.versions), found.devices, dict(found.absent)
 
 

@@ -12,7 +12,7 @@ from opfuzz.backends import Backend
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.floats import FORMATS
 from opfuzz.engine.executors import WORKER_BYTES
-from opfuzz.engine.plan import Plan, load_specs
+from opfuzz.engine.plan import Plan, dialects_of, load_specs
 from opfuzz.spec.profile_reader import read_profile
 
 PACKAGE = Path(__file__).parents[1]
@@ -46,7 +46,7 @@ class Order:
 
     def plan(self, backends: Mapping[str, Backend]) -> Plan:
         """The campaign. Raises OpfuzzError for what is wrong in the files, or if nothing is left to try."""
-        specs = load_specs(self.specs, backends, self.ops)
+        specs = load_specs(self.specs, backends, self.ops, dialects_of(self.subjects, backends))
         plan = Plan(
             specs=specs,
             subjects=self.subjects,

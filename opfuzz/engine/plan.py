@@ -60,6 +60,12 @@ class Plan:
         return [(spec.op, name) for spec in self.specs for name in spec.formats if name in self.formats]
 
 
+def dialects_of(subjects: Iterable[str], backends: Mapping[str, Backend]) -> frozenset[str]:
+    """The dialects of these subjects; the frameworks of all others need not be imported, which takes seconds."""
+    named = {Subject.parse(text).backend for text in subjects}
+    return frozenset(backend.dialect for name, backend in backends.items() if name in named)
+
+
 def vocabulary(backends: Mapping[str, Backend], dialects: Collection[str] | None = None) -> Vocabulary:
     """All that a spec may name, on this machine; calls of others than `dialects` are checked for their form only."""
     published = {

@@ -166,7 +166,7 @@ def resume(text: str, reports: Path, jobs: int | None, executor: Executor) -> Si
         check_same({name: first.files.get(name, "") for name in told}, told, folder, are_digests=True)
         backends = discover(order.plugins)
         plan = order.plan(backends)
-        machines = survey(executor, order.plugins)
+        machines = survey(executor, order.plugins, order.subjects)
         check_same(first.files, {**told, **digests(plan)}, folder, are_digests=True)
         check_same(first.versions, _versions(machines), folder, are_digests=False)
         _check_ops(journal, plan)

@@ -16,7 +16,7 @@ from opfuzz.core.findings import Finding
 from opfuzz.core.verdicts import FAULT
 from opfuzz.engine.campaign import run
 from opfuzz.engine.finish import write_finding
-from opfuzz.engine.plan import Plan, calls_of, load_specs, vocabulary
+from opfuzz.engine.plan import Plan, calls_of, dialects_of, load_specs, vocabulary
 from opfuzz.engine.triage.diagnose import diagnose_findings
 from opfuzz.engine.triage.minimize import minimize_findings
 from opfuzz.report.causes import word_finding, word_row
@@ -130,8 +130,7 @@ def examine(examination: SpecTest, folder: Path, jobs: int) -> dict[Place, SpecT
     """
     backends = discover(examination.plugins)
     reasons = {text: absence(text, backends) for text in examination.subjects}
-    dialects = {backends[Subject.parse(text).backend].dialect for text in reasons}
-    (spec,) = load_specs([examination.path], backends, dialects=dialects)
+    (spec,) = load_specs([examination.path], backends, dialects=dialects_of(reasons, backends))
     found = {
         (spec.op, subject, name): SpecTestResult(spec.op, subject, name, absent=reason)
         for text, reason in reasons.items()

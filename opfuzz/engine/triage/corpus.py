@@ -19,7 +19,7 @@ from opfuzz.core.results import Result
 from opfuzz.core.verdicts import FAULT
 from opfuzz.engine.calls import make_call_result
 from opfuzz.engine.executors import LOCAL, Executor
-from opfuzz.engine.plan import Plan, implementations, vocabulary
+from opfuzz.engine.plan import Plan, dialects_of, implementations, vocabulary
 from opfuzz.engine.triage.replay import Replayed, replay
 from opfuzz.spec import Vocabulary
 from opfuzz.store.bundle import FINDING, Bundle, read_bundle
@@ -52,7 +52,7 @@ def read_corpus(folder: Path, plan: Plan, backends: Mapping[str, Backend]) -> li
         raise OpfuzzError(f"{folder}: {error.strerror}; known faults lie in a folder, name one with --corpus") from None
     specs = {spec.op: spec for spec in plan.specs}
     subjects = {op: set(implementations(spec, plan.subjects, backends)) for op, spec in specs.items()}
-    words, found = vocabulary(backends), []
+    words, found = vocabulary(backends, dialects_of(plan.subjects, backends)), []
     for place in places:
         try:
             bundle = read_bundle(place, words)
