@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -90,17 +89,36 @@ def document(out: Path) -> dict[str, object]:
     return {name: value for name, value in json.loads(path.read_text()).items() if name not in OF_THE_SITTING}
 
 
-def test_a_run_that_is_killed_again_and_again_ends_like_one_that_is_not(tmp_path):
-    status, err = ended(words_of(tmp_path, "whole"), tmp_path)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """The folder of a run that nothing disturbs, and that ends with findings: its files, and `document` of it."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    status, err = ended(words_of(folder, "whole"), folder)
     assert status == 1, err
+    return folder / "whole"
+
+
+@pytest.fixture(scope="module")
+def count(tmp_path_factory) -> int:
+    """Entries of the journal of the same run, up to the one that says that its cases are over."""
+    folder = tmp_path_factory.mktemp("counting")
+    assert stopped(words_of(folder, "counting"), folder, 1000, signal.SIGKILL)[0] == -signal.SIGKILL
+    (place,) = folder.glob("counting/2*")
+    journal = Journal.open(place)
+    journal.close()
+    return 1 + next(number for number, entry in enumerate(journal.entries) if isinstance(entry, Ended))
+
+
+def test_a_run_that_is_killed_again_and_again_ends_like_one_that_is_not(whole, tmp_path):
     words = words_of(tmp_path, "killed")
     for entries in (3, 2, 1, 1000):  # cases and searches, then findings, then the very end
         assert stopped(words, tmp_path, entries, signal.SIGKILL)[0] == -signal.SIGKILL
         words = ["run", "--resume", "latest", "--out", "killed"]
     status, err = ended(words, tmp_path)
     assert status == 1, err
-    assert document(tmp_path / "killed") == document(tmp_path / "whole")
-    first, second = ({path.relative_to(p) for path in p.rglob("*")} for p in tmp_path.glob("*/2*"))
+    assert document(tmp_path / "killed") == document(whole)
+    (killed,), (undisturbed,) = tmp_path.glob("killed/2*"), whole.glob("2*")
+    first, second = ({path.relative_to(place) for path in place.rglob("*")} for place in (killed, undisturbed))
     assert first == second, "no journal, and no part of a file that was being written"
     (tmp_path / "killed" / "history.sqlite").stat()
     status, err = ended(words, tmp_path)
@@ -109,8 +127,7 @@ def test_a_run_that_is_killed_again_and_again_ends_like_one_that_is_not(tmp_path
 
 
 @pytest.mark.parametrize(("how", "wanted"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_run_that_was_interrupted_has_a_report_and_goes_on(how, wanted, tmp_path):
-    status, err = ended(words_of(tmp_path, "whole"), tmp_path)
+def test_a_run_that_was_interrupted_has_a_report_and_goes_on(how, wanted, whole, tmp_path):
     status, err = stopped(words_of(tmp_path, "cut"), tmp_path, 3, how)
     assert status == wanted
     (folder,) = tmp_path.glob("cut/2*")
@@ -118,31 +135,17 @@ def test_a_run_that_was_interrupted_has_a_report_and_goes_on(how, wanted, tmp_pa
     assert document(tmp_path / "cut")["interrupted"] is True
     status, err = ended(["run", "--resume", folder.name[:12], "--out", "cut", "--jobs", "1"], tmp_path)
     assert status == 1, err
-    assert document(tmp_path / "cut") == document(tmp_path / "whole")
+    assert document(tmp_path / "cut") == document(whole)
 
 
 @pytest.mark.parametrize(("how", "wanted"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interruption_while_findings_are_diagnosed_keeps_no_poor_diagnosis(how, wanted, tmp_path):
+def test_an_interruption_while_findings_are_diagnosed_keeps_no_poor_diagnosis(how, wanted, whole, count, tmp_path):
     """The entry that says that the cases are over is the last before them."""
-    assert ended(words_of(tmp_path, "whole"), tmp_path)[0] == 1
-    cases = len(list(entries_of(tmp_path, "counting")))
-    status, err = stopped(words_of(tmp_path, "cut"), tmp_path, cases, how)
+    status, err = stopped(words_of(tmp_path, "cut"), tmp_path, count, how)
     assert status == wanted, err
     assert document(tmp_path / "cut")["interrupted"] is True
     assert ended(["run", "--resume", "latest", "--out", "cut"], tmp_path)[0] == 1
-    assert document(tmp_path / "cut") == document(tmp_path / "whole")
-
-
-def entries_of(folder: Path, out: str) -> Iterator[object]:
-    """The entries of the journal of a whole run, up to the one that says that its cases are over."""
-    assert stopped(words_of(folder, out), folder, 1000, signal.SIGKILL)[0] == -signal.SIGKILL
-    (place,) = (folder / out).glob("2*")
-    journal = Journal.open(place)
-    journal.close()
-    for entry in journal.entries:
-        yield entry
-        if isinstance(entry, Ended):
-            return
+    assert document(tmp_path / "cut") == document(whole)
 
 
 def test_a_limit_of_time_is_over_all_sittings(tmp_path):
@@ -225,7 +228,7 @@ cli.main()
 """
 
 
-def test_a_full_disk_is_said_and_the_run_goes_on_later(tmp_path):
+def test_a_full_disk_is_said_and_the_run_goes_on_later(whole, tmp_path):
     script = tmp_path / "full.py"
     script.write_text(f"if __name__ == '__main__':{FULL.replace(chr(10), chr(10) + '    ')}")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -241,8 +244,7 @@ def test_a_full_disk_is_said_and_the_run_goes_on_later(tmp_path):
     )
     status, err = ended(["run", "--resume", folder], tmp_path)
     assert status == 1, err
-    ended(words_of(tmp_path, "whole"), tmp_path)
-    assert document(tmp_path / "full") == document(tmp_path / "whole")
+    assert document(tmp_path / "full") == document(whole)
 
 
 def test_a_limit_of_memory_below_what_a_process_has_accuses_nobody(tmp_path):
@@ -254,15 +256,14 @@ def test_a_limit_of_memory_below_what_a_process_has_accuses_nobody(tmp_path):
     assert not list(tmp_path.glob("low/2*")), "nothing is left of a run that could not begin"
 
 
-def test_two_runs_at_once_do_not_disturb_each_other(tmp_path):
-    alone = ended(words_of(tmp_path, "alone"), tmp_path)
+def test_two_runs_at_once_do_not_disturb_each_other(whole, tmp_path):
     # Each with known faults of its own: those of a run that ends first are rightly made again by one that begins later.
     both = [started([*words_of(tmp_path, "both"), "--corpus", f"known{n}"], tmp_path) for n in range(2)]
     for process in both:
         _, err = process.communicate(timeout=120)
-        assert (process.returncode, "Traceback" in err) == (alone[0], False)
+        assert (process.returncode, "Traceback" in err) == (1, False)
     documents = [json.loads(path.read_text()) for path in tmp_path.glob("both/2*/run.json")]
-    wanted = document(tmp_path / "alone")
+    wanted = document(whole)
     assert len(documents) == 2
     for found in documents:
         assert {name: value for name, value in found.items() if name not in OF_THE_SITTING} == wanted
