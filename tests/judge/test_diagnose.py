@@ -31,6 +31,7 @@ from opfuzz.engine.triage.diagnose import diagnose_findings, diagnose_score, ref
 from opfuzz.generate import inputs
 from opfuzz.judge.diagnose import Evidence, diagnose
 from opfuzz.judge.diagnose.meanings import misread
+from opfuzz.judge.diagnose.precisions import quantised
 from opfuzz.judge.metamorphic import find_way
 from opfuzz.report.causes import word_cause, word_diagnosis
 from opfuzz.spec.expression.program import parse
@@ -218,6 +219,23 @@ def test_quantised_weights(bits, place):
     case = case_of("linear", dims={"batch": 1, "length": 3, "d_in": 128, "d_out": 8})
     sentence = told(case, {"linear": lambda x, w, b: numpy_backend.linear(x, quantise(w, bits), b)})
     assert sentence.startswith(f"it quantises weight to int{bits} {words}:"), sentence
+
+
+def test_a_loss_that_looks_like_a_quantisation_of_few_values_is_none():
+    """0, 1.5e-5 and 1 in four bits are 0, 0 and 1: so is their sum where what is small is lost."""
+
+    def mean(call):
+        x = call.arrays["x"]
+        return np.mean(np.where(np.abs(x) < 1e-4, 0, x), axis=-1, dtype=np.float32)
+
+    x = np.float32([[0, 1.5e-5, 1]])
+    call = Call("float32", {"batch": 1, "n": 3}, {}, {"x": x}, {"x": "contiguous"})
+    evidence = Evidence(
+        KNOWN["mean"], Score("wrong", UNEXPLAINED), call, mean(call), mean, partial(refer, KNOWN["mean"], 0)
+    )
+    assert evidence.is_wrong.all()
+    assert evidence.fits(call.with_arrays({"x": QUANTISERS[0][1](x, 4)})) is not None, "what would be told"
+    assert quantised(evidence) is None
 
 
 def test_results_in_int8_steps():

@@ -11,7 +11,7 @@ import numpy as np
 from opfuzz.core.call import Call
 from opfuzz.core.cause import Cause, Figure
 from opfuzz.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, Format, round_to
-from opfuzz.core.rounding import QUANTISERS, cut_to_bits, jittered, round_to_bits
+from opfuzz.core.rounding import QUANTISERS, Quantiser, cut_to_bits, jittered, round_to_bits
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.judge.diagnose.evidence import Array, Evidence, ordinary, same_values
 from opfuzz.judge.limits import (
@@ -185,10 +185,21 @@ def quantised(evidence: Evidence) -> Cause | None:
                 if any(array is None for array in arrays.values()):
                     continue
                 call: Call = evidence.call.with_arrays({n: a for n, a in arrays.items() if a is not None})
-                if (fit := evidence.fits(call)) is not None:
+                if (fit := evidence.fits(call)) is not None and _quantises_again(evidence, chosen, quantise, bits):
                     fits: dict[str, Figure] = {"fit": fit.excess, "elements": fit.elements}
                     return Cause("quantises", " and ".join(chosen), figures={"bits": bits, "grid": grid, **fits})
     return _grid(evidence)
+
+
+def _quantises_again(evidence: Evidence, names: tuple[str, ...], quantise: Quantiser, bits: int) -> bool:
+    """Whether other values of the same sizes are quantised as well: on a few, many a loss looks like that."""
+    call = ordinary(evidence, dims=evidence.call.dims)
+    made = None if call is None else evidence.run(call)
+    if call is None or made is None:
+        return False
+    arrays = {name: quantise(call.arrays[name], bits) for name in names}
+    coarse = call.with_arrays({name: array for name, array in arrays.items() if array is not None})
+    return replace(evidence, call=call, output=made).fits(coarse) is not None
 
 
 def _grid(evidence: Evidence) -> Cause | None:
