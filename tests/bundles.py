@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from complaints import complaints
 from results import told
 from small_campaigns import SPECS
 
@@ -105,4 +106,4 @@ def opfuzz(capsys, monkeypatch, *words: str) -> tuple[int, str, str]:
     with pytest.raises(SystemExit) as done:
         main()
     shown = capsys.readouterr()
-    return int(done.value.code or 0), shown.out, shown.err
+    return int(done.value.code or 0), shown.out, complaints(shown.err)

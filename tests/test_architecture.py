@@ -35,6 +35,10 @@ DOORS = {
     "torch": {
         "backends/torch.py",
         "network/trace/torch.py",
+        # See the functions that a model calls, which no backend can.
+        "network/observe/torch.py",
+        "network/observe/torch_mode.py",
+        "network/observe/torch_tensors.py",
         # Mutants are written as a user writes them, and read as a user's file is: nothing imports them.
         *(
             f"engine/selftest/torch_faults/{path.name}"

@@ -24,6 +24,7 @@ COMMANDS = {
     "localize": "localize.localize_command",
     "profile": "profile.profile_command",
     "trace": "trace.trace_command",
+    "dump": "dump.dump_command",
     "diff": "diff.diff_command",
     "cases": "cases.cases_group",
     "check": "check.check",

@@ -38,9 +38,10 @@ def diff_command(
 ) -> int:
     """Compare the tensors in files A and B (.safetensors, .npz, .npy), and name the first that diverges.
 
-    Tensors are matched by name and compared in the order of --order, else in the natural order of their names. A
-    tensor diverges if its difference is more than rounding explains, and what the difference is, is said where it can
-    be told: another layout, a shift, a scale, half precision, int-k, unrelated values. Exit code 1 if any diverges.
+    Tensors are matched by name, and where both files say in which order they were computed, as `opfuzz dump` writes
+    it, also by values, classes and order. Without such an order, or --order, none is said to be the first. A tensor
+    diverges if its difference is more than rounding explains, and what the difference is, is said where it can be
+    told: another layout, a shift, a scale, half precision, int-k, unrelated values. Exit code 1 if any diverges.
     """
     first, second = open_tensors(a), open_tensors(b)
     renamed = read_map(mapped, first.names(), second.names()) if mapped else {}
@@ -51,4 +52,4 @@ def diff_command(
     else:
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         click.echo(render(found, decibels, whole, colour, width()), nl=False)
-    return FINDINGS if found["first_divergence"] is not None else 0
+    return FINDINGS if found["divergence"] is not None else 0

@@ -12,10 +12,11 @@ from pathlib import Path
 import click
 
 from opfuzz.backends import Backend, resolve
-from opfuzz.cli.group import Paths, bundled_specs, plugin_option, seed_of
+from opfuzz.cli.group import Paths, bundled_specs, ending, plugin_option, seed_of
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.files.whole_file import write_text
-from opfuzz.engine.drivers.localize import LocalizePlan, localize
+from opfuzz.engine.drivers.localize import localize
+from opfuzz.engine.drivers.pipeline_bench import LocalizePlan
 from opfuzz.network.localize.observed import Observed, read_figures, read_tensor
 from opfuzz.network.localize.result import Localization, to_json
 from opfuzz.network.pipeline.dispatch import Array
@@ -55,6 +56,7 @@ def model_options(function: click.decorators.FC) -> click.decorators.FC:
 @click.option("--observed", metavar="FIGURES|FILE", help="corr=..,mae=..,median=..,max=.., or the other side's tensor.")
 @click.option("--frames", type=frames_of, metavar="A:B", help="Places of the output's last axis that count.")
 @click.option("--pairs", is_flag=True, help="Also plant two variants at once, the most promising pairs first.")
+@click.option("--all", "all_", is_flag=True, help="Try every reading, where one explains what was observed, too.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes; default: the number of cores.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("reports"), help="Folder for reports.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
@@ -67,6 +69,7 @@ def localize_command(
     observed: str | None,
     frames: tuple[int, int] | None,
     pairs: bool,
+    all_: bool,
     jobs: int | None,
     out: Path,
     as_json: bool,
@@ -80,9 +83,9 @@ def localize_command(
 ) -> int:
     """Run MODEL on two subjects and find what could make their outputs differ as they were seen to.
 
-    MODEL is `decoder`, the bundled flow-matching decoder, or a Python file with a pipeline of your own. Every op is
-    run alone on side B, and every wrong reading of every op, of the network, the weights and the precision is planted
-    alone on side A.
+    MODEL is `decoder`, the bundled flow-matching decoder, or a Python file: with a torch `model` and its `inputs`, or
+    with a pipeline of your own. Every op is run alone on side B, and every wrong reading of every op, of the network,
+    the weights and the precision is planted alone on side A, until one explains what was observed.
     """
     if pairs and observed is None:
         raise click.UsageError("--pairs needs --observed, or there is nothing to come near to")
@@ -99,11 +102,13 @@ def localize_command(
         seed=seed,
         jobs=jobs or os.cpu_count() or 1,
         pairs=pairs,
+        all=all_,
     )
     reader = _reader(observed)
     folder = new_folder(out, datetime.now().astimezone(), re.sub(r"[^\w.-]", "_", Path(model).stem))
     try:
         with Counted("passes through the network") as counted:
+            counted.say(f"{model}: loading, and a first pass through it on each side")
             found = localize(plan, reader, counted.watch)
     except BaseException:
         folder.rmdir()  # nothing is in it yet
@@ -113,7 +118,7 @@ def localize_command(
         click.echo(json.dumps({**to_json(found), "path": str(folder)}, allow_nan=False))
     else:
         click.echo(f"{localization_text.render(found)}\n{plain(str(folder / 'report.md'))}")
-    return 0
+    return ending() if found.interrupted else 0
 
 
 def _write(found: Localization, folder: Path) -> None:

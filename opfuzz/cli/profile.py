@@ -11,7 +11,7 @@ from opfuzz.backends import Backend, resolve
 from opfuzz.cli.group import Paths, bundled_specs, plugin_option
 from opfuzz.cli.localize import model_options
 from opfuzz.core.files.whole_file import write_text
-from opfuzz.engine.drivers.localize import LocalizePlan, computing, load_model
+from opfuzz.engine.drivers.pipeline_bench import LocalizePlan, computing, load_model
 from opfuzz.engine.plan import load_specs
 from opfuzz.network.pipeline.gain import gains
 from opfuzz.network.pipeline.planting import Setup
@@ -39,7 +39,8 @@ def profile_command(
 ) -> int:
     """Run MODEL and write down, for each op, the sizes, params and values that it is called with, and its gain.
 
-    MODEL is `decoder`, the bundled flow-matching decoder, or a Python file with a pipeline of your own. The gain of an
+    MODEL is `decoder`, the bundled flow-matching decoder, or a Python file: with a torch `model` and its `inputs`, or
+    with a pipeline of your own. The gain of an
     op is the relative change of the output when every element that the op computes is one ulp off; it takes a pass
     through the network for each op.
     """
@@ -49,7 +50,7 @@ def profile_command(
         model, str(text), str(text), paths, plugins, weights=weights, config=config, inputs=inputs, seed=seed
     )
     loaded = {spec.op: spec for spec in load_specs(paths, backends)}
-    network = load_model(plan)
+    network = load_model(plan, loaded)
     setup = Setup(network.pipeline, network.weights, network.inputs, computing(str(text), plugins))
     with Counted("passes through the network") as counted:
         points, found = gains(setup, loaded, seed, counted.watch)

@@ -13,6 +13,7 @@ import click
 
 from opfuzz.cli.group import FINDINGS
 from opfuzz.core.errors import OpfuzzError
+from opfuzz.engine.drivers.trace import knowledge
 from opfuzz.network.trace.case import document, write
 from opfuzz.network.trace.modules import UNCOMPARED
 from opfuzz.network.trace.pair import read_models
@@ -48,7 +49,7 @@ def trace_command(pair: Path, mapping: Path | None, whole: bool, with_names: boo
     sys.path.insert(0, str(pair.resolve().parent))
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            found = trace(read_models(pair, mapping))
+            found = trace(read_models(pair, mapping), knowledge())
     finally:
         sys.path.remove(str(pair.resolve().parent))
     folder = write(found, out, datetime.now().astimezone()) if found.captured else None

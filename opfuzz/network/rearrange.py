@@ -18,6 +18,8 @@ MOST_AXES = 5  # of a length other than 1; with more, the orders are too many to
 # A layout is believed without exact agreement, so that two layouts of one activation can be compared although they have
 # drifted apart, but not where unrelated values, which correlate by 1 / sqrt(n), might pass for it.
 BELIEVED, SIGMAS, ENOUGH = 0.5, 5.0, 0.9
+# So much likelier must an order of memory be than one of axes: less is rounding, as where a side is constant.
+TIE = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,14 @@ class Rearrangement:
             )
         return "" if self.is_identity else f"transposed: B is A with its axes in the order {list(self.order)}"
 
+    def describe_use(self) -> str:
+        """What B was compared with, where it is not that; nothing where B has the order of A."""
+        order = f"in the order {list(self.order)}"
+        if self.is_scrambled:
+            kept = "" if self.is_identity else f"axes {order}, "
+            return f"compared with A's elements as they lie in memory, {kept}under the shape {list(self.shape)}"
+        return "" if self.is_identity else f"compared with A's axes {order}"
+
 
 def rearrangements(shape: tuple[int, ...], target: tuple[int, ...]) -> Iterator[Rearrangement]:
     """All ways to read an array of `shape` into `target`, the elements' own order first, each once.
@@ -68,7 +78,8 @@ def rearrangements(shape: tuple[int, ...], target: tuple[int, ...]) -> Iterator[
 def align(a: FloatArray, b: FloatArray) -> Rearrangement | None:
     """How to compare A with B: the rearrangement under which they correlate best, or None if none makes sense.
 
-    Equal shapes are compared as they are, whatever is in them, and so are shapes that differ by axes of length 1.
+    Equal shapes are compared as they are, whatever is in them, and so are shapes that differ by axes of length 1. A
+    shape that is the other's with its axes in another order is compared in such an order, whatever is in it.
     """
     ways = list(rearrangements(a.shape, b.shape))
     straight = [way for way in ways if way.is_identity and not way.is_scrambled]
@@ -77,11 +88,19 @@ def align(a: FloatArray, b: FloatArray) -> Rearrangement | None:
     if not ways or not a.size:
         return None
     x, y = (np.where(np.isfinite(side), side, 0.0) for side in (a, b))
-    correlations = [_correlation(way.apply(x), y) for way in ways]
-    best = int(np.argmax(correlations))
-    if correlations[best] >= min(ENOUGH, BELIEVED + SIGMAS / math.sqrt(a.size)):
+    likeness = [abs(_correlation(way.apply(x), y)) - TIE * way.is_scrambled for way in ways]  # B may be -A
+    best = int(np.argmax(likeness))
+    if likeness[best] >= min(ENOUGH, BELIEVED + SIGMAS / math.sqrt(a.size)):
         return ways[best]
-    return straight[0] if straight else None
+    if straight:
+        return straight[0]
+    # Of shapes with other axes, no order is more than a guess.
+    fitting = [i for i, way in enumerate(ways) if not way.is_scrambled] if _lengths(a) == _lengths(b) else []
+    return ways[max(fitting, key=likeness.__getitem__)] if fitting else None
+
+
+def _lengths(array: NDArray[Any]) -> list[int]:
+    return sorted(_squeezed(array))
 
 
 def _squeezed(array: NDArray[Any]) -> list[int]:

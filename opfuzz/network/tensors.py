@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from opfuzz.core.errors import OpfuzzError, did_you_mean
+from opfuzz.network.execution import NOT_SAID, Execution, read_execution
 
 # Read here and not by the library, whose NumPy half knows bfloat16 only since 0.5 and the 8-bit floats not yet.
-_SAFETENSORS: Mapping[str, np.dtype[Any]] = {
+SAFETENSORS_DTYPES: Mapping[str, np.dtype[Any]] = {
     "BOOL": np.dtype(bool),
     **{f"{kind}{bits}": np.dtype(f"{kind.lower()}{bits // 8}") for kind in "UI" for bits in (8, 16, 32, 64)},
     **{f"F{bits}": np.dtype(f"f{bits // 8}") for bits in (16, 32, 64)},
@@ -48,8 +49,9 @@ class TensorFile(ABC):
 
     is_named = True  # a lone .npy holds a tensor without a name of its own
 
-    def __init__(self, path: Path, entries: Mapping[str, TensorEntry]) -> None:
+    def __init__(self, path: Path, entries: Mapping[str, TensorEntry], execution: Execution = NOT_SAID) -> None:
         self.path = path
+        self.execution = execution  # how the tensors were computed, where the file says so
         self._entries = entries
         if not entries:
             raise OpfuzzError(f"{path}: holds no tensors")
@@ -102,14 +104,14 @@ class Safetensors(TensorFile):
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(length))
-        header.pop("__metadata__", None)
+        execution = read_execution(path, header.pop("__metadata__", {}))
         self._offsets = {name: 8 + length + item["data_offsets"][0] for name, item in header.items()}
         entries = {}
         for name, item in header.items():
-            if item["dtype"] not in _SAFETENSORS:
-                raise OpfuzzError(f"{path}: tensor '{name}' is {item['dtype']}; known: {', '.join(_SAFETENSORS)}")
-            entries[name] = TensorEntry(tuple(item["shape"]), _SAFETENSORS[item["dtype"]])
-        super().__init__(path, entries)
+            if item["dtype"] not in SAFETENSORS_DTYPES:
+                raise OpfuzzError(f"{path}: tensor '{name}' is {item['dtype']}; known: {', '.join(SAFETENSORS_DTYPES)}")
+            entries[name] = TensorEntry(tuple(item["shape"]), SAFETENSORS_DTYPES[item["dtype"]])
+        super().__init__(path, entries, execution)
 
     def _read(self, name: str, entry: TensorEntry) -> NDArray[Any]:
         flat = np.fromfile(self.path, entry.dtype, math.prod(entry.shape), offset=self._offsets[name])

@@ -91,7 +91,7 @@ class Watcher:
 
 
 class Counted:
-    """Shows how many of a known number of steps are done; a context manager."""
+    """Shows how many of a known number of steps are done, and how long the rest will take; a context manager."""
 
     def __init__(self, what: str) -> None:
         self.what = what
@@ -103,7 +103,8 @@ class Counted:
             transient=True,
             disable=not sys.stderr.isatty(),
         )
-        self.spoken = time.monotonic()
+        self.spoken = -LINE_SECONDS
+        self.begun: tuple[int, float] | None = None  # the first step that was told, and when
 
     def __enter__(self) -> Self:
         self.bar.start()
@@ -117,8 +118,25 @@ class Counted:
 
     def watch(self, done: int, total: int) -> None:
         """Called after every step."""
+        now = time.monotonic()
         line = f"{done} of {total} {self.what}"
         self.bar.update(self.task, description=line, completed=done, total=total)
-        if self.bar.disable and time.monotonic() - self.spoken >= LINE_SECONDS:
-            self.spoken = time.monotonic()
-            print(line, file=sys.stderr, flush=True)
+        if self.begun is None:
+            self.begun = done, now
+        if self.bar.disable and now - self.spoken >= LINE_SECONDS:
+            self.spoken = now
+            print(line + self._left(done, total, now), file=sys.stderr, flush=True)
+
+    def say(self, text: str) -> None:
+        """One line, where there is no bar."""
+        if self.bar.disable:
+            print(text, file=sys.stderr, flush=True)
+        else:
+            self.bar.update(self.task, description=text)
+
+    def _left(self, done: int, total: int, now: float) -> str:
+        first, since = self.begun or (done, now)
+        if done <= first:
+            return ""
+        seconds = (now - since) / (done - first) * (total - done)
+        return f", {'less than a second' if seconds < 1 else f'about {seconds:.0f} s'} left at most"

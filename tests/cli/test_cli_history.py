@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from bundles import opfuzz
+from complaints import complaints
 from results import result
 from runs_of_rows import VERSIONS, clean, fault, run_of
 from small_campaigns import SPECS
@@ -51,9 +52,7 @@ def run(folder: Path, factor: float, *words: str) -> tuple[int, list[str], str]:
         [*map(str, command), *words], capture_output=True, text=True, cwd=folder, timeout=60, check=False,
         env={**wide, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
-    # A slow machine is told how far the run is.
-    complaints = [line for line in done.stderr.splitlines(keepends=True) if not re.match(r"[\d,]+ cases, .* s$", line)]
-    return done.returncode, done.stdout.splitlines(), "".join(complaints)
+    return done.returncode, done.stdout.splitlines(), complaints(done.stderr)
 
 
 @pytest.fixture(scope="module")

@@ -31,18 +31,27 @@ def files(tmp_path) -> tuple[Path, Path]:
     return tmp_path / "a.safetensors", tmp_path / "b.npz"
 
 
-def test_text_and_exit_code(files):
-    found = opfuzz(*files)
+def test_text_and_exit_code(files, tmp_path):
+    (tmp_path / "order.json").write_text('["h.0", "h.1"]')
+    found = opfuzz(*files, "--order", tmp_path / "order.json")
     assert found.return_value == 1
     assert "First divergence: h.0, " in found.output
     assert "What it is: flipped: B is A backwards along axis 1." in found.output
     assert opfuzz(files[0], files[0]).return_value == 0
 
 
+def test_without_an_order_none_is_said_to_be_first(files):
+    found = opfuzz(*files)
+    assert found.return_value == 1
+    assert "First" not in found.output
+    assert "1 of 3 tensors diverge." in found.output
+    assert "the difference is earliest in: h.0, " in found.output
+
+
 def test_json(files):
     found = opfuzz(*files, "--json")
     document = json.loads(found.stdout, parse_constant=pytest.fail)
-    assert document["first_divergence"] == "h.0"
+    assert (document["first_divergence"], document["divergence"], document["order"]) == (None, "h.0", "names")
     assert [row["name"] for row in document["tensors"]] == ["input.x", "h.0", "h.1"]
     assert [row["diverges"] for row in document["tensors"]] == [False, True, False]
 

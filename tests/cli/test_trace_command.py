@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from safetensors.numpy import load_file
 
 from opfuzz.cli import cli
 from opfuzz.core.errors import OpfuzzError
+from opfuzz.network.observe.spec_reader import SpecReader
+from opfuzz.network.observe.torch import TorchRun
+from opfuzz.network.trace.pair import read_models
+from opfuzz.network.trace.trace import trace
 
 PAIR = """
 import mlx.core as mx
@@ -63,7 +68,7 @@ def test_a_faithful_pair(tmp_path):
 def test_a_guilty_module_is_named_and_saved(tmp_path):
     result = invoke(tmp_path, PAIR, eps=1e-3)
     assert result.return_value == 1
-    assert "first guilty: 1 = norm (LayerNorm): eps is 1e-05 in a and 0.001 in b; local error" in result.stdout
+    assert "first guilty: 1 = norm (LayerNorm): eps is 1e-05 in a and 0.001 in b (residual " in result.stdout
     folder = next((tmp_path / "reports").iterdir())
     assert folder.name.startswith("trace-")
     outputs = load_file(folder / "outputs.safetensors")
@@ -142,3 +147,70 @@ def test_a_mistake_in_the_file_is_one_line(tmp_path, text, message):
     assert isinstance(error, OpfuzzError)
     assert message.replace("pair.py", str(tmp_path / "pair.py")) in str(error)
     assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("given", ["3", "'hello'", "2.5", "True"])
+@pytest.mark.parametrize("command", ["trace", "dump", "localize"])
+def test_inputs_that_are_no_array_are_told_of_as_such(tmp_path, command, given):
+    path = tmp_path / "pair.py"
+    path.write_text(f"import torch\na = b = model = torch.nn.Linear(4, 4)\ninputs = {given}\n")
+    options = {"trace": (), "dump": ("-o", str(tmp_path / "x.safetensors")), "localize": ()}[command]
+    error = CliRunner().invoke(cli, [command, str(path), *options], standalone_mode=False).exception
+    assert isinstance(error, OpfuzzError), error
+    assert f"{path}: 'inputs' is {given}, of type " in str(error)
+    assert "it must be a NumPy array, a tuple of arrays or a dict" in str(error)
+
+
+MODES = """
+import mlx.core as mx
+import mlx.nn as mnn
+import numpy as np
+import torch
+
+torch.manual_seed(0)
+a = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.BatchNorm1d(8), torch.nn.Dropout(0.5), torch.nn.Dropout(0.0))
+
+
+class Port(mnn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc, self.bn, self.drop, self.none = mnn.Linear(8, 8), mnn.BatchNorm(8), mnn.Dropout(0.5), mnn.Dropout(0.0)
+
+    def __call__(self, x):
+        return self.none(self.drop(self.bn(self.fc(x))))
+
+
+b = Port()
+b.fc.weight, b.fc.bias = (mx.array(p.detach().numpy()) for p in a[0].parameters())
+inputs = np.random.default_rng(0).standard_normal((5, 8))
+"""
+
+
+@pytest.mark.parametrize(("a", "b"), [("eval", "train"), ("train", "eval"), ("eval", "eval"), ("train", "train")])
+def test_a_model_that_was_left_in_training_mode_is_told_of(tmp_path, a, b):
+    text = f"{MODES}\na.{a}()\nb.{b}()\n"
+    result = invoke(tmp_path, text)
+    document = json.loads(invoke(tmp_path, text, "--json").stdout)
+    side, names = ("a", ["1", "2"]) if a == "train" else ("b", ["bn", "drop"])
+    sentence = (
+        f"{side} was in training mode, as the file gives it (2 modules in which that matters: {', '.join(names)}); "
+        "both were run in evaluation mode"
+    )
+    assert result.return_value == 0
+    assert (sentence in result.stdout.splitlines()) == (a != b), result.stdout
+    assert "training" not in result.stdout.replace(sentence, "")
+    assert document["in_training"] == ({side: names} if a != b else {})
+
+
+def test_models_are_left_in_the_mode_in_which_they_were_given(tmp_path):
+    path = tmp_path / "pair.py"
+    path.write_text(f"{MODES}\na.eval()\na[2].train()\nb.train()\nb.bn.eval()\n")
+    models = read_models(path)
+    trace(models)
+    assert [m.training for m in models.a.module] == [False, False, True, False]
+    b = models.b.module
+    assert [m.training for m in (b, b.fc, b.bn, b.drop)] == [True, True, False, True]
+    run = TorchRun(models.a.module.train(), ((np.ones((5, 8), np.float32),), {}), SpecReader({}))
+    (first,), (second,) = run.observe().outputs, run.observe().outputs
+    np.testing.assert_array_equal(first, second)
+    assert all(m.training for m in models.a.module)

@@ -32,6 +32,7 @@ from opfuzz.generate import inputs
 from opfuzz.judge.diagnose import Evidence, diagnose
 from opfuzz.judge.diagnose.meanings import misread
 from opfuzz.judge.diagnose.precisions import quantised
+from opfuzz.judge.diagnose.where import sizes
 from opfuzz.judge.metamorphic import find_way
 from opfuzz.report.causes import word_cause, word_diagnosis
 from opfuzz.spec.expression.program import parse
@@ -219,6 +220,22 @@ def test_quantised_weights(bits, place):
     case = case_of("linear", dims={"batch": 1, "length": 3, "d_in": 128, "d_out": 8})
     sentence = told(case, {"linear": lambda x, w, b: numpy_backend.linear(x, quantise(w, bits), b)})
     assert sentence.startswith(f"it quantises weight to int{bits} {words}:"), sentence
+
+
+def test_the_smallest_table_at_which_an_index_goes_wrong():
+    """Indices of 16 bits; where the table is cut, what points at its rows points at rows that are left."""
+
+    def wrapped(call):
+        table, index = call.arrays["table"], call.arrays["index"].astype(np.int64)
+        return table[np.where(index > 32767, index - 65536, index) % len(table)]
+
+    table = np.random.default_rng(0).standard_normal((32769, 1)).astype(np.float32)
+    index = np.array([32768], np.int64)
+    dims, places = {"length": 1, "vocab": 32769, "d": 1}, {"index": "contiguous", "table": "contiguous"}
+    call = Call("float32", dims, {}, {"index": index, "table": table}, places)
+    score, reference = Score("wrong", UNEXPLAINED), partial(refer, KNOWN["embedding"], 0)
+    found = sizes(Evidence(KNOWN["embedding"], score, call, wrapped(call), wrapped, reference))
+    assert found == Cause("depends-on", "size", figures={"conditions": (("vocab", ">=", 32769),)})
 
 
 def test_a_loss_that_looks_like_a_quantisation_of_few_values_is_none():

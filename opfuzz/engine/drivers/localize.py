@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
-from pathlib import Path
+from functools import cached_property, partial
 
 import numpy as np
 
-from opfuzz.backends import discover, perform, resolve
-from opfuzz.core.call import Call
+from opfuzz.backends import discover
 from opfuzz.core.errors import OpfuzzError
-from opfuzz.core.files import user_module as python_file
+from opfuzz.engine.drivers.pipeline_bench import LocalizePlan, Pass, PipelineBench, Survey
 from opfuzz.engine.executors import INLINE, LOCAL, Casualty, drive
 from opfuzz.engine.machines import machine, versions
-from opfuzz.engine.plan import calls_of, load_specs
 from opfuzz.engine.roster import Roster, RosterTask
-from opfuzz.judge.score import score
 from opfuzz.network.drift import UNKNOWN, Drift, drift
-from opfuzz.network.localize import precision
 from opfuzz.network.localize.matching import (
     best_first,
     frames_of,
+    is_asked,
     judge,
     pairs_of,
     promising_pairs,
@@ -31,176 +27,22 @@ from opfuzz.network.localize.matching import (
     unit_of,
 )
 from opfuzz.network.localize.observed import Observed, factor, with_figures
-from opfuzz.network.localize.result import Attribution, CallError, Localization, Tried
-from opfuzz.network.localize.verdict import sentences
-from opfuzz.network.pipeline.decoder_files import load_decoder
-from opfuzz.network.pipeline.dispatch import Array, Compute, OpCall
-from opfuzz.network.pipeline.model import PipelineModel, user_model
-from opfuzz.network.pipeline.planting import Setup, Variant, of_ops
-from opfuzz.oracle.meaning import variant_values
-from opfuzz.oracle.reference import references_of
-from opfuzz.report.causes import word_cause
+from opfuzz.network.localize.result import Attribution, Localization, Tried
+from opfuzz.network.localize.verdict import search_sentences, sentences
+from opfuzz.network.pipeline.dispatch import Array
+from opfuzz.network.pipeline.planting import UnfitError, Variant
 
-BUNDLED = "decoder"
-FORMAT = "float32"
-EXAMINED = 24  # calls of an op that are judged against the exact value: 12 ms each, where the op itself takes 0.2
 PAIRS = 40  # run on request, after all have been ranked by their sum
 REPEATED = 1e-3  # standard deviations between two runs on one subject; adding in any order stays far below
 PATIENCE = 3600.0  # seconds for one pass through the network
 
 
 @dataclass(frozen=True, slots=True)
-class LocalizePlan:
-    """What to localise, and on whom."""
-
-    model: str  # the bundled decoder, or a Python file
-    a: str
-    b: str
-    specs: tuple[Path, ...]
-    plugins: tuple[Path, ...] = ()
-    weights: Path | None = None
-    config: Path | None = None
-    inputs: Path | None = None
-    frames: tuple[int, int] | None = None
-    seed: int = 0
-    jobs: int = 1
-    pairs: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Pass:
-    """One pass through the pipeline: with some ops on side B, or with variants planted on side A."""
-
-    on_b: frozenset[str] = frozenset()
-    planted: tuple[int, ...] = ()
-
-
-@dataclass
-class Survey:
-    """One pass on side A, each call made on side B as well."""
-
-    output: Array
-    recorded: Mapping[str, Array]
-    calls: list[CallError] = field(default_factory=list)
-    excess: dict[str, float] = field(default_factory=dict)  # of side B by op
-
-
-class PipelineBench:
-    """The pipeline with both sides, made once in every process."""
-
-    def __init__(self, plan: LocalizePlan) -> None:
-        self.plan = plan
-        backends = discover(plan.plugins)
-        self.specs = {spec.op: spec for spec in load_specs(plan.specs, backends)}
-        self.model = load_model(plan)
-        self.a, self.b = (computing(text, plan.plugins) for text in (plan.a, plan.b))
-        self.calls: list[OpCall] = []
-        self.base, self.recorded = replace(self.setup, compute=self._noting).run(self.specs)
-        self.variants = [
-            *of_ops(self.calls, meaning),
-            *precision.variants(self.model.weights),
-            *self.model.variants,
-        ]
-
-    @property
-    def setup(self) -> Setup:
-        """Everything on side A, nothing planted."""
-        return Setup(self.model.pipeline, self.model.weights, self.model.inputs, self.a)
-
-    @property
-    def ops(self) -> list[str]:
-        """In order of their first call."""
-        return list(dict.fromkeys(call.op for call in self.calls))
-
-    def _noting(self, call: OpCall) -> Array:
-        self.calls.append(call)
-        return self.a(call)
-
-    def survey(self) -> Survey:
-        """Local errors: side B on side A's own inputs, call by call."""
-        count = {op: sum(call.op == op for call in self.calls) for op in self.ops}
-        seen = dict.fromkeys(self.ops, 0)
-        found = Survey(self.base, self.recorded)
-
-        for call in self.calls:
-            ours, theirs = self.a(call), self.b(call)
-            found.calls.append(CallError(call.number, call.op, call.role, call.at, _relative(ours, theirs)))
-            if seen[call.op] % max(1, count[call.op] // EXAMINED) == 0:
-                excess = examine(call, theirs)
-                found.excess[call.op] = max(found.excess.get(call.op, 0.0), excess)
-            seen[call.op] += 1
-        return found
-
-    def perform(self, task: Pass) -> tuple[Array, dict[str, Array]]:
-        """Output of a pass, and what it records."""
-        setup = self.setup
-        if task.on_b:
-            setup = replace(setup, compute=lambda call: (self.b if call.op in task.on_b else self.a)(call))
-        for number in task.planted:
-            setup = self.variants[number].plant(setup)
-        with np.errstate(all="ignore"):  # a wrong reading may overflow
-            return setup.run(self.specs)
-
-
-def load_model(plan: LocalizePlan) -> PipelineModel:
-    """The bundled decoder, or the pipeline in a user's file. Raises OpfuzzError for a mistake in any file."""
-    if plan.model == BUNDLED:
-        return load_decoder(plan.weights, plan.config, plan.inputs, plan.seed)
-    path = Path(plan.model)
-    if path.suffix != ".py":
-        raise OpfuzzError(f"'{plan.model}' is no pipeline; write '{BUNDLED}' for the bundled one, or a Python file")
-    if plan.config is not None:
-        raise OpfuzzError("--config is for the bundled decoder; a pipeline of your own has its settings in its file")
-    return user_model(python_file.load(path, "pipeline"), path, plan.weights, plan.inputs, plan.seed)
-
-
-def computing(text: str, plugins: Sequence[Path] = ()) -> Compute:
-    """What makes a subject compute calls. Raises OpfuzzError for a subject that is not here, and where it fails."""
-    subject, backend = resolve(text, discover(plugins))
-    backend.limit_threads(1)
-
-    def compute(call: OpCall) -> Array:
-        named = subject if subject.implementation in call.spec.calls.get(backend.dialect, {}) else None
-        programs = calls_of(call.spec, named or replace(subject, implementation=""), backend)
-        program = next(iter(programs.values()))
-        if program is None:
-            raise OpfuzzError(f"{call.spec.path}: op '{call.op}' has no call for the dialect {backend.dialect}")
-        outcome = perform(backend, subject, program, _made(call), {"": call.shape})
-        if outcome.outputs is None:
-            raise OpfuzzError(f"op '{call.op}' at {call.at}: {subject}: {outcome.status}: {word_cause(outcome.cause)}")
-        (output,) = outcome.outputs
-        return output
-
-    return compute
-
-
-def _made(call: OpCall) -> Call:
-    return Call(FORMAT, call.dims, call.params, call.arrays, {})
-
-
-def meaning(call: OpCall, name: str) -> Array | None:
-    """What a call gives under a variant of its spec, to the precision of the format."""
-    values = variant_values(call.spec, name, call.dims, call.params, call.arrays)
-    return None if values is None else values[0].astype(np.float32)
-
-
-def examine(call: OpCall, output: Array) -> float:
-    """Excess of a result over what honest arithmetic does."""
-    (reference,) = references_of(call.spec, _made(call))
-    return score(output, reference).excess
-
-
-def _relative(a: Array, b: Array) -> float:
-    size = float(np.sqrt(np.mean(a.astype(np.float64) ** 2)))
-    apart = float(np.sqrt(np.mean((b.astype(np.float64) - a) ** 2)))
-    return apart / size if size else float(apart > 0)
-
-
-@dataclass(frozen=True, slots=True)
-class PassTask(RosterTask[PipelineBench, Pass, Array]):
-    """Passes through a pipeline, whose output is wanted."""
+class PassTask(RosterTask[PipelineBench, Pass, Array | None]):
+    """Passes through a pipeline, whose output is wanted; None where it does not admit what is planted."""
 
     plan: LocalizePlan
+    base: Array  # what this process has for side A
     bench: PipelineBench | None = None  # of this process, where the passes are made here
 
     @property
@@ -221,9 +63,17 @@ class PassTask(RosterTask[PipelineBench, Pass, Array]):
         """See Task."""
         return self.bench or PipelineBench(self.plan)
 
-    def work(self, state: PipelineBench, item: Pass) -> Array:
-        """See PipelineBench."""
-        return state.perform(item)[0]
+    def work(self, state: PipelineBench, item: Pass) -> Array | None:
+        """See PipelineBench. Raises OpfuzzError for a file that does not make the same in every process."""
+        if not _is_same(self.base, state.base):
+            raise OpfuzzError(
+                f"{self.plan.model}: another process has another output; the file has to make the same model and "
+                "inputs whenever it is run: seed what it draws, such as by torch.manual_seed(0) in its first lines"
+            )
+        try:
+            return state.perform(item)[0]
+        except UnfitError:
+            return None
 
 
 class Team:
@@ -231,27 +81,88 @@ class Team:
 
     def __init__(self, bench: PipelineBench, watch: Callable[[int, int], None]) -> None:
         self.bench, self.watch = bench, watch
+        self.interrupted = False  # by Ctrl-C or SIGTERM
 
-    def outputs(self, passes: Sequence[Pass]) -> list[Array]:
-        """Output of each pass, in order.
+    def outputs(
+        self, passes: Sequence[Pass], is_wanted: Wanted = lambda number, found: True
+    ) -> dict[int, Array | None]:
+        """Output of each pass by its number; `is_wanted` is asked before one begins, with what there is by then.
 
-        Raises OpfuzzError for what a subject cannot do, KeyboardInterrupt if Ctrl-C or SIGTERM ended it.
+        Interrupted, it gives what there is. Raises OpfuzzError for what a subject cannot do.
         """
-        plan, found = self.bench.plan, dict[int, Array]()
+        plan, found = self.bench.plan, dict[int, Array | None]()
 
-        def take(number: int, batch: Sequence[tuple[Pass, Array | Casualty]]) -> None:
+        def take(number: int, batch: Sequence[tuple[Pass, Array | Casualty | None]]) -> None:
             for item, output in batch:
                 if isinstance(output, Casualty):
                     raise RuntimeError(f"{item}: {output.kind}: {output.message}")
-                found[number] = output
+                found[numbers[number]] = output
             self.watch(len(found), len(passes))
+
+        numbers: list[int] = []  # of what was begun
+
+        def batches() -> Iterator[list[Pass]]:
+            for number, item in enumerate(passes):
+                if is_wanted(number, found):
+                    numbers.append(number)
+                    yield [item]
 
         is_here = plan.jobs == 1 or len(passes) == 1
         roster = Roster.of((plan.a, plan.b), plan.plugins, discover(plan.plugins))
-        task = PassTask(roster, plan, self.bench if is_here else None)
-        if drive(INLINE if is_here else LOCAL, task, ([item] for item in passes), take, jobs=plan.jobs):
-            raise KeyboardInterrupt
-        return [found[number] for number in range(len(passes))]
+        task = PassTask(roster, plan, self.bench.base, self.bench if is_here else None)
+        self.interrupted |= drive(INLINE if is_here else LOCAL, task, batches(), take, jobs=plan.jobs)
+        return found
+
+
+Wanted = Callable[[int, Mapping[int, Array | None]], bool]
+
+
+@dataclass
+class VariantSearch:
+    """The variants of a pipeline, the likeliest first, judged by what they give."""
+
+    variants: Sequence[Variant]
+    base: Array
+    observed: Observed | None
+    rounding: float
+    frames: tuple[int, int] | None
+    tried: dict[int, Tried] = field(default_factory=dict)  # by number of the variant, but for those that fit nowhere
+    outputs: dict[int, Array] = field(default_factory=dict)
+
+    @cached_property
+    def order(self) -> list[int]:
+        """Numbers of the variants as they are tried."""
+        return sorted(range(len(self.variants)), key=lambda number: self.variants[number].tier)
+
+    def take(self, outputs: Mapping[int, Array | None]) -> None:
+        """Judge what is new; `outputs` are by place in the order."""
+        for place, output in outputs.items():
+            number = self.order[place]
+            if output is not None and number not in self.tried:
+                self.outputs[number] = frames_of(output, self.frames)
+                variant = self.variants[number]
+                self.tried[number] = judge(variant, self.outputs[number], self.base, self.observed, self.rounding)
+
+    def is_wanted(self, place: int, outputs: Mapping[int, Array | None]) -> bool:
+        """Whether the variant at a place of the order is worth a pass.
+
+        All of the first tier are; once one explains what was observed, only those of the same place are: they might
+        explain it as well, and then all are named.
+        """
+        variant = self.variants[self.order[place]]
+        if not is_asked(self.base, self.observed, self.rounding):
+            return False
+        if not variant.tier:
+            return True
+        self.take(outputs)
+        matches = [one for one in self.tried.values() if one.match]
+        return not matches or any(_is_inside(variant.place, one.place) for one in matches)
+
+
+def _is_inside(one: str, other: str) -> bool:
+    """Whether a place is within another, or the other in it: `layers.0` and `layers.0.norm`."""
+    a, b = (place.partition(",")[0].split(".") for place in (one, other))
+    return all(x == y for x, y in zip(a, b, strict=False))
 
 
 def localize(
@@ -261,6 +172,7 @@ def localize(
 ) -> Localization:
     """Run the plan. `observed` is called with side A's output, and says what was seen of the other side's.
 
+    Ctrl-C and SIGTERM end it early, with what is known by then; KeyboardInterrupt where that is nothing.
     Raises OpfuzzError for a mistake in a file, and where a subject cannot compute a call.
     """
     started = time.monotonic()
@@ -273,19 +185,33 @@ def localize(
     seen = whole and with_figures(replace(whole, tensor=None if whole.tensor is None else cut(whole.tensor)), base)
     ops = bench.ops
     other, recorded = bench.perform(Pass(on_b=frozenset(ops)))
-    tasks = [Pass(on_b=frozenset({op})) for op in ops] + [Pass(on_b=frozenset(ops) - {op}) for op in ops]
-    tasks += [Pass(planted=(number,)) for number in range(len(bench.variants))]
-    team = Team(bench, watch)
-    outputs = [cut(output) for output in team.outputs(tasks)]
-    alone, without, planted = outputs[: len(ops)], outputs[len(ops) : 2 * len(ops)], outputs[2 * len(ops) :]
-    if any(output.shape != base.shape for output in (cut(other), *alone, *without)):
+    if cut(other).shape != base.shape:
         raise OpfuzzError(f"{plan.model}: the output has another shape on {plan.b}: there is nothing to compare")
     total = drift(base, cut(other))
-    attribution = _attribution(ops, survey, base, alone, without, seen)
     rounding = total.rms / unit_of(base)
-    tried = [judge(v, out, base, seen, rounding) for v, out in zip(bench.variants, planted, strict=True)]
-    pairs = _pairs(bench, team, planted, base, seen, rounding) if plan.pairs and seen is not None else []
-    variants = best_first(tried)
+    by_op = [Pass(on_b=frozenset({op})) for op in ops] + [Pass(on_b=frozenset(ops) - {op}) for op in ops]
+    search = VariantSearch(bench.variants, base, seen, rounding, plan.frames)
+    team = Team(bench, watch)
+
+    def of_variants(found: Mapping[int, Array | None]) -> dict[int, Array | None]:
+        return {number - len(by_op): output for number, output in found.items() if number >= len(by_op)}
+
+    def is_wanted(number: int, found: Mapping[int, Array | None]) -> bool:
+        return number < len(by_op) or plan.all or search.is_wanted(number - len(by_op), of_variants(found))
+
+    outputs = team.outputs([*by_op, *(Pass(planted=(number,)) for number in search.order)], is_wanted)
+    search.take(of_variants(outputs))
+    made = len(of_variants(outputs))
+    parts = {number: cut(output) for number, output in outputs.items() if number < len(by_op) and output is not None}
+    if any(part.shape != base.shape for part in parts.values()):
+        raise OpfuzzError(f"{plan.model}: the output has another shape on {plan.b}: there is nothing to compare")
+    attribution = _attribution(ops, survey, base, parts, seen)
+    if team.interrupted and not attribution:
+        raise KeyboardInterrupt
+    pairs = []
+    if plan.pairs and seen is not None and not team.interrupted:
+        pairs = _pairs(bench, team, search.outputs, base, seen, rounding)
+    variants = best_first(search.tried[number] for number in sorted(search.tried))
     residual = None
     if seen is not None and seen.tensor is not None:
         residual = residual_of(base, seen.tensor)
@@ -305,11 +231,20 @@ def localize(
         rounding=rounding,
         variants=tuple(variants),
         pairs=tuple(pairs),
-        verdict=sentences(total, plan.b, attribution, variants, pairs, seen, residual, rounding),
+        verdict=(
+            *sentences(total, plan.b, attribution, variants, pairs, seen, residual, rounding),
+            *search_sentences(made, len(bench.variants), interrupted=team.interrupted),
+        ),
         machine=machine(),
         seconds=round(time.monotonic() - started, 3),
         axes=bench.model.axes,
-        errors=_errors(base, cut(other), seen, variants, {v.title: out for v, out in zip(tried, planted, strict=True)}),
+        errors=_errors(
+            base, cut(other), seen, variants, {one.title: search.outputs[n] for n, one in search.tried.items()}
+        ),
+        coverage=bench.model.coverage,
+        tried=made,
+        readings=len(bench.variants),
+        interrupted=team.interrupted,
     )
 
 
@@ -340,11 +275,19 @@ def _check(bench: PipelineBench, plan: LocalizePlan) -> None:
         bad = np.count_nonzero(~np.isfinite(output))
         raise OpfuzzError(f"{plan.model}: {bad} of {output.size} values of the output are NaN or infinite on {plan.a}")
     again, _ = bench.perform(Pass())
-    if again.shape != output.shape or (apart := drift(output, again)).rms > REPEATED * apart.std_a:
+    if not _is_same(output, again):
         raise OpfuzzError(
             f"{plan.model}: a second run gives another output; a pipeline changes no tensor in place that it was "
             "given, and draws no random numbers: that is for example(seed)"
         )
+
+
+def _is_same(output: Array, again: Array) -> bool:
+    """Whether two runs on one subject gave the same but for the order in which sums are added."""
+    if again.shape != output.shape:
+        return False
+    apart = drift(output, again)
+    return apart.rms <= REPEATED * apart.std_a
 
 
 def _per_step(ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> dict[str, Drift]:
@@ -356,32 +299,34 @@ def _per_step(ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> dict[st
 
 
 def _attribution(
-    ops: Sequence[str],
-    survey: Survey,
-    base: Array,
-    alone: Sequence[Array],
-    without: Sequence[Array],
-    observed: Observed | None,
+    ops: Sequence[str], survey: Survey, base: Array, parts: Mapping[int, Array], observed: Observed | None
 ) -> list[Attribution]:
+    """What each op does; `parts` are the outputs with each op alone on side B, and then with all others."""
     found = []
-    for op, output, rest in zip(ops, alone, without, strict=True):
+    for number, op in enumerate(ops):
+        if number not in parts or len(ops) + number not in parts:  # interrupted
+            continue
         own = [call.relative for call in survey.calls if call.op == op]
-        only = drift(base, output)
+        only, rest = drift(base, parts[number]), drift(base, parts[len(ops) + number])
         needed = None if observed is None else factor(observed, only)
-        found.append(Attribution(op, len(own), max(own), survey.excess[op], only, drift(base, rest), needed))
+        found.append(Attribution(op, len(own), max(own), survey.excess[op], only, rest, needed))
     return sorted(found, key=lambda row: -row.only.rms)
 
 
 def _pairs(
-    bench: PipelineBench, team: Team, planted: Sequence[Array], base: Array, observed: Observed, rounding: float
+    bench: PipelineBench, team: Team, planted: Mapping[int, Array], base: Array, observed: Observed, rounding: float
 ) -> list[Tried]:
+    numbers = list(planted)
+    variants = [bench.variants[number] for number in numbers]
+
     def may_pair(i: int, j: int) -> bool:
-        return not bench.variants[i].excludes(bench.variants[j])
+        return not variants[i].excludes(variants[j])
 
     nothing = np.zeros_like(base)
-    changes = [output - base if output.shape == base.shape else nothing for output in planted]
+    changes = [output - base if output.shape == base.shape else nothing for output in planted.values()]
     chosen = promising_pairs(changes, base, observed, PAIRS, may_pair)
-    outputs = team.outputs([Pass(planted=pair) for pair in chosen])
-    cut = [frames_of(output, bench.plan.frames) for output in outputs]
-    named: list[Variant] = list(pairs_of(bench.variants, chosen))
-    return best_first(judge(v, out, base, observed, rounding) for v, out in zip(named, cut, strict=True))
+    passes = [Pass(planted=(numbers[i], numbers[j])) for i, j in chosen]
+    outputs = team.outputs(passes)
+    named = list(pairs_of(variants, chosen))
+    cut = {n: frames_of(out, bench.plan.frames) for n, out in outputs.items() if out is not None}
+    return best_first(judge(named[n], out, base, observed, rounding) for n, out in cut.items())

@@ -23,6 +23,7 @@ from opfuzz.judge.limits import (
     PROBES,
 )
 from opfuzz.judge.settle import examine
+from opfuzz.spec.expression.program import evaluate
 
 
 def elements(evidence: Evidence) -> Cause | None:
@@ -171,6 +172,11 @@ def _fails_at(evidence: Evidence, call: Call, dim: str, axes: dict[str, int], si
         name: array[(slice(None),) * axes[name] + (slice(size),)] if name in axes else array
         for name, array in call.arrays.items()
     }
+    for item in evidence.spec.inputs:  # an index points at what is left
+        if item.kind == "index" and cut[item.name].size:
+            assert item.below is not None  # the loader gives every index a limit
+            below = evaluate(item.below, {**dims, **call.params}, {})
+            cut[item.name] = cut[item.name] % np.asarray(below, cut[item.name].dtype)
     return evidence.fails(replace(call, dims=dims, arrays=cut))
 
 

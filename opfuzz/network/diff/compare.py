@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from opfuzz.core.floats import FORMATS, ulp_distance
-from opfuzz.network.diff.explanations import NOTHING, explain
-from opfuzz.network.diff.orders import cropped
+from opfuzz.network.diff.explanations import explain
+from opfuzz.network.diff.orders import cropped, exchanged_axes
 from opfuzz.network.diff.pair import Mismatch, Pair, make_pair, relative_error
 from opfuzz.network.drift import Drift
 from opfuzz.network.rearrange import Rearrangement
@@ -45,11 +45,19 @@ class TensorComparison:
     mismatch: Mismatch | None
     diverges: bool  # more than rounding
     explanation: str
+    # Where B is A with axes of equal lengths exchanged: the comparison in that order, in which it does not diverge.
+    exchanged: TensorComparison | None = None
+    is_excused: bool = False  # it differs, and the module that it is inside of gives the same
 
     @property
     def name(self) -> str:
         """The name in the first file."""
         return self.a.name
+
+    @property
+    def is_input(self) -> bool:
+        """Whether it is an input of the whole model, by its name."""
+        return is_input(self.name)
 
     @property
     def inherited(self) -> float:
@@ -60,8 +68,13 @@ class TensorComparison:
         return self.drift.rms / spread if spread else float("inf") if self.drift.rms else 0.0
 
 
-def compare(a: NDArray[Any], b: NDArray[Any], names: tuple[str, str]) -> TensorComparison:
-    """Figures and explanation for two tensors of any shapes and dtypes."""
+def is_input(name: str) -> bool:
+    """Whether a tensor is an input of the whole model, by its name."""
+    return "input" in name.split(".")[:2]
+
+
+def compare(a: NDArray[Any], b: NDArray[Any], names: tuple[str, str], *, is_given: bool = False) -> TensorComparison:
+    """Figures and explanation for two tensors of any shapes and dtypes; `is_given`: nothing computes them."""
     sides = _side(names[0], a), _side(names[1], b)
     pair = make_pair(a, b)
     if pair is None:
@@ -70,8 +83,16 @@ def compare(a: NDArray[Any], b: NDArray[Any], names: tuple[str, str]) -> TensorC
         return TensorComparison(
             *sides, None, None, float("inf"), 0.0, None, True, f"{words}; {found}" if found else words
         )
+    pair = replace(pair, is_given=is_given)
+    straight = _compared(a, b, sides, pair)
+    if straight.diverges and (way := exchanged_axes(pair)):
+        again = replace(pair, a=way.apply(pair.a), layout=way)
+        return replace(straight, exchanged=_compared(a, b, sides, again))
+    return straight
+
+
+def _compared(a: NDArray[Any], b: NDArray[Any], sides: tuple[Side, Side], pair: Pair) -> TensorComparison:
     relative, max_ulp = relative_error(pair.a, pair.b), _largest_distance(a, b, pair.layout)
-    layout = pair.layout.describe()
     if pair.mismatch:
         found = _one_sided(pair.mismatch, relative, pair)
     elif relative == 0:
@@ -90,8 +111,16 @@ def compare(a: NDArray[Any], b: NDArray[Any], names: tuple[str, str]) -> TensorC
         unit=pair.unit,
         mismatch=pair.mismatch,
         diverges=bool(pair.mismatch) or not pair.is_rounding or pair.layout.is_scrambled,
-        explanation="; ".join(part for part in (layout, found) if part and not (layout and part == NOTHING)),
+        explanation=_with_layout(found, pair),
     )
+
+
+def _with_layout(found: str, pair: Pair) -> str:
+    """What the difference is, and the layout: as a cause only where B is A in it, else as how they were compared."""
+    layout, use = pair.layout.describe(), pair.layout.describe_use()
+    if not layout:
+        return found
+    return f"{layout}; {found}" if pair.is_rounding and not pair.mismatch else f"{found} ({use})"
 
 
 def _side(name: str, array: NDArray[Any]) -> Side:

@@ -11,8 +11,10 @@ from collections.abc import Callable
 import numpy as np
 
 from opfuzz.core.floats import BFLOAT16, FLOAT16, FloatArray, Format, round_to
-from opfuzz.network.diff.orders import MOST_ELEMENTS, flipped, reordered, shifted, transposed
+from opfuzz.network.diff.groupings import regrouped, turned
+from opfuzz.network.diff.orders import LEVELS, MOST_ELEMENTS, flipped, reordered, shifted, transposed
 from opfuzz.network.diff.pair import Pair
+from opfuzz.network.diff.parts import absolute, complex_related, confined, half_negated, mostly_scaled
 from opfuzz.network.diff.quantised import quantised
 
 Explanation = Callable[[Pair], str | None]
@@ -54,6 +56,8 @@ def _off_by_one(a: FloatArray, b: FloatArray, fmt: Format) -> int | None:
     """How many elements of b are the neighbour of a rounded to `fmt`; None unless the rest are just that."""
     if not all(np.array_equal(_narrowed(part, fmt), part) for part in (b.flat[:_SAMPLE], b)):
         return None
+    if len(np.unique(b.flat[:_SAMPLE])) < LEVELS:
+        return None  # a mask with noise, say
     near = _narrowed(a, fmt)
     exact = near == a
     if exact.all() or not np.array_equal(near[exact], b[exact]):
@@ -86,7 +90,7 @@ def clipped(pair: Pair) -> str | None:
 
 def scaled(pair: Pair) -> str | None:
     """B = s A, by least squares."""
-    if pair.a.size < 4:
+    if np.count_nonzero(pair.a) < 4:
         return None
     factor = float(np.vdot(pair.a, pair.b)) / float(np.vdot(pair.a, pair.a))
     return f"scaled: B is {factor:.8g} times A" if pair.explained_by(factor * pair.a, pair.b) else None
@@ -113,38 +117,73 @@ def scaled_and_offset(pair: Pair) -> str | None:
     return f"scaled and offset: B is {factor:.8g} times A {shift:+.8g}"
 
 
-# Unrelated values of n elements correlate by about 1 / sqrt(n); a fresh draw has the same spread to a few per cent.
-_SIGMAS, _FEWEST, _SPREAD = 5.0, 1000, 1.1
+# Unrelated values of n elements correlate by about 1 / sqrt(n), and so do neighbours among independent ones. 1.95 is
+# the limit of Kolmogorov and Smirnov for two samples that differ once in a thousand times.
+_SIGMAS, _FEWEST, _SMIRNOV = 5.0, 1000, 1.95
 
 
 def unrelated(pair: Pair) -> str | None:
-    """Two draws of the same distribution: another random generator or seed, which is no drift."""
+    """Two draws of one distribution: no correlation, no pattern along any axis of either, values spread alike."""
     figures = pair.drift
     if figures is None or figures.elements < _FEWEST or not figures.std_a or not figures.std_b:
         return None
     limit = _SIGMAS / math.sqrt(figures.elements)
-    if abs(figures.corr) > limit or not 1 / _SPREAD < figures.std_b / figures.std_a < _SPREAD:
+    if abs(figures.corr) > limit or not (_is_drawn(pair.a) and _is_drawn(pair.b)) or not _has_one_distribution(pair):
         return None
+    # What is computed may come out so in many ways; what is given can only have been drawn again.
+    cause = ": another random generator or seed, not drift" if pair.is_given else ""
     return (
-        f"unrelated: correlation {figures.corr:.2g}, where independent values stay within {limit:.2g}, and the same "
-        f"spread ({figures.std_a:.4g} and {figures.std_b:.4g}): another random generator or seed, not drift"
+        f"unrelated: correlation {figures.corr:.2g}, where independent values stay within {limit:.2g}, and one "
+        f"distribution (spread {figures.std_a:.4g} and {figures.std_b:.4g}){cause}"
     )
+
+
+def _has_one_distribution(pair: Pair) -> bool:
+    """Whether the largest distance of the two distribution functions is what two samples have by chance."""
+    a, b = np.sort(pair.a, axis=None), np.sort(pair.b, axis=None)
+    both = np.concatenate((a, b))
+    gap = np.abs(np.searchsorted(a, both, "right") - np.searchsorted(b, both, "right")).max() / a.size
+    return bool(gap <= _SMIRNOV * math.sqrt(2 / a.size))
+
+
+def _is_drawn(x: FloatArray) -> bool:
+    """Whether elements may be independent: neighbours along each axis do not correlate, nor do its means differ."""
+    x = (x - x.mean()) / x.std()
+    for axis, length in enumerate(x.shape):
+        if length < 2:
+            continue
+        along = np.moveaxis(x, axis, 0).reshape(length, -1)
+        neighbours = float(np.mean(along[1:] * along[:-1]))
+        if abs(neighbours) > _SIGMAS / math.sqrt(along[1:].size):
+            return False
+        # Of n independent values the mean has a variance of 1 / n, and that of L such means a spread of sqrt(2 / L).
+        means = float(np.mean(along.mean(axis=1) ** 2)) * along.shape[1]
+        if length > 1 < along.shape[1] and abs(means - (1 - 1 / length)) > _SIGMAS * math.sqrt(2 / length):
+            return False
+    return True
 
 
 # In the order in which they are tried: what is simplest, and what excludes more, first.
 EXPLANATIONS: tuple[Explanation, ...] = (
     constant,
     negated,
+    absolute,
+    complex_related,
+    half_negated,
     transposed,
     flipped,
     shifted,
+    regrouped,
     reordered,
+    turned,
     rounded,
     quantised,
     clipped,
     scaled,
     offset,
     scaled_and_offset,
+    mostly_scaled,
+    confined,
     unrelated,
 )
 NOTHING = "no explanation found"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from opfuzz.core.errors import OpfuzzError, did_you_mean
+from opfuzz.network.trace.names import words
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +26,84 @@ class Matching:
     prefix_b: str = ""
 
 
-def match(names_a: Sequence[str], names_b: Sequence[str], renamed: Mapping[str, str], order: Sequence[str]) -> Matching:
-    """Names matched by `renamed`, then by name, then without a prefix that all of one side's matches have.
+@dataclass(frozen=True, slots=True)
+class NamePairs:
+    """Names in A to names in B, and the prefixes without which they were compared."""
 
-    In the order of `order`; the other names by nature, block2 before block10 and a module after its parts. Names
-    under `input` come first and those under `output` last, unless `order` has them.
+    pairs: Mapping[str, str]
+    prefix_a: str
+    prefix_b: str
+
+
+def pair_names(names_a: Sequence[str], names_b: Sequence[str], renamed: Mapping[str, str]) -> NamePairs:
+    """By `renamed`, then by name, then without a prefix that all of one side's matches have, then by other spellings.
+
+    `params/a/kernel` is another spelling of `a.weight`, and `net.0` of `net.layers.0`, where no other name is.
     """
     prefix_a, prefix_b = _prefixes(names_a, names_b)
-    known = set(names_b)
+    known, given = set(names_b), set(renamed.values())
     found = {}
     for name in names_a:
         target = renamed.get(name, prefix_b + name.removeprefix(prefix_a))
-        if target in known and (name in renamed or target not in renamed.values()):
+        if target in known and (name in renamed or target not in given):
             found[name] = target
+    for spell in (_spelling, lambda name: ".".join(words(_spelling(name)))):
+        taken = set(found.values())
+        left_a = _unique([name for name in names_a if name not in found and name not in renamed], spell)
+        left_b = _unique([name for name in names_b if name not in taken and name not in given], spell)
+        other_a, other_b = _prefixes(list(left_a), list(left_b))
+        for key, name in left_a.items():
+            target = other_b + key.removeprefix(other_a)
+            if target in left_b:
+                found[name] = left_b[target]
+    return NamePairs(found, prefix_a, prefix_b)
+
+
+# What the frameworks call the same thing: Flax and Haiku, TensorFlow, MLX and torch.
+SPELLINGS = {
+    "kernel": "weight",
+    "embedding": "weight",
+    "embeddings": "weight",
+    "w": "weight",
+    "scale": "weight",
+    "gamma": "weight",
+    "b": "bias",
+    "beta": "bias",
+    "mean": "running_mean",
+    "moving_mean": "running_mean",
+    "var": "running_var",
+    "moving_variance": "running_var",
+}
+ROOTS = ("params.", "batch_stats.")
+
+
+def _spelling(name: str) -> str:
+    """A name with dots between its parts, without the root of a tree of parameters, its last word as torch has it."""
+    spelt = name.replace("/", ".").removesuffix(":0")
+    for root in ROOTS:
+        spelt = spelt.removeprefix(root)
+    head, dot, last = spelt.rpartition(".")
+    return f"{head}{dot}{SPELLINGS.get(last, last)}" if dot else spelt
+
+
+def _unique(names: Sequence[str], spell: Callable[[str], str]) -> dict[str, str]:
+    """The spellings that one name alone has, to that name."""
+    counts = Counter(map(spell, names))
+    return {spell(name): name for name in names if counts[spell(name)] == 1 and spell(name)}
+
+
+def arrange(
+    found: Mapping[str, str],
+    names_a: Sequence[str],
+    names_b: Sequence[str],
+    order: Sequence[str],
+    prefixes: tuple[str, str] = ("", ""),
+) -> Matching:
+    """The pairs in the order of `order`; the other names by nature, block2 before block10 and a module after its parts.
+
+    Names under `input` come first and those under `output` last, unless `order` has them.
+    """
+    prefix_a, prefix_b = prefixes
     place = {name: index for index, name in enumerate(order)}
 
     def key(name: str) -> tuple[object, ...]:

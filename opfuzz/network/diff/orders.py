@@ -9,22 +9,34 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from opfuzz.core.floats import FloatArray
-from opfuzz.network.diff.pair import Pair
-from opfuzz.network.rearrange import rearrangements
+from opfuzz.network.diff.pair import Pair, allowed, as_real, is_rounding, unit_of
+from opfuzz.network.rearrange import Rearrangement, rearrangements
 
 # Orders are looked for in up to so many elements: a sort of them takes 2 s, a Fourier transform 256 MB.
 MOST_ELEMENTS = 2**24
+LEVELS = 8  # values that a tensor must have for their order, or their rounding, to say something
 
 
 def transposed(pair: Pair) -> str | None:
     """B is A with its axes in another order, or A's memory read as if they were; for axes of any lengths."""
+    way = _other_way(pair)
+    return way.describe() if way else None
+
+
+def exchanged_axes(pair: Pair) -> Rearrangement | None:
+    """The order of axes in which B is A, where the lengths are equal and so do not show it."""
+    if pair.mismatch or not pair.layout.is_identity:
+        return None
+    way = _other_way(pair)
+    return None if way is None or way.is_scrambled else way
+
+
+def _other_way(pair: Pair) -> Rearrangement | None:
     if pair.a.ndim < 2 or not _may_be_reordered(pair):
         return None
     ways = [way for way in rearrangements(pair.a.shape, pair.b.shape) if not way.is_identity]
-    for way in sorted(ways, key=lambda way: way.is_scrambled):
-        if pair.explained_by(way.apply(pair.a), pair.b):
-            return way.describe()
-    return None
+    ordered = sorted(ways, key=lambda way: way.is_scrambled)
+    return next((way for way in ordered if pair.explained_by(way.apply(pair.a), pair.b)), None)
 
 
 def flipped(pair: Pair) -> str | None:
@@ -61,7 +73,7 @@ def shifted(pair: Pair) -> str | None:
 
 def reordered(pair: Pair) -> str | None:
     """B has A's values in an order that is none of the above."""
-    if not _may_be_reordered(pair):
+    if not _may_be_reordered(pair) or len(np.unique(pair.a)) < LEVELS:
         return None
     return f"reordered: B has the {pair.a.size} values of A in another order"
 
@@ -96,7 +108,7 @@ def _best_step(a: FloatArray, b: FloatArray) -> int:
 
 
 def cropped(a: NDArray[Any], b: NDArray[Any]) -> str | None:
-    """One side is the other without its head or tail along one axis; bit for bit, since the rest cannot be judged."""
+    """One side is the other without its head or tail along one axis, but for rounding."""
     for long, short, names in ((a, b, ("A", "B")), (b, a, ("B", "A"))):
         axes = [axis for axis, (n, m) in enumerate(zip(long.shape, short.shape, strict=False)) if n != m]
         if long.ndim != short.ndim or len(axes) != 1 or not short.size or long.size <= short.size:
@@ -105,6 +117,15 @@ def cropped(a: NDArray[Any], b: NDArray[Any]) -> str | None:
         extra = long.shape[axis] - short.shape[axis]
         for end, at in (("last", 0), ("first", extra)):
             kept = np.take(long, range(at, at + short.shape[axis]), axis)
-            if np.array_equal(kept, short):
+            if _is_same(kept, short):
                 return f"cropped: {names[1]} is {names[0]} without the {end} {extra} along axis {axis}"
     return None
+
+
+def _is_same(kept: NDArray[Any], short: NDArray[Any]) -> bool:
+    x, y = as_real(kept), as_real(short)
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return bool(np.array_equal(kept, short, equal_nan=kept.dtype.kind in "fc"))
+    # Beside a large mean, or of a constant, rounding hides any values at all.
+    is_near = is_rounding(x, y, allowed(max(unit_of(kept), unit_of(short))))
+    return bool(np.array_equal(x, y)) or (is_near and float(np.abs(x - y).max()) <= float(y.std()) / 100)

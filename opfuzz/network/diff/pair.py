@@ -42,6 +42,8 @@ class Pair:
     finite: NDArray[np.bool_] | None  # in both; None: everywhere
     layout: Rearrangement  # what was done to A to bring it into the shape of B
     mismatch: Mismatch | None = None
+    is_complex: bool = False  # the last axis holds real and imaginary parts
+    is_given: bool = False  # it was not computed from what is in the files: an input, or noise
 
     @property
     def allowed(self) -> float:
@@ -121,8 +123,8 @@ def make_pair(a: NDArray[Any], b: NDArray[Any]) -> Pair | None:
 
     A complex tensor becomes a real one with an axis of two at the end. Infinities and NaN become 0 on both sides.
     """
-    unit = max(_unit(a), _unit(b))
-    x, y = _real(a), _real(b)
+    unit = max(unit_of(a), unit_of(b))
+    x, y = as_real(a), as_real(b)
     if unit < FLOAT32.unit_roundoff and x.size and (_holds_singles(x) or _holds_singles(y)):
         unit = FLOAT32.unit_roundoff  # computed in float32, saved as float64
     rearrangement = align(x, y)
@@ -137,17 +139,20 @@ def make_pair(a: NDArray[Any], b: NDArray[Any]) -> Pair | None:
             mismatch = Mismatch(int(unlike.sum()), index, float(x[index]), float(y[index]))
         x, y = np.where(finite, x, 0.0), np.where(finite, y, 0.0)
     x, y = np.ascontiguousarray(x), np.ascontiguousarray(y)
-    return Pair(x, y, unit, None if finite.all() else finite, rearrangement, mismatch)
+    is_complex = a.dtype.kind == b.dtype.kind == "c" and rearrangement.is_identity
+    return Pair(x, y, unit, None if finite.all() else finite, rearrangement, mismatch, is_complex)
 
 
-def _real(array: NDArray[Any]) -> FloatArray:
+def as_real(array: NDArray[Any]) -> FloatArray:
+    """As float64; a complex tensor gets an axis of two at the end."""
     if array.dtype.kind == "c":
         array = np.stack((array.real, array.imag), axis=-1)
     with np.errstate(invalid="ignore"):  # a signalling NaN warns when it is converted
         return np.asarray(array, np.float64)
 
 
-def _unit(array: NDArray[Any]) -> float:
+def unit_of(array: NDArray[Any]) -> float:
+    """Unit roundoff of a tensor's format; that of float64 for integers."""
     if array.dtype.kind in "biu":
         return FLOAT64.unit_roundoff
     return float(ml_dtypes.finfo(array.dtype).eps) / 2

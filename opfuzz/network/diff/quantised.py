@@ -17,7 +17,8 @@ from opfuzz.network.diff.pair import Pair
 # and scales that are rounded themselves, make that more for some: the largest may be 1.5 steps, the root mean square
 # 0.45, where an even spread has 1 / sqrt(12) = 0.29 and a grid twice too fine 0.58.
 BITS = (2, 3, 4, 5, 6, 8)  # the fewest levels that do are the truth: a finer grid holds a coarser one
-LARGEST, TYPICAL = 1.5, 0.45
+# Of 32 values and more that lay anywhere, one is a quarter of a step away: what has none is on the grid from the start.
+LARGEST, TYPICAL, LEAST = 1.5, 0.45, 0.25
 # s q, up to 2 max |b|, and its sum with l are rounded: 3 u max |b| off the line through all. Where that is more than a
 # quarter of a step, as in int8 saved as bfloat16, nothing can be told. Unrelated values lie on one of the five
 # grids in a group with 5 * 2^-32 at most.
@@ -72,7 +73,8 @@ def _grid(a: FloatArray, b: FloatArray, unit: float) -> tuple[int, float] | None
         if _steps_away(a[few, length], b[few, length], low[few], high[few], bits, unit) is None:
             continue
         if (away := _steps_away(a, b, low, high, bits, unit)) is not None and _distinct(a[few]) > _distinct(b[few]):
-            return bits, away
+            # Two values and noise lie on any grid; a group of numbers has more than that, however few the bits.
+            return (bits, away) if _distinct(b[few]) >= (bits + 1) * len(b[few]) else None
     return None
 
 
@@ -112,7 +114,9 @@ def _steps_away(
             break
     else:
         return None
-    return float(away.max()) if np.sqrt(np.mean(away**2)) <= TYPICAL else None
+    if np.sqrt(np.mean(away**2)) > TYPICAL or away.max() < LEAST:
+        return None
+    return float(away.max())
 
 
 def _fitted(place: FloatArray, b: FloatArray) -> FloatArray:

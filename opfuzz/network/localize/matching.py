@@ -34,8 +34,16 @@ def judge(variant: Variant, output: Array, base: Array, observed: Observed | Non
     elif observed is not None:
         near = distance(observed, found)
     is_effective = found.rms > 0
-    match = residual is not None and is_effective and is_match(residual, rounding)
+    match = (
+        residual is not None and is_effective and is_match(residual, rounding) and is_asked(base, observed, rounding)
+    )
     return Tried(variant.name, variant.place, variant.note, found, corr, residual, near, match)
+
+
+def is_asked(base: Array, observed: Observed | None, rounding: float) -> bool:
+    """Whether there is anything to explain: not so where side A itself leaves no more than rounding."""
+    tensor = None if observed is None else observed.tensor
+    return tensor is None or not is_match(residual_of(base, tensor), rounding)
 
 
 def is_match(residual: float, rounding: float) -> bool:

@@ -57,7 +57,7 @@ def _factors(bits: int) -> Callable[[Setup], Setup]:
                 return attention(call.arrays, factors=lambda array: round_to_bits(array, bits))
             return setup.compute(call)
 
-        return replace(setup, compute=compute)
+        return setup.computing(compute)
 
     return plant
 
@@ -72,7 +72,7 @@ def _stored(name: str) -> Callable[[Setup], Setup]:
             arrays = {key: rounded(a) if a.dtype == np.float32 else a for key, a in call.arrays.items()}
             return rounded(setup.compute(replace(call, arrays=arrays)))
 
-        return replace(setup, compute=compute)
+        return setup.computing(compute)
 
     return plant
 
@@ -82,7 +82,7 @@ def _softmax(name: str) -> Callable[[Setup], Setup]:
         def compute(call: OpCall) -> Array:
             return attention(call.arrays, weights=_rounded(name)) if call.op in ATTENTION else setup.compute(call)
 
-        return replace(setup, compute=compute)
+        return setup.computing(compute)
 
     return plant
 

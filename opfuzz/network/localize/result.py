@@ -8,6 +8,7 @@ from typing import Any
 
 from opfuzz.core.files.strict_json import strict
 from opfuzz.network.drift import Drift
+from opfuzz.network.observe.records import Coverage
 from opfuzz.network.pipeline.dispatch import Array
 
 
@@ -78,6 +79,10 @@ class Localization:
     seconds: float
     axes: tuple[str, str]  # what the last two axes of the output are, in words
     errors: Mapping[str, Array] = field(repr=False)  # differences of outputs, for pictures; not in the JSON
+    coverage: Coverage | None = None  # of a model whose calls were observed
+    tried: int = 0  # of all readings
+    readings: int = 0
+    interrupted: bool = False
 
 
 def drift_json(drift: Drift) -> dict[str, Any]:
@@ -106,6 +111,10 @@ def to_json(found: Localization) -> dict[str, Any]:
         "variants": [_tried(tried) for tried in found.variants],
         "pairs": [_tried(tried) for tried in found.pairs],
         "verdict": " ".join(found.verdict),
+        "coverage": None if found.coverage is None else asdict(found.coverage),
+        "tried": found.tried,
+        "readings": found.readings,
+        "interrupted": found.interrupted,
         "seconds": found.seconds,
     }
     return {name: strict(value) for name, value in document.items()}

@@ -45,6 +45,16 @@ def sentences(
     return tuple(sentence for sentence in found if sentence)
 
 
+def search_sentences(tried: int, readings: int, *, interrupted: bool) -> tuple[str, ...]:
+    """How far the search went, where it did not go through all readings."""
+    if interrupted:
+        return (f"Interrupted: {tried} of {readings} readings were tried.",)
+    if tried < readings:
+        rest = readings - tried
+        return (f"The search ended there: {tried} of {readings} readings were tried; --all tries {rest} more.",)
+    return ()
+
+
 def _faithful(drift: Drift, b: str, attribution: Sequence[Attribution]) -> str:
     if drift.rms == 0:
         return f"All of {b} together gives the same bits as side A here."

@@ -43,13 +43,31 @@ class OpCall:
 
 
 Compute = Callable[[OpCall], Array]
+# Whether calls of an op, of a role, at a place have to be computed by `Compute`. The others a pipeline may compute by
+# itself, if it can: a model of torch is what side A computes.
+Asks = Callable[[str, str, str], bool]
+
+
+def asks_always(op: str, role: str, at: str) -> bool:
+    """Nothing is left to the pipeline."""
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Reuse:
+    """What of a pass need not be computed by the dispatcher."""
+
+    begin: int = 0  # number of the first call that may give something else than in the pass that was kept
+    asks: Asks = asks_always
+    keeps: bool = False  # whether later passes may take their results from this one
 
 
 class Dispatcher:
     """Runs the calls of one pass through a pipeline by `compute`, and keeps what the pipeline records."""
 
-    def __init__(self, specs: Mapping[str, OpSpec], compute: Compute) -> None:
+    def __init__(self, specs: Mapping[str, OpSpec], compute: Compute, reuse: Reuse | None = None) -> None:
         self._specs, self._compute = specs, compute
+        self.reuse = reuse or Reuse()
         self._count = 0
         self.recorded: dict[str, Array] = {}
 
@@ -65,11 +83,15 @@ class Dispatcher:
         spec = self._specs[op]
         if (names := ", ".join(output.name for output in spec.outputs)) != "":
             raise OpfuzzError(f"{place}: it returns a tuple ({names}); a pipeline takes ops of one `output`")
-        call, lead = _bind(spec, given, place, self._count, role or op, at or f"call {self._count}")
+        call, lead = bind(spec, given, place, self._count, role or op, at or f"call {self._count}")
         self._count += 1
+        return self.compute(call, lead)
+
+    def compute(self, call: OpCall, lead: tuple[int, ...] | None) -> Array:
+        """Result of a call that is bound already, with the axes that its batch stands for."""
         output = self._compute(call)
-        axes = spec.output_axes
-        if lead is not None and _batch_of(spec, axes[0].text if axes else ""):
+        axes = call.spec.output_axes
+        if lead is not None and _batch_of(call.spec, axes[0].text if axes else ""):
             output = output.reshape(*lead, *output.shape[1:])
         return output
 
@@ -82,9 +104,13 @@ class Dispatcher:
         self.recorded[name] = np.array(array)  # a copy: what a pipeline does to it afterwards is no part of it
 
 
-def _bind(
+def bind(
     spec: OpSpec, given: Mapping[str, Any], place: str, number: int, role: str, at: str
 ) -> tuple[OpCall, tuple[int, ...] | None]:
+    """The call of a spec with these inputs, params and dims, and the axes that its batch stands for.
+
+    `place` is where, in words of an error. Raises OpfuzzError for what does not fit the spec.
+    """
     sizes = {dim.name for dim in spec.dims}
     names = {item.name for item in spec.inputs} | sizes | {param.name for param in spec.params}
     for name in given:

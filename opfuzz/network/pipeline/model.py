@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from opfuzz.core.errors import OpfuzzError, did_you_mean
 from opfuzz.core.files import user_module as python_file
+from opfuzz.network.observe.records import Coverage
 from opfuzz.network.pipeline.dispatch import Array, Dispatcher
 from opfuzz.network.pipeline.planting import Pipeline, Setup, Tensors, Variant
 from opfuzz.network.tensors import open_tensors
@@ -30,6 +31,8 @@ class PipelineModel:
     variants: tuple[Variant, ...] = ()
     described: str = ""  # in words, for reports: how large, with whose weights
     axes: tuple[str, str] = ("all other axes", "last axis")  # of the output, in words
+    coverage: Coverage | None = None  # of a model whose calls were observed
+    owners: Mapping[str, str] | None = None  # of such a model: the class that makes the calls of each place
 
 
 class Named(dict[str, NDArray[Any]]):
@@ -57,7 +60,7 @@ def user_model(module: ModuleType, path: Path, weights: Path | None, inputs: Pat
     """
     pipeline = getattr(module, "pipeline", None)
     if not callable(pipeline):
-        raise OpfuzzError(f"{path}: it has no function pipeline(run, weights, inputs)")
+        raise OpfuzzError(f"{path}: it has no model, and no function pipeline(run, weights, inputs)")
     drawn: tuple[Tensors, Tensors] = ({}, {})
     if weights is None or inputs is None:
         drawn = _example(module, path, seed)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+from opfuzz.network.trace.causes import Knowledge, find_cause
 from opfuzz.network.trace.feeds import TRIES
 from opfuzz.network.trace.local_error import CallComparison, compare_call
 from opfuzz.network.trace.modules import CLEAN, CONTAINS, GUILTY, UNCALLED, UNCOMPARED, Module, ModulePair
@@ -15,24 +17,71 @@ from opfuzz.network.trace.whereabouts import find_first_wrong, is_made_up_for
 
 # A module that is off by more than this many allowances of a module around it would show there.
 HIDDEN = 100.0
+TRIED_ALIKE = 2  # modules of one class that nothing explains, before the others are not searched
+# What one side keeps as a table, the other may compute; a weight or a bias it can only lack.
+PLAIN = ("weight", "bias")
 NOTHING_KNOWN = "it computes something else"
+NOT_ALL = "not all readings were tried, as it calls so many functions"
 
 
-def blame(modules: Sequence[Module], pairs: Mapping[str, ModulePair]) -> list[Module]:
+def blame(
+    modules: Sequence[Module], pairs: Mapping[str, ModulePair], knowledge: Knowledge | None = None
+) -> list[Module]:
     """The modules with their final verdicts: a clean module has no guilty one inside, and the innermost is guilty."""
     found = [_explained(m, modules, pairs) if m.verdict == GUILTY else m for m in modules]
     found = _without_unlike(_without_wrong_pairs(found, pairs), pairs)
     found = [_acquitted(m, found, pairs) if m.verdict == GUILTY else m for m in found]
     suspects = {m.name_a for m in found if m.verdict == GUILTY}
-    blamed = []
+    blamed: list[Module] = []
+    known: list[str] = []
+    unknown: Counter[tuple[str, str]] = Counter()  # modules of which nothing was found, by their classes
     for m in found:
         if m.name_a in suspects and any(x != m.name_a and is_inside(x, m.name_a) for x in suspects):
             m = replace(m, verdict=CONTAINS, what="", cause="", residual=None)
-        elif m.name_a in suspects and not m.cause:
-            cause = _handed(m, found)
-            m = replace(m, cause=cause, what=cause or _unknown(m, found, pairs))
+        elif m.name_a in suspects and (not m.cause or _is_open(m, found, pairs)):
+            is_hopeless = unknown[m.kind_a, m.kind_b] >= TRIED_ALIKE
+            m, readings = _named(m, found, pairs, None if is_hopeless else knowledge, known)
+            m = replace(m, is_searched=False) if is_hopeless and m.residual is None else m
+            known.extend(readings)
+            unknown[m.kind_a, m.kind_b] += m.residual is None
         blamed.append(m)
     return blamed
+
+
+def _named(
+    m: Module,
+    modules: Sequence[Module],
+    pairs: Mapping[str, ModulePair],
+    knowledge: Knowledge | None,
+    known: Collection[str],
+) -> tuple[Module, Sequence[str]]:
+    """The module with what it computes instead, or between which of its own the difference begins; and the readings.
+
+    `known` are the readings that explain other modules.
+    """
+    handed = m.cause or _handed(m, modules)
+    classes = _classes(m, modules, pairs[m.name_a])
+    found, is_whole = None, True
+    if knowledge is not None:
+        inside = (x for x in modules if x.name_a != m.name_a and is_inside(x.name_a, m.name_a))
+        cleared = [pairs[x.name_a] for x in inside if x.verdict == CLEAN]
+        search = find_cause(pairs[m.name_a], cleared, knowledge, known)
+        found, is_whole = search.cause, search.is_whole
+    if found is None:
+        what = handed or _unknown(m, modules, pairs)
+        what = what if is_whole else f"{what}; {NOT_ALL}"
+        return replace(m, cause=handed, what=what, is_searched=is_whole), ()
+    if m.cause and not found.readings:  # the weights are all of it, or what else there is nobody knows
+        return replace(m, residual=found.residual), ()
+    cause = "; ".join(words for words in (handed, found.words) if words and words not in classes)
+    return replace(m, cause=cause, what=cause, residual=found.residual, beside=found.beside), found.readings
+
+
+def _is_open(m: Module, modules: Sequence[Module], pairs: Mapping[str, ModulePair]) -> bool:
+    """Whether more can be found out: its classes say little, and of its weights nobody knows whether they are all."""
+    c = pairs[m.name_a]
+    is_known = m.residual is not None or bool(c.compared[c.worst].narrower)
+    return not is_known and (bool(c.values) or m.cause in _classes(m, modules, c))
 
 
 def _without_wrong_pairs(modules: Sequence[Module], pairs: Mapping[str, ModulePair]) -> list[Module]:
@@ -114,12 +163,17 @@ def _explained(m: Module, modules: Sequence[Module], pairs: Mapping[str, ModuleP
     if not causes:
         causes, residual = _settings(c, modules, pairs)
     worst = c.compared[c.worst]
-    has_children = any(x.name_a != m.name_a and is_inside(x.name_a, m.name_a) for x in modules)
-    if not causes and not has_children and not c.a.parameters and not are_alike(m.kind_a, m.kind_b):
-        causes = [f"a has {m.kind_a}, b has {m.kind_b}"]
+    causes = causes or _classes(m, modules, c)
     causes += [worst.narrower] if worst.narrower else []
     cause = "; ".join(causes)
     return replace(m, cause=cause, what=cause, residual=residual)
+
+
+def _classes(m: Module, modules: Sequence[Module], c: ModulePair) -> list[str]:
+    """Its classes, where they are all that is known of it."""
+    has_children = any(x.name_a != m.name_a and is_inside(x.name_a, m.name_a) for x in modules)
+    is_plain = not has_children and not c.a.parameters
+    return [f"a has {m.kind_a}, b has {m.kind_b}"] if is_plain and not are_alike(m.kind_a, m.kind_b) else []
 
 
 def _other_weights(m: Module, modules: Sequence[Module], pairs: Mapping[str, ModulePair]) -> list[str]:
@@ -139,10 +193,22 @@ def _other_weights(m: Module, modules: Sequence[Module], pairs: Mapping[str, Mod
             f"{prefix}{w.name_a or w.name_b} {w.relation}"
             for w in own.weights
             if w.relation
+            and (w.relation != MISSING or w.name_a.rpartition(".")[2] in PLAIN)
+            and (w.relation != ADDED or _is_right_without(pairs[m.name_a], f"{own.name_b}.{w.name_b}".lstrip(".")))
             and not ("." in (w.name_a or w.name_b) and w.relation in (MISSING, ADDED))  # its owner has no counterpart
             and (own.kind_a, own.kind_b, w.name_a, w.relation) not in usual
         ]
     return words
+
+
+def _is_right_without(c: ModulePair, weight: str) -> bool:
+    """Whether b is right once a weight that a has not is zero."""
+    owner, _, name = weight.rpartition(".")
+    try:
+        with c.sides.b.without(owner, name):
+            return compare_call(c.sides, c.ours[c.worst], c.theirs[c.worst]).excess <= 1
+    except Exception:  # the user's module, without a weight
+        return False
 
 
 def _settings(

@@ -29,6 +29,7 @@ def document(trace: Trace) -> dict[str, Any]:
         "guilty": [_guilty(module) for module in trace.modules if module.verdict == GUILTY],
         "clean": sum(module.verdict == CLEAN for module in trace.modules),
         "not_compared": [{"name": name, "why": why} for name, why in trace.not_compared],
+        "in_training": {each.side: list(each.modules) for each in trace.in_training},
         "map": trace.names,
         "modules": [strict(dataclasses.asdict(module)) for module in trace.modules],
         "unmatched_a": list(trace.unmatched_a),
@@ -43,6 +44,7 @@ def _guilty(module: Module) -> dict[str, Any]:
         "b": module.name_b,
         "kind": module.kind_a,
         "cause": module.cause,
+        "all_tried": module.is_searched,
         "residual": strict(module.residual),
         "local_error": strict(module.local),
     }

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from opfuzz.network.trace.layouts import TensorSource, assign_inputs, input_ways
+from opfuzz.network.trace.layouts import NO_HABITS, Habits, TensorSource, assign_inputs, input_ways
 from opfuzz.network.trace.recording import Array, Leaf, ModuleCall, named_arguments
 
 TRIES = 16  # other ways to give a module of b what a's received
@@ -26,9 +26,9 @@ class Feed:
     instead: str = ""  # the argument that b's caller gave otherwise
 
 
-def feed(ours: ModuleCall, theirs: ModuleCall) -> Feed:
+def feed(ours: ModuleCall, theirs: ModuleCall, habits: Habits = NO_HABITS) -> Feed:
     """The inputs of a's call in the places of those of b's."""
-    sources = assign_inputs(ours, theirs)
+    sources = assign_inputs(ours, theirs, habits)
     return Feed(theirs.arguments, _taken(ours, theirs, sources), sources)
 
 

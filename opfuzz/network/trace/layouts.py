@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import ml_dtypes
@@ -44,7 +44,50 @@ class TensorSource:
         return self.way.apply(tensors[self.index])
 
 
-def assign_inputs(a: ModuleCall, b: ModuleCall) -> tuple[TensorSource | None, ...]:
+class Habits:
+    """The orders of axes in which tensors of one size were seen on both sides, for those that do not tell theirs.
+
+    Axes of one length can be told apart by values only, and after a fault values tell nothing.
+    """
+
+    def __init__(self, calls: Iterable[tuple[ModuleCall, ModuleCall]] = ()) -> None:
+        self._orders: dict[object, set[tuple[int, ...]]] = {}
+        for first, second in calls:
+            for own, other in ((first.inputs, second.inputs), (first.outputs, second.outputs)):
+                for x, y in zip(own, other, strict=False):
+                    self._learn(x, y)
+
+    def _learn(self, x: Array, y: Array) -> None:
+        ways = layouts_of(x, y) if x.ndim == y.ndim else []
+        way = ways[0] if len(ways) == 1 else _clearest(x, y, ways)
+        if isinstance(way, Rearrangement):
+            for key in ((x.shape, y.shape), x.ndim):
+                self._orders.setdefault(key, set()).add(way.order)
+
+    def usual(self, a: Array, b: Array, ways: Sequence[Rearrangement | Broadcast]) -> Rearrangement | Broadcast | None:
+        """The way that all tensors of these shapes, or else of so many axes, have gone; None where there is none."""
+        orders = self._orders.get((a.shape, b.shape)) or self._orders.get(a.ndim, set())
+        known = [way for way in ways if isinstance(way, Rearrangement) and way.order in orders]
+        return known[0] if len(orders) == 1 and known else None
+
+    def is_sure(self, source: TensorSource, a: Sequence[Array], b: Array) -> bool:
+        """Whether something tells that a tensor of b has this order of axes: lengths, values, or what is usual."""
+        x = a[source.index]
+        ways = input_ways(x, b)
+        return len(ways) == 1 or self.usual(x, b, ways) == source.way or correlation(source.take(a), b) >= CLEAR
+
+
+def _clearest(a: Array, b: Array, ways: Sequence[Rearrangement | Broadcast]) -> Rearrangement | Broadcast | None:
+    ranked = sorted(((correlation(way.apply(a), b), -i) for i, way in enumerate(ways)), reverse=True)
+    if not ranked or ranked[0][0] < CLEAR or any(score > ranked[0][0] - GAIN for score, _ in ranked[1:]):
+        return None
+    return ways[-ranked[0][1]]
+
+
+NO_HABITS = Habits()
+
+
+def assign_inputs(a: ModuleCall, b: ModuleCall, habits: Habits = NO_HABITS) -> tuple[TensorSource | None, ...]:
     """For each input of b its source in a: by the name of the argument, by its last word, then as `assign` does."""
     found: dict[int, TensorSource] = {}
 
@@ -56,20 +99,20 @@ def assign_inputs(a: ModuleCall, b: ModuleCall) -> tuple[TensorSource | None, ..
             for i, other in enumerate(a.places):
                 is_free = j not in found and all(source.index != i for source in found.values())
                 if is_free and is_same(place, other):
-                    first = _first([a.inputs[i]], b.inputs[j])
+                    first = _first([a.inputs[i]], b.inputs[j], habits)
                     if first:
                         found[j] = TensorSource(i, first.way)
     rest_a = left(len(a.inputs), {source.index for source in found.values()})
     rest_b = left(len(b.inputs), set(found))
-    rest = assign([a.inputs[i] for i in rest_a], [b.inputs[j] for j in rest_b], input_ways)
+    rest = assign([a.inputs[i] for i in rest_a], [b.inputs[j] for j in rest_b], input_ways, habits)
     for j, source in zip(rest_b, rest, strict=True):
         if source:
             found[j] = TensorSource(rest_a[source.index], source.way)
     return tuple(found.get(j) for j in range(len(b.inputs)))
 
 
-def _first(a: Sequence[Array], target: Array) -> TensorSource | None:
-    return assign(a, [target], input_ways)[0]
+def _first(a: Sequence[Array], target: Array, habits: Habits) -> TensorSource | None:
+    return assign(a, [target], input_ways, habits)[0]
 
 
 def _is_akin(one: str, other: str) -> bool:
@@ -82,10 +125,12 @@ def assign(
     a: Sequence[Array],
     b: Sequence[Array],
     ways_of: Callable[[Array, Array], list[Rearrangement | Broadcast]] | None = None,
+    habits: Habits = NO_HABITS,
 ) -> tuple[TensorSource | None, ...]:
     """For each tensor of b its source in a; None where no unused tensor of a fits.
 
-    By position, unless another tensor of a correlates clearly better; by correlation alone where numbers differ.
+    By position, unless another tensor of a correlates clearly better; by correlation alone where numbers differ. Axes
+    are in the usual order, or in a's, unless another is clearly better.
     """
     found: list[TensorSource | None] = []
     for position, target in enumerate(b):
@@ -102,7 +147,8 @@ def assign(
                 found.append(None)
                 continue
             preferred = min(options)
-        straight = TensorSource(preferred, options[preferred][0])
+        usual = habits.usual(a[preferred], target, options[preferred]) if len(options[preferred]) > 1 else None
+        straight = TensorSource(preferred, usual or options[preferred][0])
         if sum(map(len, options.values())) == 1:
             found.append(straight)
             continue

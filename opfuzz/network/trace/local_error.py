@@ -9,7 +9,7 @@ import numpy as np
 
 from opfuzz.core.floats import FLOAT32, FORMATS, FloatArray, format_of
 from opfuzz.network.trace.feeds import Feed, feed, other_feeds
-from opfuzz.network.trace.layouts import TensorSource, assign, wide
+from opfuzz.network.trace.layouts import NO_HABITS, Habits, TensorSource, assign, wide
 from opfuzz.network.trace.recording import Array, ModuleCall, TracedModel
 
 # For a module M of a, its counterpart N of b, the inputs x that M received and y that N received:
@@ -60,11 +60,12 @@ class Sides:
     b: TracedModel
     accepts: tuple[tuple[str, ...], tuple[str, ...]]  # names of arguments
     root: float  # sqrt(K)
+    habits: Habits = NO_HABITS
 
 
 def compare_call(sides: Sides, ours: ModuleCall, theirs: ModuleCall) -> CallComparison:
     """A call of a's module against one of b's. Raises what b's module raises on a's inputs."""
-    kept = feed(ours, theirs)
+    kept = feed(ours, theirs, sides.habits)
     first: CallComparison | None = None
     failed: Exception | None = None
     try:
@@ -92,7 +93,7 @@ def _compare(sides: Sides, ours: ModuleCall, theirs: ModuleCall, given: Feed) ->
     sources = given.sources[:count]
     own = tuple(place for place, source in zip(theirs.places, sources, strict=True) if source is None)
     inherited = furthest(ours.inputs, theirs.inputs, sources)
-    ways = assign(ours.outputs, outputs)
+    ways = assign(ours.outputs, outputs, habits=sides.habits)
     if (ours.outputs or outputs) and not any(ways):
         shapes = (_shapes(side) for side in (outputs, ours.outputs))
         unlike = f"outputs have other shapes: {' against '.join(shapes)}"
@@ -112,7 +113,7 @@ def _compare(sides: Sides, ours: ModuleCall, theirs: ModuleCall, given: Feed) ->
     runs = _Runs(ours.outputs, outputs, exact, ways, sides.root, sum(x.size for x in ours.inputs))
     excess = runs.excess(None, None)
     if excess > CLOSE:
-        moved = _attempt(ours.outputs, lambda: a.replay(ours.name, ours.arguments, [_moved(x) for x in ours.inputs]))
+        moved = _attempt(ours.outputs, lambda: a.replay(ours.name, ours.arguments, [moved(x) for x in ours.inputs]))
         exact_b = _attempt(outputs, lambda: b.replay(theirs.name, given.arguments, given.tensors, exact=True))
         excess = runs.excess(moved, exact_b)
     fickle = ""
@@ -205,7 +206,7 @@ def _spread(a: Array) -> float:
     return (float(x.std()) or abs(float(x[0])) or 1.0) if x.size else 1.0
 
 
-def _moved(x: Array) -> Array:
+def moved(x: Array) -> Array:
     """Each element up or down by one unit roundoff of its format, by a fixed draw."""
     if x.dtype.name not in FORMATS:
         return x

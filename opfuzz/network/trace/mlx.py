@@ -16,6 +16,7 @@ from mlx.utils import tree_flatten
 
 from opfuzz.network.trace.recording import (
     Array,
+    CallRecorder,
     ModuleCall,
     ModuleRecorder,
     TracedModel,
@@ -36,7 +37,7 @@ class MlxModel(TracedModel):
     framework = "mlx"
 
     def __init__(self, module: Any) -> None:
-        self._module = module.eval()
+        self._module = module
         self._named = _named_modules(module)
         self._copies: dict[str, Any] | None = None
 
@@ -55,7 +56,41 @@ class MlxModel(TracedModel):
 
     def record(self, arguments: Any) -> tuple[ModuleCall, ...]:
         """See TracedModel."""
-        return self._recorded("", replace_leaves(arguments, lambda node: isinstance(node, np.ndarray), self._put))
+        return self._recorded("", self.put(arguments))
+
+    def kinds(self) -> dict[str, str]:
+        """See TracedModel."""
+        return {name: type(module).__name__ for name, module in self._named.items()}
+
+    @property
+    def module(self) -> Any:
+        """See TracedModel."""
+        return self._module
+
+    def put(self, tree: Any) -> Any:
+        """See TracedModel."""
+        return replace_leaves(tree, lambda node: isinstance(node, np.ndarray), self._put)
+
+    def is_tensor(self, value: Any) -> bool:
+        """See TracedModel."""
+        return _is_array(value)
+
+    def to_numpy(self, tensor: Any) -> Array:
+        """See TracedModel."""
+        return _to_numpy(tensor)
+
+    @contextlib.contextmanager
+    def watched(self, recorder: CallRecorder) -> Iterator[None]:
+        """See TracedModel."""
+        kinds = {name: type(module) for name, module in self._named.items()}
+        with _uncompiled():
+            try:
+                for name, module in self._named.items():
+                    module.__class__ = _recording_class(kinds[name], name, recorder)
+                yield
+            finally:
+                for name, module in self._named.items():
+                    module.__class__ = kinds[name]
 
     def record_inside(self, name: str, arguments: Any, inputs: Sequence[Array]) -> tuple[ModuleCall, ...]:
         """See TracedModel."""
@@ -64,7 +99,7 @@ class MlxModel(TracedModel):
     def _recorded(self, name: str, arguments: Any) -> tuple[ModuleCall, ...]:
         recorder = ModuleRecorder(_is_array, _to_numpy)
         args, kwargs = arguments
-        with _uncompiled(), _recorded(self._named, recorder):
+        with self.watched(recorder):
             self._named[name](*args, **kwargs)
         return tuple(sorted(recorder.calls, key=lambda call: call.order))
 
@@ -88,6 +123,12 @@ class MlxModel(TracedModel):
     def copies_of(self, name: str) -> tuple[Any, ...]:
         """See TracedModel."""
         return tuple(modules[name] for modules in (self._named, self._copies) if modules and name in modules)
+
+    def exchange(self, module: Any, weight: str, value: Any) -> Any:
+        """See TracedModel."""
+        before = module[weight]
+        module[weight] = mx.zeros_like(before) if value is None else value
+        return before
 
     def _put(self, array: Array) -> Any:
         """An array of the user's: real numbers become the format of the parameters, or float32 if they have several."""
@@ -128,19 +169,7 @@ def _parameters(module: Any) -> dict[str, Array]:
     return found
 
 
-@contextlib.contextmanager
-def _recorded(named: dict[str, Any], recorder: ModuleRecorder) -> Iterator[None]:
-    kinds = {name: type(module) for name, module in named.items()}
-    try:
-        for name, module in named.items():
-            module.__class__ = _recording_class(kinds[name], name, recorder)
-        yield
-    finally:
-        for name, module in named.items():
-            module.__class__ = kinds[name]
-
-
-def _recording_class(kind: Any, name: str, recorder: ModuleRecorder) -> Any:
+def _recording_class(kind: Any, name: str, recorder: CallRecorder) -> Any:
     # `type(m).__name__` and isinstance answer as before; `super().__call__` inside stays the module's own.
     accepts = accepted(kind.__call__)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from opfuzz.core.files.user_module import said
 from opfuzz.network.trace.local_error import CallComparison, Sides, compare_call
-from opfuzz.network.trace.recording import ModuleCall, Setting, TracedPart
+from opfuzz.network.trace.recording import Array, ModuleCall, Setting, TracedPart
 from opfuzz.network.trace.weights import Weight
 
 GUILTY, CONTAINS, CLEAN, UNCOMPARED, UNCALLED = "guilty", "contains", "clean", "not compared", "not called"
@@ -32,7 +32,10 @@ class Module:
     what: str = ""  # in words: what is different, or why it was not compared
     cause: str = ""  # of a guilty one, in words; empty where it is not known
     residual: float | None = None  # the local error that is left once the cause is gone
+    beside: str = ""  # in words, what would explain it next best, and what that leaves
+    is_searched: bool = True  # False: no cause was found, and not all readings were tried
     narrower: str = ""  # in words, if b's outputs are in a narrower format
+    settings: tuple[str, ...] = ()  # in words, those of one name that have other values
     own: tuple[str, ...] = ()  # inputs that b keeps, as a has none like them
     lone: tuple[str, ...] = ()  # outputs that one side alone has
     instead: str = ""  # an argument that b's caller gives otherwise: with a's, the module is right
@@ -50,6 +53,7 @@ class ModulePair:
     compared: Sequence[CallComparison]
     failed: str  # why a call could not be compared
     weights: tuple[Weight, ...]
+    values: Mapping[str, Array]  # of b's weights that differ, by their names in a, as a would hold them
 
     @property
     def worst(self) -> int:
@@ -73,8 +77,9 @@ def compare_modules(
     calls: tuple[Sequence[ModuleCall], Sequence[ModuleCall]],
     sides: Sides,
     weights: tuple[Weight, ...],
+    values: Mapping[str, Array],
 ) -> ModulePair:
-    """All calls of one number on both sides."""
+    """All calls of one number on both sides; `values` are b's in the place of the weights that differ."""
     compared: list[CallComparison] = []
     failed = ""
     for ours, theirs in zip(*calls, strict=False):
@@ -83,7 +88,7 @@ def compare_modules(
         except Exception as error:  # the user's module, on inputs that it did not expect
             failed = f"b raised {said(error)} on a's input"
             break
-    return ModulePair(*parts, *calls, sides, compared, failed, weights)
+    return ModulePair(*parts, *calls, sides, compared, failed, weights, values)
 
 
 def judge(c: ModulePair) -> Module:
@@ -128,6 +133,7 @@ def judge(c: ModulePair) -> Module:
         c.weights,
         "; ".join(why),
         narrower=worst.narrower if worst else "",
+        settings=tuple(f"{name} is {a} in a and {b} in b" for name, (a, b) in c.setting_differences.items()),
         own=worst.own if worst else (),
         lone=worst.lone if worst else (),
         instead=worst.instead if worst else "",

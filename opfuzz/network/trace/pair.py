@@ -22,7 +22,7 @@ KNOWN = ("a", "b", "model_a", "model_b", "inputs", "inputs_a", "inputs_b", "name
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """Two models in evaluation mode, and (args, kwargs) of NumPy arrays for each."""
+    """Two models as they were given, and (args, kwargs) of NumPy arrays for each."""
 
     path: Path
     a: TracedModel
@@ -51,15 +51,15 @@ def read_models(path: Path, mapping: Path | None = None) -> Models:
     names = {**_names(getattr(module, "names", {}), str(path)), **(_names_in(mapping) if mapping else {})}
     return Models(
         path,
-        _model(module, path, "a"),
-        _model(module, path, "b"),
-        _inputs(module, path, "inputs_a"),
-        _inputs(module, path, "inputs_b"),
+        read_model(module, path, "a"),
+        read_model(module, path, "b"),
+        read_inputs(module, path, "inputs_a"),
+        read_inputs(module, path, "inputs_b"),
         names,
     )
 
 
-def _model(module: ModuleType, path: Path, side: str) -> TracedModel:
+def read_model(module: ModuleType, path: Path, side: str) -> TracedModel:
     given = getattr(module, side, None)
     if given is None and hasattr(module, f"model_{side}"):
         try:
@@ -84,14 +84,23 @@ def _model(module: ModuleType, path: Path, side: str) -> TracedModel:
     raise OpfuzzError(f"{path}: '{side}' is {kind}; it must be a torch.nn.Module or an mlx.nn.Module")
 
 
-def _inputs(module: ModuleType, path: Path, name: str) -> Any:
-    """(args, kwargs). Whatever NumPy can read as an array of numbers becomes one."""
+def read_inputs(module: ModuleType, path: Path, name: str, has_run: bool = False) -> Any:
+    """(args, kwargs). Whatever NumPy can read as an array of numbers becomes one.
+
+    Raises OpfuzzError if there are none, or they hold what is no array, or are one number or word; a `run` of the
+    user's may take such a one.
+    """
     name = name if hasattr(module, name) else "inputs"
     given = getattr(module, name, None)
     if given is None:
         raise OpfuzzError(f"{path}: there is no 'inputs'; write inputs = (array, ...){_nearest(module, 'inputs')}")
     if isinstance(given, Mapping):
         return (), {key: _array(value, path, f"{name}['{key}']") for key, value in given.items()}
+    if isinstance(given, bool | int | float | str) and not has_run:
+        raise OpfuzzError(
+            f"{path}: '{name}' is {given!r}, of type {type(given).__name__}; it must be a NumPy array, a tuple of "
+            f"arrays or a dict of them by keyword: write {name} = (array, ...)"
+        )
     listed = given if isinstance(given, list | tuple) else (given,)
     return tuple(_array(value, path, f"{name}[{i}]") for i, value in enumerate(listed)), {}
 

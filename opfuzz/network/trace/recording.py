@@ -7,11 +7,16 @@ import copy
 import dataclasses
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from opfuzz.network.observe.spec_reader import SpecReader
+    from opfuzz.network.observe.torch import TorchRun
 
 Array = NDArray[Any]
 Setting = bool | int | float | str | tuple[Any, ...]
@@ -48,13 +53,46 @@ class TracedPart:
 
 
 class TracedModel(ABC):
-    """A model of one framework, in its evaluation mode."""
+    """A model of one framework, in the mode in which it was given."""
 
     framework: ClassVar[str]
+    can_be_observed: ClassVar[bool] = False  # the functions that its modules call can be seen, and given other results
+
+    def observed(self, name: str, arguments: Any, reader: SpecReader) -> TorchRun:
+        """A run of one submodule on (args, kwargs) of arrays, that can be made again. Raises where that cannot be."""
+        raise NotImplementedError(f"the functions that a model of {self.framework} calls cannot be seen")
 
     @abstractmethod
     def parts(self) -> tuple[TracedPart, ...]:
         """Every submodule, the whole model first, parents before children."""
+
+    @abstractmethod
+    def kinds(self) -> dict[str, str]:
+        """The class of every submodule, by its name, in the order of `parts`; no parameter is read."""
+
+    @property
+    @abstractmethod
+    def module(self) -> Any:
+        """The model itself, as its framework knows it."""
+
+    @abstractmethod
+    def put(self, tree: Any) -> Any:
+        """The tree with a tensor of the framework in the place of each NumPy array.
+
+        Real numbers become the format of the parameters, or float32 if they have several.
+        """
+
+    @abstractmethod
+    def is_tensor(self, value: Any) -> bool:
+        """Whether a value is a tensor of the framework."""
+
+    @abstractmethod
+    def to_numpy(self, tensor: Any) -> Array:
+        """A copy of a tensor's values. Raises whatever the framework raises where there are none."""
+
+    @abstractmethod
+    def watched(self, recorder: CallRecorder) -> AbstractContextManager[None]:
+        """While the block runs, the recorder is told of every call of every submodule; nothing is differentiated."""
 
     @abstractmethod
     def record(self, arguments: Any) -> tuple[ModuleCall, ...]:
@@ -94,6 +132,30 @@ class TracedModel(ABC):
             for module, key, before in reversed(changed):
                 setattr(module, key, before)
 
+    @contextlib.contextmanager
+    def without(self, name: str, weight: str) -> Iterator[None]:
+        """The submodule with zeros for one of its own weights, while the block runs."""
+        before = [(module, self.exchange(module, weight, None)) for module in self.copies_of(name)]
+        try:
+            yield
+        finally:
+            for module, value in before:
+                self.exchange(module, weight, value)
+
+    @abstractmethod
+    def exchange(self, module: Any, weight: str, value: Any) -> Any:
+        """Puts a value, or zeros for None, in the place of a module's weight; what was there."""
+
+
+class CallRecorder(Protocol):
+    """Who is told of the calls of submodules, as they begin and end."""
+
+    def begin(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], accepts: Sequence[str]) -> None:
+        """A submodule that accepts these arguments is about to run."""
+
+    def end(self, name: str, output: Any) -> None:
+        """The submodule has returned. One begun after it that has not, raised what its caller caught."""
+
 
 class ModuleRecorder:
     """Takes the calls down as they begin and end; a call's inputs are copied before the submodule could change them."""
@@ -104,10 +166,15 @@ class ModuleRecorder:
         self._begun = 0
         self.calls: list[ModuleCall] = []
 
+    @property
+    def innermost(self) -> str | None:
+        """The submodule that has begun last and not returned."""
+        return self._open[-1][0] if self._open else None
+
     def begin(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], accepts: Sequence[str] = ()) -> None:
         """A submodule that accepts these arguments is about to run."""
         arguments, inputs = self.split((args, dict(kwargs)))
-        self._open.append((name, self._begun, _kept(arguments), inputs, _places(arguments, accepts)))
+        self._open.append((name, self._begun, kept(arguments), inputs, _places(arguments, accepts)))
         self._begun += 1
 
     def end(self, name: str, output: Any) -> None:
@@ -155,7 +222,7 @@ def replace_leaves(tree: Any, is_leaf: Callable[[Any], bool], change: Callable[[
 
 def fill(arguments: Any, tensors: Sequence[Any]) -> Any:
     """The arguments of a call with these tensors in the places of its leaves, and states as they were then."""
-    return replace_leaves(_kept(arguments), lambda node: isinstance(node, Leaf), lambda leaf: tensors[leaf.index])
+    return replace_leaves(kept(arguments), lambda node: isinstance(node, Leaf), lambda leaf: tensors[leaf.index])
 
 
 def named_arguments(arguments: Any, accepts: Sequence[str]) -> dict[str, Any]:
@@ -174,10 +241,13 @@ def accepted(function: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(p.name for p in found if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD))
 
 
-def _kept(arguments: Any) -> Any:
+def kept(arguments: Any) -> Any:
+    """The arguments with states, but not tensors, as copies."""
+
     # A cache would go on growing: each run gets the state that the module got.
     def is_state(node: Any) -> bool:
-        return hasattr(node, "__dict__") and not callable(node) and not dataclasses.is_dataclass(node)
+        is_tensor = hasattr(node, "shape") and hasattr(node, "dtype")
+        return hasattr(node, "__dict__") and not (callable(node) or dataclasses.is_dataclass(node) or is_tensor)
 
     def copied(node: Any) -> Any:
         try:
@@ -189,24 +259,27 @@ def _kept(arguments: Any) -> Any:
 
 
 def _places(arguments: Any, accepts: Sequence[str]) -> tuple[str, ...]:
-    found: dict[int, str] = {}
-
-    def walk(node: Any, place: str) -> None:
-        if isinstance(node, Leaf):
-            found[node.index] = place
-        elif isinstance(node, dict):
-            for key, value in node.items():
-                walk(value, f"{place}.{key}")
-        elif isinstance(node, list | tuple):
-            for i, value in enumerate(node):
-                walk(value, f"{place}.{i}")
-        elif dataclasses.is_dataclass(node) and not isinstance(node, type):
-            for field in dataclasses.fields(node):
-                walk(getattr(node, field.name), f"{place}.{field.name}")
-
-    for name, value in named_arguments(arguments, accepts).items():
-        walk(value, name)
+    named = named_arguments(arguments, accepts)
+    found = {leaf.index: place for place, leaf in leaves(named) if isinstance(leaf, Leaf)}
     return tuple(found[i] for i in sorted(found))
+
+
+def leaves(tree: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """All that is in a tree and holds nothing itself, with its place: `past.0.1`, `logits`; the tree itself has ""."""
+    inside: Iterable[tuple[Any, Any]]
+    if isinstance(tree, Mapping):
+        inside = tree.items()
+    elif isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        inside = zip(tree._fields, tree, strict=True)
+    elif isinstance(tree, list | tuple):
+        inside = enumerate(tree)
+    elif dataclasses.is_dataclass(tree) and not isinstance(tree, type | Leaf):
+        inside = [(field.name, getattr(tree, field.name)) for field in dataclasses.fields(tree)]
+    else:
+        yield place, tree
+        return
+    for key, value in inside:
+        yield from leaves(value, f"{place}.{key}" if place else str(key))
 
 
 def settings_of(attributes: Mapping[str, Any]) -> dict[str, Setting]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,14 +13,18 @@ import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
+from opfuzz.network.observe.spec_reader import SpecReader
+from opfuzz.network.observe.torch import TorchRun
 from opfuzz.network.trace.recording import (
     Array,
+    CallRecorder,
     ModuleCall,
     ModuleRecorder,
     TracedModel,
     TracedPart,
     accepted,
     fill,
+    kept,
     replace_leaves,
     settings_of,
 )
@@ -47,9 +52,10 @@ class TorchModel(TracedModel):
     """See TracedModel. Its exact run is a float64 copy on the processor, made when first asked for."""
 
     framework = "torch"
+    can_be_observed = True
 
     def __init__(self, module: Any) -> None:
-        self._module = module.eval()
+        self._module = module
         # A module under two names has the first, and a weight's parametrization is no layer of the model.
         self._named = {n: m for n, m in module.named_modules() if "parametrizations" not in n.split(".")}
         self._copies: dict[str, Any] | None = None
@@ -58,13 +64,34 @@ class TorchModel(TracedModel):
     def parts(self) -> tuple[TracedPart, ...]:
         """See TracedModel."""
         return tuple(
-            TracedPart(name, type(m).__name__, _readable(_tensors(m)), settings_of(vars(m)), accepted(type(m).forward))
+            TracedPart(name, type(m).__name__, _readable(_tensors(m)), settings_of(vars(m)), _accepted(m))
             for name, m in self._named.items()
         )
 
     def record(self, arguments: Any) -> tuple[ModuleCall, ...]:
         """See TracedModel."""
-        return self._recorded("", replace_leaves(arguments, lambda node: isinstance(node, np.ndarray), self._put))
+        return self._recorded("", self.put(arguments))
+
+    def kinds(self) -> dict[str, str]:
+        """See TracedModel."""
+        return {name: type(module).__name__ for name, module in self._named.items()}
+
+    @property
+    def module(self) -> Any:
+        """See TracedModel."""
+        return self._module
+
+    def put(self, tree: Any) -> Any:
+        """See TracedModel."""
+        return replace_leaves(tree, lambda node: isinstance(node, np.ndarray), self._put)
+
+    def is_tensor(self, value: Any) -> bool:
+        """See TracedModel."""
+        return bool(torch.is_tensor(value))
+
+    def to_numpy(self, tensor: Any) -> Array:
+        """See TracedModel."""
+        return _to_numpy(tensor)
 
     def record_inside(self, name: str, arguments: Any, inputs: Sequence[Array]) -> tuple[ModuleCall, ...]:
         """See TracedModel."""
@@ -72,25 +99,32 @@ class TorchModel(TracedModel):
 
     def _recorded(self, name: str, arguments: Any) -> tuple[ModuleCall, ...]:
         recorder = ModuleRecorder(torch.is_tensor, _to_numpy)
+        args, kwargs = arguments
+        with self.watched(recorder):
+            self._named[name](*args, **kwargs)
+        return tuple(sorted(recorder.calls, key=lambda call: call.order))
+
+    @contextlib.contextmanager
+    def watched(self, recorder: CallRecorder) -> Iterator[None]:
+        """See TracedModel. Hooks see what other hooks do; they do not see a caller that writes `module.forward(x)`."""
         hooks: list[Any] = []
+        called: list[str] = []  # announced by the hook, so that `forward` does not announce it again
+        forwards = {name: vars(module).get("forward") for name, module in self._named.items()}
         try:
-            for inner, module in self._named.items():
-
-                def before(module: Any, args: Any, kwargs: Any, name: str = inner) -> None:
-                    recorder.begin(name, args, kwargs, accepted(type(module).forward))
-
-                def after(module: Any, args: Any, kwargs: Any, output: Any, name: str = inner) -> None:
-                    recorder.end(name, output)
-
-                hooks.append(module.register_forward_pre_hook(before, with_kwargs=True))
-                hooks.append(module.register_forward_hook(after, with_kwargs=True))
-            args, kwargs = arguments
+            for name, module in self._named.items():
+                if not isinstance(module, torch.jit.ScriptModule):  # which takes no hooks
+                    hooks += _hooked(module, name, recorder, called)
+                vars(module)["forward"] = _announced(module, name, recorder, called)
             with torch.no_grad():
-                self._named[name](*args, **kwargs)
+                yield
         finally:
             for hook in hooks:
                 hook.remove()
-        return tuple(sorted(recorder.calls, key=lambda call: call.order))
+            for name, forward in forwards.items():
+                if forward is None:
+                    vars(self._named[name]).pop("forward", None)
+                else:
+                    vars(self._named[name])["forward"] = forward
 
     def replay(self, name: str, arguments: Any, inputs: Sequence[Array], exact: bool = False) -> tuple[Array, ...]:
         """See TracedModel."""
@@ -109,9 +143,21 @@ class TorchModel(TracedModel):
         with torch.no_grad(), _default_float64(), _Widened():
             return recorder.split(self._copies[name](*args, **kwargs))[1]
 
+    def observed(self, name: str, arguments: Any, reader: SpecReader) -> TorchRun:
+        """See TracedModel."""
+        module = self._named[name]
+        return TorchRun(module, arguments, reader, lambda args, kwargs: module(*kept(args), **kept(kwargs)))
+
     def copies_of(self, name: str) -> tuple[Any, ...]:
         """See TracedModel."""
         return tuple(modules[name] for modules in (self._named, self._copies) if modules and name in modules)
+
+    def exchange(self, module: Any, weight: str, value: Any) -> Any:
+        """See TracedModel."""
+        held = module._parameters if weight in module._parameters else module._buffers
+        before = held[weight]
+        held[weight] = torch.zeros_like(before) if value is None else value
+        return before
 
     def _put(self, array: Array) -> Any:
         """An array of the user's: real numbers become the format of the parameters, or float32 if they have several."""
@@ -124,6 +170,44 @@ class TorchModel(TracedModel):
         if array.dtype == ml_dtypes.bfloat16:
             return torch.from_numpy(array.view(np.int16).copy()).view(torch.bfloat16).to(device)
         return torch.from_numpy(np.array(array, order="C")).to(device)
+
+
+def _accepted(module: Any) -> tuple[str, ...]:
+    try:
+        return accepted(type(module).forward)
+    except AttributeError:  # a module that was compiled to TorchScript
+        return ()
+
+
+def _hooked(module: Any, name: str, recorder: CallRecorder, called: list[str]) -> list[Any]:
+    def before(module: Any, args: Any, kwargs: Any) -> None:
+        recorder.begin(name, args, kwargs, _accepted(module))
+        called.append(name)
+
+    def after(module: Any, args: Any, kwargs: Any, output: Any) -> None:
+        recorder.end(name, output)
+
+    return [
+        module.register_forward_pre_hook(before, with_kwargs=True),
+        module.register_forward_hook(after, with_kwargs=True),
+    ]
+
+
+def _announced(module: Any, name: str, recorder: CallRecorder, called: list[str]) -> Any:
+    """The module's `forward`, which tells the recorder of a call that its hooks have not told it of."""
+    own = module.forward
+
+    @functools.wraps(own)
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        if called and called[-1] == name:
+            called.pop()
+            return own(*args, **kwargs)
+        recorder.begin(name, args, kwargs, _accepted(module))
+        output = own(*args, **kwargs)
+        recorder.end(name, output)
+        return output
+
+    return forward
 
 
 def _double(tensor: Any) -> Any:

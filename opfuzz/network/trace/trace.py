@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from opfuzz.network.trace.blame import blame
+from opfuzz.network.trace.causes import Knowledge
+from opfuzz.network.trace.layouts import Habits
 from opfuzz.network.trace.likeness import Resemblance
 from opfuzz.network.trace.local_error import CallComparison, Sides
 from opfuzz.network.trace.match import Signature, match
+from opfuzz.network.trace.modes import InTraining, evaluated, in_training
 from opfuzz.network.trace.modules import GUILTY, UNCOMPARED, Module, compare_modules, judge
 from opfuzz.network.trace.names import ancestor, members
 from opfuzz.network.trace.pair import Models
 from opfuzz.network.trace.partners import pair_weights
 from opfuzz.network.trace.recording import Array, ModuleCall, TracedPart
-from opfuzz.network.trace.weights import Held, Origins, compare
+from opfuzz.network.trace.weights import Held, Origins, compare, values_of_b
 
 Parts = Mapping[str, TracedPart]
 Calls = Mapping[str, Sequence[ModuleCall]]
@@ -40,6 +43,7 @@ class Trace:
     unmatched_a: tuple[str, ...]
     unmatched_b: tuple[str, ...]
     captured: Captured | None  # of the first guilty module
+    in_training: tuple[InTraining, ...] = ()  # modules that one side alone has in training mode, as it was given
 
     @property
     def names(self) -> dict[str, str | None]:
@@ -57,12 +61,21 @@ class Trace:
         )
 
 
-def trace(models: Models) -> Trace:
+def trace(models: Models, knowledge: Knowledge | None = None) -> Trace:
     """Runs both models, compares all their modules, and names the guilty ones.
 
-    A module is guilty if its local error is no rounding and none of the modules inside it is guilty.
+    A module is guilty if its local error is no rounding and none of the modules inside it is guilty. With `knowledge`,
+    what its calls compute instead is looked for where nothing else tells. Both run in evaluation mode, and are left in
+    the mode in which they were given.
     Raises OpfuzzError if a model raises, or the names map what is not there.
     """
+    with evaluated(models.a.module), evaluated(models.b.module):
+        found = _traced(models, knowledge)
+    pairs = {m.name_a: m.name_b for m in found.modules}
+    return replace(found, in_training=in_training(models.a, models.b, pairs))
+
+
+def _traced(models: Models, knowledge: Knowledge | None) -> Trace:
     recorded_a, recorded_b = models.record()
     parts = tuple({part.name: part for part in side.parts()} for side in (models.a, models.b))
     parts_a, parts_b = parts
@@ -80,13 +93,16 @@ def trace(models: Models) -> Trace:
         Resemblance(models.b, (parts_a, parts_b), (calls_a, calls_b)),
     )
     pairs, partnered = {}, set(names.values())
+    habits = Habits((calls_a[n][0], calls_b[m][0]) for n, m in names.items() if n in calls_a and m in calls_b)
     for name in sorted(names, key=lambda name: calls_a[name][0].order if name in calls_a else len(recorded_a)):
         a, b = parts_a[name], parts_b[names[name]]
         own_a, own_b = [parts_a[n] for n in inside_a[a.name]], [parts_b[n] for n in inside_b[b.name]]
-        sides = Sides(models.a, models.b, (a.accepts, b.accepts), _longest_sum(own_a, calls_a) ** 0.5)
-        weights = compare(_held(name, own_a, names), _held(b.name, own_b, partnered), origins)
-        pairs[name] = compare_modules((a, b), (calls_a.get(name, []), calls_b.get(b.name, [])), sides, weights)
-    modules = blame([judge(pair) for pair in pairs.values()], pairs)
+        sides = Sides(models.a, models.b, (a.accepts, b.accepts), _longest_sum(own_a, calls_a) ** 0.5, habits)
+        held = _held(name, own_a, names), _held(b.name, own_b, partnered)
+        weights = compare(*held, origins)
+        called = calls_a.get(name, []), calls_b.get(b.name, [])
+        pairs[name] = compare_modules((a, b), called, sides, weights, values_of_b(*held, weights, origins))
+    modules = blame([judge(pair) for pair in pairs.values()], pairs, knowledge)
     guilty = tuple(m.name_a for m in modules if m.verdict == GUILTY)
     captured = None
     if guilty:

@@ -82,6 +82,25 @@ def compare(a: Sequence[Held], b: Sequence[Held], origins: Origins) -> tuple[Wei
     return tuple(found + [Weight("", y.name, ADDED) for y in rest_b if y.full_name not in elsewhere])
 
 
+def values_of_b(a: Sequence[Held], b: Sequence[Held], found: Sequence[Weight], origins: Origins) -> dict[str, Array]:
+    """What b has in the place of the weights that differ, by their names in a and in the order of axes that a has.
+
+    Zeros for a bias that is in a only. Left out is what has another size.
+    """
+    ours, theirs = {held.name: held for held in a}, {held.name: held for held in b}
+    values = {}
+    for w in found:
+        if w.relation == MISSING and w.name_a.rpartition(".")[2] == "bias":
+            values[w.name_a] = np.zeros_like(ours[w.name_a].array)
+        if not w.relation or not w.name_a or not w.name_b:
+            continue
+        x, y = ours[w.name_a], theirs[w.name_b]
+        order = np.argsort(_usual_order(f"{x.kind} {y.kind}", x.array.ndim, origins.frameworks))
+        if x.array.ndim == y.array.ndim and y.array.transpose(order).shape == x.array.shape:
+            values[w.name_a] = np.ascontiguousarray(y.array.transpose(order))
+    return values
+
+
 def _usual_order(kind: str, axes: int, frameworks: tuple[str, str]) -> Sequence[int]:
     """The axes of a's parameter in the order in which the framework of b keeps them.
 

@@ -33,14 +33,14 @@ def is_made_up_for(pair: ModulePair, outer: ModulePair, others: Sequence[ModuleP
     ]
     if not takers:
         return False
-    given = feed(outer.ours[outer.worst], outer.theirs[outer.worst])
+    given = feed(outer.ours[outer.worst], outer.theirs[outer.worst], outer.sides.habits)
     try:
         recorded = outer.sides.b.record_inside(outer.b.name, given.arguments, given.tensors)
     except Exception:  # the user's module
         return False
     for start, other in takers:
         call = next((call for call in recorded if call.name == other.b.name), None)
-        sources = assign_inputs(start, call) if call else ()
+        sources = assign_inputs(start, call, outer.sides.habits) if call else ()
         if call and sources and all(sources):
             return WRONG * furthest(start.inputs, call.inputs, sources) <= pair.compared[pair.worst].local
     return False
@@ -49,10 +49,16 @@ def is_made_up_for(pair: ModulePair, outer: ModulePair, others: Sequence[ModuleP
 def find_first_wrong(outer: ModulePair, inside: Sequence[ModulePair]) -> str:
     """In words, the first module inside that gets something else when the outer one runs on a's inputs; or none does.
 
-    Empty where the modules inside run in another order or number, so that their calls cannot be told apart.
+    Empty where the modules inside run in another order or number, so that their calls cannot be told apart, and where
+    nothing tells in which order of axes b wants a's inputs: in another, all that is inside gets something else.
     """
     ours, theirs = outer.ours[outer.worst], outer.theirs[outer.worst]
-    given = feed(ours, theirs)
+    habits = outer.sides.habits
+    given = feed(ours, theirs, habits)
+    if not all(
+        s is None or habits.is_sure(s, ours.inputs, y) for s, y in zip(given.sources, theirs.inputs, strict=False)
+    ):
+        return ""
     try:
         recorded = outer.sides.b.record_inside(outer.b.name, given.arguments, given.tensors)
     except Exception:  # the user's module
@@ -66,7 +72,7 @@ def find_first_wrong(outer: ModulePair, inside: Sequence[ModulePair]) -> str:
         other = next((call for call in recorded if call.name == pair.b.name), None)
         if other is None:
             return ""
-        sources = assign_inputs(start, other)
+        sources = assign_inputs(start, other, outer.sides.habits)
         if all(sources) and furthest(start.inputs, other.inputs, sources) > WRONG * max(pair.allowance, LEAST):
             return f"between {shown(last)} and {shown(pair)}" if last else f"before {shown(pair)}"
         if last is None or not is_inside(pair.a.name, last.a.name):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tabulate import tabulate
@@ -23,10 +23,10 @@ Row = Mapping[str, Any]
 def render(document: Document, decibels: bool, whole: bool, colour: bool, width: int | None = None) -> str:
     """A table of tensors in order, then what diverges first, what it is, and what came before."""
     tensors: Sequence[Row] = document["tensors"]
-    first = next((i for i, row in enumerate(tensors) if row["name"] == document["first_divergence"]), None)
+    first = next((i for i, row in enumerate(tensors) if row["name"] == document["divergence"]), None)
     shown = range(len(tensors)) if whole or len(tensors) <= SHORT else _chosen(tensors, first)
     sections = [_table(tensors, shown, decibels, colour, width), "\n".join(_unmatched(document))]
-    closing = _clean(tensors) if first is None else _divergence(tensors, first, is_jump=document["is_jump"])
+    closing = _clean(tensors, document["excused"]) if first is None else _divergence(document, first)
     sections.append("\n".join(closing))
     return "\n\n".join(plain_lines(section) if i else section for i, section in enumerate(sections) if section) + "\n"
 
@@ -87,45 +87,83 @@ def _number(value: float | str | None) -> str:
 def _unmatched(document: Document) -> list[str]:
     prefixes = {side: document[f"prefix_{side}"] for side in "ab"}
     lines = [f"names of {side.upper()} are read without '{prefix}'" for side, prefix in prefixes.items() if prefix]
-    for side in "ab":
-        if names := document[f"only_{side}"]:
-            some = ", ".join(names[:NAMES]) + (", …" if len(names) > NAMES else "")
-            lines.append(f"{len(names)} only in {side.upper()}: {some}")
+    lonely = {side: document[f"only_{side}"] for side in "ab"}
+    lines += [f"{len(names)} only in {side.upper()}: {_some(names)}" for side, names in lonely.items() if names]
+    inside = {name: module for name, module in document["excused"].items() if module is not None}
+    faded = [name for name, module in document["excused"].items() if module is None]
+    if inside:
+        some = _some([f"{name} in {module or 'the model'}" for name, module in inside.items()])
+        lines.append(f"{len(inside)} differ inside a module whose output agrees, and are not counted: {some}")
+    if faded:
+        lines.append(f"{len(faded)} hardly beyond rounding, which what follows is not, and not counted: {_some(faded)}")
     return lines
 
 
-def _clean(tensors: Sequence[Row]) -> list[str]:
-    worst = max(tensors, key=_error)
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMES]) + (", …" if len(names) > NAMES else "")
+
+
+def _clean(tensors: Sequence[Row], excused: Collection[str]) -> list[str]:
+    worst = max((row for row in tensors if row["name"] not in excused), key=_error)
     count = f"{len(tensors)} tensors" if len(tensors) != 1 else "1 tensor"
     if not _error(worst):
         return [f"No divergence: {count}, all equal."]
-    return [f"No divergence beyond rounding in {count}; the largest is a {_relative(worst)} in {worst['name']}."]
+    lines = [f"No divergence beyond rounding in {count}; the largest is a {_relative(worst)} in {worst['name']}."]
+    if creeping := sum(bool(row["diverges"]) for row in tensors):
+        lines.append(f"  {creeping} of them are a little beyond it, and no jump from what came before.")
+    return lines
 
 
-def _divergence(tensors: Sequence[Row], first: int, *, is_jump: bool) -> list[str]:
-    row, before, after = tensors[first], tensors[:first], tensors[first + 1 :]
+def _divergence(document: Document, place: int) -> list[str]:
+    tensors: Sequence[Row] = document["tensors"]
+    row, before, after = tensors[place], tensors[:place], tensors[place + 1 :]
     size = f", {_relative(row)}" if _error(row) else ""  # none where only one side is not finite, or scrambled
-    lines = [f"First divergence: {row['name']}{size}.", f"What it is: {row['explanation']}."]
+    is_known = document["first_divergence"] is not None
+    lines = [f"First divergence: {row['name']}{size}."] if is_known else _without_order(tensors, row, size)
+    lines.append(f"What it is: {row['explanation']}.")
     lines += [
         f"  {side.upper()}: mean {_number(row[f'mean_{side}'])}, std {_number(row[f'std_{side}'])}, "
         f"range {_number(row[f'min_{side}'])} .. {_number(row[f'max_{side}'])}, {row[f'dtype_{side}']}, "
         f"first {', '.join(_number(value) for value in row[f'first_{side}'])}"
         for side in "ab"
     ]
-    if not before:
+    if is_known:
+        lines += _surroundings(document, before, after)
+    if _is_input(row):
+        lines.append("It is an input: nothing can be said of the rest until both sides get the same.")
+    return lines
+
+
+def _without_order(tensors: Sequence[Row], row: Row, size: str) -> list[str]:
+    count = sum(bool(other["diverges"]) for other in tensors)
+    return [
+        f"{count} of {_counted(len(tensors))} diverge. Which of them did so before the others cannot be said: neither",
+        "file has the order in which they were computed; `opfuzz dump` writes it, --order gives it.",
+        f"By their names alone, the difference is earliest in: {row['name']}{size}.",
+    ]
+
+
+def _surroundings(document: Document, before: Sequence[Row], after: Sequence[Row]) -> list[str]:
+    """What came before the first divergence, and what came of it."""
+    lines = []
+    compared = [row for row in before if row["name"] not in document["excused"]]
+    if not compared:
         lines.append("Before it: nothing.")
     else:
-        worst = max(before, key=_error)
+        worst = max(compared, key=_error)
         error = f"at most a {_relative(worst)}, in {worst['name']}" if _error(worst) else "all equal"
-        lines.append(f"Before it: {_counted(len(before))}, {error}.")
-    if not is_jump:
+        lines.append(f"Before it: {_counted(len(compared))}, {error}.")
+        if document["within"]:
+            is_own = document["within"] == document["module"]
+            both = f"both are in {document['within']}, where the difference comes in"
+            place = "which is inside it" if is_own else both
+            lines.append(f"  The last of them is {before[-1]['name']}, {place}.")
+    if not document["is_jump"]:
         lines.append("  No tensor jumps from what came before: errors creep, as rounding does in a deep network.")
     if creeping := sum(bool(other["diverges"]) for other in before):
         lines.append(f"  {creeping} of them are beyond rounding, but no jump from what came before.")
     if after:
         lines.append(f"After it: {sum(bool(other['diverges']) for other in after)} of {_counted(len(after))} diverge.")
-    if _is_input(row):
-        lines.append("It is an input: nothing can be said of the rest until both sides get the same.")
     return lines
 
 

@@ -9,6 +9,7 @@ from tabulate import tabulate
 
 from opfuzz.network.drift import Drift
 from opfuzz.network.localize.result import Attribution, Localization, Tried
+from opfuzz.network.observe.records import Coverage
 from opfuzz.report.text import plain, quantity
 
 SHOWN = 20  # variants; all are in the JSON
@@ -32,6 +33,8 @@ def render(found: Localization, *, shown: int = SHOWN) -> str:
 def facts(found: Localization) -> list[str]:
     """What was localised, on whom, and what was observed."""
     lines = [f"{found.model}: {found.described}", f"a = {found.a}, b = {found.b}"]
+    if found.coverage is not None:
+        lines.insert(1, covered(found.coverage))
     if found.frames:
         lines.append(f"figures of places {found.frames[0]} to {found.frames[1] - 1} of the last axis")
     if found.observed:
@@ -41,6 +44,14 @@ def facts(found: Localization) -> list[str]:
         )
         lines.append(f"observed: {figures} ({found.observed_from})")
     return lines
+
+
+def covered(coverage: Coverage) -> str:
+    """`1,204 of 1,240 calls are ops with a spec; without: stft 2, gru 1; 310 more round once`."""
+    line = f"{coverage.with_spec:,} of {coverage.calls:,} calls that compute are ops with a spec"
+    if coverage.without:
+        line += "; without: " + ", ".join(f"{name} {count}" for name, count in coverage.without.items())
+    return line + f"; {coverage.exact:,} more round once or not at all, and are the same everywhere"
 
 
 STEP_HEADERS = ("tensor", "1 - corr", "mae", "max")

@@ -23,7 +23,7 @@ RESET = "\x1b[0m"
 
 def render(trace: Trace, folder: Path | None, whole: bool = False, colour: bool = False) -> str:
     """The verdict, a table, and notes, folded unless `whole`; `folder` holds the first guilty module's call."""
-    lines = verdict(trace)
+    lines = verdict(trace) + modes(trace)
     if folder is not None:
         lines.append(f"the first guilty module's inputs, outputs and weights: {folder}")
     sections = ["\n".join(map(plain, lines))]
@@ -93,12 +93,21 @@ def verdict(trace: Trace) -> list[str]:
         m = group[0]
         place = "also guilty" if number else "first guilty"
         other = "" if m.name_b == m.name_a else f" = {shown_name(m.name_b)}"
-        lines.append(f"{place}: {shown_name(m.name_a)}{other} ({m.kind_a}): {m.what}; {_size(m)}")
+        lines.append(f"{place}: {shown_name(m.name_a)}{other} ({m.kind_a}): {m.what}{_left(m)}; {_size(m)}")
         if len(group) > 1:
             lines[-1] += f"; {_alike(group, trace)}"
     if len(groups) > LISTED:
         lines.append(f"and {counted(sum(map(len, groups[LISTED:])), 'module')} more")
     return [*lines, f"{total}; {counted(clean, 'module')} clean" if total else f"{counted(clean, 'module')} clean"]
+
+
+def modes(trace: Trace) -> list[str]:
+    """A sentence for each side that alone was in training mode, where that changes what it computes."""
+    return [
+        f"{each.side} was in training mode, as the file gives it ({counted(len(each.modules), 'module')} in which that "
+        f"matters: {_listed([shown_name(name) for name in each.modules], NAMED)}); both were run in evaluation mode"
+        for each in trace.in_training
+    ]
 
 
 def _groups(trace: Trace) -> list[list[Module]]:
@@ -132,6 +141,13 @@ def _size(m: Module) -> str:
     return f"local error {quantity(m.local)}, {quantity(m.excess)} times what rounding may do"
 
 
+def _left(m: Module) -> str:
+    """What is left of the error once the cause is gone, and by the next best reading."""
+    if m.residual is None:
+        return ""
+    return f" (residual {quantity(m.residual)}{'; ' + m.beside if m.beside else ''})"
+
+
 def _notes(trace: Trace, rows: Sequence[Module], most: int) -> list[str]:
     """A line for each thing to know, with the names of some of the modules that it is true of."""
     found: dict[str, list[str]] = {}
@@ -150,6 +166,8 @@ def _notes(trace: Trace, rows: Sequence[Module], most: int) -> list[str]:
             note("one side returns more than the other", m.name_a)
         if m.instead and m.verdict == CLEAN:
             note(f"right, once it gets a's {m.instead}", m.name_a)
+        for setting in m.settings if m.verdict == CLEAN else ():
+            note(f"{setting}, and no other output was seen", m.name_a)
         for w in m.weights:
             is_other = w.relation not in ("", MISSING, ADDED) and not w.relation.startswith(EQUAL)
             if m.verdict in (CLEAN, UNCALLED) and is_other:

@@ -145,7 +145,7 @@ def test_the_command_prints_one_json_object(plan, tmp_path):
     ("words", "message"),
     [
         (("network",), "'network' is no pipeline; write 'decoder' for the bundled one, or a Python file"),
-        (("none.py",), "none.py: no such pipeline file"),
+        (("none.py",), "none.py: no such model file"),
         (("decoder", "--weights", "none.safetensors"), "none.safetensors: "),
         (("decoder", "--pairs"), "--pairs needs --observed"),
         (("decoder", "--observed", "none.npz"), "--observed: 'none.npz' is no file, and no figures"),

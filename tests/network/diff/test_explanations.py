@@ -225,6 +225,65 @@ def test_axes_of_other_lengths_are_a_layout_and_no_divergence():
     assert drifted.drift.rms == pytest.approx(0.1, rel=0.02)
 
 
+def channels_last(maps: np.ndarray) -> np.ndarray:
+    """Feature maps [batch, channels, height, width] with the channels last."""
+    return np.ascontiguousarray(maps.transpose(0, 2, 3, 1))
+
+
+def test_a_layout_is_no_explanation_of_values_that_differ():
+    """Average for max pooling, in a port that keeps its channels last."""
+    maps = np.maximum(draw(0, (2, 8, 16, 12)), 0)
+    blocks = maps.reshape(2, 8, 8, 2, 6, 2)
+    largest, mean = blocks.max(axis=(3, 5)), blocks.mean(axis=(3, 5))
+    found = compare(largest, channels_last(mean), ("x", "x"))
+    assert found.diverges
+    assert found.relative > 0.3
+    assert found.explanation == "no explanation found (compared with A's axes in the order [0, 2, 3, 1])"
+    assert compare(largest, channels_last(largest), ("x", "x")).explanation.startswith("transposed: B is A with")
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 8, 6), (2, 5, 8, 8)])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda a: np.float32(2) * a, "scaled: B is 2 times A"),
+        (lambda a: np.clip(a, -1, 1), "clipped: B is A with"),
+        (lambda a: -a, "negated: B is -A"),
+        (np.abs, "absolute: B is the absolute value of A"),
+        (np.zeros_like, "constant: B is 0 everywhere, A is not"),
+        (lambda a: np.where(a > 2, np.float32(np.nan), a), "not finite: "),
+        (lambda a: draw(1, a.shape), NOTHING),
+    ],
+)
+def test_what_differs_is_looked_for_in_another_layout_too(shape, change, words):
+    a = draw(0, shape)
+    found = compare(a, channels_last(change(a)), ("x", "x"))
+    assert found.diverges
+    assert found.explanation.startswith(words)
+    assert "transposed" not in found.explanation
+    assert "(compared with A's axes in the order [0, " in found.explanation
+
+
+def test_constants_in_two_layouts_are_not_scrambled():
+    zeros = np.zeros((2, 5, 8, 6), np.float32)
+    assert not compare(zeros, channels_last(zeros), ("x", "x")).diverges
+    by_channel = np.broadcast_to(draw(0, (2, 5, 1, 1)), zeros.shape)
+    assert not compare(by_channel, channels_last(by_channel), ("x", "x")).diverges
+
+
+def test_an_order_of_memory_is_no_cause_where_values_differ_too():
+    a = draw(0, (8, 5, 3))
+    found = compare(a, a.reshape(8, 3, 5) + np.float32(0.1) * draw(1, (8, 3, 5)), ("x", "x"))
+    assert found.explanation == (
+        "no explanation found (compared with A's elements as they lie in memory, under the shape [8, 3, 5])"
+    )
+
+
+def test_of_too_many_axes_no_order_is_guessed():
+    a = draw(0, (2, 3, 2, 2, 3, 4))
+    assert compare(a, a.transpose(5, 0, 1, 2, 3, 4), ("x", "x")).explanation.endswith("do not fit")
+
+
 def test_a_scrambled_array_of_another_shape_diverges():
     weight = draw(0, (8, 5, 3))
     found = compare(weight, weight.reshape(8, 3, 5), ("w", "w"))  # meant: weight.transpose(0, 2, 1)

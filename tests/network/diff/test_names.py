@@ -7,9 +7,14 @@ import json
 import pytest
 
 from opfuzz.core.errors import OpfuzzError
-from opfuzz.network.diff.names import match, read_map, read_order
+from opfuzz.network.diff.names import arrange, pair_names, read_map, read_order
 
 A = ("block10.w", "block2.attn.q", "block2.attn", "block2", "output.mel", "input.x")
+
+
+def match(names_a, names_b, renamed, order):
+    found = pair_names(names_a, names_b, renamed)
+    return arrange(found.pairs, names_a, names_b, order, (found.prefix_a, found.prefix_b))
 
 
 def test_natural_order_parts_before_the_whole():

@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from torch.nn import functional as F  # noqa: N812
 
 from opfuzz.cli.localize import localize_command
-from opfuzz.engine.drivers.localize import LocalizePlan, Pass, PipelineBench, computing, localize
+from opfuzz.engine.drivers.localize import localize
+from opfuzz.engine.drivers.pipeline_bench import LocalizePlan, Pass, PipelineBench, computing
 from opfuzz.network.localize.observed import Observed
 
 ROOT = Path(__file__).parents[3]
@@ -96,6 +97,6 @@ def test_the_command_writes_a_folder(tmp_path):
     assert [step["name"] for step in document["drift"]["per_step"]] == ["layers.0.x", "layers.1.x"]
     assert document["verdict"] in (folder / "report.md").read_text().replace("\\", "")
 
-    printed = json.loads(invoked(*given, "--json").output)
+    printed = json.loads(invoked(*given, "--json").stdout)
     assert Path(printed["path"]).parent == tmp_path
     assert printed["variants"] == document["variants"]

@@ -9,7 +9,7 @@ import pytest
 
 from opfuzz.backends import discover
 from opfuzz.cli.group import bundled_specs
-from opfuzz.engine.drivers.localize import computing, meaning
+from opfuzz.engine.drivers.pipeline_bench import computing, meaning
 from opfuzz.engine.plan import load_specs
 from opfuzz.network.drift import drift
 from opfuzz.network.localize import precision

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from opfuzz.backends import discover
 from opfuzz.cli.group import bundled_specs
 from opfuzz.core.errors import OpfuzzError
-from opfuzz.engine.drivers.localize import computing, meaning
+from opfuzz.engine.drivers.pipeline_bench import computing, meaning
 from opfuzz.engine.plan import load_specs
 from opfuzz.network.drift import drift
 from opfuzz.network.localize.matching import best_first, judge

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 from pathlib import Path
 
 import mlx.core as mx
 import pytest
 
+from opfuzz.engine.drivers.trace import knowledge
 from opfuzz.network.trace.modules import CLEAN
 from opfuzz.network.trace.pair import read_models
 from opfuzz.network.trace.trace import trace
 
+KNOWN = knowledge()
 FOLDER = Path(__file__).parent / "real"
+LANGUAGE = ("transformers", "mlx_lm")
 NEEDED = {
+    **dict.fromkeys(("gemma", "mixtral", "phi", "qwen2_moe", "starcoder2"), LANGUAGE),
+    **dict.fromkeys(("encodec", "moonshine"), ("transformers", "mlx_audio")),
+    "flow_solver": ("chatterbox", "mlx_audio", "diffusers", "conformer", "omegaconf", "einops"),
     "flow_decoder": ("chatterbox", "mlx_audio", "diffusers", "conformer", "omegaconf", "einops"),
     "gpt2": ("transformers", "mlx_lm"),
     "llama": ("transformers", "mlx_lm"),
@@ -31,7 +38,7 @@ def traced(name, monkeypatch, plant=None):
     models = read_models(FOLDER / f"{name}.py")
     if plant:
         plant(models.b._module)
-    found = trace(models)
+    found = trace(models, KNOWN)
     return found, {m.name_a: m for m in found.modules}
 
 
@@ -40,7 +47,7 @@ def test_a_faithful_port_is_not_accused(name, monkeypatch):
     found, modules = traced(name, monkeypatch)
     assert found.guilty == ()
     assert modules[""].verdict == CLEAN
-    assert sum(m.verdict == CLEAN for m in found.modules) > 30
+    assert sum(m.verdict == CLEAN for m in found.modules) > 20
     assert all(why for _, why in found.not_compared)
 
 
@@ -53,6 +60,35 @@ def test_frames_as_many_as_something_is_wide_change_nothing(frames, monkeypatch)
     names = found.names
     assert names["down_blocks.0.1.0.ff.net.0.proj"] == "down_blocks_0.transformer_0.ff.layers.0"
     assert names["down_blocks.0.0.block1.block.0"] == "down_blocks_0.resnet.block1.conv"
+
+
+@pytest.mark.parametrize("name", ["gemma", "starcoder2"])
+def test_a_port_with_another_activation_than_its_original_is_accused(name, monkeypatch):
+    # mlx-lm has GELU by erf where transformers has it by tanh: the two differ by 2e-4, as float64 says, too.
+    monkeypatch.setenv("ACTIVATION", "gelu_pytorch_tanh")
+    found, modules = traced(name, monkeypatch)
+    assert found.guilty == ("model.layers.0.mlp", "model.layers.1.mlp")
+    assert "gelu instead of" in modules["model.layers.0.mlp"].cause
+
+
+def test_the_guidance_of_a_solver_is_named(monkeypatch):
+    monkeypatch.setenv("FRAMES", "16")
+
+    def mix(b):
+        def interpolated(self, x, t_span, mu, mask, spks, cond):
+            for now, then in itertools.pairwise(t_span):
+                pair = [mx.concatenate([y, mx.zeros_like(y)]) for y in (mu, spks, cond)]
+                both = [mx.concatenate([y, y]) for y in (x, mask, now[None])]
+                found = self.estimator(both[0], both[1], pair[0], both[2], pair[1], pair[2])
+                c, u = found[:1], found[1:]
+                x = x + (then - now) * (u + self.inference_cfg_rate * (c - u))
+            return x
+
+        monkeypatch.setattr(type(b), "solve_euler", interpolated)
+
+    found, modules = traced("flow_solver", monkeypatch, mix)
+    assert found.guilty == ("",)
+    assert "guidance: u + w (c - u) for (1 + w) c - w u" in modules[""].cause
 
 
 def swap(one, other):
@@ -72,9 +108,19 @@ FAULTS = [
         "up_blocks.0.0.block2.block.2",
         "eps",
     ),
-    ("qwen2", lambda b: setattr(b.model.layers[1].self_attn.rope, "traditional", True), "model.layers.1.self_attn", ""),
+    (
+        "qwen2",
+        lambda b: setattr(b.model.layers[1].self_attn.rope, "traditional", True),
+        "model.layers.1.self_attn",
+        "RoPE turns neighbouring channels, not halves",
+    ),
     ("llama", lambda b: setattr(b.model.layers[1].self_attn, "scale", 1.0), "model.layers.1.self_attn", "scale is 1.0"),
-    ("llama", lambda b: setattr(b.model.layers[1].self_attn.rope, "traditional", True), "model.layers.1.self_attn", ""),
+    (
+        "llama",
+        lambda b: setattr(b.model.layers[1].self_attn.rope, "traditional", True),
+        "model.layers.1.self_attn",
+        "RoPE turns neighbouring channels, not halves",
+    ),
     (
         "llama",
         lambda b: swap(b.model.layers[1].mlp.gate_proj, b.model.layers[1].mlp.up_proj),
@@ -87,7 +133,7 @@ FAULTS = [
         "model.decoder",
         "it gives model.decoder.layers.0 another mask",
     ),
-    ("whisper", lambda b: setattr(b.encoder.blocks[1].attn, "n_head", 2), "model.encoder.layers.1.self_attn", ""),
+    ("whisper", lambda b: setattr(b.encoder.blocks[1].attn, "n_head", 2), "model.encoder.layers.1.self_attn", None),
     (
         "whisper",
         lambda b: setattr(b.decoder.blocks[0].cross_attn_ln, "eps", 1e-2),
@@ -108,4 +154,4 @@ FAULTS = [
 def test_a_fault_in_a_port_is_traced(name, plant, guilty, cause, monkeypatch):
     found, modules = traced(name, monkeypatch, plant)
     assert found.guilty[0] == guilty
-    assert cause in modules[guilty].cause if cause else not modules[guilty].cause
+    assert cause is None or cause in modules[guilty].cause

@@ -51,7 +51,8 @@ def randomise(module):
 
 def loaded(port, weights):
     """The port with a's weights, by its own conversion."""
-    port.load_weights(list(port.sanitize(dict(weights)).items()), strict=False)
+    own = port.sanitize(dict(weights)) if hasattr(port, "sanitize") else dict(weights)
+    port.load_weights(list(own.items()), strict=False)
     port.eval()
     mx.eval(port.parameters())
     return port
@@ -59,3 +60,19 @@ def loaded(port, weights):
 
 def arrays(module):
     return {name: mx.array(value.detach().numpy()) for name, value in module.state_dict().items()}
+
+
+def with_experts_apart(weights, names):
+    """Weights under the names of the checkpoints, in which each expert has its own; `names`: gate, up, down."""
+    found = {}
+    for name, x in weights.items():
+        stem, _, last = name.rpartition(".experts.")
+        if last == "gate_up_proj":
+            for i, both in enumerate(x):
+                for key, half in zip(names, mx.split(both, 2), strict=False):
+                    found[f"{stem}.experts.{i}.{key}.weight"] = half
+        elif last == "down_proj":
+            found.update({f"{stem}.experts.{i}.{names[2]}.weight": one for i, one in enumerate(x)})
+        else:
+            found[name] = x
+    return found
