@@ -1,6 +1,8 @@
 """Settings of all tests. Being here also puts this folder on the path: tests in every folder import toy_specs."""
 
+import os
 import signal
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +18,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are cores: what waits for a process that hangs, sleeps or starts leaves a core idle."""
+    return (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     """Each worker has a stretch of the tests, and takes of another's when it is done.
 
@@ -24,3 +32,22 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     from xdist.scheduler import WorkStealingScheduling
 
     return WorkStealingScheduling(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _frameworks_for_all_workers() -> Iterator[None]:
+    """The server that all pools of this process share loads, for the first of them, what a later one may need.
+
+    Otherwise each worker of a later pool loads torch for itself: seconds, which on a busy machine its cases pay for.
+    """
+    from opfuzz.backends.discovery import survey
+    from opfuzz.engine.executors import pool
+
+    def of_all(task: Any) -> list[str]:
+        here = [backend for backend in survey()[0].values() if not backend.absent()]
+        return list(dict.fromkeys([*preload(task), *(name for backend in here for name in backend.modules)]))
+
+    preload = pool.preload
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pool, "preload", of_all)
+        yield

@@ -61,6 +61,7 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text())
 
 
+@cache
 def imports(path: Path) -> set[str]:
     """Dotted names of the modules that a file imports, by statement or by `import_module` with a literal."""
     found = set()
@@ -72,7 +73,7 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             assert node.level == 0, f"{path}: relative import"
             found.add(node.module)
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("importlib.import_module", "import_module"):
+        elif isinstance(node, ast.Call) and "import_module" in (getattr(node.func, x, None) for x in ("id", "attr")):
             found |= {arg.value for arg in node.args if isinstance(arg, ast.Constant)}
     return found
 

@@ -45,13 +45,8 @@ def trace_command(pair: Path, mapping: Path | None, whole: bool, with_names: boo
     order; where that goes wrong, `names`: {name in a: name in b, or None if b has none}.
     Exit code 1 if a module is guilty; its input, outputs and weights are then saved.
     """
-    # The file imports what lies beside it, as it would if Python ran it; what it prints must not spoil the JSON.
-    sys.path.insert(0, str(pair.resolve().parent))
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            found = trace(read_models(pair, mapping), knowledge())
-    finally:
-        sys.path.remove(str(pair.resolve().parent))
+    with contextlib.redirect_stdout(sys.stderr):  # what the file prints must not spoil the JSON
+        found = trace(read_models(pair, mapping), knowledge())
     folder = write(found, out, datetime.now().astimezone()) if found.captured else None
     if as_json:
         click.echo(json.dumps({**document(found), "path": str(folder) if folder else None}, allow_nan=False))

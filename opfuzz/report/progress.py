@@ -103,7 +103,7 @@ class Counted:
             transient=True,
             disable=not sys.stderr.isatty(),
         )
-        self.spoken = -LINE_SECONDS
+        self.spoken = time.monotonic()
         self.begun: tuple[int, float] | None = None  # the first step that was told, and when
 
     def __enter__(self) -> Self:

@@ -35,7 +35,7 @@ def test_a_worker_that_is_killed_changes_nothing(cluster, tmp_path):
     process = started([*words_of(tmp_path, "there", "--cases", 300), *on(cluster)], tmp_path)
     with Dask(cluster.address) as dask:
         while process.poll() is None and not any(p.stat().st_size > 2_000 for p in tmp_path.glob("there/2*/journal")):
-            pass
+            time.sleep(0.005)
         assert process.poll() is None
         os.kill(next(iter(dask.everywhere(os.getpid).values())), signal.SIGKILL)
     _, err = process.communicate(timeout=120)

@@ -5,16 +5,14 @@ from pathlib import Path
 import flint
 import numpy as np
 import pytest
+from bundled_ops import BUNDLED_OPS
 
-from opfuzz.backends import discover
 from opfuzz.core.call import Call
-from opfuzz.engine.plan import load_specs
 from opfuzz.generate import draw, inputs
 from opfuzz.oracle import balls, exact, models
 from opfuzz.oracle.reference import references_of
 
 ROOT = Path(__file__).parents[2]
-SPECS = {spec.op: spec for spec in load_specs([ROOT / "specs"], discover())}
 CASES = 24
 ELEMENTS = 12  # of each case, chosen evenly
 PRECISION = 300
@@ -41,9 +39,9 @@ def check_ball(ball, place, value) -> None:
         assert not abs(value - mid) > radius  # where Arb cannot tell, it is no proof of a failure
 
 
-@pytest.mark.parametrize("op", sorted(SPECS))
+@pytest.mark.parametrize("op", sorted(BUNDLED_OPS))
 def test_no_value_lies_outside_its_ball_and_all_are_resolved(op):
-    spec = SPECS[op]
+    spec = BUNDLED_OPS[op]
     elements = unresolved = 0
     for number in range(CASES):
         name = spec.formats[number % len(spec.formats)]

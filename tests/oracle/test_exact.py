@@ -4,16 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bundled_ops import BUNDLED_OPS
 
-from opfuzz.backends import discover
-from opfuzz.engine.plan import load_specs
 from opfuzz.generate import draw, inputs
 from opfuzz.oracle import exact, graph
 from opfuzz.oracle.meaning import graphs_of, operands
 from opfuzz.oracle.operations import REFERENCE_FUNCTIONS as F
 
 ROOT = Path(__file__).parents[2]
-SPECS = {spec.op: spec for spec in load_specs([ROOT / "specs"], discover())}
 OPS = (
     "attention", "conv1d", "conv_transpose1d", "cumsum", "gelu", "layer_norm", "linear", "log_softmax", "logsumexp",
     "softmax", "sum", "var",
@@ -47,7 +45,7 @@ def check_company_does_not_count(root: graph.Node, places: np.ndarray) -> None:
 
 @pytest.mark.parametrize("op", OPS)
 def test_a_place_of_a_spec_is_settled_alike_in_any_company(op):
-    spec = SPECS[op]
+    spec = BUNDLED_OPS[op]
     for number in range(CASES):
         case = draw(spec, spec.formats[number % len(spec.formats)], 11, number)
         (root,) = graphs_of(spec.reference, case.dims, case.params, operands(spec, inputs(spec, case)))

@@ -7,16 +7,16 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from bundled_ops import BUNDLED_OPS
 from several_outputs import SPLIT, TOTAL, call_of, of
 
 from opfuzz.backends import discover
-from opfuzz.cli.group import bundled_specs
 from opfuzz.core.call import Call
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.engine.plan import load_specs
 from opfuzz.oracle.reference import references_of
 
-ATTENTION = next(spec for spec in load_specs((bundled_specs(),), discover()) if spec.op == "attention")
+ATTENTION = BUNDLED_OPS["attention"]
 
 
 def meanings(heads):

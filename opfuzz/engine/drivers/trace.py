@@ -11,4 +11,6 @@ from opfuzz.network.trace.causes import Knowledge
 
 def knowledge() -> Knowledge:
     """The bundled specs. Raises SpecError if one of them is broken."""
-    return Knowledge({spec.op: spec for spec in load_specs((shipped("specs"),), discover(()))}, meaning)
+    return Knowledge(
+        {spec.op: spec for spec in load_specs((shipped("specs"),), discover(()), dialects=("torch",))}, meaning
+    )

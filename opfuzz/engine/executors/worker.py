@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import os
 import resource
 import signal
@@ -16,7 +17,7 @@ from typing import Any
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.engine.executors.base import INTERNAL, MISTAKE, listen
 from opfuzz.engine.executors.last_words import forget, speak_into
-from opfuzz.engine.executors.task import Answer, Item, State, Task, perform
+from opfuzz.engine.executors.task import Answer, Item, State, Task, perform, preload
 
 
 class Word(Enum):
@@ -58,6 +59,11 @@ def serve(connection: Connection[Any, Any], task: Task[State, Item, Answer], thr
     with contextlib.suppress(OSError):
         OOM_SCORE.write_text("1000")  # when memory runs out, Linux shall end the worker and nothing else
     try:
+        # The server that forks the workers of all pools may have begun for a task that named others; what a case would
+        # import is of its time, and on a busy machine that may be all of it.
+        for module in preload(task):
+            with contextlib.suppress(ImportError):
+                importlib.import_module(module)
         state = task.set_up()
         gc.freeze()  # frameworks and specs stay: looking through them again and again costs a twentieth of a case
     except BaseException:

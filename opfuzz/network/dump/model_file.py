@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -11,7 +11,7 @@ from typing import Any
 from opfuzz.core.errors import OpfuzzError, did_you_mean
 from opfuzz.core.files.user_module import load, place, said
 from opfuzz.network.trace.modes import evaluated
-from opfuzz.network.trace.pair import read_inputs, read_model
+from opfuzz.network.trace.pair import as_written, read_inputs, read_model
 from opfuzz.network.trace.recording import CallRecorder, TracedModel
 
 SIDES = ("a", "b")
@@ -38,16 +38,11 @@ class ModelFile:
             with evaluated(self.model.module), self.model.watched(recorder):
                 if self.run is None:
                     return self.model.module(*args, **kwargs)
-                return self.run(self.model.module, self._as_written(args, kwargs))
+                return self.run(self.model.module, as_written(self.written, args, kwargs))
         except OpfuzzError:  # the disk is full, say
             raise
         except Exception as error:  # the user's model
             raise OpfuzzError(f"{place(self.path, error)}: {self.side} raised {said(error)}") from error
-
-    def _as_written(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if issubclass(self.written, Mapping):
-            return kwargs
-        return self.written(args) if issubclass(self.written, list | tuple) else args[0]
 
 
 def read_model_file(path: Path, side: str | None) -> ModelFile:

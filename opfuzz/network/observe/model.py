@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from opfuzz.core.errors import OpfuzzError, did_you_mean
+from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.files.user_module import place, said
 from opfuzz.network.observe.readings.kinds import wiring_readings
 from opfuzz.network.observe.readings.reading import WiringReading
@@ -20,8 +20,8 @@ from opfuzz.network.observe.records import OP, Array, Bound, Observation, Observ
 from opfuzz.network.observe.spec_reader import SpecReader
 from opfuzz.network.pipeline.dispatch import Dispatcher
 from opfuzz.network.pipeline.model import PipelineModel
-from opfuzz.network.pipeline.planting import EVERYWHERE, Setup, Tensors, UnfitError, Variant
-from opfuzz.network.trace.pair import read_inputs
+from opfuzz.network.pipeline.planting import Setup, Tensors, UnfitError, Variant, groups_of
+from opfuzz.network.trace.pair import as_written, read_inputs
 from opfuzz.spec import OpSpec
 
 if TYPE_CHECKING:
@@ -99,17 +99,11 @@ def _run_of(model: Any, module: ModuleType, path: Path, specs: Mapping[str, OpSp
     run = getattr(module, "run", None)
     if run is not None and not callable(run):
         raise OpfuzzError(f"{path}: 'run' is a {type(run).__name__}; it must be a function run(model, inputs)")
-    name = "inputs_a" if hasattr(module, "inputs_a") else "inputs"
-    if not hasattr(module, name):
-        near = did_you_mean("inputs", (n for n in vars(module) if not n.startswith("_")))
-        raise OpfuzzError(f"{path}: there is no 'inputs'; write inputs = (array, ...){near}")
     arguments = read_inputs(module, path, "inputs_a", has_run=run is not None)
-    given = getattr(module, name)
+    written = type(getattr(module, "inputs_a", getattr(module, "inputs", None)))
 
     def call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if run is None:
-            return model(*args, **kwargs)
-        return run(model, kwargs or (args if isinstance(given, list | tuple) else args[0]))
+        return model(*args, **kwargs) if run is None else run(model, as_written(written, args, kwargs))
 
     return TorchRun(model, arguments, SpecReader(specs), call)
 
@@ -208,30 +202,27 @@ def _variants(seen: Observation, weights: Tensors, specs: Mapping[str, OpSpec], 
 def _of_wiring(seen: Observation, readings: Iterable[WiringReading]) -> Iterator[Variant]:
     """The readings of each kind: everywhere, in the calls of each class and role, and in each place alone."""
     places = _places(seen)
-    kinds: dict[str, list[WiringReading]] = defaultdict(list)
+    owners = {places[call.index]: call.owner for call in seen.calls}
+    kinds: dict[str, list[_PlacedReading]] = defaultdict(list)
     for reading in readings:
-        kinds[reading.name].append(reading)
+        call = reading.call
+        kinds[reading.name].append(_PlacedReading(call.role or WHOLE, places[call.index], reading))
     for name, found in kinds.items():
-        by_role: dict[str, list[WiringReading]] = defaultdict(list)
-        by_class: dict[str, list[WiringReading]] = defaultdict(list)
-        by_place: dict[str, list[WiringReading]] = defaultdict(list)
-        for reading in found:
-            by_role[reading.call.role or WHOLE].append(reading)
-            by_class[reading.call.owner].append(reading)
-            by_place[places[reading.call.index]].append(reading)
-        groups = [(EVERYWHERE, found, 0)] if len(by_role) > 1 else []
-        for owner, of_class in by_class.items():
-            if owner and len(of_class) < len(found) and len({reading.call.role for reading in of_class}) > 1:
-                groups.append((f"every {owner}", of_class, 0))
-        groups += [(role, of_role, 0) for role, of_role in by_role.items()]
-        for place_, of_place in by_place.items():
-            if len(of_place) < len(by_role[of_place[0].call.role or WHOLE]):
-                groups.append((place_, of_place, 1))
-        for place_, group, tier in groups:
-            plants = {index: plant for reading in group for index, plant in reading.plants.items()}
-            notes = dict.fromkeys(reading.note for reading in group)
+        for group in groups_of(found, found, owners):
+            chosen = [placed.reading for placed in found if group.has(placed.role, placed.at)]
+            plants = {index: plant for reading in chosen for index, plant in reading.plants.items()}
+            notes = dict.fromkeys(reading.note for reading in chosen)
             note = next(iter(notes)) + (", and the like" if len(notes) > 1 else "")
-            yield Variant(name, place_, note, _planter(plants), first=seen.numbers[min(plants)], tier=tier)
+            yield Variant(name, group.place, note, _planter(plants), first=seen.numbers[min(plants)], tier=group.tier)
+
+
+@dataclass(frozen=True, slots=True)
+class _PlacedReading:
+    """A reading, and where its call is."""
+
+    role: str
+    at: str
+    reading: WiringReading
 
 
 def _planter(plants: Mapping[int, Plant]) -> Callable[[Setup], Setup]:

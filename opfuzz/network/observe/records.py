@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.network.pipeline.dispatch import OpCall
+from opfuzz.network.pipeline.dispatch import OpCall, with_lead
 from opfuzz.spec import OpSpec, Value
 
 Array = NDArray[Any]
-Given = Mapping[str, Any]
 
 # What a call is to us. Only what computes counts towards coverage: what moves elements, makes constants or is rounded
 # once, as IEEE 754 says, gives the same bits wherever it runs.
@@ -73,13 +72,12 @@ class FunctionCall:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A call as an op of a spec: `spec(**given)`, and what is left to do with its result, `finish`.
+    """A call as an op of a spec, and what is left to do with its result, `finish`.
 
     `finish` moves elements, and adds what the spec leaves out, such as the bias of a convolution.
     """
 
     spec: OpSpec = field(repr=False)
-    given: Given = field(repr=False)  # inputs, params and dims as the dispatcher takes them
     call: OpCall = field(repr=False)  # with its arrays in the shapes of the spec
     lead: tuple[int, ...] | None = field(repr=False)  # the axes that the batch of the spec stands for
     finish: Callable[[Array], Array] = field(repr=False)
@@ -91,13 +89,7 @@ class Bound:
 
     def finished(self, output: Array) -> Array:
         """What the function gives, where the op gives `output` in the shape of the spec."""
-        return self.finish(self.led(output))
-
-    def led(self, output: Array) -> Array:
-        """The output with all axes that the batch of the spec stands for, as a dispatcher gives it."""
-        if self.lead is not None and self.spec.output_axes and self.spec.output_axes[0].text in self.spec.batch[:1]:
-            output = output.reshape(*self.lead, *output.shape[1:])
-        return output
+        return self.finish(with_lead(self.spec, output, self.lead))
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +240,7 @@ class PlantedCall:
 
 
 Plant = Callable[[PlantedCall], Any]  # an array, or a tuple of them, in the place of what the call gives
-Route = Callable[[Bound, ObservedCall], Array]  # who computes the ops of a replay, as `Bound.led` gives them
+Route = Callable[[Bound, ObservedCall], Array]  # who computes the ops of a replay, with the axes of `lead`
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ class SpecReader:
                     made, lead = bind(pattern.spec, given, f"op '{pattern.spec.op}'", 0, "", "")
                 except OpfuzzError:  # other sizes than the spec allows, another format than float32
                     continue
-                return Bound(pattern.spec, given, made, lead, form.finish)
+                return Bound(pattern.spec, made, lead, form.finish)
         return None
 
 

@@ -34,7 +34,16 @@ from opfuzz.network.observe.records import (
 )
 from opfuzz.network.observe.spec_reader import SpecReader
 from opfuzz.network.observe.torch_mode import SeeingMode, may_bind, watched
-from opfuzz.network.observe.torch_tensors import array_of, replaced, tensor_of, tensors_in, weights_of
+from opfuzz.network.observe.torch_tensors import (
+    array_of,
+    device_of,
+    in_format_of,
+    named_modules,
+    replaced,
+    tensor_of,
+    tensors_in,
+    weights_of,
+)
 from opfuzz.network.trace.modes import evaluated
 from opfuzz.network.trace.recording import named_arguments, replace_leaves
 
@@ -54,9 +63,8 @@ class TorchRun:
         self.module, self.reader = module, reader
         self._arguments = arguments
         self._call = call or (lambda args, kwargs: module(*args, **kwargs))
-        self.named = {n: m for n, m in module.named_modules() if "parametrizations" not in n.split(".")}
-        self._device = next((p for p in module.parameters() if not p.is_meta), torch.empty(0)).device
-        self._formats = {p.dtype for p in module.parameters() if p.is_floating_point()}
+        self.named = named_modules(module)
+        self._device = device_of(module)
         self.tensors = weights_of(module)
 
     def weights(self) -> dict[str, Array]:
@@ -132,9 +140,7 @@ class TorchRun:
 
         def put(array: Array) -> Any:
             nonlocal count
-            tensor = tensor_of(np.array(array)).to(self._device)
-            if tensor.is_floating_point():
-                tensor = tensor.to(next(iter(self._formats)) if len(self._formats) == 1 else torch.float32)
+            tensor = in_format_of(self.module, tensor_of(np.array(array)).to(self._device))
             mode.name(tensor, InputOperand(f"{place}.{count}" if count else place))
             count += 1
             return tensor

@@ -27,6 +27,24 @@ def replaced(tensors: Mapping[str, Any], weights: Mapping[str, Array]) -> Iterat
             tensors[name].data = data
 
 
+def named_modules(module: Any) -> dict[str, Any]:
+    """By name; a module under two names has the first, and a weight's parametrization is no layer of the model."""
+    return {n: m for n, m in module.named_modules() if "parametrizations" not in n.split(".")}
+
+
+def device_of(module: Any) -> Any:
+    """Where its parameters are; the processor, where it has none with values."""
+    return next((p for p in module.parameters() if not p.is_meta), torch.empty(0)).device
+
+
+def in_format_of(module: Any, tensor: Any) -> Any:
+    """A tensor of real numbers in the format of the parameters, or float32 if they have several; others as they are."""
+    if not tensor.is_floating_point():
+        return tensor
+    formats = {p.dtype for p in module.parameters() if p.is_floating_point()}
+    return tensor.to(formats.pop() if len(formats) == 1 else torch.float32)
+
+
 def weights_of(module: Any) -> dict[str, Any]:
     """Parameters and buffers that have values, by name."""
     found = {**dict(module.named_parameters()), **dict(module.named_buffers())}

@@ -89,11 +89,7 @@ class Dispatcher:
 
     def compute(self, call: OpCall, lead: tuple[int, ...] | None) -> Array:
         """Result of a call that is bound already, with the axes that its batch stands for."""
-        output = self._compute(call)
-        axes = call.spec.output_axes
-        if lead is not None and _batch_of(call.spec, axes[0].text if axes else ""):
-            output = output.reshape(*lead, *output.shape[1:])
-        return output
+        return with_lead(call.spec, self._compute(call), lead)
 
     def record(self, name: str, array: Array) -> None:
         """Keep a tensor on the way, such as the state after a step, under a name of its own."""
@@ -102,6 +98,14 @@ class Dispatcher:
         if np.asarray(array).dtype.kind not in "fiub":
             raise OpfuzzError(f"run.record: '{name}' is a {type(array).__name__}, not an array of numbers")
         self.recorded[name] = np.array(array)  # a copy: what a pipeline does to it afterwards is no part of it
+
+
+def with_lead(spec: OpSpec, output: Array, lead: tuple[int, ...] | None) -> Array:
+    """The output of an op with the axes that stand for the batch of its spec, where it has one."""
+    axes = spec.output_axes
+    if lead is None or not _batch_of(spec, axes[0].text if axes else ""):
+        return output
+    return output.reshape(*lead, *output.shape[1:])
 
 
 def bind(

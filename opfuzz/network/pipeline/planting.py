@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
@@ -117,7 +117,16 @@ class Group:
         return self.role in (None, role) and (self.ats is None or at in self.ats)
 
 
-def groups_of(calls: Sequence[OpCall], own: Sequence[OpCall], owners: Mapping[str, str]) -> list[Group]:
+class Placed(Protocol):
+    """A call at a place of a pipeline."""
+
+    @property
+    def role(self) -> str: ...
+    @property
+    def at(self) -> str: ...
+
+
+def groups_of(calls: Sequence[Placed], own: Sequence[Placed], owners: Mapping[str, str]) -> list[Group]:
     """Everywhere, each class, each role, and each place alone: of `calls`, among all `own` calls of the op."""
     roles = list(dict.fromkeys(call.role for call in calls))
     found = [Group(EVERYWHERE)] if len(roles) > 1 else []

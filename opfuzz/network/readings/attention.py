@@ -177,10 +177,7 @@ def _inverted(x: Attended) -> Attended:
 
 
 def _crossed(x: Attended) -> Attended:
-    hidden = _hidden(x)
-    if hidden.shape[-2] == 1:
-        return replace(x, hidden=hidden.swapaxes(-1, -2), added=None)
-    return replace(x, hidden=np.ascontiguousarray(hidden.swapaxes(-1, -2)), added=None)
+    return replace(x, hidden=_hidden(x).swapaxes(-1, -2), added=None)
 
 
 def _filled(value: float) -> Any:

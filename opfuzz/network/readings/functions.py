@@ -91,9 +91,7 @@ def other_modules(seen: SeenModule) -> Iterator[Reading]:
 def left_out(seen: SeenModule) -> Iterator[Reading]:
     """The function is left out: what it got goes on."""
     for call in float_outputs(seen.calls):
-        if len(call.operands) == 1 and (
-            call.kind != MOVE or call.family in ("flip", "roll", "masked_fill", "tril", "triu")
-        ):
+        if len(call.operands) == 1 and (call.kind != MOVE or call.family in CHANGING):
             yield one(call, f"{call.family} is left out", _bypassed)
 
 
@@ -101,7 +99,7 @@ def chains(seen: SeenModule) -> Iterator[Reading]:
     """Several functions of the elements, one after the other, are left out together."""
     own = {call.index for call in seen.calls}
     for call in float_outputs(seen.calls):
-        made, words = call, "x"
+        made = call
         steps: list[ObservedCall] = []
         while made.index in own and made.kind != MOVE and len(made.operands) == 1:
             steps.append(made)

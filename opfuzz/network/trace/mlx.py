@@ -17,13 +17,11 @@ from mlx.utils import tree_flatten
 from opfuzz.network.trace.recording import (
     Array,
     CallRecorder,
-    ModuleCall,
     ModuleRecorder,
     TracedModel,
     TracedPart,
     accepted,
     fill,
-    replace_leaves,
     settings_of,
 )
 
@@ -37,9 +35,7 @@ class MlxModel(TracedModel):
     framework = "mlx"
 
     def __init__(self, module: Any) -> None:
-        self._module = module
-        self._named = _named_modules(module)
-        self._copies: dict[str, Any] | None = None
+        super().__init__(module, _named_modules(module))
 
     def parts(self) -> tuple[TracedPart, ...]:
         """See TracedModel."""
@@ -53,23 +49,6 @@ class MlxModel(TracedModel):
             )
             for name, m in self._named.items()
         )
-
-    def record(self, arguments: Any) -> tuple[ModuleCall, ...]:
-        """See TracedModel."""
-        return self._recorded("", self.put(arguments))
-
-    def kinds(self) -> dict[str, str]:
-        """See TracedModel."""
-        return {name: type(module).__name__ for name, module in self._named.items()}
-
-    @property
-    def module(self) -> Any:
-        """See TracedModel."""
-        return self._module
-
-    def put(self, tree: Any) -> Any:
-        """See TracedModel."""
-        return replace_leaves(tree, lambda node: isinstance(node, np.ndarray), self._put)
 
     def is_tensor(self, value: Any) -> bool:
         """See TracedModel."""
@@ -92,17 +71,6 @@ class MlxModel(TracedModel):
                 for name, module in self._named.items():
                     module.__class__ = kinds[name]
 
-    def record_inside(self, name: str, arguments: Any, inputs: Sequence[Array]) -> tuple[ModuleCall, ...]:
-        """See TracedModel."""
-        return self._recorded(name, fill(arguments, [_from_numpy(array) for array in inputs]))
-
-    def _recorded(self, name: str, arguments: Any) -> tuple[ModuleCall, ...]:
-        recorder = ModuleRecorder(_is_array, _to_numpy)
-        args, kwargs = arguments
-        with self.watched(recorder):
-            self._named[name](*args, **kwargs)
-        return tuple(sorted(recorder.calls, key=lambda call: call.order))
-
     def replay(self, name: str, arguments: Any, inputs: Sequence[Array], exact: bool = False) -> tuple[Array, ...]:
         """See TracedModel."""
         recorder = ModuleRecorder(_is_array, _to_numpy)
@@ -120,18 +88,18 @@ class MlxModel(TracedModel):
             args, kwargs = fill(arguments, [a.astype(mx.float64) if _is_float(a) else a for a in wide])
             return recorder.split(self._copies[name](*args, **kwargs))[1]
 
-    def copies_of(self, name: str) -> tuple[Any, ...]:
-        """See TracedModel."""
-        return tuple(modules[name] for modules in (self._named, self._copies) if modules and name in modules)
-
     def exchange(self, module: Any, weight: str, value: Any) -> Any:
         """See TracedModel."""
         before = module[weight]
         module[weight] = mx.zeros_like(before) if value is None else value
         return before
 
-    def _put(self, array: Array) -> Any:
-        """An array of the user's: real numbers become the format of the parameters, or float32 if they have several."""
+    def from_numpy(self, array: Array) -> Any:
+        """See TracedModel."""
+        return _from_numpy(array)
+
+    def put_array(self, array: Array) -> Any:
+        """See TracedModel."""
         formats = {a.dtype for _, a in tree_flatten(self._module.parameters()) if _is_float(a)}
         tensor = _from_numpy(array)
         return tensor.astype(formats.pop() if len(formats) == 1 else mx.float32) if _is_float(tensor) else tensor

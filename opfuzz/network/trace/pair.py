@@ -105,6 +105,13 @@ def read_inputs(module: ModuleType, path: Path, name: str, has_run: bool = False
     return tuple(_array(value, path, f"{name}[{i}]") for i, value in enumerate(listed)), {}
 
 
+def as_written(kind: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The inputs for a `run` of the user's: a dict, a list or tuple, or one array, as they are in the file."""
+    if issubclass(kind, Mapping):
+        return kwargs
+    return kind(args) if issubclass(kind, list | tuple) else args[0]
+
+
 def _array(value: Any, path: Path, where: str) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value

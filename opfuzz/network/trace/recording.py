@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -58,6 +59,11 @@ class TracedModel(ABC):
     framework: ClassVar[str]
     can_be_observed: ClassVar[bool] = False  # the functions that its modules call can be seen, and given other results
 
+    def __init__(self, module: Any, named: Mapping[str, Any]) -> None:
+        """A model, and all its submodules by name, parents before children."""
+        self._module, self._named = module, named
+        self._copies: dict[str, Any] | None = None  # in float64, made when first asked for
+
     def observed(self, name: str, arguments: Any, reader: SpecReader) -> TorchRun:
         """A run of one submodule on (args, kwargs) of arrays, that can be made again. Raises where that cannot be."""
         raise NotImplementedError(f"the functions that a model of {self.framework} calls cannot be seen")
@@ -66,21 +72,26 @@ class TracedModel(ABC):
     def parts(self) -> tuple[TracedPart, ...]:
         """Every submodule, the whole model first, parents before children."""
 
-    @abstractmethod
     def kinds(self) -> dict[str, str]:
         """The class of every submodule, by its name, in the order of `parts`; no parameter is read."""
+        return {name: type(module).__name__ for name, module in self._named.items()}
 
     @property
-    @abstractmethod
     def module(self) -> Any:
         """The model itself, as its framework knows it."""
+        return self._module
+
+    def put(self, tree: Any) -> Any:
+        """The tree with a tensor of the framework in the place of each NumPy array; see `put_array`."""
+        return replace_leaves(tree, lambda node: isinstance(node, np.ndarray), self.put_array)
 
     @abstractmethod
-    def put(self, tree: Any) -> Any:
-        """The tree with a tensor of the framework in the place of each NumPy array.
+    def put_array(self, array: Array) -> Any:
+        """An array of the user's: real numbers become the format of the parameters, or float32 if they have several."""
 
-        Real numbers become the format of the parameters, or float32 if they have several.
-        """
+    @abstractmethod
+    def from_numpy(self, array: Array) -> Any:
+        """The array as a tensor of its own format, where the model is."""
 
     @abstractmethod
     def is_tensor(self, value: Any) -> bool:
@@ -94,12 +105,12 @@ class TracedModel(ABC):
     def watched(self, recorder: CallRecorder) -> AbstractContextManager[None]:
         """While the block runs, the recorder is told of every call of every submodule; nothing is differentiated."""
 
-    @abstractmethod
     def record(self, arguments: Any) -> tuple[ModuleCall, ...]:
         """Every call of every submodule while the model runs on (args, kwargs) of NumPy arrays, by `order`.
 
         Raises whatever the model raises, and leaves nothing behind in it.
         """
+        return self._recorded("", self.put(arguments))
 
     @abstractmethod
     def replay(self, name: str, arguments: Any, inputs: Sequence[Array], exact: bool = False) -> tuple[Array, ...]:
@@ -108,13 +119,20 @@ class TracedModel(ABC):
         `exact`: parameters and arithmetic in float64. Raises whatever the submodule raises.
         """
 
-    @abstractmethod
     def record_inside(self, name: str, arguments: Any, inputs: Sequence[Array]) -> tuple[ModuleCall, ...]:
         """As `record`, while one submodule runs on a call's arguments with these tensors in them."""
+        return self._recorded(name, fill(arguments, [self.from_numpy(array) for array in inputs]))
 
-    @abstractmethod
+    def _recorded(self, name: str, arguments: Any) -> tuple[ModuleCall, ...]:
+        recorder = ModuleRecorder(self.is_tensor, self.to_numpy)
+        args, kwargs = arguments
+        with self.watched(recorder):
+            self._named[name](*args, **kwargs)
+        return tuple(sorted(recorder.calls, key=lambda call: call.order))
+
     def copies_of(self, name: str) -> tuple[Any, ...]:
         """The submodule itself, and its float64 copy if there is one."""
+        return tuple(modules[name] for modules in (self._named, self._copies) if modules and name in modules)
 
     @contextlib.contextmanager
     def planted(self, name: str, settings: Mapping[str, Setting]) -> Iterator[None]:
@@ -165,11 +183,6 @@ class ModuleRecorder:
         self._open: list[tuple[str, int, Any, tuple[Array, ...], tuple[str, ...]]] = []
         self._begun = 0
         self.calls: list[ModuleCall] = []
-
-    @property
-    def innermost(self) -> str | None:
-        """The submodule that has begun last and not returned."""
-        return self._open[-1][0] if self._open else None
 
     def begin(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], accepts: Sequence[str] = ()) -> None:
         """A submodule that accepts these arguments is about to run."""

@@ -15,17 +15,16 @@ from torch.overrides import TorchFunctionMode
 
 from opfuzz.network.observe.spec_reader import SpecReader
 from opfuzz.network.observe.torch import TorchRun
+from opfuzz.network.observe.torch_tensors import array_of, device_of, in_format_of, named_modules, tensor_of
 from opfuzz.network.trace.recording import (
     Array,
     CallRecorder,
-    ModuleCall,
     ModuleRecorder,
     TracedModel,
     TracedPart,
     accepted,
     fill,
     kept,
-    replace_leaves,
     settings_of,
 )
 
@@ -55,11 +54,8 @@ class TorchModel(TracedModel):
     can_be_observed = True
 
     def __init__(self, module: Any) -> None:
-        self._module = module
-        # A module under two names has the first, and a weight's parametrization is no layer of the model.
-        self._named = {n: m for n, m in module.named_modules() if "parametrizations" not in n.split(".")}
-        self._copies: dict[str, Any] | None = None
-        self._device = next((p for p in module.parameters() if not p.is_meta), torch.empty(0)).device
+        super().__init__(module, named_modules(module))
+        self._device = device_of(module)
 
     def parts(self) -> tuple[TracedPart, ...]:
         """See TracedModel."""
@@ -67,23 +63,6 @@ class TorchModel(TracedModel):
             TracedPart(name, type(m).__name__, _readable(_tensors(m)), settings_of(vars(m)), _accepted(m))
             for name, m in self._named.items()
         )
-
-    def record(self, arguments: Any) -> tuple[ModuleCall, ...]:
-        """See TracedModel."""
-        return self._recorded("", self.put(arguments))
-
-    def kinds(self) -> dict[str, str]:
-        """See TracedModel."""
-        return {name: type(module).__name__ for name, module in self._named.items()}
-
-    @property
-    def module(self) -> Any:
-        """See TracedModel."""
-        return self._module
-
-    def put(self, tree: Any) -> Any:
-        """See TracedModel."""
-        return replace_leaves(tree, lambda node: isinstance(node, np.ndarray), self._put)
 
     def is_tensor(self, value: Any) -> bool:
         """See TracedModel."""
@@ -93,20 +72,9 @@ class TorchModel(TracedModel):
         """See TracedModel."""
         return _to_numpy(tensor)
 
-    def record_inside(self, name: str, arguments: Any, inputs: Sequence[Array]) -> tuple[ModuleCall, ...]:
-        """See TracedModel."""
-        return self._recorded(name, fill(arguments, [self._from_numpy(array, self._device) for array in inputs]))
-
-    def _recorded(self, name: str, arguments: Any) -> tuple[ModuleCall, ...]:
-        recorder = ModuleRecorder(torch.is_tensor, _to_numpy)
-        args, kwargs = arguments
-        with self.watched(recorder):
-            self._named[name](*args, **kwargs)
-        return tuple(sorted(recorder.calls, key=lambda call: call.order))
-
     @contextlib.contextmanager
     def watched(self, recorder: CallRecorder) -> Iterator[None]:
-        """See TracedModel. Hooks see what other hooks do; they do not see a caller that writes `module.forward(x)`."""
+        """See TracedModel. Hooks see what other hooks do, and the wrapped `forward` whoever calls it by itself."""
         hooks: list[Any] = []
         called: list[str] = []  # announced by the hook, so that `forward` does not announce it again
         forwards = {name: vars(module).get("forward") for name, module in self._named.items()}
@@ -130,7 +98,7 @@ class TorchModel(TracedModel):
         """See TracedModel."""
         recorder = ModuleRecorder(torch.is_tensor, _to_numpy)
         if not exact:
-            args, kwargs = fill(arguments, [self._from_numpy(array, self._device) for array in inputs])
+            args, kwargs = fill(arguments, [self.from_numpy(array) for array in inputs])
             with torch.no_grad():
                 return recorder.split(self._named[name](*args, **kwargs))[1]
         if self._copies is None:
@@ -139,7 +107,7 @@ class TorchModel(TracedModel):
             double = copy.deepcopy(self._module)._apply(_double)
             self._copies = {n: m for n, m in double.named_modules() if n in self._named}
         wide = [a.astype(np.float64) if _is_float(a) else a for a in inputs]
-        args, kwargs = fill(arguments, [self._from_numpy(array, torch.device("cpu")) for array in wide])
+        args, kwargs = fill(arguments, [_copied(array) for array in wide])
         with torch.no_grad(), _default_float64(), _Widened():
             return recorder.split(self._copies[name](*args, **kwargs))[1]
 
@@ -148,10 +116,6 @@ class TorchModel(TracedModel):
         module = self._named[name]
         return TorchRun(module, arguments, reader, lambda args, kwargs: module(*kept(args), **kept(kwargs)))
 
-    def copies_of(self, name: str) -> tuple[Any, ...]:
-        """See TracedModel."""
-        return tuple(modules[name] for modules in (self._named, self._copies) if modules and name in modules)
-
     def exchange(self, module: Any, weight: str, value: Any) -> Any:
         """See TracedModel."""
         held = module._parameters if weight in module._parameters else module._buffers
@@ -159,17 +123,13 @@ class TorchModel(TracedModel):
         held[weight] = torch.zeros_like(before) if value is None else value
         return before
 
-    def _put(self, array: Array) -> Any:
-        """An array of the user's: real numbers become the format of the parameters, or float32 if they have several."""
-        formats = {p.dtype for p in self._module.parameters() if p.is_floating_point()}
-        tensor = self._from_numpy(array, self._device)
-        return tensor.to(formats.pop() if len(formats) == 1 else torch.float32) if _is_float(array) else tensor
+    def from_numpy(self, array: Array) -> Any:
+        """See TracedModel."""
+        return _copied(array).to(self._device)
 
-    @staticmethod
-    def _from_numpy(array: Array, device: Any) -> Any:
-        if array.dtype == ml_dtypes.bfloat16:
-            return torch.from_numpy(array.view(np.int16).copy()).view(torch.bfloat16).to(device)
-        return torch.from_numpy(np.array(array, order="C")).to(device)
+    def put_array(self, array: Array) -> Any:
+        """See TracedModel."""
+        return in_format_of(self._module, self.from_numpy(array))
 
 
 def _accepted(module: Any) -> tuple[str, ...]:
@@ -218,18 +178,12 @@ def _double(tensor: Any) -> Any:
 
 
 def _to_numpy(tensor: Any) -> Array:
-    here = tensor.detach().cpu()
-    if here.is_quantized:
-        here = here.dequantize()
-    if here.layout != torch.strided:
-        here = here.to_dense()
-    here = here.resolve_conj().resolve_neg().contiguous()
-    if here.dtype == torch.bfloat16:
-        return np.array(here.view(torch.int16).numpy().view(ml_dtypes.bfloat16))
-    try:
-        return np.array(here.numpy())
-    except TypeError:  # a format that NumPy has not, such as those of eight bits
-        return np.array(here.float().numpy())
+    return np.array(array_of(tensor), order="C")
+
+
+def _copied(array: Array) -> Any:
+    """A tensor on the processor that shares nothing with the array."""
+    return tensor_of(np.array(array, order="C"))
 
 
 def _readable(tensors: Mapping[str, Any]) -> dict[str, Array]:

@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import asdict
-from pathlib import Path
 
 import pytest
+from bundled_ops import BUNDLED_OPS
 
 from opfuzz.backends import discover
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.engine.drivers.sweep_file import SweepFile, document
 from opfuzz.engine.drivers.sweep_sides import Sweep, measure, prepare
-from opfuzz.engine.plan import load_specs
 from opfuzz.search.sweep.reference import NotUnaryError, check_unary
 
-SPECS = Path(__file__).parents[3] / "specs"
 BACKENDS = discover()
-(EXP,) = load_specs([SPECS / "elementary" / "exp.yaml"], BACKENDS)
+EXP = BUNDLED_OPS["exp"]
 LOW = 0x3F000000
 HEADER = {
     "op": "exp", "digest": EXP.digest, "subject": "numpy:cpu", "format": "float32",
@@ -149,9 +147,7 @@ def test_the_document_has_the_figures_of_both_ways(tmp_path, chunks):
 
 
 def test_ops_of_several_numbers_are_refused_with_a_remedy():
-    for name in ("norm/layer_norm.yaml", "linear/matmul.yaml", "activation/softmax.yaml"):
-        path = next(SPECS.rglob(Path(name).name))
-        (spec,) = load_specs([path], BACKENDS)
+    for spec in (BUNDLED_OPS[op] for op in ("layer_norm", "matmul", "softmax")):
         with pytest.raises(NotUnaryError, match="opfuzz climb"):
             check_unary(spec, "float32", {p.name: p.default for p in spec.params})
     check_unary(EXP, "float32", {})

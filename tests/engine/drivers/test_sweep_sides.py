@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+from bundled_ops import BUNDLED_OPS
 
 from opfuzz.backends import discover, same_bits
 from opfuzz.core.call import Call
 from opfuzz.core.floats import FLOAT16, FLOAT32, from_bits
 from opfuzz.engine.drivers.sweep_sides import Sweep, prepare
-from opfuzz.engine.plan import load_specs
 from opfuzz.oracle.reference import references_of
 from opfuzz.search.sweep.reference import FlatReference
 
-SPECS = Path(__file__).parents[3] / "specs"
 BACKENDS = discover()
 LOW = 0xBF800000
 
 
 def sweep_of(op, format="float32", subject="torch:cpu"):
-    (spec,) = load_specs(sorted(SPECS.rglob(f"{op}.yaml")), BACKENDS)
-    return Sweep(spec, subject, format, {}, LOW, LOW + 2**22)
+    return Sweep(BUNDLED_OPS[op], subject, format, {}, LOW, LOW + 2**22)
 
 
 @pytest.mark.skipif(BACKENDS["torch"].absent() is not None, reason="torch is not installed")

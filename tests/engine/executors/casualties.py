@@ -68,6 +68,8 @@ def work(state: list[str], item: Any) -> Any:
             return os.environ["OMP_NUM_THREADS"]
         case "prepared":
             return list(state)
+        case "loaded":
+            return "colorsys" in sys.modules
     return item * 2
 
 

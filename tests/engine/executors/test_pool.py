@@ -96,6 +96,11 @@ def test_what_is_preloaded_follows_from_the_task():
     assert preload(Hardship(modules=("colorsys", "casualties"))) == ["casualties", "colorsys"]
 
 
+def test_a_worker_has_what_its_task_names_also_where_another_task_came_first():
+    assert run([["loaded"]]) == [[False]]
+    assert run([["loaded"]], modules=("colorsys", "no_such_module")) == [[True]]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
 def test_the_memory_limit():
     [[first, casualty, last]] = run([[1, "eat", 2]], memory=400 * 2**20)

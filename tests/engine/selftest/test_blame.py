@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from bundled_ops import BUNDLED_OPS
 
-from opfuzz.backends import discover
 from opfuzz.core.results import Judged, Result, Score
 from opfuzz.engine.executors import Casualty, Executor, drive
-from opfuzz.engine.plan import Plan, load_specs
+from opfuzz.engine.plan import Plan
 from opfuzz.engine.selftest import Mutant
 from opfuzz.engine.selftest.run import MutantSearch, TrialQueue
 from opfuzz.engine.selftest.trials import Reply, TrialTask
 
 PLAN = Plan(
-    specs=load_specs([Path(__file__).parents[3] / "specs"], discover(), ("relu",)),
+    specs=(BUNDLED_OPS["relu"],),
     subjects=("torch:cpu",),
     seed=0,
     jobs=1,

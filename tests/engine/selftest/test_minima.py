@@ -8,19 +8,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from bundled_ops import BUNDLED_OPS
 
-from opfuzz.backends import Backend, derive, discover, perform
+from opfuzz.backends import Backend, derive, perform
 from opfuzz.backends.subject import Subject
 from opfuzz.core.call import Call
 from opfuzz.core.floats import FORMATS
 from opfuzz.core.layout import LAYOUTS
 from opfuzz.core.verdicts import FAULT, SEVERITY
-from opfuzz.engine.plan import load_specs
 from opfuzz.engine.selftest import Mutant
 from opfuzz.engine.selftest.mutant import bundled, read_mutants
 from opfuzz.engine.selftest.planting import plant
@@ -30,7 +29,6 @@ from opfuzz.oracle.reference import references_of
 from opfuzz.spec import OpSpec
 
 pytest.importorskip("torch")
-SPECS = {spec.op: spec for spec in load_specs([Path(__file__).parents[3] / "specs"], discover())}
 FAULTS = [mutant for path in bundled() for mutant in read_mutants(path) if mutant.kind == "fault"]
 BY_NAME = {mutant.name: mutant for mutant in FAULTS}
 TORCH = derive("torch", "torch", {})
@@ -81,7 +79,7 @@ def test_every_fault_states_its_fewest_elements():
 
 @pytest.mark.parametrize("mutant", FAULTS, ids=lambda mutant: mutant.name)
 def test_conditions_name_dims_and_inputs_in_the_order_of_the_spec(mutant):
-    spec = SPECS[mutant.op]
+    spec = BUNDLED_OPS[mutant.op]
     dims, inputs = [dim.name for dim in spec.dims], [given.name for given in spec.inputs]
     for condition in mutant.condition.split("|") if mutant.condition else ():
         sizes, views = parts(condition)
@@ -97,7 +95,7 @@ def test_conditions_name_dims_and_inputs_in_the_order_of_the_spec(mutant):
 
 @pytest.mark.parametrize("mutant", [m for m in FAULTS if m.fewest is not None], ids=lambda mutant: mutant.name)
 def test_some_call_where_the_condition_holds_has_exactly_the_fewest_elements(mutant):
-    spec = SPECS[mutant.op]
+    spec = BUNDLED_OPS[mutant.op]
     stated = [int(number) for number in re.findall(r"\b\d+\b", mutant.condition)]
     candidates = sorted({1, 2, 3, 4, mutant.fewest - 1, *stated}) if mutant.fewest else [0, 1]
     alternatives = [parts(condition)[0] for condition in mutant.condition.split("|")]
@@ -207,9 +205,9 @@ def faults(spec: OpSpec, backend: Backend, sample: Sample, change: Mapping[str, 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
 def test_a_fault_shows_at_its_minimum_and_not_beyond_its_bounds(sample):
     mutant: Mutant = BY_NAME[sample.name]
-    (spec,), backend = plant(mutant, [SPECS[mutant.op]], TORCH)
+    (spec,), backend = plant(mutant, [BUNDLED_OPS[mutant.op]], TORCH)
     defaults = {param.name: param.default for param in spec.params}
     assert elements(spec, sample.dims, {**defaults, **sample.params}) == mutant.fewest
     assert faults(spec, backend, sample, {})
-    assert not faults(SPECS[mutant.op], TORCH, sample, {})
+    assert not faults(BUNDLED_OPS[mutant.op], TORCH, sample, {})
     assert [change for change in sample.beyond if faults(spec, backend, sample, change)] == []

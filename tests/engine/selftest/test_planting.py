@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from bundled_ops import EVERY_OP
 
-from opfuzz.backends import derive, discover
+from opfuzz.backends import derive
 from opfuzz.core.errors import OpfuzzError
-from opfuzz.engine.plan import load_specs
 from opfuzz.engine.selftest import Mutant
 from opfuzz.engine.selftest.planting import harmed, plant
 
 pytest.importorskip("torch")
-SPECS = load_specs([Path(__file__).parents[3] / "specs"], discover())
 
 
 def ops(mutant: Mutant) -> list[str]:
-    return [spec.op for spec in harmed(mutant, SPECS, "torch")]
+    return [spec.op for spec in harmed(mutant, EVERY_OP, "torch")]
 
 
 def test_every_op_that_calls_a_replaced_function_changes():
@@ -36,12 +33,12 @@ def test_every_op_that_calls_a_replaced_function_changes():
 )
 def test_a_mutant_must_change_its_own_op(op, word, message):
     with pytest.raises(OpfuzzError, match=message):
-        harmed(Mutant("m", op, {word: abs}), SPECS, "torch")
+        harmed(Mutant("m", op, {word: abs}), EVERY_OP, "torch")
 
 
 def test_a_planted_call_stands_in_its_own_op_only():
-    specs, backend = plant(Mutant("m", "cfg_mix", {"call": "u + w * (c - u)"}), SPECS, derive("torch", "torch", {}))
-    changed = [new.op for new, old in zip(specs, SPECS, strict=True) if new.calls != old.calls]
+    specs, backend = plant(Mutant("m", "cfg_mix", {"call": "u + w * (c - u)"}), EVERY_OP, derive("torch", "torch", {}))
+    changed = [new.op for new, old in zip(specs, EVERY_OP, strict=True) if new.calls != old.calls]
     assert changed == ["cfg_mix"]
     assert next(spec for spec in specs if spec.op == "cfg_mix").calls["torch"][""].text == "u + w * (c - u)"
     assert backend.replaced == frozenset()
@@ -57,10 +54,10 @@ def test_a_planted_call_stands_in_its_own_op_only():
 )
 def test_a_call_that_is_none(call, message):
     with pytest.raises(OpfuzzError, match=message):
-        plant(Mutant("m", "cfg_mix", {"call": call}), SPECS, derive("torch", "torch", {}))
+        plant(Mutant("m", "cfg_mix", {"call": call}), EVERY_OP, derive("torch", "torch", {}))
 
 
 def test_a_function_that_torch_does_not_publish():
     mutant = Mutant("m", "relu", {"torch.nn.functional.rellu": abs})
     with pytest.raises(OpfuzzError, match=r"m: torch publishes no 'torch\.nn\.functional\.rellu'; did you mean"):
-        plant(mutant, SPECS, derive("torch", "torch", {}))
+        plant(mutant, EVERY_OP, derive("torch", "torch", {}))

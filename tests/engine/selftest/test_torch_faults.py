@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bundled_ops import EVERY_OP
 
-from opfuzz.backends import derive, discover, perform
+from opfuzz.backends import derive, perform
 from opfuzz.backends.subject import Subject
 from opfuzz.core.call import Call
-from opfuzz.engine.plan import load_specs
 from opfuzz.engine.selftest.mutant import BUNDLED, bundled, read_mutants
 from opfuzz.engine.selftest.planting import harmed, plant
 from opfuzz.generate import draw, inputs
@@ -21,7 +21,6 @@ from opfuzz.generate import draw, inputs
 torch = pytest.importorskip("torch")
 from opfuzz.engine.selftest.torch_faults import rounding  # noqa
 
-SPECS = load_specs([Path(__file__).parents[3] / "specs"], discover())
 MUTANTS = [mutant for path in bundled() for mutant in read_mutants(path)]
 FAULTS = [mutant for mutant in MUTANTS if mutant.kind == "fault"]
 HONEST = [mutant for mutant in MUTANTS if mutant.kind == "honest"]
@@ -46,7 +45,7 @@ def test_there_are_enough_and_no_name_twice():
 def test_every_class_and_every_family_has_some():
     assert {mutant.trigger for mutant in FAULTS} == set(BUNDLED) - {"honest"}
     assert {mutant.trigger for mutant in HONEST} == {"honest"}
-    families = {spec.op: Path(spec.path).parent.name for spec in SPECS}
+    families = {spec.op: Path(spec.path).parent.name for spec in EVERY_OP}
     assert {families[mutant.op] for mutant in FAULTS} == set(families.values())
 
 
@@ -56,15 +55,15 @@ def test_the_public_bugs_are_among_them():
 
 def test_every_mutant_can_be_planted_and_says_a_cause():
     for mutant in MUTANTS:
-        assert harmed(mutant, SPECS, "torch")[0].op == mutant.op
-        plant(mutant, [spec for spec in SPECS if spec.op == mutant.op], TORCH)
+        assert harmed(mutant, EVERY_OP, "torch")[0].op == mutant.op
+        plant(mutant, [spec for spec in EVERY_OP if spec.op == mutant.op], TORCH)
         assert bool(mutant.cause) == (mutant.kind == "fault")
 
 
 @pytest.mark.parametrize("mutant", HONEST, ids=lambda mutant: mutant.name)
 def test_an_honest_implementation_agrees_with_torch_in_float64(mutant):
-    (spec,), backend = plant(mutant, [next(spec for spec in SPECS if spec.op == mutant.op)], TORCH)
-    original = next(each for each in SPECS if each.op == mutant.op)
+    (spec,), backend = plant(mutant, [next(spec for spec in EVERY_OP if spec.op == mutant.op)], TORCH)
+    original = next(each for each in EVERY_OP if each.op == mutant.op)
     mild = {each.name: "normal" if each.kind == "float" else "some_left" for each in spec.inputs}
     compared = 0
     for number in range(8):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from bundled_ops import BUNDLED_OPS
 from small_campaigns import SPECS, plugin
 
 from opfuzz.backends import Subject, derive, discover
-from opfuzz.cli.group import bundled_specs
 from opfuzz.core.call import Element, Recipe
 from opfuzz.core.case import Case
 from opfuzz.core.cause import Cause
@@ -20,11 +20,9 @@ from opfuzz.engine.plan import Plan, load_specs
 from opfuzz.engine.triage.minimize import Smaller, Target, judge_or_leave, minimize_findings, smaller, with_minimal
 from opfuzz.report.causes import word_reason
 
-KNOWN = {spec.op: spec for spec in load_specs((bundled_specs(),), discover())}
-
 
 def call_of(op, dims, fmt="float64", regime="normal"):
-    spec = KNOWN[op]
+    spec = BUNDLED_OPS[op]
     names = [item.name for item in spec.inputs]
     params = {param.name: param.values[0] for param in spec.params if param.values}
     case = Case(op, spec.digest, fmt, dims, params, dict.fromkeys(names, regime), dict.fromkeys(names, "contiguous"), 7)
@@ -55,7 +53,7 @@ def total_without(is_hit):
 )
 def test_the_fewest_elements_and_the_condition(is_hit, n, words):
     target = Target(
-        "planted:cpu", KNOWN["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), Element("", (0,)), "wrong"
+        "planted:cpu", BUNDLED_OPS["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), Element("", (0,)), "wrong"
     )
     found, _ = answered(target, {"np.sum": total_without(is_hit)})
     assert dict(found.minimal.call.dims) == {"batch": 1, "n": n}
@@ -67,7 +65,7 @@ def test_the_fewest_elements_and_the_condition(is_hit, n, words):
 
 def test_what_the_call_alone_does_not_show_stays_as_it_is():
     target = Target(
-        "planted:cpu", KNOWN["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), Element("", (0,)), "wrong"
+        "planted:cpu", BUNDLED_OPS["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), Element("", (0,)), "wrong"
     )
     found, calls = answered(target, {"np.sum": lambda x, axis: np.sum(x, axis=axis)})
     assert found.minimal.call is target.asked.call
@@ -78,7 +76,7 @@ def test_what_the_call_alone_does_not_show_stays_as_it_is():
 
 def test_a_limit_of_attempts_keeps_what_was_reached():
     target = Target(
-        "planted:cpu", KNOWN["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), Element("", (0,)), "wrong"
+        "planted:cpu", BUNDLED_OPS["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), Element("", (0,)), "wrong"
     )
     found, calls = answered(target, {"np.sum": total_without(lambda n: n >= 40)}, attempts=5)
     assert found.minimal.note == "stopped after 5 attempts"
@@ -96,14 +94,14 @@ def test_other_values_with_another_fault_are_no_part_of_the_condition():
     call = call_of("exp", {"batch": 1, "n": 1})
     call = call.with_arrays({"x": np.array([[200.0]])})
     found, _ = answered(
-        Target("planted:cpu", KNOWN["exp"], Asked(call), Element("", (0, 0)), "special"), {"np.exp": broken}
+        Target("planted:cpu", BUNDLED_OPS["exp"], Asked(call), Element("", (0, 0)), "special"), {"np.exp": broken}
     )
     assert "x >= 10" in found.minimal.trigger.text("values"), found.minimal.trigger.words
 
 
 def test_a_timeout_is_not_the_fault_that_was_looked_for():
     target = Target(
-        "planted:cpu", KNOWN["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), Element("", (0,)), "wrong"
+        "planted:cpu", BUNDLED_OPS["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), Element("", (0,)), "wrong"
     )
     steps = smaller(target)
     next(steps)
@@ -127,7 +125,7 @@ def test_the_words_are_of_the_call_that_is_shown():
 def test_deaths_on_the_way_end_the_search():
     """Calls of 8 elements and fewer kill the worker; the fault itself is none that does."""
     target = Target(
-        "planted:cpu", KNOWN["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), Element("", (0,)), "wrong"
+        "planted:cpu", BUNDLED_OPS["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), Element("", (0,)), "wrong"
     )
     backend = derive("numpy", "planted", {"np.sum": total_without(lambda n: n > 0)})
     steps, deaths = smaller(target), 0
@@ -147,7 +145,7 @@ def test_deaths_on_the_way_end_the_search():
 
 
 def test_a_death_is_made_smaller_by_dying():
-    target = Target("planted:cpu", KNOWN["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), None, "crash")
+    target = Target("planted:cpu", BUNDLED_OPS["sum"], Asked(call_of("sum", {"batch": 3, "n": 128})), None, "crash")
     backend = derive("numpy", "planted", {"np.sum": np.sum})
     steps = smaller(target)
     try:

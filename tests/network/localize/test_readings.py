@@ -6,11 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from bundled_ops import BUNDLED_OPS
 
-from opfuzz.backends import discover
-from opfuzz.cli.group import bundled_specs
 from opfuzz.engine.drivers.pipeline_bench import computing, meaning
-from opfuzz.engine.plan import load_specs
 from opfuzz.network.drift import drift
 from opfuzz.network.localize import precision
 from opfuzz.network.localize.matching import paired
@@ -18,7 +16,6 @@ from opfuzz.network.localize.reading import Decode
 from opfuzz.network.pipeline.decoder_files import FRAMES, load_decoder
 from opfuzz.network.pipeline.planting import Setup, of_ops
 
-SPECS = {spec.op: spec for spec in load_specs((bundled_specs(),), discover())}
 # What cannot change the output of a causal network of 24 frames by more than rounding: other words for the same, a fill
 # that is small enough too, chunks longer than that, frames beyond the end that no earlier one sees.
 ALIKE = {
@@ -36,10 +33,10 @@ def tried():
     assert isinstance(model.pipeline, Decode)
     few = replace(model.pipeline, config=replace(model.pipeline.config, steps=3))  # a third of the time
     setup = Setup(few, model.weights, model.inputs, compute)
-    base, _ = replace(setup, compute=lambda c: calls.append(c) or compute(c)).run(SPECS)
+    base, _ = replace(setup, compute=lambda c: calls.append(c) or compute(c)).run(BUNDLED_OPS)
     known = [*of_ops(calls, meaning), *precision.variants(model.weights), *model.variants]
     with np.errstate(all="ignore"):
-        outputs = {variant.title: variant.plant(setup).run(SPECS)[0] for variant in known}
+        outputs = {variant.title: variant.plant(setup).run(BUNDLED_OPS)[0] for variant in known}
     return setup, base, {variant.title: variant for variant in known}, outputs
 
 
@@ -131,10 +128,10 @@ def test_a_role_is_planted_in_alone(tried):
 def test_two_can_be_planted_together(tried):
     setup, _, known, outputs = tried
     both = paired(known["skip-first (skip connection)"], known["guidance-0.5 (guidance)"])
-    output, _ = both.plant(setup).run(SPECS)
+    output, _ = both.plant(setup).run(BUNDLED_OPS)
     assert not any(np.array_equal(output, outputs[t]) for t in outputs)
-    again = paired(known["guidance-0.5 (guidance)"], known["skip-first (skip connection)"]).plant(setup).run(SPECS)[0]
-    np.testing.assert_array_equal(again, output)
+    again = paired(known["guidance-0.5 (guidance)"], known["skip-first (skip connection)"])
+    np.testing.assert_array_equal(again.plant(setup).run(BUNDLED_OPS)[0], output)
 
 
 def test_what_the_pipeline_does_anyway_or_fits_nowhere_is_left_out(tried):

@@ -1,14 +1,12 @@
 import pytest
+from bundled_ops import BUNDLED_OPS
 
-from opfuzz.backends import discover
-from opfuzz.cli.group import bundled_specs
-from opfuzz.engine.plan import load_specs
 from opfuzz.network.observe.spec_reader import SpecReader
 
 
 @pytest.fixture(scope="session")
 def specs():
-    return {spec.op: spec for spec in load_specs((bundled_specs(),), discover(()), dialects=("torch",))}
+    return BUNDLED_OPS
 
 
 @pytest.fixture(scope="session")

@@ -3,27 +3,18 @@
 import numpy as np
 import pytest
 import torch
+from calling_modules import Calls
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - as everyone calls it
 
 from opfuzz.engine.drivers.pipeline_bench import computing
 from opfuzz.network.observe.records import CallResult, InputOperand, PathLostError, Routing, WeightOperand
 from opfuzz.network.observe.torch import TorchRun
+from opfuzz.network.pipeline.dispatch import with_lead
 
 
 def drawn(*shape):
     return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-
-
-class Calls(nn.Module):
-    """A module whose forward is a function."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, *args):
-        return self.function(*args)
 
 
 def observe(reader, function, *arrays):
@@ -92,7 +83,7 @@ def test_a_call_is_the_op_that_computes_the_same(reader, name):
     compute = computing("numpy:cpu")  # another framework computes the op of the spec: the shapes and values must agree
 
     def route(bound, call):
-        return bound.led(compute(bound.call))
+        return with_lead(bound.spec, compute(bound.call), bound.lead)
 
     (found,) = run.replay(observation, routing=Routing(route))
     (wanted,) = observation.outputs

@@ -5,21 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from calling_modules import Calls
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - as everyone calls it
 
 from opfuzz.network.observe.readings.kinds import wiring_readings
 from opfuzz.network.observe.readings.weights import module_readings, weight_readings
 from opfuzz.network.observe.torch import TorchRun
-
-
-class Calls(nn.Module):
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, *args):
-        return self.function(*args)
 
 
 def drawn(*shape):

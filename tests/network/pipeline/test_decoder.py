@@ -9,13 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bundled_ops import BUNDLED_OPS
 from safetensors.numpy import load_file
 
-from opfuzz.backends import discover
-from opfuzz.cli.group import bundled_specs
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.engine.drivers.pipeline_bench import computing, meaning
-from opfuzz.engine.plan import load_specs
 from opfuzz.network.drift import drift
 from opfuzz.network.localize.matching import best_first, judge
 from opfuzz.network.localize.observed import Observed
@@ -27,7 +25,6 @@ from opfuzz.network.pipeline.planting import Setup, of_ops
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
 
-SPECS = {spec.op: spec for spec in load_specs((bundled_specs(),), discover())}
 SMALL = Config(head_width=HEAD_WIDTH)
 DATA = Path(os.environ.get("OPFUZZ_DECODER_DATA", "none"))
 needs_data = pytest.mark.skipif(
@@ -122,7 +119,7 @@ def test_agrees_with_an_independent_network(subject, is_causal):
     weights, inputs = drawn_weights(3), drawn_inputs(3, MEL)
     inputs["mask"][:, :, FRAMES - 5 :] = 0
     weights = weights if is_causal else not_causal(weights)
-    run = Dispatcher(SPECS, computing(subject))
+    run = Dispatcher(BUNDLED_OPS, computing(subject))
     mel = Decoder(run, weights, inputs, SMALL).decode()
     found = drift(Plain(weights, HEAD_WIDTH, is_causal).decode(inputs), mel)
     assert found.decorrelation < 1e-11
@@ -134,10 +131,10 @@ def test_agrees_with_an_independent_network(subject, is_causal):
 
 def test_settings_reach_the_solver():
     weights, inputs = drawn_weights(0), drawn_inputs(0, MEL)
-    run = Dispatcher(SPECS, computing("torch:cpu"))
+    run = Dispatcher(BUNDLED_OPS, computing("torch:cpu"))
     mel = Decoder(run, weights, inputs, Config(HEAD_WIDTH, steps=3, guidance=0.2)).decode()
     assert drift(Plain(weights, HEAD_WIDTH, True).decode(inputs, 3, 0.2), mel).decorrelation < 1e-11
-    linear = Dispatcher(SPECS, computing("torch:cpu"))
+    linear = Dispatcher(BUNDLED_OPS, computing("torch:cpu"))
     Decoder(linear, weights, inputs, Config(HEAD_WIDTH, steps=4, schedule="linear")).decode()
     np.testing.assert_allclose(linear.recorded["ode.t_span"], [0, 0.25, 0.5, 0.75, 1])
 
@@ -148,7 +145,7 @@ def test_a_missing_weight_is_named():
     with pytest.raises(
         OpfuzzError, match=r"the decoder of seed 0: there is no tensor 'mid_blocks\.0\.1\.0\.norm1\.weight'"
     ):
-        Setup(model.pipeline, model.weights, model.inputs, computing("numpy:cpu")).run(SPECS)
+        Setup(model.pipeline, model.weights, model.inputs, computing("numpy:cpu")).run(BUNDLED_OPS)
 
 
 def real():
@@ -159,7 +156,7 @@ def real():
 @pytest.mark.parametrize("subject", ["torch:cpu", "mlx:cpu"])
 def test_the_real_decoder_is_reproduced(subject):
     model = real()
-    mel, recorded = Setup(model.pipeline, model.weights, model.inputs, computing(subject)).run(SPECS)
+    mel, recorded = Setup(model.pipeline, model.weights, model.inputs, computing(subject)).run(BUNDLED_OPS)
     there = load_file(DATA / "torch.safetensors")
     names = ["output.mel", *(f"ode.step{i}.{part}" for i in range(10) for part in "xv")]
     assert {**recorded, "output.mel": mel}.keys() >= set(names)
@@ -190,10 +187,10 @@ def test_what_was_planted_in_the_real_port_is_found():
         calls.append(call)
         return compute(call)
 
-    base, _ = Setup(model.pipeline, model.weights, model.inputs, noting).run(SPECS)
+    base, _ = Setup(model.pipeline, model.weights, model.inputs, noting).run(BUNDLED_OPS)
     setup = Setup(model.pipeline, model.weights, model.inputs, compute)
     known = {variant.title: variant for variant in (*of_ops(calls, meaning), *model.variants)}
-    tried = {title: known[title].plant(setup).run(SPECS)[0] for title in PLANTED.values()}
+    tried = {title: known[title].plant(setup).run(BUNDLED_OPS)[0] for title in PLANTED.values()}
     frames = np.s_[:, :, 36:]
     index = json.loads((DATA / "labelled" / "index.json").read_text())
     assert {entry["planted"] for entry in index.values()} == set(PLANTED)

@@ -7,15 +7,12 @@ import re
 import numpy as np
 import pytest
 import several_outputs
+from bundled_ops import BUNDLED_OPS
 
-from opfuzz.backends import discover
-from opfuzz.cli.group import bundled_specs
 from opfuzz.core.errors import OpfuzzError
-from opfuzz.engine.plan import load_specs
 from opfuzz.network.pipeline.dispatch import Dispatcher
 
 OPS = ("linear", "layer_norm", "cosine_schedule", "time_embedding", "cfg_mix", "group_norm", "gelu")
-SPECS = {spec.op: spec for spec in load_specs((bundled_specs(),), discover(), OPS)}
 
 
 def zeros(*shape):
@@ -33,7 +30,7 @@ def run(calls):
         calls.append(call)
         return np.full(call.shape, call.number, np.float32)
 
-    return Dispatcher(SPECS, compute)
+    return Dispatcher(BUNDLED_OPS, compute)
 
 
 def test_sizes_come_from_shapes_and_params_from_the_spec(run, calls):

@@ -14,16 +14,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bundled_ops import EVERY_OP
 from safetensors.numpy import save_file
 
 from opfuzz.backends import Subject, derive, discover, perform
-from opfuzz.cli.group import bundled_specs
 from opfuzz.core.call import Call
 from opfuzz.core.case import Case
 from opfuzz.core.floats import FORMATS, hex_of
 from opfuzz.core.layout import LAYOUTS, memory
 from opfuzz.core.results import Mark
-from opfuzz.engine.plan import load_specs, vocabulary
+from opfuzz.engine.plan import vocabulary
 from opfuzz.generate import draw, inputs
 from opfuzz.report.finding.reproducer import HANG_SECONDS, Manner, ReproducedSubject, Written, reproducer
 from opfuzz.spec import load
@@ -31,7 +31,6 @@ from opfuzz.spec.order import case_key
 
 BACKENDS = discover()
 WORDS = vocabulary(BACKENDS)
-EVERY_SPEC = load_specs([bundled_specs()], BACKENDS)
 
 ALL_LAYOUTS = """
 op: sums
@@ -157,7 +156,7 @@ def present(name: str):
 def test_every_call_of_every_spec_gives_the_bits_of_the_run(name, format, tmp_path):
     backend = present(name)
     marks = {}
-    for spec in EVERY_SPEC:
+    for spec in EVERY_OP:
         for implementation in spec.calls.get(name, {}) if format in spec.formats else ():
             folder = tmp_path / f"{spec.op}-{implementation}"
             drawn = (draw(spec, format, 11, number) for number in range(20))

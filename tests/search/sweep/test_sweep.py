@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import random
-from pathlib import Path
 
 import numpy as np
 import pytest
+from bundled_ops import BUNDLED_OPS
 from several_outputs import SPLIT, TOTAL
 
 from opfuzz.backends import discover
@@ -22,11 +22,7 @@ from opfuzz.search.sweep.chunk import chunks, patterns, sweep_chunk
 from opfuzz.search.sweep.reference import FlatReference, NotUnaryError, check_unary
 from opfuzz.search.sweep.totals import merge, totals_from
 
-SPECS = Path(__file__).parents[3] / "specs"
-(EXP,) = load_specs([SPECS / "elementary" / "exp.yaml"], discover())
-(RSQRT,) = load_specs([SPECS / "elementary" / "rsqrt.yaml"], discover())
-(SILU,) = load_specs([SPECS / "activation" / "silu.yaml"], discover())
-(RELU,) = load_specs([SPECS / "activation" / "relu.yaml"], discover())
+EXP, RSQRT, SILU, RELU = (BUNDLED_OPS[op] for op in ("exp", "rsqrt", "silu", "relu"))
 
 
 class Rounded:
