@@ -21,7 +21,7 @@ from opfuzz.network.localize.observed import Observed, read_figures, read_tensor
 from opfuzz.network.localize.result import Localization, to_json
 from opfuzz.network.pipeline.dispatch import Array
 from opfuzz.report.network import localization as localization_text
-from opfuzz.report.network import localization_markdown, pictures
+from opfuzz.report.network import localization_markdown
 from opfuzz.report.progress import Counted
 from opfuzz.report.text import plain
 from opfuzz.store.write import new_folder
@@ -89,30 +89,30 @@ def localize_command(
     """
     if pairs and observed is None:
         raise click.UsageError("--pairs needs --observed, or there is nothing to come near to")
-    plan = LocalizePlan(
-        model=model,
-        a=str(resolve(a, backends)[0]),
-        b=str(resolve(b, backends)[0]),
-        specs=specs or (bundled_specs(),),
-        plugins=plugins,
-        weights=weights,
-        config=config,
-        inputs=inputs,
-        frames=frames,
-        seed=seed,
-        jobs=jobs or os.cpu_count() or 1,
-        pairs=pairs,
-        all=all_,
-    )
     reader = _reader(observed)
-    folder = new_folder(out, datetime.now().astimezone(), re.sub(r"[^\w.-]", "_", Path(model).stem))
-    try:
-        with Counted("passes through the network") as counted:
-            counted.say(f"{model}: loading, and a first pass through it on each side")
+    with Counted("passes through the network") as counted:
+        counted.say(f"{model}: loading, and a first pass through it on each side")  # frameworks take seconds, too
+        plan = LocalizePlan(
+            model=model,
+            a=str(resolve(a, backends)[0]),
+            b=str(resolve(b, backends)[0]),
+            specs=specs or (bundled_specs(),),
+            plugins=plugins,
+            weights=weights,
+            config=config,
+            inputs=inputs,
+            frames=frames,
+            seed=seed,
+            jobs=jobs or os.cpu_count() or 1,
+            pairs=pairs,
+            all=all_,
+        )
+        folder = new_folder(out, datetime.now().astimezone(), re.sub(r"[^\w.-]", "_", Path(model).stem))
+        try:
             found = localize(plan, reader, counted.watch)
-    except BaseException:
-        folder.rmdir()  # nothing is in it yet
-        raise
+        except BaseException:
+            folder.rmdir()  # nothing is in it yet
+            raise
     _write(found, folder)
     if as_json:
         click.echo(json.dumps({**to_json(found), "path": str(folder)}, allow_nan=False))
@@ -123,6 +123,8 @@ def localize_command(
 
 def _write(found: Localization, folder: Path) -> None:
     """The JSON first: it is the truth. Pictures and report are made from the same record."""
+    from opfuzz.report.network import pictures  # drawing takes seconds to load, and comes last
+
     write_text(folder / "localization.json", json.dumps(to_json(found), indent=1, allow_nan=False) + "\n")
     drawn = pictures.draw(found)
     for name, picture in drawn.items():

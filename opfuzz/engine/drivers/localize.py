@@ -30,7 +30,7 @@ from opfuzz.network.localize.observed import Observed, factor, with_figures
 from opfuzz.network.localize.result import Attribution, Localization, Tried
 from opfuzz.network.localize.verdict import search_sentences, sentences
 from opfuzz.network.pipeline.dispatch import Array
-from opfuzz.network.pipeline.planting import UnfitError, Variant
+from opfuzz.network.pipeline.planting import TIERS, UnfitError, Variant
 
 PAIRS = 40  # run on request, after all have been ranked by their sum
 REPEATED = 1e-3  # standard deviations between two runs on one subject; adding in any order stays far below
@@ -146,8 +146,8 @@ class VariantSearch:
     def is_wanted(self, place: int, outputs: Mapping[int, Array | None]) -> bool:
         """Whether the variant at a place of the order is worth a pass.
 
-        All of the first tier are; once one explains what was observed, only those of the same place are: they might
-        explain it as well, and then all are named.
+        All of the first tier are; once one explains what was observed, only those of the same place are, as far as
+        they are as likely: they might explain it as well, and then all are named.
         """
         variant = self.variants[self.order[place]]
         if not is_asked(self.base, self.observed, self.rounding):
@@ -155,8 +155,10 @@ class VariantSearch:
         if not variant.tier:
             return True
         self.take(outputs)
-        matches = [one for one in self.tried.values() if one.match]
-        return not matches or any(_is_inside(variant.place, one.place) for one in matches)
+        matches = [self.variants[number] for number, one in self.tried.items() if one.match]
+        kind = min((one.tier // TIERS for one in matches), default=variant.tier // TIERS)
+        is_as_likely = variant.tier // TIERS == kind
+        return not matches or (is_as_likely and any(_is_inside(variant.place, one.place) for one in matches))
 
 
 def _is_inside(one: str, other: str) -> bool:

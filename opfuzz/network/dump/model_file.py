@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import ModuleType
 from typing import Any
 
 from opfuzz.core.errors import OpfuzzError, did_you_mean
@@ -57,11 +57,6 @@ def read_model_file(path: Path, side: str | None) -> ModelFile:
         raise OpfuzzError(
             f"{path}: 'run' is of type {type(run).__name__}; it must be a function, def run(model, inputs)"
         )
-    if side == "model" and isinstance(given := getattr(module, "model", None), FunctionType):
-        try:
-            vars(module)["model"] = given()
-        except (Exception, SystemExit) as error:
-            raise OpfuzzError(f"{place(path, error)}: model() raised {said(error)}") from error
     model = read_model(module, path, side)
     inputs = read_inputs(module, path, f"inputs_{side}", has_run=run is not None)
     written = getattr(module, f"inputs_{side}", getattr(module, "inputs", None))

@@ -13,15 +13,15 @@ import numpy as np
 
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.files.user_module import place, said
-from opfuzz.network.observe.readings.kinds import wiring_readings
-from opfuzz.network.observe.readings.reading import WiringReading
-from opfuzz.network.observe.readings.weights import WeightReading, module_readings, users_of, weight_readings
 from opfuzz.network.observe.records import OP, Array, Bound, Observation, ObservedCall, Plant, Routing
 from opfuzz.network.observe.spec_reader import SpecReader
 from opfuzz.network.pipeline.dispatch import Dispatcher
 from opfuzz.network.pipeline.model import PipelineModel
-from opfuzz.network.pipeline.planting import Setup, Tensors, UnfitError, Variant, groups_of
-from opfuzz.network.trace.pair import as_written, read_inputs
+from opfuzz.network.pipeline.planting import TIERS, Setup, Tensors, UnfitError, Variant, groups_of
+from opfuzz.network.readings.all_readings import readings_of_model
+from opfuzz.network.readings.reading import Reading, SeenModule
+from opfuzz.network.readings.weights import WeightReading, module_readings, users_of, weight_readings
+from opfuzz.network.trace.pair import as_written, read_inputs, read_model
 from opfuzz.spec import OpSpec
 
 if TYPE_CHECKING:
@@ -75,22 +75,12 @@ def observed_model(module: ModuleType, path: Path, specs: Mapping[str, OpSpec], 
 
 
 def _model_of(module: ModuleType, path: Path) -> Any:
-    name = next(name for name in NAMES if hasattr(module, name))
-    given = getattr(module, name)
-    kinds = [kind.__module__.split(".")[0] for kind in type(given).__mro__ if kind.__name__ == "Module"]
-    if not kinds and callable(given) and not isinstance(given, type):
-        try:
-            given = given()
-        except (Exception, SystemExit) as error:
-            raise OpfuzzError(f"{place(path, error)}: {name}() raised {said(error)}") from error
-        kinds = [kind.__module__.split(".")[0] for kind in type(given).__mro__ if kind.__name__ == "Module"]
-    if "torch" in kinds:
-        return given
-    if "mlx" in kinds:
+    side = "model" if hasattr(module, "model") else "a"
+    model = read_model(module, path, side)
+    if model.framework != "torch":
         remedy = "; only torch models are observed: name the torch model `model`, and give the output of this one"
-        raise OpfuzzError(f"{path}: '{name}' is an MLX model{remedy} with --observed")
-    kind = f"the class {given.__name__}; call it" if isinstance(given, type) else f"of type {type(given).__name__}"
-    raise OpfuzzError(f"{path}: '{name}' is {kind}; it must be a torch.nn.Module")
+        raise OpfuzzError(f"{path}: '{side}' is an MLX model{remedy} with --observed")
+    return model.module
 
 
 def _run_of(model: Any, module: ModuleType, path: Path, specs: Mapping[str, OpSpec]) -> TorchRun:
@@ -182,7 +172,8 @@ def _places(seen: Observation) -> tuple[str, ...]:
 
 
 def _variants(seen: Observation, weights: Tensors, specs: Mapping[str, OpSpec], seed: int) -> Iterator[Variant]:
-    yield from _of_wiring(seen, list(wiring_readings(seen)))
+    whole = SeenModule(seen, seen.calls, seen.given, is_whole=True)
+    yield from _of_calls(seen, readings_of_model(whole, specs))
     users = users_of(seen)
     own = {call.index for call in seen.calls if call.kind == OP}
     for reading in (*weight_readings(seen, weights, specs), *module_readings(seen, weights, seed)):
@@ -199,21 +190,20 @@ def _variants(seen: Observation, weights: Tensors, specs: Mapping[str, OpSpec], 
             )
 
 
-def _of_wiring(seen: Observation, readings: Iterable[WiringReading]) -> Iterator[Variant]:
-    """The readings of each kind: everywhere, in the calls of each class and role, and in each place alone."""
+def _of_calls(seen: Observation, readings: Iterable[tuple[int, Reading]]) -> Iterator[Variant]:
+    """The readings in each words: everywhere, in the calls of each class and role, and in each place alone."""
     places = _places(seen)
     owners = {places[call.index]: call.owner for call in seen.calls}
-    kinds: dict[str, list[_PlacedReading]] = defaultdict(list)
-    for reading in readings:
-        call = reading.call
-        kinds[reading.name].append(_PlacedReading(call.role or WHOLE, places[call.index], reading))
-    for name, found in kinds.items():
+    said: dict[tuple[int, str], list[_PlacedReading]] = defaultdict(list)
+    for tier, reading in readings:
+        call = seen.calls[max(reading.plants)]
+        said[tier, reading.words].append(_PlacedReading(call.role or WHOLE, places[call.index], reading))
+    for (tier, words), found in said.items():
         for group in groups_of(found, found, owners):
             chosen = [placed.reading for placed in found if group.has(placed.role, placed.at)]
             plants = {index: plant for reading in chosen for index, plant in reading.plants.items()}
-            notes = dict.fromkeys(reading.note for reading in chosen)
-            note = next(iter(notes)) + (", and the like" if len(notes) > 1 else "")
-            yield Variant(name, group.place, note, _planter(plants), first=seen.numbers[min(plants)], tier=group.tier)
+            first = seen.numbers[min(plants)]
+            yield Variant(words, group.place, "", _planter(plants), first=first, tier=TIERS * tier + group.tier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +212,7 @@ class _PlacedReading:
 
     role: str
     at: str
-    reading: WiringReading
+    reading: Reading
 
 
 def _planter(plants: Mapping[int, Plant]) -> Callable[[Setup], Setup]:

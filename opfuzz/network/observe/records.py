@@ -229,6 +229,7 @@ class PlantedCall:
     function: FunctionCall  # with the operands of now, which other plants may have changed
     perform: Callable[[FunctionCall], Any] = field(repr=False)  # what the model's own function gives for other operands
     bound: Bound | None = field(repr=False)  # as an op
+    now: Callable[[Operand], Array] = field(repr=False)  # what an operand of any earlier call is in this replay
 
     def again(self, *args: Any, **kwargs: Any) -> Any:
         """The function of other arguments; keywords that are not given stay."""

@@ -262,6 +262,8 @@ class _Player(SeeingMode):
         self.run = run
         self.calls, self.plants = observation.calls, plants
         self.pending = set(plants)
+        self._observation = observation
+        self._made: dict[int, Any] = {}  # what calls gave, while something is still to be planted
         self._skipped, self._routing = skipped, routing
         self._known = known
         self._next = 0
@@ -287,6 +289,21 @@ class _Player(SeeingMode):
 
     def take(self, func: Any, dotted: str, family: str, args: Any, kwargs: Any) -> Any:
         seen = self.calls[self._next] if self._next < len(self.calls) else None
+        result = self._taken(seen, func, dotted, family, args, kwargs)
+        if seen is not None and self.pending:
+            self._made[seen.index] = result if result is not None else args[0]
+        return result
+
+    def _now(self, operand: Operand) -> Array:
+        """What an operand is in this replay: what was planted before may have changed it."""
+        if isinstance(operand, CallResult) and operand.call in self._made:
+            made = self._made[operand.call]
+            return array_of(made if operand.part is None else tensors_in(made)[operand.part])
+        known = self._observation.value(operand)
+        assert known is not None
+        return known
+
+    def _taken(self, seen: ObservedCall | None, func: Any, dotted: str, family: str, args: Any, kwargs: Any) -> Any:
         if seen is None or seen.family != family:
             result = func(*args, **kwargs)
             if self.pending and tensors_in(result):
@@ -306,7 +323,7 @@ class _Player(SeeingMode):
         bound = self.run.reader.bind(function) if seen.kind == OP else None
         if plant is not None:
             self.pending.discard(seen.index)
-            given = plant(PlantedCall(seen, function, functools.partial(_performed, func, writes), bound))
+            given = plant(PlantedCall(seen, function, functools.partial(_performed, func, writes), bound, self._now))
         elif bound is not None and routing is not None:
             given = bound.finish(routing.route(bound, seen))
             self._kept(seen, given)

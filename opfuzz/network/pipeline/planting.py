@@ -16,6 +16,7 @@ Pipeline = Callable[[Dispatcher, Tensors, Tensors], Array]  # run, weights, inpu
 Meaning = Callable[[OpCall, str], Array | None]  # a call under the variant of this name; None where it has none
 
 EVERYWHERE = "everywhere"
+TIERS = 2  # of one kind of reading: in many places, and in a single one
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Variant:
     plant: Callable[[Setup], Setup]
     op: str = ""  # whose reading it is; none for those of the wiring, the weights and the precision
     first: int = 0  # number of the first call of an op that it may change: those before give what they gave without it
-    tier: int = 0  # of likelihood: those of tier 1, in a single place, are tried after all others
+    tier: int = 0  # of likelihood: those of tier 1, in a single place, are tried after those of 0; then unlikely ones
 
     def excludes(self, other: Variant) -> bool:
         """Whether both read the same calls, or the same place of the network, so that they cannot stand together."""

@@ -17,6 +17,8 @@ from opfuzz.network.readings import (
     operands,
     precision,
     rotation,
+    scalars,
+    vectors,
 )
 from opfuzz.network.readings.reading import ROUNDED, Array, Generator, Reading, SeenModule, gathered, one
 from opfuzz.spec import OpSpec
@@ -27,6 +29,7 @@ GENERATORS: tuple[Generator, ...] = (
     rotation.turned_otherwise,
     attention.attention,
     guidance.mixed,
+    guidance.grids,
     operands.lost,
     modules.inner_modules,
     convolution.padding,
@@ -37,15 +40,61 @@ GENERATORS: tuple[Generator, ...] = (
     operands.others,
     axes.along,
     axes.shaped,
+    axes.parted,
     axes.turned,
     operands.exchanged,
     convolution.affine,
+    vectors.otherwise,
     convolution.kernels,
     convolution.grouping,
     functions.left_out,
     functions.chains,
     masks.counted,
 )
+
+
+# Of a whole model, the likeliest first: these, and then those; each is tried wherever it may be.
+LIKELY: tuple[Generator, ...] = (
+    rotation.turned_otherwise,
+    attention.attention,
+    operands.orders,
+    operands.lost,
+    axes.shaped,
+    axes.parted,
+    axes.turned,
+    convolution.padding,
+    masks.masked,
+    guidance.mixed,
+    guidance.grids,
+)
+OTHERS: tuple[Generator, ...] = (
+    scalars.usual_numbers,
+    functions.other_functions,
+    functions.left_out,
+    functions.chains,
+    operands.exchanged,
+    operands.slices,
+    operands.written,
+    vectors.otherwise,
+    axes.along,
+    convolution.affine,
+    convolution.kernels,
+    convolution.grouping,
+    masks.counted,
+)
+
+
+def readings_of_model(seen: SeenModule, specs: Mapping[str, OpSpec]) -> Iterator[tuple[int, Reading]]:
+    """Each reading of each call, and how likely it is: 0 is the likeliest.
+
+    The variants of specs are not among them; of an op that has some, they are the likeliest readings.
+    """
+    said = {call.index for call in seen.calls if call.kind == OP and specs[call.op].variants}
+    for tier, generators in enumerate((LIKELY, OTHERS)):
+        for generate in generators:
+            for reading in generate(seen):
+                if reading.rank != ROUNDED and reading.plants:
+                    yield (1 if max(reading.plants) in said else tier), reading
 
 
 def readings(seen: SeenModule, specs: Mapping[str, OpSpec], meaning: Meaning) -> Iterator[Reading]:

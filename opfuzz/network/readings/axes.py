@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import permutations
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,9 @@ def turned(seen: SeenModule) -> Iterator[Reading]:
     for call in seen.of(*TURNING):
         if call.output.ndim < 2:
             continue
-        yield one(call, "axes are not exchanged, the elements are read as they lie in memory", _unturned)
+        yield one(
+            call, f"{call.family}: axes are not exchanged, the elements are read as they lie in memory", _unturned
+        )
         x = _source(call, seen)
         if x is None or x.ndim > MOST_ORDERED:
             continue
@@ -56,8 +59,13 @@ def shaped(seen: SeenModule) -> Iterator[Reading]:
         if x is None:
             continue
         for place, (first, second) in _split(x.shape, call.output.shape):
-            words = f"an axis is split as [{second}, {first}] instead of [{first}, {second}]"
+            words = f"an axis is split as {_instead((second, first), (first, second))}"
             yield one(call, words, _splitting(place))
+            for count in (2, 3):
+                if second % count == 0 and second > count:
+                    each = second // count
+                    words = f"an axis is split as {_instead((count, first, each), (first, count, each))}"
+                    yield one(call, words, _splitting_fused(place, count))
         for place, (first, second) in _split(call.output.shape, x.shape):
             is_repeat = _is_repeated(x, place) or _is_repeated(x, place + 1)
             words = (
@@ -70,6 +78,12 @@ def shaped(seen: SeenModule) -> Iterator[Reading]:
         yield one(call, "repeated as a whole, not one by one", _tiled)
     for call in seen.of("repeat", "tile"):
         yield one(call, "repeated one by one, not as a whole", _interleaved)
+
+
+def _instead(lengths: Sequence[int], own: Sequence[int]) -> str:
+    if lengths == own:
+        return f"{[*own]} with the first two exchanged"
+    return f"{[*lengths]} instead of {[*own]}"
 
 
 def _source(call: ObservedCall, seen: SeenModule) -> Array | None:
@@ -148,6 +162,42 @@ def _splitting(place: int) -> Plant:
         target = call.observed.output.shape
         other = (*target[:place], target[place + 1], target[place], *target[place + 2 :])
         return np.ascontiguousarray(first_array(call.function).reshape(other).swapaxes(place, place + 1))
+
+    return plant
+
+
+def _splitting_fused(place: int, count: int) -> Plant:
+    """[count, heads, width] where [heads, count, width] is meant, as where keys and queries come of one projection."""
+
+    def plant(call: PlantedCall) -> Array:
+        target = call.observed.output.shape
+        first, second = target[place : place + 2]
+        x = first_array(call.function).reshape(*target[:place], count, first, second // count, *target[place + 2 :])
+        return np.ascontiguousarray(x.swapaxes(place, place + 1)).reshape(target)
+
+    return plant
+
+
+def parted(seen: SeenModule) -> Iterator[Reading]:
+    """The parts of an axis, each of several heads, lie head by head."""
+    for call in seen.of("chunk", "split", "split_with_sizes", "tensor_split"):
+        widths = {part.shape for part in call.outputs}
+        if len(widths) != 1 or len(call.outputs) < 2 or argument(call, "dim", 0) not in (-1, call.output.ndim - 1):
+            continue
+        width, count = call.output.shape[-1], len(call.outputs)
+        users = (user for user in seen.whole.users.get(call.index, ()) if user.family in SHAPING)
+        found = (parts for user in users for _, parts in _split(call.output.shape, user.output.shape))
+        for heads, each in dict.fromkeys(parts for parts in found if prod(parts) == width):
+            words = f"an axis is parted as {_instead((heads, count, each), (count, heads, each))}"
+            yield one(call, words, _parting_heads(heads))
+
+
+def _parting_heads(heads: int) -> Plant:
+    def plant(call: PlantedCall) -> Any:
+        parts = call.unchanged()
+        whole = np.concatenate(parts, -1)
+        by_head = whole.reshape(*whole.shape[:-1], heads, len(parts), -1)
+        return tuple(by_head[..., i, :].reshape(part.shape) for i, part in enumerate(parts))
 
     return plant
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 from scipy.special import erf, expit
 
-from opfuzz.network.observe.records import MOVE, FunctionCall, ObservedCall, PlantedCall
+from opfuzz.network.observe.records import MOVE, FunctionCall, ObservedCall, Operand, PlantedCall
 from opfuzz.network.pipeline.planting import UnfitError
 from opfuzz.network.readings.reading import Array, Reading, SeenModule, float_outputs, is_float, one
 
@@ -49,6 +49,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "absolute value": np.abs,
     "square": np.square,
 }
+OWN = {"sin": "sine", "cos": "cosine", "abs": "absolute value"}  # where torch has another name
 CHANGING = ("flip", "roll", "masked_fill", "tril", "triu")  # of what moves elements
 # What may be taken for one of these.
 REPLACED = frozenset(
@@ -63,7 +64,8 @@ def other_functions(seen: SeenModule) -> Iterator[Reading]:
     for call in seen.calls:
         if call.family in REPLACED and is_float(call.output):
             for name, function in FUNCTIONS.items():
-                yield one(call, f"{name} instead of {called(call)}", _applied(function))
+                if OWN.get(call.family, called(call)) != name:
+                    yield one(call, f"{name} instead of {called(call)}", _applied(function))
 
 
 def called(call: ObservedCall) -> str:
@@ -80,12 +82,13 @@ def other_modules(seen: SeenModule) -> Iterator[Reading]:
         if last is None or len(run.takes) != 1 or run.takes != run.gives or run.first not in own:
             continue
         taken = [seen.whole.calls[run.first].args[:1], *(c.args[:1] for c in seen.whole.calls[run.first : run.end])]
-        x = seen.value(taken[0][0]) if taken[0] else None
-        if x is None or not is_float(x) or x.shape != run.gives[0] or run.end - run.first < 2:
+        operand = taken[0][0] if taken[0] else None
+        x = seen.value(operand)
+        if operand is None or x is None or not is_float(x) or x.shape != run.gives[0] or run.end - run.first < 2:
             continue
         for name, function in FUNCTIONS.items():
             words = f"{name} instead of {run.kind}" if run.path else f"{name} instead"
-            yield one(last, words, _giving(function, x))
+            yield one(last, words, _giving(function, operand))
 
 
 def left_out(seen: SeenModule) -> Iterator[Reading]:
@@ -111,7 +114,7 @@ def chains(seen: SeenModule) -> Iterator[Reading]:
                 words = "x"
                 for step in reversed(steps):
                     words = _written(step, words)
-                yield one(call, f"{words} is left out", _giving(np.asarray, x))
+                yield one(call, f"{words} is left out", _giving(np.asarray, made.operands[0]))
             if source is None:
                 break
             made = source
@@ -135,10 +138,10 @@ def _applied(function: Function) -> Callable[[PlantedCall], Array]:
     return plant
 
 
-def _giving(function: Function, x: Array) -> Callable[[PlantedCall], Array]:
+def _giving(function: Function, operand: Operand) -> Callable[[PlantedCall], Array]:
     def plant(call: PlantedCall) -> Array:
         with np.errstate(all="ignore"):
-            return function(x.astype(np.float64))
+            return function(np.array(call.now(operand), np.float64))
 
     return plant
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from opfuzz.network.observe.records import Plant, PlantedCall
+from opfuzz.network.observe.records import MOVE, CallResult, ObservedCall, Operand, Plant, PlantedCall
 from opfuzz.network.pipeline.planting import UnfitError
 from opfuzz.network.readings.reading import Array, Reading, SeenModule, argument, one, with_argument, with_place
 
@@ -32,9 +32,31 @@ def masked(seen: SeenModule) -> Iterator[Reading]:
                 yield one(call, "the mask is inverted", _replaced(place, _inverted))
                 yield one(call, "the mask is for the other axis", _replaced(place, _crossed))
                 yield one(call, "a causal mask", _replaced(place, _causal))
+                yield from _earlier(seen, call, operand, call.args[1 - place])
     for call in seen.of("softmax"):
         if call.output.ndim > 1 and call.output.shape[-1] > 1:
             yield one(call, "a causal mask before the softmax", _causal_before)
+
+
+def _earlier(seen: SeenModule, call: ObservedCall, mask: Operand, masked: Any) -> Iterator[Reading]:
+    """The mask is added before the functions of one array after which it should be."""
+    own = {c.index for c in seen.calls}
+    made = seen.whole.source(masked)
+    before = not isinstance(mask, CallResult) or (made is not None and mask.call < made.index)
+    while call.family == "add" and before and made is not None and made.index in own and made.kind != MOVE:
+        if len(made.operands) != 1 or not isinstance(made.args[0], CallResult):
+            return
+        yield Reading(
+            f"the mask is added before {made.family}",
+            {made.index: _with_added(mask), call.index: lambda planted: planted.now(masked)},
+            path=call.path,
+        )
+        made = seen.whole.source(made.args[0])
+        before = not isinstance(mask, CallResult) or (made is not None and mask.call < made.index)
+
+
+def _with_added(mask: Operand) -> Plant:
+    return lambda call: call.perform(with_place(call.function, 0, call.function.args[0] + call.now(mask)))
 
 
 def counted(seen: SeenModule) -> Iterator[Reading]:

@@ -20,6 +20,7 @@ from opfuzz.network.observe.records import (
 )
 from opfuzz.network.pipeline.planting import UnfitError
 from opfuzz.network.readings.reading import (
+    INSTEAD,
     Array,
     Reading,
     SeenModule,
@@ -46,9 +47,11 @@ def lost(seen: SeenModule) -> Iterator[Reading]:
         words = LOST.get(call.family)
         if words is None or len(call.args) != 2:
             continue
+        names = [seen.name_in(call, i) for i in (0, 1)]
         for place, other in ((1, 0), (0, 1)):
-            if isinstance(call.args[other], OPERANDS):
-                yield one_of(call, words.format(seen.name(call.args[place])), _taking(other))
+            if isinstance(call.args[other], OPERANDS) and call.args[place] != 1:
+                which = f", operand {place + 1}," if names[0] == names[1] else ""
+                yield one_of(call, words.format(f"{names[place]}{which}"), _taking(other))
 
 
 def exchanged(seen: SeenModule) -> Iterator[Reading]:
@@ -60,11 +63,11 @@ def exchanged(seen: SeenModule) -> Iterator[Reading]:
             yield one_of(call, f"the operands of {call.family} are exchanged", _exchanging)
         if call.family in ("add", "sub"):
             other = "subtracted, not added" if call.family == "add" else "added, not subtracted"
-            yield one_of(call, f"{seen.name(call.args[1])} is {other}", _turning)
+            yield one_of(call, f"{seen.name_in(call, 1)} is {other}", _turning)
         if call.family == "div":
-            yield one_of(call, f"multiplied by {seen.name(call.args[1])}, not divided", _multiplying)
+            yield one_of(call, f"multiplied by {seen.name_in(call, 1)}, not divided", _multiplying)
         if call.family == "mul" and all(isinstance(x, OPERANDS) for x in call.args):
-            yield one_of(call, f"{seen.name(call.args[1])} is added, not multiplied", _adding)
+            yield one_of(call, f"{seen.name_in(call, 1)} is added, not multiplied", _adding)
 
 
 def orders(seen: SeenModule) -> Iterator[Reading]:
@@ -258,15 +261,18 @@ def _instead(
     options: list[Operand] = [InputOperand(name) for name in seen.inputs]
     options += [CallResult(c.index) for _, c in seen.given_by_modules() if c.index < first]
     options += [CallResult(c.index) for c in float_outputs(seen.calls) if c.index < first]
-    told = [value]
+    told, names = [value], set[str]()
+    own = seen.name(operand)
     for option in reversed(options):
-        x = seen.value(option)
-        if x is None or x.shape != value.shape or len(told) > MOST_INSTEAD or any(np.array_equal(x, y) for y in told):
+        x, name = seen.value(option), seen.name(option)
+        is_new = name not in names and x is not None and not any(np.array_equal(x, y) for y in told)
+        if x is None or x.shape != value.shape or len(told) > MOST_INSTEAD or not is_new:
             continue
         told.append(x)
-        words = f"{taker} is given {seen.name(option)}, not {seen.name(operand)}"
-        yield Reading(words, {index: _given(place, x) for index, place in places}, path=path)
+        names.add(name)
+        words = f"{taker} is given {name if name != own else f'{name[:-5]}gave before'}, not {own}"
+        yield Reading(words, {index: _given(place, option) for index, place in places}, INSTEAD, path)
 
 
-def _given(place: int, x: Array) -> Plant:
-    return lambda call: call.perform(with_place(call.function, place, x))
+def _given(place: int, option: Operand) -> Plant:
+    return lambda call: call.perform(with_place(call.function, place, np.array(call.now(option))))

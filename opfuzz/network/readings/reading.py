@@ -25,8 +25,9 @@ from opfuzz.network.observe.records import (
 
 Array = NDArray[Any]
 
-# How much a reading takes for granted: nothing; a number that was solved for; a rounding, which leaves a residual.
-PLAIN, FITTED, ROUNDED = 0, 1, 2
+# How much a reading takes for granted: nothing; that another array was taken, whichever fits; a number that was solved
+# for; a rounding, which leaves a residual.
+PLAIN, INSTEAD, FITTED, ROUNDED = 0, 1, 2, 3
 SAME = ("to", "contiguous", "clone", "type_as", "float", "dropout", "identity", "detach", "view_as", "expand_as")
 MOST_ALONE = 6  # calls of one kind that are read otherwise one by one, too
 
@@ -54,9 +55,10 @@ class SeenModule:
 
     whole: Observation
     calls: tuple[ObservedCall, ...]
-    given: Mapping[Operand, Array] = field(default_factory=dict)  # inputs and weights
+    given: Mapping[InputOperand | WeightOperand, Array] = field(default_factory=dict)
     cleared: tuple[str, ...] = ()  # modules inside that are right
     arguments: Mapping[str, str] = field(default_factory=dict)  # names of those that were given by their place
+    is_whole: bool = False  # a model of many layers: what is alike in them is said in the same words
 
     def value(self, operand: Any) -> Array | None:
         """What an operand was; None for a number, and where it is not known."""
@@ -101,16 +103,24 @@ class SeenModule:
             case InputOperand(place):
                 return f"the input '{self.arguments.get(place, place)}'"
             case WeightOperand(name):
-                return f"'{name}'"
+                return f"'{name.rpartition('.')[2] if self.is_whole else name}'"
             case CallResult(index):
                 made = self.whole.calls[index]
                 if made.family in SAME and len(made.operands) == 1:
                     return self.name(made.operands[0])
                 inner = next((run for run in self.whole.modules if run.path and run.end == index + 1), None)
-                return f"what {inner.path} gives" if inner else f"what {made.family} gives"
+                if inner is None:
+                    return f"what {made.family} gives"
+                return f"what {inner.kind if self.is_whole else inner.path} gives"
             case bool() | int() | float():
                 return f"{operand:.6g}"
         return "a constant"
+
+    def name_in(self, call: ObservedCall, place: int) -> str:
+        """An operand of a call in words; that of a model of many layers by its place, as layers have unlike names."""
+        operand = call.args[place]
+        is_known = not self.is_whole or not isinstance(operand, OPERANDS) or isinstance(operand, WeightOperand)
+        return self.name(operand) if is_known else f"operand {place + 1}"
 
 
 Generator = Callable[[SeenModule], Iterable[Reading]]

@@ -6,14 +6,14 @@ half of them with the other sign. Which channel goes with which is read from the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from opfuzz.network.observe.records import CallResult, ObservedCall, Plant
+from opfuzz.network.observe.records import CallResult, ObservedCall, Operand, Plant, PlantedCall
 from opfuzz.network.pipeline.planting import UnfitError
-from opfuzz.network.readings.reading import Array, Reading, SeenModule, is_float, one
+from opfuzz.network.readings.reading import Array, Reading, SeenModule, argument, is_float, one
 
 PARTS = (0.25, 0.4, 0.5, 0.75)  # of the channels, that are turned
 UNIT = 1e-5  # cos^2 + sin^2 is 1 to this
@@ -24,7 +24,8 @@ class Rotation:
     """x turned: channel i by -partner[i] * sin, or plus; angles are those of the first channel of each pair."""
 
     call: ObservedCall  # the sum
-    x: Array
+    operand: Operand  # what is turned
+    x: Array  # its value
     cos: Array
     sin: Array
     pairs: Array  # [width / 2, 2]: x0 cos - x1 sin, x1 cos + x0 sin
@@ -54,24 +55,89 @@ def rotations(seen: SeenModule) -> Iterator[Rotation]:
         found = next((r for first, second in ways if (r := _read(call, first, second))), None)
         if found:
             yield found
+    for call in seen.of("cat", "stack"):
+        joined = _read_joined(seen, call)
+        if joined:
+            yield joined
 
 
-def _product(seen: SeenModule, operand: CallResult) -> tuple[Array, Array] | None:
+PASSING = ("to", "contiguous", "clone", "float", "detach", "type_as", "view", "reshape", "unsqueeze", "squeeze")
+PARTING = ("getitem", "chunk", "split", "tensor_split", "unbind", "narrow", "select")
+
+
+def _read_joined(seen: SeenModule, call: ObservedCall) -> Rotation | None:
+    """The other way of writing it: x1 cos - x2 sin and x2 cos + x1 sin, joined in the order in which x has them."""
+    parts = argument(call, "tensors") or ()
+    made = [seen.whole.source(part) for part in parts if isinstance(part, CallResult)]
+    if len(made) != 2 or [m.family if m else "" for m in made] != ["sub", "add"] or call.output.ndim < 3:
+        return None
+    products = [_product(seen, x) for m in made if m for x in m.args[:2] if isinstance(x, CallResult)]
+    if len(products) != 4:
+        return None
+    for (first, x1), (_, cos) in _factors(products[0]):
+        for (second, x2), (_, sin) in _factors(products[1]):
+            others = [operand for product in products[2:] for operand, _ in product or ()]
+            if first in others and second in others:
+                found = _read_whole(seen, call, (first, second), (x1, x2), (cos, sin))
+                if found:
+                    return found
+    return None
+
+
+def _read_whole(
+    seen: SeenModule, call: ObservedCall, operands: Sequence[Operand], halves: Sequence[Array], turn: Sequence[Array]
+) -> Rotation | None:
+    """Both halves as parts of one array."""
+    sources = [_parted(seen, operand) for operand in operands]
+    half = halves[0].shape[-1]
+    whole = sources[0]
+    x = None if whole is None or whole != sources[1] else seen.value(whole)
+    if whole is None or x is None or halves[0].shape != halves[1].shape or half < 2:
+        return None
+    x = x.reshape(*x.shape[:-2], -1) if x.shape[-1] == 2 else x
+    channels = np.arange(2 * half)
+    pairs = channels.reshape(2, -1).T if call.family == "cat" else channels.reshape(-1, 2)
+    cos, sin = turn
+    is_known = x.shape[-1] == 2 * half and all(np.array_equal(x[..., pairs[:, i]], halves[i]) for i in (0, 1))
+    if not is_known or cos.shape != sin.shape or cos.shape[-1] != half:
+        return None
+    if np.abs(cos.astype(np.float64) ** 2 + sin.astype(np.float64) ** 2 - 1).max() > UNIT:
+        return None
+    wide = np.argsort(np.concatenate((pairs[:, 0], pairs[:, 1])))
+    cos, sin = (np.concatenate((y, y), -1)[..., wide] for y in (cos, sin))
+    return Rotation(call, whole, x, cos, sin, pairs)
+
+
+def _parted(seen: SeenModule, operand: Operand) -> Operand | None:
+    """Of what an operand is a part."""
+    made = seen.whole.source(operand)
+    while made is not None and made.family in PASSING:
+        made = seen.whole.source(made.operands[0]) if made.operands else None
+    return made.operands[0] if made is not None and made.family in PARTING and made.operands else None
+
+
+Factor = tuple[Operand, Array]
+
+
+def _product(seen: SeenModule, operand: CallResult) -> tuple[Factor, Factor] | None:
     made = seen.whole.calls[operand.call]
     if made.family != "mul" or len(made.args) != 2:
         return None
-    values = [seen.value(x) for x in made.args]
-    return (values[0], values[1]) if all(is_float(x) for x in values) else None  # type: ignore[return-value]
+    one, other = made.args
+    x, y = seen.value(one), seen.value(other)
+    if x is None or y is None or not (is_float(x) and is_float(y)):
+        return None
+    return (one, x), (other, y)
 
 
-def _factors(part: tuple[Array, Array] | None) -> Iterator[tuple[Array, Array]]:
+def _factors(part: tuple[Factor, Factor] | None) -> Iterator[tuple[Factor, Factor]]:
     if part:
         yield part
         yield part[1], part[0]
 
 
-def _read(call: ObservedCall, first: tuple[Array, Array], second: tuple[Array, Array]) -> Rotation | None:
-    (x, cos), (y, sin) = first, second
+def _read(call: ObservedCall, first: tuple[Factor, Factor], second: tuple[Factor, Factor]) -> Rotation | None:
+    ((operand, x), (_, cos)), ((_, y), (_, sin)) = first, second
     width = x.shape[-1] if x.ndim else 0
     if x.shape != y.shape or width % 2 or not width or cos.shape != sin.shape or cos.shape[-1:] != (width,):
         return None
@@ -87,7 +153,7 @@ def _read(call: ObservedCall, first: tuple[Array, Array], second: tuple[Array, A
             return None
     listed = np.array(pairs)
     is_whole = len(pairs) == width // 2 and len(set(listed.ravel())) == width
-    return Rotation(call, x, cos, sin, listed) if is_whole else None
+    return Rotation(call, operand, x, cos, sin, listed) if is_whole else None
 
 
 def turned_otherwise(seen: SeenModule) -> Iterator[Reading]:
@@ -121,6 +187,8 @@ def turned_otherwise(seen: SeenModule) -> Iterator[Reading]:
                 count = int(width * part) // 2 * 2
                 if 0 < count < width and base:
                     yield one(r.call, f"RoPE turns the first {count} of {width} channels", _first(r, count, base, own))
+            if base:
+                yield from _of_all(seen, r, base, own)
 
 
 def _turned(r: Rotation, pairs: Array, angles: Array) -> Plant:
@@ -128,8 +196,13 @@ def _turned(r: Rotation, pairs: Array, angles: Array) -> Plant:
 
 
 def _turning(r: Rotation, change: Callable[[Array], Array]) -> Plant:
-    """The change of what is turned; that is what this call's operands were made of, as it was observed."""
-    return lambda call: change(r.x.astype(np.float64))
+    """The change of what is turned."""
+
+    def plant(call: PlantedCall) -> Array:
+        x = np.array(call.now(r.operand), np.float64).reshape(r.x.shape)
+        return change(x).reshape(call.observed.output.shape)
+
+    return plant
 
 
 def _at(r: Rotation, positions: Array, rates: Array) -> Plant:
@@ -144,6 +217,28 @@ def _first(r: Rotation, count: int, base: float, own: str) -> Plant:
     channels = np.arange(count)
     pairs = channels.reshape(-1, 2) if own == "neighbours" else channels.reshape(2, -1).T
     return _turning(r, lambda x: r.turn(x, pairs, once[0] * rates))
+
+
+def _of_all(seen: SeenModule, r: Rotation, base: float, own: str) -> Iterator[Reading]:
+    """The rotation of all channels, where this one is of some, to which the others are joined."""
+    once = _frequencies(r)
+    if once is None:
+        return
+    for joined in seen.whole.users.get(r.call.index, ()):
+        parts: Sequence[Operand] = argument(joined, "tensors") or ()
+        if joined.family != "cat" or len(parts) != 2 or parts[0] != CallResult(r.call.index):
+            continue
+        width, rest = joined.output.shape[-1], parts[1]
+        if width % 2 or width == r.x.shape[-1]:
+            continue
+        channels = np.arange(width)
+        pairs = channels.reshape(-1, 2) if own == "neighbours" else channels.reshape(2, -1).T
+        angles = np.asarray(once[0] * once[1][0] * base ** (-np.arange(width // 2) / (width // 2)))
+
+        def plant(call: PlantedCall, rest: Operand = rest, pairs: Array = pairs, angles: Array = angles) -> Array:
+            return r.turn(np.concatenate((call.now(r.operand), call.now(rest)), -1), pairs, angles)
+
+        yield one(joined, f"RoPE turns all {width} channels, not the first {r.x.shape[-1]}", plant)
 
 
 def with_positions_times(r: Rotation, factor: float) -> Plant:

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from opfuzz.network.observe.records import MOVE, ObservedCall, Plant, PlantedCall
+from opfuzz.network.observe.records import MOVE, OP, ObservedCall, Plant, PlantedCall
 from opfuzz.network.readings.attention import FUSED, read_parts
 from opfuzz.network.readings.reading import (
     Array,
@@ -16,6 +16,7 @@ from opfuzz.network.readings.reading import (
     SeenModule,
     argument,
     float_outputs,
+    one,
     with_argument,
     with_place,
 )
@@ -24,6 +25,13 @@ from opfuzz.network.readings.rotation import base_of, rotations, with_base, with
 ARITHMETIC = ("add", "sub", "rsub", "mul", "div", "rdiv", "pow", "clamp", "clamp_min", "clamp_max", "leaky_relu", "elu")
 NAMED = ("eps", "negative_slope", "threshold")
 NORMS = ("layer_norm", "group_norm", "rms_norm", "batch_norm")
+
+# What is usual: the epsilons of norms, the slopes of leaky ReLU, the bases of RoPE.
+EPSILONS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-12, 0.0)
+SLOPES = (0.01, 0.1, 0.2, 0.3)
+BASES = (1e4, 1e5, 5e5, 1e6)
+SMALL = 1e-2  # below, a number that is added is an epsilon
+NEAR = 1e-3
 
 Change = Callable[[float], Plant]
 
@@ -65,6 +73,32 @@ def scalars(seen: SeenModule) -> Iterator[FreeNumber]:
         yield FreeNumber("RoPE's positions are multiplied by", 1.0, _together(turns), is_made_up=True)
     for base, turned in bases.items():
         yield FreeNumber("RoPE's base", base, _together(turned))
+
+
+def usual_numbers(seen: SeenModule) -> Iterator[Reading]:
+    """Other values that are usual for a number, or made of it: another epsilon, its root, its reciprocal."""
+    for call in seen.calls:
+        for words, value, change in _numbers(call):
+            if not (call.kind == OP and call.family in NORMS):  # whose epsilon the variants of specs say
+                for other in _usual(words, value):
+                    yield one(call, f"{words} is {other:.6g}, not {value:.6g}", change(other))
+    for r in rotations(seen):
+        base = base_of(r)
+        for other in BASES if base else ():
+            if base and abs(other / base - 1) > NEAR:
+                yield one(r.call, f"RoPE's base is {other:.6g}, not {base:.4g}", with_base(r, other))
+
+
+def _usual(words: str, value: float) -> list[float]:
+    if words.startswith("eps") or (words == "the number of add" and 0 < value < SMALL):
+        found = [*EPSILONS]
+    elif words.startswith("negative_slope"):
+        found = [*SLOPES]
+    elif words in ("the number of mul", "the number of div", "the scale of attention") and value > 0:
+        found = [value**0.5, value**2, 1 / value, value / 2, value * 2]
+    else:
+        found = [-value] if value else []
+    return [x for x in dict.fromkeys(found) if abs(x - value) > NEAR * abs(value)]
 
 
 def factors(seen: SeenModule) -> Iterator[FreeNumber]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from opfuzz.network.observe.records import InputOperand, Operand, WeightOperand
+from opfuzz.network.observe.records import InputOperand, WeightOperand
 from opfuzz.network.observe.spec_reader import SpecReader
 from opfuzz.network.pipeline.planting import Meaning
 from opfuzz.network.readings.all_readings import readings, rounded
@@ -105,7 +105,7 @@ class Suspect:
         self.allowance = found.allowance
         right = [other.a.name if self.side == "a" else other.b.name for other in cleared]
         names = [n[len(part.name) :].lstrip(".") for n in right if n != part.name and is_inside(n, part.name)]
-        known: dict[Operand, Array] = {
+        known: dict[InputOperand | WeightOperand, Array] = {
             **{InputOperand(k): x for k, x in _inputs(fill(arguments, list(tensors))).items()},
             **{WeightOperand(name): x for name, x in self._runs[0].weights().items()},
         }

@@ -60,18 +60,22 @@ def read_models(path: Path, mapping: Path | None = None) -> Models:
 
 
 def read_model(module: ModuleType, path: Path, side: str) -> TracedModel:
-    given = getattr(module, side, None)
-    if given is None and hasattr(module, f"model_{side}"):
-        try:
-            given = getattr(module, f"model_{side}")()
-        except (Exception, SystemExit) as error:
-            raise OpfuzzError(f"{place(path, error)}: model_{side}() raised {said(error)}") from error
+    """The model of a side, `a`, `b` or `model`, or what a function of that name, or `model_a`, gives.
+
+    Raises OpfuzzError if there is none, or it is of the wrong kind.
+    """
+    name = f"model_{side}" if getattr(module, side, None) is None else side
+    given = getattr(module, name, None)
     if given is None:
         raise OpfuzzError(
             f"{path}: there is no '{side}'; write {side} = ... or def model_{side}(){_nearest(module, side)}"
         )
-    # Asked of the class, so that only the framework that is used is imported.
-    roots = {kind.__module__.split(".")[0] for kind in type(given).__mro__ if kind.__name__ == "Module"}
+    if not _frameworks(given) and callable(given) and not isinstance(given, type):
+        try:
+            given = given()
+        except (Exception, SystemExit) as error:
+            raise OpfuzzError(f"{place(path, error)}: {name}() raised {said(error)}") from error
+    roots = _frameworks(given)
     if "torch" in roots:
         from opfuzz.network.trace.torch import TorchModel
 
@@ -82,6 +86,11 @@ def read_model(module: ModuleType, path: Path, side: str) -> TracedModel:
         return MlxModel(given)
     kind = f"the class {given.__name__}; call it" if isinstance(given, type) else f"of type {type(given).__name__}"
     raise OpfuzzError(f"{path}: '{side}' is {kind}; it must be a torch.nn.Module or an mlx.nn.Module")
+
+
+def _frameworks(given: Any) -> set[str]:
+    """Of which framework it is a module. Asked of the class, so that only the one that is used is imported."""
+    return {kind.__module__.split(".")[0] for kind in type(given).__mro__ if kind.__name__ == "Module"}
 
 
 def read_inputs(module: ModuleType, path: Path, name: str, has_run: bool = False) -> Any:

@@ -108,6 +108,15 @@ def coarse_eps(model, module):
     model.layers[0].norm.eps = 1e-3
 
 
+def bounded(model, module):
+    for layer in model.layers:
+        layer.act = nn.SELU()
+
+
+def gain_less_one(model, module):
+    model.layers[1].norm.weight.data += 1
+
+
 def transposed(model, module):
     model.out.weight.data = model.out.weight.data.T.contiguous()
 
@@ -128,7 +137,7 @@ def skipped(model, module):
 def test_readings_that_say_the_same_are_all_named(folder):
     found = found_for(folder, skipped)
     matches = {variant.title for variant in found.variants if variant.match}
-    assert matches == {"add: operand 2 lost (layers.0)", "left out (layers.0)"}
+    assert matches == {"operand 2 is not added (layers.0)", "left out (layers.0)"}
     assert all(title in found.verdict[1] for title in matches)
 
 
@@ -138,9 +147,11 @@ def test_readings_that_say_the_same_are_all_named(folder):
         (tanh_everywhere, "gelu: tanh (layers.*.act)"),
         (silu_in_one, "gelu: silu (layers.1.act)"),
         (coarse_eps, "layer_norm: eps-1e-3 (layers.0.norm)"),
+        (bounded, "selu instead of gelu (layers.*.act)"),
+        (gain_less_one, "layer_norm: one is added to the weight (layers.1.norm)"),
         (transposed, "linear: transposed-weight (out)"),
         (rounded, "weight in bfloat16 (layers.0.fc2.weight)"),
-        (residual_lost, "add: operand 1 lost (layers.1)"),
+        (residual_lost, "operand 1 is not added (layers.1)"),
     ],
 )
 def test_what_was_changed_by_hand_is_named(folder, change, title):
@@ -156,8 +167,9 @@ def test_a_grid_and_a_mix_of_guidance_in_a_run_of_ones_own(folder):
     text = (folder / "solver.py").read_text()
     for wrong, title in (
         (text.replace("1 - torch.cos(torch.linspace(0, 1, 4) * (math.pi / 2))", "torch.linspace(0, 1, 4)"),
-         "time grid linear ((model))"),
-        (text.replace("1.7 * c - 0.7 * u", "u + 0.7 * (c - u)"), "guidance interpolated ((model))"),
+         "the grid of times is t, not 1 - cos(t pi / 2) ((model))"),
+        (text.replace("1.7 * c - 0.7 * u", "u + 0.7 * (c - u)"),
+         "guidance: u + w (c - u) for (1 + w) c - w u, w = 0.7 ((model))"),
     ):  # fmt: skip
         (folder / "wrong.py").write_text(wrong)
         module = user_module.load(folder / "wrong.py", "model")

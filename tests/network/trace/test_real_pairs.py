@@ -18,8 +18,8 @@ KNOWN = knowledge()
 FOLDER = Path(__file__).parent / "real"
 LANGUAGE = ("transformers", "mlx_lm")
 NEEDED = {
-    **dict.fromkeys(("gemma", "mixtral", "phi", "qwen2_moe", "starcoder2"), LANGUAGE),
-    **dict.fromkeys(("encodec", "moonshine"), ("transformers", "mlx_audio")),
+    **dict.fromkeys(("gemma", "gemma2", "gpt_neox", "mixtral", "phi", "qwen2_moe", "starcoder2"), LANGUAGE),
+    **dict.fromkeys(("dac", "encodec", "moonshine"), ("transformers", "mlx_audio")),
     "flow_solver": ("chatterbox", "mlx_audio", "diffusers", "conformer", "omegaconf", "einops"),
     "flow_decoder": ("chatterbox", "mlx_audio", "diffusers", "conformer", "omegaconf", "einops"),
     "gpt2": ("transformers", "mlx_lm"),
@@ -71,24 +71,35 @@ def test_a_port_with_another_activation_than_its_original_is_accused(name, monke
     assert "gelu instead of" in modules["model.layers.0.mlp"].cause
 
 
-def test_the_guidance_of_a_solver_is_named(monkeypatch):
+def beyond(c, u, w):
+    return (1 + w) * c - w * u
+
+
+def between(c, u, w):
+    return u + w * (c - u)
+
+
+@pytest.mark.parametrize(
+    ("mix", "grid", "cause"),
+    [
+        (between, lambda t: t, "guidance: u + w (c - u) for (1 + w) c - w u"),
+        (beyond, lambda t: mx.linspace(0, 1, len(t)), "the grid of times is t, not 1 - cos(t pi / 2)"),
+    ],
+)
+def test_the_mix_and_the_grid_of_a_solver_are_named(mix, grid, cause, monkeypatch):
     monkeypatch.setenv("FRAMES", "16")
 
-    def mix(b):
-        def interpolated(self, x, t_span, mu, mask, spks, cond):
-            for now, then in itertools.pairwise(t_span):
-                pair = [mx.concatenate([y, mx.zeros_like(y)]) for y in (mu, spks, cond)]
-                both = [mx.concatenate([y, y]) for y in (x, mask, now[None])]
-                found = self.estimator(both[0], both[1], pair[0], both[2], pair[1], pair[2])
-                c, u = found[:1], found[1:]
-                x = x + (then - now) * (u + self.inference_cfg_rate * (c - u))
-            return x
+    def solve(self, x, t_span, mu, mask, spks, cond):
+        for now, then in itertools.pairwise(grid(t_span)):
+            pair = [mx.concatenate([y, mx.zeros_like(y)]) for y in (mu, spks, cond)]
+            both = [mx.concatenate([y, y]) for y in (x, mask, now[None])]
+            found = self.estimator(both[0], both[1], pair[0], both[2], pair[1], pair[2])
+            x = x + (then - now) * mix(found[:1], found[1:], self.inference_cfg_rate)
+        return x
 
-        monkeypatch.setattr(type(b), "solve_euler", interpolated)
-
-    found, modules = traced("flow_solver", monkeypatch, mix)
+    found, modules = traced("flow_solver", monkeypatch, lambda b: monkeypatch.setattr(type(b), "solve_euler", solve))
     assert found.guilty == ("",)
-    assert "guidance: u + w (c - u) for (1 + w) c - w u" in modules[""].cause
+    assert cause in modules[""].cause
 
 
 def swap(one, other):
