@@ -10,14 +10,15 @@ from typing import Any
 import click
 
 from opfuzz.core.errors import OpfuzzError, did_you_mean
+from opfuzz.report.run.cause_lines import causes_of
 from opfuzz.report.text import plain
-from opfuzz.store.accepted import FILE, accept, entry_of
+from opfuzz.store.accepted import FILE, accept, entry_of, read_accepted
 from opfuzz.store.bundle.files import FINDING, damaged, document
 from opfuzz.store.read import LATEST, find_run, read_run
 from opfuzz.store.write import to_json
 
 
-@click.command("accept", short_help="Put a finding on the reviewed list of those that are known.")
+@click.command("accept", short_help="Put a finding, or all of a cause, on the reviewed list of those that are known.")
 @click.argument("finding")
 @click.option("--reason", required=True, help="Why it is accepted.")
 @click.option("--until", metavar="DATE", help="The last day, such as 2026-12-31; then it counts again.")
@@ -32,15 +33,32 @@ def accept_command(
 ) -> int:
     """Append FINDING to the list of those that are known, so that it does not count for the exit code of opfuzz run.
 
-    FINDING is the id of a finding of a run, the beginning of it, or a folder findings/<id>.
+    FINDING is the id of a cause of a run, which stands for all its findings, the id of a finding, the beginning of
+    either, or a folder findings/<id>.
     """
     path = path or reports / FILE
-    entry = entry_of(_finding(finding, run, reports), reason, datetime.now().astimezone().date(), until, link)
-    accept(path, entry)
-    until_words = f" until {entry.until}" if entry.until else ""
-    place = f"{entry.op} on {entry.subject} in {entry.format}, {entry.verdict}"
-    click.echo(plain(f"{path}: accepted{until_words}: {entry.id}: {place}"))
+    today = datetime.now().astimezone().date()
+    entries = [entry_of(each, reason, today, until, link) for each in _findings(finding, run, reports)]
+    known = {entry.id for entry in read_accepted(path)} if path.exists() and len(entries) > 1 else set()
+    for entry in entries:
+        if entry.id in known:  # of a cause, what is new
+            continue
+        accept(path, entry)
+        until_words = f" until {entry.until}" if entry.until else ""
+        place = f"{entry.op} on {entry.subject} in {entry.format}, {entry.verdict}"
+        click.echo(plain(f"{path}: accepted{until_words}: {entry.id}: {place}"))
     return 0
+
+
+def _findings(text: str, run: str, reports: Path) -> list[Mapping[str, Any]]:
+    """What a user means: all findings of a cause that are faults, or the one finding."""
+    if not (Path(text) / FINDING).is_file():
+        chosen = read_run(find_run(run, reports))
+        causes = [common for common in causes_of(chosen) if text and common.id.startswith(text)]
+        ids = {finding.id: finding for finding in chosen.findings}
+        if len(causes) == 1 and not any(id.startswith(text) for id in ids):
+            return [to_json(ids[each]) for each in causes[0].findings if each in ids]
+    return [_finding(text, run, reports)]
 
 
 def _finding(text: str, run: str, reports: Path) -> Mapping[str, Any]:
@@ -58,6 +76,6 @@ def _finding(text: str, run: str, reports: Path) -> Mapping[str, Any]:
         raise OpfuzzError(f"'{text:.40}' begins {len(matching)} findings of {chosen.run}: {', '.join(matching[:5])}")
     if not matching:
         remedy = did_you_mean(text[:40], ids) or "; its report lists them, --run names another run"
-        raise OpfuzzError(f"run {chosen.run} has no finding '{text:.40}'{remedy}")
+        raise OpfuzzError(f"run {chosen.run} has no finding or cause '{text:.40}'{remedy}")
     document_of: Mapping[str, Any] = to_json(ids[matching[0]])
     return document_of

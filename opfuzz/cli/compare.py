@@ -11,7 +11,7 @@ from tabulate import tabulate
 
 from opfuzz.cli.group import FINDINGS
 from opfuzz.report.run.changes import accepted_ids, sections, unexplained
-from opfuzz.report.run.news import news
+from opfuzz.report.run.news import cause_news, news
 from opfuzz.store.accepted import FILE as ACCEPTED
 from opfuzz.store.accepted import read_accepted
 from opfuzz.store.baseline import counting, with_accepted, with_comparison
@@ -31,7 +31,7 @@ from opfuzz.store.write import to_json
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 @click.option("--reports", type=click.Path(path_type=Path), default=Path("reports"), help="Folder of runs.")
 def compare_command(before: str, after: str, listed: Path | None, as_json: bool, reports: Path) -> int:
-    """Say which findings are new, gone or fixed, and which rows are worse or better, from the first RUN to the second.
+    """Say which causes and findings are new or fixed, and which rows are worse, from the first RUN to the second.
 
     RUN is a run's name in --reports or the beginning of it, latest, a run's folder or its run.json. Exits with 1 if a
     fault is new or worse and not accepted; without a list, those count as accepted that were when the second run ended.
@@ -49,5 +49,5 @@ def compare_command(before: str, after: str, listed: Path | None, as_json: bool,
             f"{title}\n{tabulate(cells, columns, tablefmt='simple', disable_numparse=True)}"
             for title, columns, cells in sections(run.comparison, accepted_ids(run))
         ]
-        click.echo("\n\n".join([*tables, "\n".join([*news(run), *unexplained(run.comparison)])]))
+        click.echo("\n\n".join([*tables, "\n".join([*news(run), *cause_news(run), *unexplained(run.comparison)])]))
     return FINDINGS if counting(run) else 0

@@ -10,9 +10,9 @@ import click
 from opfuzz.cli.group import USAGE, words
 from opfuzz.core.errors import OpfuzzError, did_you_mean
 from opfuzz.core.floats import FORMATS
-from opfuzz.report.history.overview import detail, overview
+from opfuzz.report.history.overview import causes_overview, detail, overview
 from opfuzz.report.text import plain
-from opfuzz.store.history import NAME, ops, rebuild, trends
+from opfuzz.store.history import NAME, causes, ops, rebuild, trends
 from opfuzz.store.write import to_json
 
 REBUILD = "rebuild"
@@ -33,7 +33,7 @@ def history_command(
     as_json: bool,
     reports: Path,
 ) -> int:
-    """Show how the error and the verdict of each op went from run to run; of one OP, every run.
+    """Show since when the causes of faults are known, and how the error of each op went; of one OP, every run.
 
     opfuzz history rebuild makes the history anew from the run.json of all runs in --reports; exits with 2 if one of
     them cannot be read, which is then left out.
@@ -47,10 +47,11 @@ def history_command(
         unknown = op is not None and op not in known
         remedy = did_you_mean(op or "", known) or f"; known: {', '.join(known) or 'none'}" if unknown else ""
         raise OpfuzzError(f"{path}: no run {f'of {op!r:.60} ' if op else ''}like that{remedy}")
+    known_causes = [known for known in causes(path, limit) if op is None or op in known.common.ops]
     if as_json:
-        click.echo(json.dumps({"trends": to_json(found)}, allow_nan=False))
+        click.echo(json.dumps({"causes": to_json(known_causes), "trends": to_json(found)}, allow_nan=False))
     elif op is None:
-        click.echo(overview(found))
+        click.echo("\n\n".join([*([causes_overview(known_causes)] if known_causes else []), overview(found)]))
     else:
         click.echo("\n\n".join(detail(trend) for trend in found))
     return 0

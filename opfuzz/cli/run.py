@@ -33,7 +33,7 @@ from opfuzz.core.floats import FORMATS
 from opfuzz.core.verdicts import CLEAN, SEVERITY
 from opfuzz.engine.executors import Executor
 from opfuzz.engine.machines import survey
-from opfuzz.engine.options import Order
+from opfuzz.engine.options import DEFAULT_FORMATS, Order
 from opfuzz.engine.plan import dialects_of, vocabulary
 from opfuzz.engine.session import Sitting, begin
 from opfuzz.engine.session import resume as resume_run
@@ -51,7 +51,9 @@ from opfuzz.store.write import summarize
 FAILING = tuple(v for v, severity in SEVERITY.items() if severity != CLEAN and v != "unsupported")  # of findings
 DEFAULT_SECONDS = 60.0
 LEAST_SHRINKING = 30.0  # seconds
-BESIDE_RESUME = frozenset({"resume", "jobs", "as_json", "out", "engine", "scheduler"})
+ROWS = ("ops", "all")
+ALL = "all"  # formats
+BESIDE_RESUME = frozenset({"resume", "jobs", "rows", "as_json", "out", "engine", "scheduler"})
 
 
 @click.command("run", short_help="Try ops on subjects, judge the results, and rank the ops.")
@@ -63,7 +65,15 @@ BESIDE_RESUME = frozenset({"resume", "jobs", "as_json", "out", "engine", "schedu
     help="Such as torch:cpu,mlx:cpu. Default: all of torch and MLX that is here.",
 )
 @click.option("--op", "ops", type=words(), metavar="LIST", help="Only these ops.")
-@click.option("--format", "formats", type=words(*FORMATS), metavar="LIST", help="Only these formats.")
+@click.option(
+    "--format",
+    "formats",
+    type=words(*FORMATS, ALL),
+    metavar="LIST",
+    default=",".join(DEFAULT_FORMATS),
+    show_default=True,
+    help=f"Formats, or {ALL}.",
+)
 @click.option("--cases", type=click.IntRange(min=1), help="Cases for each op, subject and format.")
 @click.option("--time", "seconds", type=duration, metavar="TIME", help="How long to try cases; default 60s.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: the number of cores.")
@@ -72,6 +82,9 @@ BESIDE_RESUME = frozenset({"resume", "jobs", "as_json", "out", "engine", "schedu
     "--profile", "profiled", type=profile_path, metavar="FILE", help="Draw cases around a pipeline's operating points."
 )
 @click.option("--sort", type=click.Choice(SORT_KEYS), default="ulp", help="Order inside a severity.")
+@click.option(
+    "--rows", type=click.Choice(ROWS), default=ROWS[0], help="Print a row for each op, or all of the ranking."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 @click.option(
     "--fail-on", type=words(*FAILING), metavar="LIST", help="Exit 1 for these verdicts only; default: every fault."
@@ -119,13 +132,14 @@ def run_command(
     specs: Paths,
     subjects: tuple[str, ...] | None,
     ops: tuple[str, ...] | None,
-    formats: tuple[str, ...] | None,
+    formats: tuple[str, ...],
     cases: int | None,
     seconds: float | None,
     jobs: int | None,
     seed: int,
     profiled: Path | None,
     sort: str,
+    rows: str,
     as_json: bool,
     fail_on: tuple[str, ...] | None,
     shrinking: float | None,
@@ -151,7 +165,7 @@ def run_command(
     with executor_of(engine, scheduler, jobs, backends) as executor:
         if resume is not None:
             _check_alone(context)
-            return _finish(resume_run(resume, out, jobs, executor), executor, as_json)
+            return _finish(resume_run(resume, out, jobs, executor), executor, as_json, rows)
         if cases is not None and seconds is not None:
             raise click.UsageError("--cases and --time are two budgets; give one of them")
         if sort == "drift" and profiled is None:
@@ -162,7 +176,7 @@ def run_command(
             subjects=machines.subjects(subjects or (), backends),
             out=out,
             ops=ops or (),
-            formats=formats or tuple(FORMATS),
+            formats=tuple(FORMATS) if ALL in formats else formats,
             cases=cases,
             seconds=seconds or (None if cases is not None else DEFAULT_SECONDS),
             jobs=jobs,
@@ -179,7 +193,7 @@ def run_command(
             case_memory=case_memory,
             patience=patience or None,
         )
-        return _finish(begin(order, backends, machines, ("opfuzz", *sys.argv[1:])), executor, as_json)
+        return _finish(begin(order, backends, machines, ("opfuzz", *sys.argv[1:])), executor, as_json, rows)
 
 
 def _check_alone(context: click.Context) -> None:
@@ -191,7 +205,7 @@ def _check_alone(context: click.Context) -> None:
             raise click.UsageError(f"--resume takes all from the run; leave out {param.opts[-1]}")
 
 
-def _finish(sitting: Sitting, executor: Executor, as_json: bool) -> int:
+def _finish(sitting: Sitting, executor: Executor, as_json: bool, rows: str) -> int:
     """Carry a run out, or the rest of one; its exit code."""
     order, plan, out = sitting.order, sitting.plan, sitting.order.out
     with sitting, Watcher(plan) as watcher:
@@ -215,7 +229,7 @@ def _finish(sitting: Sitting, executor: Executor, as_json: bool) -> int:
         click.echo(json.dumps(summarize(result, sitting.folder, describe), allow_nan=False))
     else:
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        click.echo(terminal.render(result, sitting.folder, colour, width()), nl=False)
+        click.echo(terminal.render(result, sitting.folder, colour, width(), rows), nl=False)
     if result.interrupted:
         click.echo(f"to go on: opfuzz run --resume {sitting.folder}", err=True)
         return ending()

@@ -42,12 +42,19 @@ KINDS: Mapping[str, Kind] = {
     "is-setting": Kind("as if a parameter or input were another", "parameter or input", ("how", *FIT)),
     "special-at": Kind("NaN, an infinity or the sign of a zero", "", ("computed", "exact", "overflows")),
     "leaks": Kind("NaN and infinities reach elements that depend on none", "", ("elements",)),
+    "inherits": Kind("errs as an op inside does", "op", ("elements", "met", "before", "after")),
     # With which precision.
     "computes-in": Kind("intermediates are rounded to a format", "format", ("instead_of", "elements", "blind")),
     "accumulates-in": Kind(
         "sums run in a format", "format", ("lanes", "end", "ones", "dim", "are_squares", "stops_at")
     ),
-    "rounds-inputs": Kind("inputs have fewer bits", "format", ("inputs", "bits", "verb", "after", "before")),
+    "rounds-counts": Kind("whole numbers, such as how many terms a mean has, are rounded to a format", "format"),
+    "rounds-tables": Kind("numbers that no input has a part in, such as angles, are rounded to a format", "format"),
+    "rounds-inputs": Kind(
+        "inputs have fewer bits",
+        "format, or '' for another number of bits",
+        ("inputs", "bits", "verb", "after", "before"),
+    ),
     "rounds-argument": Kind("the argument is rounded on the way", "", ("roundings",)),
     "quantises": Kind(
         "inputs or results lie on a uniform grid",
@@ -66,10 +73,10 @@ KINDS: Mapping[str, Kind] = {
     ),
     "usual-formula": Kind("errs as the usual formula does", "format, or '' for the wide one"),
     "overflows-inside": Kind(
-        "an intermediate overflows", "format, or '' for the wide one", ("beyond", "finite", "infinite")
+        "an intermediate overflows", "format, or '' for the wide one", ("beyond", "finite", "infinite", "step", "from")
     ),
-    "underflows-inside": Kind("subnormal intermediates are taken for zero"),
-    "cancels": Kind("relative accuracy is lost where the result is small"),
+    "underflows-inside": Kind("subnormal numbers are taken for zero", "'inputs', or '' for intermediates"),
+    "cancels": Kind("relative accuracy is lost where the result is small", "", ("absolute",)),
     "conditioning": Kind("errs no more than inputs that were rounded once"),
     # Where it lies in memory, and what came before.
     "reads-as-contiguous": Kind("strides and offset of a view are ignored", "input", ("layout",)),

@@ -6,9 +6,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from opfuzz.core.cause import Cause
+from opfuzz.core.common_cause import CommonCause
 from opfuzz.core.verdicts import FAULT
 
 NEW, WORSE, UNSEEN, GONE, FIXED, BETTER, STILL = "new", "worse", "unseen", "gone", "fixed", "better", "still"
+WIDER = "wider"  # a cause that is seen in more ops or formats
 STATUSES = (NEW, WORSE, UNSEEN, GONE, FIXED, BETTER, STILL)  # the most important first
 ACCEPTED, EXPIRED, ABSENT = "accepted", "expired", "absent"
 
@@ -96,6 +98,16 @@ class Shift:
 
 
 @dataclass(frozen=True, slots=True)
+class CauseChange:
+    """What became of the cause of faults from one run to a later one, as the later one that has it tells it."""
+
+    status: str  # new, wider, fixed, unseen
+    common: CommonCause
+    ops: tuple[str, ...] = ()  # where it is seen now, and was not before
+    formats: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """What changed from one run to a later one."""
 
@@ -106,6 +118,7 @@ class Comparison:
     findings: tuple[Change, ...] = ()
     rows: tuple[Shift, ...] = ()
     same: int = 0  # rows neither worse nor better
+    causes: tuple[CauseChange, ...] = ()  # those that are as they were are left out
 
     def worse(self, accepted: Collection[str] = ()) -> tuple[Shift, ...]:
         """Rows that are worse, except where a new fault, of which `accepted` has not the id, says so already."""

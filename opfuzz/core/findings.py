@@ -44,6 +44,8 @@ class Finding:
     case: str
     witness: Witness | None
     recipe: Recipe  # of the call that shows it, from where it was made
+    ulp: float = 0.0  # the largest of the cases with this cause
+    excess: float = 0.0
     causes: tuple[Cause, ...] = ()  # its diagnosis: the cause, and what is said beside; (): it was not looked into
     minimal: Minimal | None = None
 

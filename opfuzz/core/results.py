@@ -101,6 +101,7 @@ class Result:
     distances: Mapping[tuple[str, str], float]  # largest ulp distance between two subjects
     near: bool = False  # whether the case lies near an operating point of the profile
     layout: str = ""  # of the first input that is not contiguous, see layout.layout_class; "": not known
+    regimes: tuple[str, ...] = ()  # of its inputs, each once; (): the values were not drawn
 
     @property
     def size(self) -> int:

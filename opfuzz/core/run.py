@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from opfuzz.core.cause import Cause
+from opfuzz.core.common_cause import CommonCause
 from opfuzz.core.comparison import Accepted, Comparison
 from opfuzz.core.findings import Finding, Standing
 from opfuzz.core.metrics.magnitude import Counts
@@ -41,6 +42,7 @@ class Row:
     finding: str | None
     by_magnitude: Counts = ()  # elements by magnitude and ulp error, see metrics.magnitude
     layouts: Mapping[str, tuple[tuple[int, int, int], ...]] = field(default_factory=dict)  # see Tally._layouts
+    regimes: Mapping[str, int] = field(default_factory=dict)  # cases that had values of each
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class Run:
     recorded: Mapping[str, tuple[str, ...]] = field(
         default_factory=dict
     )  # subjects read from files, and their missing cases
+    causes: tuple[CommonCause, ...] = ()  # behind the findings, the gravest first
 
     def is_recorded(self, subject: str) -> bool:
         """Whether a subject, maybe with its implementation, was not here: its outputs were read from files."""

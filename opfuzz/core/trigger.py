@@ -12,6 +12,7 @@ Kind = Literal["size", "param", "format", "layout", "values"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _NONE = {"size": "any size", "param": "", "format": "any format", "layout": "any layout", "values": "any values"}
 _INCOMPLETE = "not everything was probed"
+_NOT_SIMPLE = "no simple condition tells when it fails"
 _UNKNOWN = "when it fails was not probed to an end"
 
 
@@ -53,7 +54,11 @@ class Trigger:
         """One sentence: `fails when m >= 2 and n >= 2; float32 only; any layout; any values`."""
         if not self.complete:  # what was not probed may matter
             known = [text for kind in KINDS if (text := self.text(kind))]
-            return "; ".join((f"fails when {known[0]}", *known[1:], _INCOMPLETE) if known else (_UNKNOWN,))
+            is_refuted = self.held < self.checked
+            asked = [f"holds for {self.held} of {self.checked} further calls"] if is_refuted else []
+            if not known:
+                return "; ".join([_NOT_SIMPLE if is_refuted else _UNKNOWN, *asked])
+            return "; ".join([f"fails when {known[0]}", *known[1:], _INCOMPLETE, *asked])
         size, *rest = [text for kind in KINDS if (text := self.text(kind) or _NONE[kind])]
         start = f"fails when {size}" if self.text("size") else f"fails at {size}"
         rest += [

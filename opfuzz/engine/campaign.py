@@ -13,17 +13,15 @@ from random import Random
 from opfuzz.backends import Backend, discover
 from opfuzz.core.call import Recipe
 from opfuzz.core.floats import FORMATS
-from opfuzz.core.layout import layout_class
 from opfuzz.core.results import Judged, Result
 from opfuzz.engine.calls import make_call_result
 from opfuzz.engine.drivers.climb import climb_here
-from opfuzz.engine.evaluate import Bench, CaseItem, blame, unknown_truth
+from opfuzz.engine.evaluate import Bench, CaseItem, blame, make_result, unknown_truth
 from opfuzz.engine.executors import LOCAL, Casualty, Executor, drive
 from opfuzz.engine.plan import Plan, implementations
 from opfuzz.engine.progress import Progress
 from opfuzz.engine.roster import Roster, RosterTask
 from opfuzz.spec import OpSpec
-from opfuzz.spec.order import case_key
 from opfuzz.store.journal import Ended, Examined, Journal, Packed, Searched, pack, unpack
 
 CLIMBED_CASES = 2  # where a run has a limit of time
@@ -221,8 +219,7 @@ class _Work:
                 for each in self._crew(item.op, item.subjects)
                 if each not in done
             ]
-        place, key = layout_class(case.layouts), case_key(self.specs[item.op], case)
-        return pack(Result(item.op, item.format, item.number, case.id, key, tuple(judged), {}, layout=place))
+        return pack(make_result(self.specs[item.op], case, item.number, judged, {}))
 
     def _crew(self, op: str, subjects: Sequence[str]) -> list[str]:
         """The implementations of an op that subjects mean, all of the plan's if none are given."""

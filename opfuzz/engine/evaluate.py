@@ -226,6 +226,7 @@ def make_result(
         distances,
         near=is_near,
         layout=layout_class(case.layouts),
+        regimes=tuple(sorted(set(case.regimes.values()))),
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from opfuzz.backends import Backend, Subject
 from opfuzz.core.call import Recipe
+from opfuzz.core.common_cause import CommonCause
 from opfuzz.core.files.whole_file import write_text
 from opfuzz.core.findings import Finding, Standing
 from opfuzz.core.run import Run
@@ -17,8 +18,9 @@ from opfuzz.engine.executors import LOCAL, Executor
 from opfuzz.engine.machines import LIBRARIES, Machines, here, machine, versions
 from opfuzz.engine.plan import Plan
 from opfuzz.engine.progress import Progress
-from opfuzz.engine.triage.diagnose import diagnose_findings
-from opfuzz.engine.triage.minimize import Watch, minimize_findings
+from opfuzz.engine.triage.causes import causes_behind
+from opfuzz.engine.triage.investigation import Investigation
+from opfuzz.engine.triage.minimize import Watch
 from opfuzz.engine.triage.publish import publish
 from opfuzz.engine.triage.resume import Remembered
 from opfuzz.report.causes import describe
@@ -57,36 +59,37 @@ def conclude(
 ) -> Run:
     """Write run.json, report.md and a folder for each finding; the run as it was written.
 
-    Findings are made smaller, worst first, as long as `shrink_seconds` last; `watch` is told how far that is. What the
-    journal holds of findings is not looked for again.
+    As long as `shrink_seconds` last, findings are made smaller, first one of every cause; `watch` is told how far that
+    is. What the journal holds of findings is not looked for again.
     """
-    interrupted = progress.interrupted
     # Of a run that was interrupted, the cases that are still to come may make other findings.
-    known = Remembered(None if interrupted else journal)
-    found = progress.ranking.findings()
-    findings, was_stopped = tuple(found), False
-    if shrink_seconds:
-        findings, was_stopped = minimize_findings(
-            plan, findings, shrink_seconds, watch, known.smaller, known.keep, executor
-        )
-    if not was_stopped:
-        findings, was_stopped = known.diagnose(findings, lambda findings: diagnose_findings(plan, findings, executor))
-    interrupted |= was_stopped
+    known = Remembered(None if progress.interrupted else journal)
+    investigation = Investigation(plan, known, shrink_seconds, watch, executor)
+    findings, was_stopped = investigation.look_into(progress.ranking.findings())
     specs = {spec.op: spec for spec in plan.specs}
     there = occasion.machines or here(backends)
-    for finding in findings:
-        place = occasion.folder / "findings" / finding.id
-        write_finding(finding, specs[finding.op], backends, place, there.versions)
-    return write_campaign(plan, progress, findings, occasion, there.absent, there.versions, interrupted)
+
+    def write(was_stopped: bool) -> Run:
+        for finding in findings:
+            place = occasion.folder / "findings" / finding.id
+            write_finding(finding, specs[finding.op], backends, place, there.versions)
+        causes = causes_behind(findings, plan, backends)
+        interrupted = progress.interrupted or was_stopped
+        return write_campaign(plan, progress, findings, causes, occasion, there, interrupted)
+
+    try:
+        return write(was_stopped)
+    except KeyboardInterrupt:  # what was found is written all the same; it takes seconds
+        return write(was_stopped=True)
 
 
 def write_campaign(
     plan: Plan,
     progress: Progress,
     findings: Sequence[Finding],
+    causes: Sequence[CommonCause],
     occasion: Occasion,
-    absent: Mapping[str, str],
-    versions: Mapping[str, str],
+    there: Machines,
     interrupted: bool,
 ) -> Run:
     """Write run.json and report.md of what came of a plan; the run as it was written."""
@@ -97,8 +100,8 @@ def write_campaign(
         command=tuple(occasion.command),
         seed=plan.seed,
         subjects=plan.subjects,
-        absent=absent,
-        versions=versions,
+        absent=there.absent,
+        versions=there.versions,
         machine=machine(),
         cases=progress.cases,
         elements=sum(tally.elements for tally in ranking.tallies.values()),
@@ -116,6 +119,7 @@ def write_campaign(
         planned=plan.cases,
         specs={spec.op: spec.digest for spec in plan.specs},
         recorded=occasion.recorded,
+        causes=tuple(causes),
     )
     run = occasion.held_against(run)
     write_run(run, occasion.folder, describe)

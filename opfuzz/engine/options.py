@@ -10,13 +10,13 @@ from pathlib import Path
 
 from opfuzz.backends import Backend
 from opfuzz.core.errors import OpfuzzError
-from opfuzz.core.floats import FORMATS
 from opfuzz.engine.executors import WORKER_BYTES
 from opfuzz.engine.plan import Plan, dialects_of, load_specs
 from opfuzz.spec.profile_reader import read_profile
 
 PACKAGE = Path(__file__).parents[1]
 CLIMB_SHARE = 0.15  # of the budget
+DEFAULT_FORMATS = ("float32", "float16", "bfloat16")  # float64 is asked for by its name
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Order:
     subjects: tuple[str, ...]
     out: Path
     ops: tuple[str, ...] = ()
-    formats: tuple[str, ...] = tuple(FORMATS)
+    formats: tuple[str, ...] = DEFAULT_FORMATS
     cases: int | None = None
     seconds: float | None = None
     jobs: int | None = None
@@ -63,7 +63,9 @@ class Order:
             patience=self.patience,
         )
         if not plan.pairs():
-            raise OpfuzzError(f"no op in the specs has a format of {', '.join(plan.formats)}")
+            others = sorted({name for spec in specs for name in spec.formats})
+            remedy = f"; they have {', '.join(others)}: name one with --format" if others else ""
+            raise OpfuzzError(f"no op in the specs has a format of {', '.join(plan.formats)}{remedy}")
         return plan
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,18 +13,31 @@ from opfuzz.core.metrics.conditioned import relative_to
 from opfuzz.core.metrics.ulp import absolute_error
 from opfuzz.core.results import Index
 from opfuzz.judge.limits import (
+    ALIKE,
+    BETTER,
+    BIASED,
     EXCESS_LIMIT,
     FLOAT64_APART,
     HALF_VARIANT_ELEMENTS,
     HALF_VARIANT_EXCESS,
     ILL_CONDITIONED,
     LANES,
+    LEAST_SPREAD,
+    NATURAL_ROUNDOFFS,
 )
 from opfuzz.judge.measure import Mask, Measured, place_of
-from opfuzz.oracle.models import Arithmetic
+from opfuzz.oracle.models import Arithmetic, working
 from opfuzz.oracle.reference import Reference
 from opfuzz.oracle.working import Emulated
 
+# What is said of a part of a formula that a half format computes in itself.
+HALVES: Mapping[str, Callable[[str], Cause]] = {
+    "counts": lambda name: Cause("rounds-counts", name),
+    "angles": lambda name: Cause("rounds-tables", name),
+    "tables": lambda name: Cause("rounds-tables", name),
+    "numbers": lambda name: Cause("rounds-tables", name),
+    "sums": lambda name: Cause("accumulates-in", name, figures={"lanes": 1}),
+}
 Explained = tuple[str, Cause, Index | None]  # verdict, cause, the element that decided
 
 
@@ -55,7 +69,19 @@ def explain(measured: Measured, reference: Reference, excess: FloatArray, excuse
 def _flushes(charge: _Charge) -> Explained | None:
     if charge.largest(charge.measured.excess(charge.reference.flushing)) > EXCESS_LIMIT:
         return None
-    return "normwise", Cause("underflows-inside"), charge.place
+    is_guilty = charge.excess > EXCESS_LIMIT
+    are_inputs = flushes_inputs(charge.measured, charge.reference)[is_guilty].all()
+    return "normwise", Cause("underflows-inside", "inputs" if are_inputs else ""), charge.place
+
+
+def flushes_inputs(measured: Measured, reference: Reference) -> Mask:
+    """Elements that are as the formula has them where subnormal inputs count as zero: a policy, whatever it does."""
+    values, computed = reference.flushed, measured.computed
+    if values is None:
+        return np.zeros(computed.shape, np.bool_)
+    with np.errstate(invalid="ignore"):
+        near = np.abs(computed - values) <= NATURAL_ROUNDOFFS * reference.fmt.unit_roundoff * np.abs(values)
+    return np.asarray(near | (computed == values) | (np.isnan(computed) & np.isnan(values)))
 
 
 def _appeal(charge: _Charge) -> Explained | None:
@@ -88,9 +114,9 @@ def _excess_of(charge: _Charge, emulated: Emulated) -> FloatArray:
 
 
 def _accuse(charge: _Charge) -> Explained:
-    reference = charge.reference
+    measured, reference = charge.measured, charge.reference
     models = reference.lower_precisions()
-    overflowed = reference.emulated(1).overflowed
+    overflowed = reference.overflows
     if overflowed.any():  # excused by the appeal, though it did not explain the rest
         excused = charge.excused | overflowed
         charge = replace(charge, excused=excused, excess=np.where(excused, 0.0, charge.excess))
@@ -108,11 +134,12 @@ def _accuse(charge: _Charge) -> Explained:
         return "imprecise", formulas[0], charge.place
     # The same algebra in another order, c + w (c - u), rounds where (1 + w) c - w u does not: nobody can tell it from
     # the spec's own formula on inputs that were rounded once.
-    if charge.largest(charge.measured.excess(reference.conditioning)) <= 1.0:
+    if charge.largest(measured.excess(reference.conditioning)) <= 1.0:
         return "normwise", Cause("conditioning"), charge.place
     for model in models:
         if model.name != "narrow" and _fits_model(charge, model):
-            return "imprecise", Cause("behaves-like", model.name), charge.place
+            is_alike = errs_as(measured, reference, model, ~charge.excused)
+            return "imprecise", Cause("behaves-like", model.name) if is_alike else UNEXPLAINED, charge.place
     return "wrong", UNEXPLAINED, charge.place
 
 
@@ -120,6 +147,26 @@ def _fits_model(charge: _Charge, model: Arithmetic) -> bool:
     """Whether a lower precision covers the errors and can judge enough elements to say so."""
     allowance = charge.reference.allowance(model)
     return not _is_blind(charge, allowance) and _covers(charge, allowance)
+
+
+def errs_as(measured: Measured, reference: Reference, model: Arithmetic, counted: Mask) -> bool:
+    """Whether the errors have the size and the spread of those that the usual formula has in a lower precision.
+
+    What it allows is an upper bound, and covers nearly anything: what it makes of the formula can be wrong.
+    """
+    with np.errstate(over="ignore"):
+        rounded = round_to(reference.lowered(model), reference.fmt).astype(np.float64)
+    counted = counted & measured.is_judged & np.isfinite(rounded)
+    with np.errstate(all="ignore"):
+        unit = measured.spacing / 2 + reference.allowance(model)
+        seen, own = ((each - measured.truth.hi) / unit for each in (measured.computed, rounded))
+    seen, own = (each[counted & np.isfinite(unit)] for each in (seen, own))
+    if not (seen.any() and own.any() and np.isfinite(seen).all()):
+        return False
+    sizes = [float(np.sqrt(np.mean(each**2))) for each in (seen, own)]
+    bias = [abs(float(np.mean(each))) / size for each, size in zip((seen, own), sizes, strict=True)]
+    is_size = 1 / ALIKE <= sizes[0] / sizes[1] <= ALIKE
+    return is_size and (seen.size < LEAST_SPREAD or bias[0] <= bias[1] + BIASED)
 
 
 def _is_blind(charge: _Charge, allowance: FloatArray) -> bool:
@@ -135,8 +182,13 @@ def _covers(charge: _Charge, allowance: FloatArray) -> bool:
 
 
 def _narrow(charge: _Charge, model: Arithmetic) -> Explained | None:
-    """Half formats: intermediates rounded to the format is a note; what its sums or its range lose is a fault."""
+    """Half formats: intermediates rounded to the format are a note; what sums, counts or tables lose is a fault."""
     reference, name = charge.reference, charge.reference.fmt.name
+    for what in HALVES:
+        if _is_halved(charge, what):
+            return "imprecise", HALVES[what](name), charge.place
+    if computes_tables(charge.measured, reference, charge.measured.is_judged & ~charge.excused):
+        return "imprecise", HALVES["tables"](name), charge.place
     allowance = reference.allowance(model)
     is_covered, is_blind = _covers(charge, allowance), _is_blind(charge, allowance)
     if is_covered and not is_blind:
@@ -147,6 +199,47 @@ def _narrow(charge: _Charge, model: Arithmetic) -> Explained | None:
         return "ill-conditioned", Cause("computes-in", name, figures={"blind": True}), charge.place
     loss = _emulates_narrow(charge)
     return None if loss is None else ("imprecise", loss, charge.place)
+
+
+def _is_halved(charge: _Charge, what: str) -> bool:
+    """Whether one part of the formula, rounded to the format, gives what was computed when all else is exact.
+
+    And whether that tells it from an honest implementation, which rounds all else and keeps this part wide.
+    """
+    measured, reference = charge.measured, charge.reference
+    values = reference.halved(what)
+    if values is None:
+        return False
+    with np.errstate(all="ignore"):
+        rounded = round_to(values, reference.fmt).astype(np.float64)
+        off = relative_to(np.abs(measured.computed - values), measured.spacing, reference.wide)
+        off = np.where(measured.computed == rounded, 0.0, off)
+    counted = measured.is_judged & ~charge.excused
+    guilty = counted & (charge.excess > EXCESS_LIMIT)
+    # All else is as honest as in the wide format; and where it is beyond the limit this is far nearer than exact.
+    is_met = (off[counted] <= EXCESS_LIMIT).all() and (BETTER * off <= charge.excess)[guilty].all()
+    return bool(is_met and is_no_rival(measured, reference, values, guilty).any())
+
+
+def is_no_rival(measured: Measured, reference: Reference, values: FloatArray, guilty: Mask) -> Mask:
+    """Guilty elements that an honest implementation would not have: neither what was computed, nor these values.
+
+    It rounds every intermediate to the format once, but no sum, count or table.
+    """
+    rival = reference.emulated(0, narrow=True).values.astype(np.float64)
+    with np.errstate(over="ignore"):
+        rounded = round_to(values, reference.fmt).astype(np.float64)
+    return np.asarray(guilty & (rival != rounded) & (rival != measured.computed))
+
+
+def computes_tables(measured: Measured, reference: Reference, counted: Mask) -> bool:
+    """Whether an output that no input has a part in errs as one all of whose steps are rounded to a half format."""
+    fmt = reference.fmt
+    if fmt.bits != 16 or not reference.is_table or not counted.any():
+        return False
+    model = working("tables in the format", fmt)
+    excess = measured.excess(reference.allowance(model))
+    return float(excess[counted].max()) <= EXCESS_LIMIT and errs_as(measured, reference, model, counted)
 
 
 def _errs_alike(charge: _Charge, emulated: Emulated) -> bool:

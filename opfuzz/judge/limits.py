@@ -18,16 +18,18 @@ LOOSE_SHARE = 2.0**-10  # an exact value may be as uncertain as this share of th
 # A rounding on the way that one path has and another has not, as in torch.add(x, y, alpha=a), shows where terms cancel.
 CALLED_ROWS = 4  # of a batch that are called one by one
 SHIFT = 17  # elements by which a vector is moved at most: more than a vector register holds of float32
-COMMON = 0.01  # of the elements: what so many show is no chance of their values
+COMMON, COMMON_ELEMENTS = 0.01, 3  # share and number of elements: what so many show is no chance of their values
 SWITCH = 4.0  # times the excess: rounding to a half format here and not there, not two results around the limit
 UNRESOLVED_SHARE = 0.001  # of the elements of a row, beyond which it is not judged
 # Diagnosis.
-FLOAT64_LEAST_SHARE = 2.0**-13  # of a lower precision's allowance: errors that are smaller are not its own
 ROUNDINGS = 4.0  # of the inputs, that do as much as the error: a rounding on the way, not another kind of arithmetic
 ORDINARY_SIZE, ORDINARY_ELEMENTS = 8, 2**18  # of each dim at least, and of all inputs at most, where others are tried
+MASKED_SHARE = 0.75  # of a mask that is drawn, which takes part
+NEIGHBOUR = 64.0  # between values of a param that must be told apart
 ORDINARY_WORK = 2**18  # of the product of all dims
 MOST_ELEMENTS = 2**18  # of inputs and output, where the exact result is computed once more for each meaning
 ALIKE = 4.0  # between the rms errors of two results that err in the same way
+BIASED, LEAST_SPREAD = 0.5, 8  # of the rms error, that its mean may exceed what roundings have; on so many elements
 NAMED_SHARE = 0.25  # of the cases of a verdict: a named cause this common is told rather than that others have none
 # Diagnosis: with which precision.
 LEAST_LEVELS, OFF_GRID = 16, 0.02  # so many values lie so near to one of 256 grids by chance once in 10^20
@@ -35,8 +37,18 @@ LEAST_UNHELD = 3  # elements that a narrower format could not hold, before all o
 CERTAIN_BITS = 24  # bits that agree by chance once in 2^24
 JITTERS = 3  # other inputs that round to the same, each of which must keep every bit
 MOVED = 1.25  # times an input: moves the result of any op that heeds it
+MET_SHARE, COVERED_SHARE = 0.75, 0.95  # of the wrong elements, and of all, that a cause must predict
+TELLING_EXCESS = 1.0  # of the output or of a prediction: honest arithmetic is below it nearly always
+LEAST_MET = 3  # elements on all calls together: one is soon met by chance
 BETTER = 4.0  # times smaller must the excess be against rounded inputs, for that to be told
 BELOW_FLOAT16, BEYOND_FLOAT16 = 2.0**10, 2.0**17  # times ordinary values: float16 holds the first, not the second
+MOST_SOLVED = 2**14  # elements of inputs and output, where the exact result is computed for a hundred values of a param
+SAME_QUOTIENT = 0.02  # between effective values, and what they are said to grow with
+# Diagnosis: absolute accuracy. Polynomials and 1 - f(x), in honest arithmetic, stay below so many roundings of 1.
+ABSOLUTE_ROUNDINGS = 8.0
+LOST_BELOW, LOST_SHARE = 64.0, 0.25  # times smaller than the largest error, a result has lost at least this share
+SMALL = 2.0**-8  # of a result, beside 1
+NEARER = 2.0  # times nearer to one formula than to the exact result, in the rms: that formula is seen
 # Diagnosis: sums. A sum of ones ends at a power of two; a power is guessed from a quotient of two ends.
 SHORT_SUM = 0.1  # of the exact sum, that must be missing
 NEAR_POWER = 0.04  # of the quotient's logarithm, and of an end as a share of it

@@ -22,7 +22,7 @@ from opfuzz.core.layout import LAYOUTS, applicable, fits
 from opfuzz.core.relation import CONTIGUOUS, DISTURBED, EAGER, REVERSED, ROWS, SHIFTED, VIEW, Relation
 from opfuzz.core.results import Index, Outcome, Score
 from opfuzz.core.verdicts import FAULT, SEVERITY
-from opfuzz.judge.limits import CALLED_ROWS, COMMON, SHIFT, SWITCH
+from opfuzz.judge.limits import CALLED_ROWS, COMMON, COMMON_ELEMENTS, SHIFT, SWITCH
 from opfuzz.spec import OpSpec, Output
 
 Array = NDArray[Any]
@@ -287,7 +287,8 @@ def assemble(way: OtherWay, outputs: Sequence[Array], perform: Perform) -> tuple
 
 def is_switch(narrow: Score, excess: float) -> bool:
     """Whether a half format inside shows in one way only, where the other has `excess`."""
-    return narrow.excess > SWITCH * max(excess, 1.0) and narrow.beyond >= COMMON * narrow.elements
+    is_common = narrow.beyond >= max(COMMON * narrow.elements, COMMON_ELEMENTS)
+    return narrow.excess > SWITCH * max(excess, 1.0) and is_common
 
 
 def decide(main: Score, other: Score, relation: Relation, is_same: bool) -> Score:

@@ -50,12 +50,15 @@ class Explained:
 
     simplest: Sample
     count: int = 0
+    ulp: float = 0.0  # the largest of them
+    excess: float = 0.0
 
-    def add(self, sample: Sample) -> None:
+    def add(self, sample: Sample, score: Score) -> None:
         """Take in one case."""
         if sample.place < self.simplest.place:
             self.simplest = sample
         self.count += 1
+        self.ulp, self.excess = max(self.ulp, score.ulp), max(self.excess, score.excess)
 
 
 @dataclass
@@ -79,6 +82,7 @@ class Tally:
     histogram: Counter[int] = field(default_factory=Counter)
     by_magnitude: Counter[int] = field(default_factory=Counter)
     places: Counter[tuple[str, int, bool]] = field(default_factory=Counter)  # cases by layout, size and being faults
+    regimes: Counter[str] = field(default_factory=Counter)
     worst: tuple[float, int, Witness | None] = (0.0, 0, None)  # ulp, minus the case's number
     explanations: dict[str, dict[Hashable, Explained]] = field(default_factory=dict)  # by verdict, then by cause
 
@@ -96,6 +100,8 @@ class Tally:
             self.near.append(score.rms_ulp * score.rms_ulp)
         self.histogram.update(score.histogram)
         self.by_magnitude.update(score.by_magnitude)
+        if score.verdict != "unsupported":
+            self.regimes.update(result.regimes)
         if result.layout and score.verdict != "unsupported":
             self.places[result.layout, size_class(result.size), SEVERITY[score.verdict] == FAULT] += 1
         self.conditioned = max(self.conditioned, score.conditioned)
@@ -106,7 +112,7 @@ class Tally:
             recipe = judged.recipe or Recipe()
             sample = Sample(result.sort_key, result.number, result.case, score.cause, judged.deciding, recipe)
             known = self.explanations.setdefault(score.verdict, {})
-            known.setdefault(_explanation(score), Explained(sample)).add(sample)
+            known.setdefault(_explanation(score), Explained(sample)).add(sample, score)
 
     def leading(self, verdict: str) -> Explained | None:
         """The explanation of most cases of a verdict; None if no case has the verdict."""
@@ -172,6 +178,7 @@ class Tally:
             finding=self._finding_id(verdict, known) if known and verdict != "unsupported" else None,
             by_magnitude=packed(self.by_magnitude),
             layouts=self._layouts(),
+            regimes=dict(sorted(self.regimes.items())),
         )
 
     def _layouts(self) -> dict[str, tuple[tuple[int, int, int], ...]]:
@@ -200,6 +207,8 @@ class Tally:
                 case=found.simplest.case,
                 witness=found.simplest.witness,
                 recipe=found.simplest.recipe,
+                ulp=found.ulp,
+                excess=found.excess,
             )
             for verdict, found in leaders.items()
             if found is not None

@@ -8,7 +8,7 @@ import numpy as np
 
 from opfuzz.core.cause import NOTHING, Cause, Figure
 from opfuzz.core.results import Index
-from opfuzz.judge.explain import explain
+from opfuzz.judge.explain import explain, flushes_inputs
 from opfuzz.judge.limits import CONDITIONED_LIMIT, EXCESS_LIMIT
 from opfuzz.judge.measure import Mask, Measured, place_of
 from opfuzz.oracle.reference import Reference
@@ -33,9 +33,14 @@ def decide_verdict(measured: Measured, reference: Reference) -> Verdict:
         if measured.largest_excess <= EXCESS_LIMIT:
             return _by_conditioning(measured)
         return Verdict(*explain(measured, reference, measured.wide_excess, np.zeros(measured.output.shape, np.bool_)))
-    excused = reference.emulated(1).overflowed
+    excused = reference.overflows
     if (mistakes & ~excused).any():
-        return _special(measured, reference, mistakes & ~excused)
+        flushed = flushes_inputs(measured, reference)
+        if (mistakes & ~excused & ~flushed).any():
+            return _special(measured, reference, mistakes & ~excused & ~flushed)
+        excused = excused | flushed
+        if np.where(excused, 0.0, measured.wide_excess).max(initial=0.0) <= EXCESS_LIMIT:
+            return Verdict("normwise", Cause("underflows-inside", "inputs"), place_of(mistakes))
     excess = np.where(excused, 0.0, measured.wide_excess)
     if excess.max(initial=0.0) <= EXCESS_LIMIT:
         return Verdict("normwise", Cause("overflows-inside"), place_of(mistakes))

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from opfuzz.core.floats import FloatArray
 from opfuzz.oracle import elementwise, sums
 from opfuzz.oracle.dependencies import touched
-from opfuzz.oracle.graph import Node, topological
-from opfuzz.oracle.models import TINY, Arithmetic, PoleOf, Radius, RadiusOf, Rule
+from opfuzz.oracle.graph import Node, Tables, is_whole, tables_of, topological
+from opfuzz.oracle.models import TINY, Arithmetic, PoleOf, Radius, RadiusOf, Rule, added
 
 _INFLATE = 1 + 2.0**-30  # radii are rounded themselves; sums of 2^20 of them lose up to 2^-33
 
@@ -38,11 +38,18 @@ class Ball:
 
 def evaluate(root: Node, models: Sequence[Arithmetic]) -> Ball:
     """The ball of `root` under each model. Every radius is an array or None."""
+    tables = tables_of(root) if any(model.tables for model in models) else frozenset()
     with np.errstate(all="ignore"):
-        return _numbers(root, models) or _walked(root, models)
+        return _numbers(root, models, tables) or _walked(root, models, tables)
 
 
-def _numbers(root: Node, models: Sequence[Arithmetic]) -> Ball | None:
+def midpoint(node: Node, args: list[FloatArray]) -> FloatArray:
+    """What float64 makes of one node, from the values of its arguments."""
+    rule = _RULES.get(node.op) or elementwise.elementary
+    return rule(node, args)[0]
+
+
+def _numbers(root: Node, models: Sequence[Arithmetic], tables: Tables) -> Ball | None:
     """The ball of a graph in which every midpoint is a number; None if one is not, or a radius is not known."""
     balls: dict[int, Ball] = {}
     for node in topological(root):
@@ -50,7 +57,7 @@ def _numbers(root: Node, models: Sequence[Arithmetic]) -> Ball | None:
         # A radius that is not known stays so in whatever is made of it, unless it is compared.
         if node.op == "where" and not all(map(_is_known, args)):
             return None
-        mid, radii, _ = _step(node, args, models)
+        mid, radii, _ = _step(node, args, models, tables)
         if node.op not in _MOVES and not _is_finite(mid):
             return None
         balls[id(node)] = Ball(mid, radii)
@@ -67,21 +74,29 @@ def _is_finite(values: FloatArray) -> bool:
     return isfinite(np.add.reduce(values, axis=None))
 
 
-def _walked(root: Node, models: Sequence[Arithmetic]) -> Ball:
+def _walked(root: Node, models: Sequence[Arithmetic], tables: Tables) -> Ball:
     balls: dict[int, Ball] = {}
     for node in topological(root):
         args = [balls[id(arg)] for arg in node.args]
-        mid, radii, pole_of = _step(node, args, models)
+        mid, radii, pole_of = _step(node, args, models, tables)
         balls[id(node)] = _settle_specials(node, args, Ball(mid, radii), pole_of)
     return balls[id(root)]
 
 
-def _step(node: Node, args: list[Ball], models: Sequence[Arithmetic]) -> tuple[FloatArray, tuple[Radius, ...], PoleOf]:
+def _step(
+    node: Node, args: list[Ball], models: Sequence[Arithmetic], tables: Tables
+) -> tuple[FloatArray, tuple[Radius, ...], PoleOf]:
     rule = _RULES.get(node.op) or elementwise.elementary
     mid, radius_of, pole_of = rule(node, [a.mid for a in args])
     radii: list[Radius] = []
     for i, model in enumerate(models):
-        radius = radius_of([a.radii[i] for a in args], model)
+        inside = [a.radii[i] for a in args]
+        if model.tables is not None:
+            if id(node) in tables:
+                model = model.tables
+            else:
+                inside = [_met(arg, ball, i, model, tables) for arg, ball in zip(node.args, args, strict=True)]
+        radius = radius_of(inside, model)
         if radius is not None and model.is_truth and node.op not in _CHOOSES:
             inflated = radius * _INFLATE
             inflated += TINY
@@ -89,6 +104,14 @@ def _step(node: Node, args: list[Ball], models: Sequence[Arithmetic]) -> tuple[F
             radius = inflated if mid.all() else np.where((radius == 0) & (mid == 0), 0.0, inflated)
         radii.append(radius)
     return mid, tuple(radii), pole_of
+
+
+def _met(arg: Node, ball: Ball, i: int, model: Arithmetic, tables: Tables) -> Radius:
+    """The radius of an argument; a table is rounded where it meets an input, a whole number is not."""
+    radius = ball.radii[i]
+    if id(arg) not in tables or is_whole(arg):
+        return radius
+    return added(radius, model.roundoff * np.abs(ball.mid))
 
 
 def _settle_specials(node: Node, args: list[Ball], ball: Ball, pole_of: PoleOf) -> Ball:

@@ -240,6 +240,23 @@ def _ordered(root: Node) -> list[Node]:
     return order
 
 
+Tables = frozenset[int]
+
+
+def tables_of(root: Node) -> Tables:
+    """Ids of the nodes that no input has a part in: constants, counters, and what is made of those alone."""
+    found: set[int] = set()
+    for node in topological(root):
+        if node.op != "input" and all(id(arg) in found for arg in node.args):
+            found.add(id(node))
+    return frozenset(found)
+
+
+def is_whole(node: Node) -> bool:
+    """Whether a node is a whole number, such as the count of a mean."""
+    return node.op == "number" and node.detail is not None and node.detail.denominator == 1
+
+
 ELEMENTWISE = frozenset({"neg", "add", "sub", "mul", "div", "maximum", "minimum", "abs", "square", "sqrt", "where"})
 
 

@@ -29,6 +29,14 @@ class Arithmetic:
     independent: bool = False  # roundings behave as independent: sums grow as sqrt(n) + 2
     quadrature: bool = False  # and so do the radii of what is added up
     flush: float = 0.0  # inputs smaller than this may be taken for zero
+    format: Format | None = None  # in which it computes, where that is one
+    sums: float | None = None  # roundoff inside sums, which are then rounded once; None: as everywhere
+    tables: Arithmetic | None = None  # for whole numbers and what no input has a part in; None: as everywhere
+
+    @property
+    def in_sums(self) -> float:
+        """Roundoff of the partial sums."""
+        return self.roundoff if self.sums is None else self.sums
 
     @property
     def is_truth(self) -> bool:
@@ -52,7 +60,14 @@ def working(name: str, fmt: Format, factors: float = 0.0) -> Arithmetic:
     u = fmt.unit_roundoff
     # Sums grow as sqrt(n) + 2, not n: n would hide TF32 inputs at K = 4096 (excess 0.09 instead of 5.5).
     return Arithmetic(
-        name, u, 4 * u, factors=factors, underflow=fmt.smallest_subnormal / 2, independent=True, quadrature=True
+        name,
+        u,
+        4 * u,
+        factors=factors,
+        underflow=fmt.smallest_subnormal / 2,
+        independent=True,
+        quadrature=True,
+        format=fmt,
     )
 
 
@@ -63,6 +78,15 @@ def flushing(fmt: Format) -> Arithmetic:
     """
     smallest = fmt.smallest_normal
     return replace(working("flushing", fmt), underflow=smallest, flush=smallest, quadrature=False)
+
+
+def rounded(fmt: Format, wide: Format) -> Arithmetic:
+    """One that rounds every intermediate to a half format, as many do, but no partial sum, count or table.
+
+    With the exponents of the wide format also its subnormals, which may be taken for zero.
+    """
+    model = flushing(fmt) if fmt.emin == wide.emin else working("narrow", fmt)
+    return replace(model, name="narrow", sums=wide.unit_roundoff, tables=working("tables", wide))
 
 
 # A rule takes the midpoints and returns: the midpoint, a function from the radii of the arguments and a model to the

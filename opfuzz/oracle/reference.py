@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import log2
 
 import numpy as np
 from numpy.typing import NDArray
 
 from opfuzz.core.call import Call
 from opfuzz.core.errors import OpfuzzError
-from opfuzz.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, FloatArray, Format, ulp
+from opfuzz.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, FloatArray, Format, round_to, ulp
+from opfuzz.core.rounding import round_to_bits
 from opfuzz.oracle import balls, exact, graph, limits, models, working
 from opfuzz.oracle.allowances import Allowances, Alternatives
+from opfuzz.oracle.altered import evaluate_with, largest_inside
 from opfuzz.oracle.dependencies import dependencies, spread_from
 from opfuzz.oracle.elementary import ELEMENTARY
 from opfuzz.oracle.graph import Node
@@ -114,7 +117,7 @@ class Reference:
     @cached_property
     def has_sums(self) -> bool:
         """Whether the usual formula adds up more than two terms somewhere."""
-        return any(node.op in ("sum", "dot", "cumsum") for node in graph.topological(self.natural))
+        return any(node.op in ("sum", "dot", "cumsum", "softmax") for node in graph.topological(self.natural))
 
     @property
     def variants(self) -> dict[str, str]:
@@ -165,11 +168,29 @@ class Reference:
 
     @cached_property
     def flushing(self) -> FloatArray:
-        """The allowance of an honest implementation that flushes subnormal numbers to zero."""
+        """The allowance of one that flushes subnormal numbers to zero, or loses bits among them, as honest ones may."""
         fmt = wide_format(self.fmt)
         # A flushed factor may stand before a sum, which hides it from the last operation; its size is known.
         is_small = np.abs(self._ball.mid) < 4 * fmt.smallest_normal
-        return self.allowance(models.flushing(fmt)) + np.where(is_small, fmt.smallest_normal, 0.0)
+        # Factors multiplied in another order, as weight * (1 / deviation) before x: what is small is then raised again.
+        raised = fmt.smallest_subnormal * largest_inside(self.natural)
+        return self.allowance(models.flushing(fmt)) + np.where(is_small, fmt.smallest_normal, 0.0) + raised
+
+    @cached_property
+    def flushed(self) -> FloatArray | None:
+        """What IEEE arithmetic makes of the usual formula where subnormal inputs are zeros; None: there are none."""
+        arrays, is_any = dict(self.arrays), False
+        smallest = self.fmt.smallest_normal
+        for item in self.spec.inputs:
+            array = self.arrays[item.name].astype(np.float64)
+            is_subnormal = (array != 0) & (np.abs(array) < smallest)
+            if item.kind == "float" and is_subnormal.any():
+                arrays[item.name], is_any = np.where(is_subnormal, np.copysign(0.0, array), array), True
+        if not is_any:
+            return None
+        program = self.spec.natural or self.spec.reference
+        roots = graphs_of(program, self.dims, self.params, operands(self.spec, arrays))
+        return balls.evaluate(roots[self.place], []).mid
 
     def allowance(self, model: models.Arithmetic) -> FloatArray:
         """The radius of the usual formula under a model of arithmetic."""
@@ -200,10 +221,7 @@ class Reference:
         has_products = any(node.op == "dot" for node in graph.topological(self.natural))
         wide = wide_format(self.fmt)
         if self.fmt.bits == 16:
-            # With the exponents of float32 also its subnormals, which a subject may take for zero.
-            flushes = self.fmt.emin == wide.emin
-            narrow = models.flushing(self.fmt) if flushes else models.working("narrow", self.fmt)
-            found.append(replace(narrow, name="narrow"))
+            found.append(models.rounded(self.fmt, wide))
         if self.fmt is FLOAT64:
             # float64 that a float32 function computes also loses what that function flushes to zero.
             found.append(replace(models.flushing(FLOAT32), name="float32 inside"))
@@ -229,11 +247,82 @@ class Reference:
         return ball.mid, _filled(ball.radii[0], ball.mid)
 
     def emulated(self, lanes: int, narrow: bool = False) -> working.Emulated:
-        """The usual formula run in the wide format, or with every intermediate in the format itself."""
-        key = (lanes, narrow and self.fmt.bits == 16)
+        """The usual formula run in the wide format; or with every intermediate in the format itself.
+
+        Then counts, and tables that no input has a part in, are in the wide format until they meet an input.
+        """
+        is_narrow = narrow and self.fmt.bits == 16
+        key = (lanes, is_narrow)
         if key not in self._emulated:
-            self._emulated[key] = working.emulate(self.natural, self.fmt if narrow else wide_format(self.fmt), lanes)
+            wide = wide_format(self.fmt)
+            self._emulated[key] = working.emulate(
+                self.natural, self.fmt if is_narrow else wide, lanes, wide if is_narrow else None
+            )
         return self._emulated[key]
+
+    @cached_property
+    def overflows(self) -> NDArray[np.bool_]:
+        """Where an intermediate of the usual formula overflows in the wide format, for which nobody is accused.
+
+        Where the right answer is no number and that formula gives it, such as log(0), nothing did.
+        """
+        emulated, exact = self.emulated(1), self.truth.hi
+        values = emulated.values.astype(np.float64)
+        is_right = ~np.isfinite(exact) & ((values == exact) | (np.isnan(values) & np.isnan(exact)))
+        return np.asarray(emulated.overflowed & ~is_right)
+
+    @cached_property
+    def is_table(self) -> bool:
+        """Whether no input has a part in it at all, as in a schedule."""
+        return id(self.natural) in graph.tables_of(self.natural)
+
+    def halved(self, what: str) -> FloatArray | None:
+        """The usual formula exactly, but for its counts, angles, tables or sums, which are rounded to the format.
+
+        `numbers` are tables and the constants that they are made with. A table has more than one number; a parameter or
+        constant alone is none. None where the formula has nothing of the kind.
+        """
+        tables = graph.tables_of(self.natural)
+        is_found = False
+
+        def narrow(values: FloatArray) -> FloatArray:
+            return round_to(values, self.fmt).astype(np.float64)
+
+        def is_table(node: Node, values: FloatArray) -> bool:
+            return id(node) in tables and values.size > 1 and bool((values != values.flat[0]).any())
+
+        def change(node: Node, args: list[FloatArray]) -> FloatArray | None:
+            nonlocal is_found
+            values = balls.midpoint(node, args)
+            is_part = graph.is_whole(node) if what == "counts" else is_table(node, values)
+            if what in ("counts", "tables", "numbers") and is_part:
+                changed = narrow(values)
+            elif what == "numbers" and node.op == "number" and not graph.is_whole(node):
+                return narrow(values)  # which alone is no table
+            elif what == "angles" and node.op in ("sin", "cos") and is_table(node, args[0]):
+                changed = balls.midpoint(node, [narrow(arg) for arg in args])
+            elif what == "sums" and node.op in ("sum", "cumsum"):
+                terms = [round_to(arg, self.fmt) for arg in args]
+                changed = working.value_of(node, terms, self.fmt, 1).astype(np.float64)
+            else:
+                return values
+            is_found = True
+            return changed
+
+        values = evaluate_with(self.natural, change)
+        return values if is_found else None
+
+    def lowered(self, model: models.Arithmetic) -> FloatArray:
+        """What the usual formula gives in a lower precision, sums rounded once; or with the factors of products so."""
+        if model.factors:
+            bits = -round(log2(model.factors))
+
+            def change(node: Node, args: list[FloatArray]) -> FloatArray | None:
+                return np.matmul(*(round_to_bits(arg, bits) for arg in args)) if node.op == "dot" else None
+
+            return evaluate_with(self.natural, change)
+        assert model.format is not None
+        return working.emulate(self.natural, model.format, 0).values.astype(np.float64)
 
     def variant_emulated(self, name: str) -> working.Emulated:
         """A variant that has a graph here, run in the wide format with sums one by one."""

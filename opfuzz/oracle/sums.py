@@ -44,6 +44,11 @@ def _last(x: FloatArray, axes: tuple[int, ...]) -> FloatArray:
     return np.transpose(x, (*kept, *axes)).reshape([x.shape[i] for i in kept] + [count])
 
 
+def _once(inside: FloatArray, mid: FloatArray, model: Arithmetic) -> FloatArray:
+    """What partial sums lose, and the rounding of the whole where they have more bits than it."""
+    return inside if model.sums is None else inside + model.roundoff * np.abs(mid)
+
+
 def sum_of(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
     x = _last(args[0], node.detail)
     count = x.shape[-1]
@@ -58,7 +63,7 @@ def sum_of(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, No
         if growth * model.roundoff:
             if magnitude is None:
                 magnitude = _bound(np.abs(x)).reshape(node.shape)
-            rounding = growth * model.roundoff * magnitude
+            rounding = _once(growth * model.in_sums * magnitude, mid, model)
         if radii[0] is None:
             return rounding
         r = _last(np.asarray(full(radii[0], args[0])), node.detail)
@@ -76,7 +81,7 @@ def cumsum(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, No
 
     def radius(radii: list[Radius], model: Arithmetic) -> Radius:
         growth = np.where(places == 0, 0.0, np.sqrt(places + 1) + 2) if model.independent else places
-        rounding = None if model.roundoff == 0 else growth * model.roundoff * magnitude
+        rounding = None if model.roundoff == 0 else _once(growth * model.in_sums * magnitude, mid, model)
         if radii[0] is None:
             return rounding
         r = np.broadcast_to(radii[0], mid.shape)
@@ -116,7 +121,8 @@ def softmax(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, N
             elementary = 2 * U64 * ELEMENTARY["exp"].tested if model.is_truth else model.elementary or 0.0
             relative = elementary + model.roundoff * np.where(np.isfinite(below), np.abs(below), 0.0)
             growth = (sqrt(count) + 2 if model.independent else depth) + 1
-            shared = (mid * relative).sum(axis=axis, keepdims=True) + growth * model.roundoff
+            shared = (mid * relative).sum(axis=axis, keepdims=True) + growth * model.in_sums
+            shared += 0.0 if model.sums is None else 2 * model.roundoff  # the sum, and the quotient
             floor = np.where((below < -600) & np.isfinite(below), FLOOR, 0.0) if model.is_truth else 0.0
             parts.append(mid * (relative + shared) + 2 * model.underflow + floor)
         r = radii[0]
@@ -159,7 +165,8 @@ def dot(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]
     def radius(radii: list[Radius], model: Arithmetic) -> Radius:
         ra, rb = radii
         growth = (sqrt(k) + 2 if model.independent else depth) if k else 0
-        parts: list[Radius] = [growth * (model.roundoff * magnitude + model.underflow) if model.roundoff else None]
+        inside = growth * (model.in_sums * magnitude + model.underflow)
+        parts: list[Radius] = [_once(inside, mid, model) if model.roundoff else None]
         if model.quadrature:
             spread = [np.matmul(a * a, rb * rb)] if rb is not None else []
             spread += [np.matmul(ra * ra, b * b)] if ra is not None else []

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from opfuzz.core.floats import Format, round_to
 from opfuzz.oracle.dependencies import touched
 from opfuzz.oracle.elementary import ELEMENTARY
-from opfuzz.oracle.graph import Node, topological
+from opfuzz.oracle.graph import Node, is_whole, tables_of, topological
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +28,26 @@ class Emulated:
     overflowed: NDArray[np.bool_]
 
 
-def emulate(root: Node, fmt: Format, lanes: int) -> Emulated:
+def emulate(root: Node, fmt: Format, lanes: int, kept: Format | None = None) -> Emulated:
     """The graph evaluated in `fmt`, every operation rounded, sums running in `lanes` parallel sequences.
 
     With 0 lanes sums run in float64 and are rounded once, as an implementation does that widens only its sums.
+    What no input has a part in is computed in `kept`, and rounded where it meets one; whole numbers stay as they are.
     """
     done: dict[int, Emulated] = {}
+    tables = tables_of(root) if kept is not None else frozenset()
     with np.errstate(all="ignore"):
         for node in topological(root):
             args = [done[id(a)] for a in node.args]
-            values = np.asarray(_value(node, [a.values for a in args], fmt, lanes))
+            taken, own = [a.values for a in args], kept if kept is not None and id(node) in tables else fmt
+            if own is fmt and tables:
+                taken = [
+                    round_to(values, fmt) if id(arg) in tables and not is_whole(arg) else values
+                    for arg, values in zip(node.args, taken, strict=True)
+                ]
+            values = np.asarray(value_of(node, taken, own, lanes))
+            if tables and values.dtype != own.dtype:  # a whole number took part
+                values = round_to(values.astype(np.float64), own)
             overflowed = touched(node, [a.overflowed for a in args]) if args else np.zeros(values.shape, np.bool_)
             if args and not np.isfinite(values).all():
                 inherited = touched(node, [~np.isfinite(a.values) for a in args])
@@ -62,7 +72,8 @@ def _magnitude(node: Node, args: list[Emulated]) -> NDArray[Any]:
     return np.asarray(_MAGNITUDES[node.op](node, *finite))
 
 
-def _value(node: Node, args: list[NDArray[Any]], fmt: Format, lanes: int) -> NDArray[Any]:
+def value_of(node: Node, args: list[NDArray[Any]], fmt: Format, lanes: int) -> NDArray[Any]:
+    """One node in `fmt`, from arguments in it; see `emulate`."""
     if node.op in ("input", "leaf"):
         return round_to(node.detail, fmt)
     if node.op == "number":

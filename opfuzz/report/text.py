@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from opfuzz.core.findings import Finding, Minimal, Standing
 from opfuzz.core.results import Witness
 from opfuzz.core.run import Row, Run
-from opfuzz.core.verdicts import FAULT, NOTE
+from opfuzz.core.verdicts import NOTE
 from opfuzz.report.causes import word_cause, word_finding
 from opfuzz.report.causes.figures import counted, figure
 
@@ -45,20 +45,14 @@ def shown(witness: Witness | None) -> str:
     return f"{at}: {mark.computed:.9g}, exact {mark.exact:.9g}"
 
 
-def headline(run: Run) -> str:
-    """What came out, in one sentence."""
-    faults = [f for f in run.findings if f.severity == FAULT]
-    notes = [f for f in run.findings if f.severity == NOTE]
-    ops = len({row.op for row in run.ranking})
+def effort(run: Run) -> str:
+    """How much was tried, in one line."""
+    notes = sum(finding.severity == NOTE for finding in run.findings)
     is_nothing = all(row.verdict == "unsupported" for row in run.ranking)
     tried = "every case is unsupported" if is_nothing and run.ranking else counted(run.cases, "case")
-    cut = "interrupted, " if run.interrupted else ""
-    found = f"{counted(len(faults), 'fault')} and {counted(len(notes), 'note')} in {counted(ops, 'op')}"
     lacking = f" ({run.missing} more are missing)" if run.missing else ""
-    return (
-        f"{cut}{found} on {', '.join(run.subjects)}: "
-        f"{tried}{lacking}, {run.elements} elements, {run.seconds:.0f} s, seed {run.seed}"
-    )
+    beside = f"; {counted(notes, 'note')} in the report" if notes else ""
+    return f"{tried}{lacking}, {run.elements} elements, {run.seconds:.0f} s, seed {run.seed}{beside}"
 
 
 def finding_cells(finding: Finding, is_accepted: bool = False) -> list[str]:
@@ -133,7 +127,7 @@ def policies(rows: Sequence[Row]) -> list[str]:
     flushed: dict[str, dict[str, int]] = {}
     for row in rows:
         if row.flushed:
-            ops = flushed.setdefault(row.subject, {})
+            ops = flushed.setdefault(row.subject.partition("/")[0], {})  # of all implementations
             ops[row.op] = ops.get(row.op, 0) + row.flushed
     return [
         f"{subject} returned zero for {sum(ops.values())} subnormal results: "

@@ -18,8 +18,10 @@ from opfuzz.core.comparison import (
     STATUSES,
     STILL,
     UNSEEN,
+    WIDER,
     WORSE,
     Accepted,
+    CauseChange,
     Change,
     Comparison,
     Remark,
@@ -66,7 +68,8 @@ def compare(before: Run | None, after: Run, known: Mapping[tuple[str, ...], str]
     """
     if before is None:
         new = [_change(NEW, finding) for finding in after.findings]
-        return Comparison("", after.run, "", {}, tuple(_sorted(new)))
+        causes = tuple(CauseChange(NEW, common) for common in after.causes if common.severity == FAULT)
+        return Comparison("", after.run, "", {}, tuple(_sorted(new)), causes=causes)
     differ = _difference(before, after)
     changes = _sorted(_changes(before, after, differ, known))
     rows = {_place(row): row for row in before.ranking}
@@ -84,7 +87,35 @@ def compare(before: Run | None, after: Run, known: Mapping[tuple[str, ...], str]
         tuple(changes),
         tuple(sorted(moved, key=lambda s: (STATUSES.index(s.status), SEVERITIES.index(s.severity), _place(s)))),
         len(shifts) - len(moved),
+        tuple(_cause_changes(before, after, {change.id: change.status for change in changes})),
     )
+
+
+def _cause_changes(before: Run, after: Run, statuses: Mapping[str, str]) -> Iterable[CauseChange]:
+    """Causes that are new, seen in more places, fixed or not seen again; `statuses` are those of the findings.
+
+    A cause that goes by another name now, with findings that were there before, is not new.
+    """
+    earlier = {common.id: common for common in before.causes if common.severity == FAULT}
+    later = {common.id: common for common in after.causes if common.severity == FAULT}
+    if before.findings and not before.causes:  # written before there were causes
+        return
+    places = {finding.id: finding for finding in after.findings}
+    for id, common in later.items():
+        fresh = [places[each] for each in common.findings if statuses.get(each) == NEW and each in places]
+        known = earlier.get(id)
+        if known is None and len(fresh) == len(common.findings):
+            yield CauseChange(NEW, common)
+        elif fresh:
+            ops, formats = (known.ops, known.formats) if known is not None else ((), ())
+            more = dict.fromkeys(each.op for each in fresh if each.op not in ops)
+            others = dict.fromkeys(each.format for each in fresh if each.format not in formats)
+            if more or others:
+                yield CauseChange(WIDER, common, tuple(more), tuple(others))
+    for id, common in earlier.items():
+        became = {statuses.get(each) for each in common.findings}
+        if id not in later and became in ({FIXED}, {UNSEEN}):
+            yield CauseChange(str(*became), common)
 
 
 def _place(item: Row | Finding | Shift | Change) -> Place:

@@ -11,9 +11,12 @@ from datetime import datetime
 from math import isnan
 from pathlib import Path
 
+from opfuzz.core.common_cause import CommonCause
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.run import Row, Run
-from opfuzz.store.read import FILE, dated_folders, read_run
+from opfuzz.core.verdicts import FAULT
+from opfuzz.store.read import FILE, common_cause, dated_folders, read_run
+from opfuzz.store.write import to_json
 
 NAME = "history.sqlite"
 SCHEMA = 1  # PRAGMA user_version
@@ -54,6 +57,12 @@ create table if not exists rows (
     finding text,
     primary key (op, subject, format, run)
 ) without rowid;
+create table if not exists causes (
+    run text not null references runs,
+    id text not null,
+    record text not null,  -- JSON of a CommonCause, of faults
+    primary key (id, run)
+) without rowid;
 """
 _COLUMNS = (
     "op, subject, format, cases, elements, max_ulp, p99_ulp, mean_ulp, excess, conditioned, bits, verdict, severity, "
@@ -85,6 +94,17 @@ class Trend:
     subject: str
     format: str
     points: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownCause:
+    """A cause of faults over runs."""
+
+    common: CommonCause  # as the newest run that has it tells it
+    first: str  # the runs that were the first and the last to have it
+    last: str
+    runs: int  # that have it
+    is_there: bool  # whether the newest run of all has it
 
 
 def add(path: Path, run: Run) -> None:
@@ -181,6 +201,7 @@ def _refused(path: Path, error: Exception) -> OpfuzzError:
 
 def _delete(db: sqlite3.Connection, name: str) -> None:
     db.execute("delete from rows where run = ?", (name,))
+    db.execute("delete from causes where run = ?", (name,))
     db.execute("delete from runs where run = ?", (name,))
 
 
@@ -203,6 +224,11 @@ def _insert(db: sqlite3.Connection, run: Run) -> None:
     db.executemany(
         f"insert into rows (run, {_COLUMNS}) values ({', '.join('?' * 15)})",
         ((run.run, *_row(row)) for row in run.ranking),
+    )
+    faults = [common for common in run.causes if common.severity == FAULT]
+    db.executemany(
+        "insert into causes values (?, ?, ?)",
+        ((run.run, common.id, json.dumps(to_json(common), allow_nan=False)) for common in faults),
     )
 
 
@@ -248,6 +274,31 @@ def trends(
     except ValueError as error:
         raise _refused(path, error) from None
     return [Trend(*place, tuple(points)) for place, points in found.items()]
+
+
+def causes(path: Path, limit: int = 20) -> list[KnownCause]:
+    """The causes of faults of the newest `limit` runs: those of the newest run first, then by when they were last seen.
+
+    Raises OpfuzzError if there is no history, or none that can be read.
+    """
+    query = """
+        with newest as (select run, at from runs order by at desc, run desc limit ?)
+        select id, record, run from causes join newest using (run) order by at, run"""
+    found: dict[str, KnownCause] = {}
+    try:
+        with _reading(path) as db:
+            if not db.execute("select 1 from sqlite_master where name = 'causes'").fetchone():
+                return []  # no run has written any yet
+            order = [run for (run,) in db.execute("select run from runs order by at, run")]
+            for row in db.execute(query, (limit,)):
+                common = common_cause(json.loads(row["record"]), f"causes.{row['id']:.40}")
+                known = found.get(row["id"])
+                first, count = (known.first, known.runs) if known else (row["run"], 0)
+                found[row["id"]] = KnownCause(common, first, row["run"], count + 1, row["run"] == order[-1])
+    except ValueError as error:
+        raise _refused(path, error) from None
+    places = {run: place for place, run in enumerate(order)}
+    return sorted(found.values(), key=lambda known: (-places[known.last], known.common.framework, known.common.ops))
 
 
 def _point(row: sqlite3.Row) -> Point:

@@ -82,9 +82,10 @@ class Ended(msgspec.Struct, frozen=True, tag=True):
 
 
 class Diagnosed(msgspec.Struct, frozen=True, tag=True):
-    """Diagnoses, by the id of the finding."""
+    """Diagnoses, by the id of the finding: of the calls that were drawn, or of the smallest that show the same."""
 
     causes: Mapping[str, tuple[Cause, ...]]
+    are_smallest: bool = False
 
 
 class Shrunk(msgspec.Struct, frozen=True, tag=True):

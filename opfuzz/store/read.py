@@ -17,6 +17,7 @@ from typing import Any, TypeVar, Union
 from opfuzz.core.call import Call
 from opfuzz.core.case import Case, Value
 from opfuzz.core.cause import Cause
+from opfuzz.core.common_cause import CommonCause
 from opfuzz.core.errors import OpfuzzError, did_you_mean
 from opfuzz.core.files.strict_json import number, parse
 from opfuzz.core.findings import Finding
@@ -278,6 +279,11 @@ def _finding(value: Any, where: str) -> Any:
     return _record(Finding, value, where, frozenset({"relation", "signature", "path", "reason", "diagnosis"}))
 
 
+def common_cause(value: Any, where: str) -> CommonCause:
+    """The cause of a run that JSON holds. Raises ValueError if it is none."""
+    return typing.cast(CommonCause, _record(CommonCause, value, where, frozenset({"title"})))
+
+
 def _row(value: Any, where: str) -> Any:
     return _record(Row, value, where, frozenset({"reason"}))
 
@@ -332,6 +338,7 @@ _READERS: dict[Any, Any] = {
     float: _float,
     Finding: _finding,
     Row: _row,
+    CommonCause: common_cause,
     Cause: _cause,
     Relation: _relation,
     Case: _case,

@@ -12,6 +12,7 @@ from typing import Any
 
 from opfuzz.core.call import Call
 from opfuzz.core.case import Case
+from opfuzz.core.common_cause import CommonCause
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.files.strict_json import strict
 from opfuzz.core.files.whole_file import write_text
@@ -21,7 +22,7 @@ from opfuzz.core.run import Row, Run
 from opfuzz.core.trigger import Trigger
 
 SCHEMA = 2
-Words = Callable[[Finding | Row], Mapping[str, str]]  # what people read beside the data
+Words = Callable[[Finding | Row | CommonCause], Mapping[str, str]]  # what people read beside the data
 
 
 def new_folder(reports: Path, now: datetime, name: str) -> Path:
@@ -54,7 +55,7 @@ def _names(stem: str) -> Iterator[str]:
 
 
 def write_run(run: Run, folder: Path, words: Words) -> None:
-    """`run.json`: versions, machine, seed, every row of the ranking, findings, each with its `words`."""
+    """`run.json`: versions, machine, seed, every row of the ranking, findings and causes, each with its `words`."""
     text = json.dumps({"schema": SCHEMA, **run_to_json(run, words)}, indent=1, allow_nan=False)
     # A list of numbers takes one line. Nothing in a string matches: JSON has no line breaks there.
     text = re.sub(r"\[\n[-+\d.eE,\s]+\]", lambda found: "[" + " ".join(found[0][1:-1].split()) + "]", text)
@@ -62,9 +63,9 @@ def write_run(run: Run, folder: Path, words: Words) -> None:
 
 
 def run_to_json(run: Run, words: Words) -> dict[str, Any]:
-    """A run as JSON holds it, with words for people beside its rows and findings."""
+    """A run as JSON holds it, with words for people beside its rows, findings and causes."""
     document: dict[str, Any] = to_json(run)
-    for name, items in (("ranking", run.ranking), ("findings", run.findings)):
+    for name, items in (("ranking", run.ranking), ("findings", run.findings), ("causes", run.causes)):
         document[name] = [{**to_json(item), **words(item)} for item in items]
     return document
 
@@ -79,6 +80,7 @@ def summarize(run: Run, folder: Path, words: Words) -> dict[str, Any]:
         "elements",
         "seconds",
         "interrupted",
+        "causes",
         "ranking",
         "findings",
         "comparison",
@@ -88,6 +90,8 @@ def summarize(run: Run, folder: Path, words: Words) -> dict[str, Any]:
     document = {name: whole[name] for name in kept}
     for finding in document["findings"]:
         finding["path"] = str(folder / "findings" / finding["id"])
+    for common in document["causes"]:
+        common["path"] = str(folder / common["path"])
     return document
 
 

@@ -66,9 +66,9 @@ def test_an_honest_subject_gives_0_and_a_report(tmp_path):
     assert document["command"][1:3] == ["run", str(SPECS)]
     assert document["versions"]["numpy"]
     lines = done.stdout.splitlines()
-    assert lines[0].split()[:3] == ["op", "subject", "format"]
-    assert lines[2].split()[:3] == ["mean", "numpy:cpu/plain", "float32"]
-    assert re.fullmatch(r"0 faults and 0 notes in 1 op on numpy:cpu/plain: 5 cases, .* seed 0", lines[-2])
+    assert lines[0] == "no fault in 1 op (numpy:cpu/plain; float32)"
+    assert [line.split()[0] for line in lines[2:5]] == ["numpy:cpu/plain", "op", "mean"]
+    assert re.fullmatch(r"5 cases, .* seed 0", lines[-2])
     assert lines[-1] == f"reports/{place.name}/report.md"
     assert "\x1b" not in done.stdout
 
@@ -76,12 +76,16 @@ def test_an_honest_subject_gives_0_and_a_report(tmp_path):
 def test_a_fault_gives_1_and_json_on_standard_output_alone(tmp_path):
     done = opfuzz(
         "run", SPECS / "square.yaml", "--subjects", "off:cpu,numpy:cpu", "--plugin", plugin(tmp_path), "--cases", "8",
+        "--format", "all",
         "--seed", "7", "--out", "r", "--json", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 1
     document = strict(done.stdout)
     assert len(done.stdout.splitlines()) == 1
-    assert {"run", "seed", "cases", "elements", "seconds", "ranking", "findings"} <= document.keys()
+    assert {"run", "seed", "cases", "elements", "seconds", "causes", "ranking", "findings"} <= document.keys()
+    (common,) = (each for each in document["causes"] if each["severity"] == "fault")
+    assert (common["framework"], common["ops"]) == ("off", ["square"])
+    assert common["smallest"]["call"].startswith("np.square(np.array(")
     assert document["seed"] == 7
     assert document["cases"] >= 32, "8 of two subjects and two formats, and the worst that were searched for"
     for row in document["ranking"]:
@@ -352,4 +356,6 @@ def test_only_a_terminal_or_columns_cuts_lines(columns, cut, tmp_path, capsys, m
     else:
         monkeypatch.setenv("COLUMNS", columns)
     words = ["run", SPECS, "--op", "mean", "--format", "float32", "--subjects", "numpy:cpu", "--cases", "1"]
-    assert ("…" in call(words, tmp_path, capsys, monkeypatch)[1]) == cut
+    words += ["--rows", "all"]
+    rows = call(words, tmp_path, capsys, monkeypatch)[1].partition("\nop ")[2]
+    assert ("…" in rows) == cut

@@ -72,19 +72,19 @@ def test_the_first_run_has_nothing_to_be_held_against(three):
 def test_a_run_without_the_fault_says_that_it_is_fixed(three):
     _, (_, (code, lines, err), _), names = three
     assert (code, err) == (0, "")
-    assert "Findings fixed" in lines
-    assert any(line.startswith(f"Since {names[0]}: 1 finding fixed, 1 row better; 0 findings") for line in lines)
-    assert "New findings" not in lines
+    assert any(line.startswith("a cause that is fixed: library square: ") for line in lines)
+    assert any(line.startswith(f"Since {names[0]}: 1 cause fixed, 1 finding fixed, 1 row better; 0 ") for line in lines)
+    assert not any(line.startswith("a new cause") for line in lines)
 
 
 def test_a_run_with_another_fault_says_that_it_is_new(three):
     folder, (*_, (code, lines, err)), names = three
     assert (code, err) == (1, "")
-    assert "New findings" in lines
-    assert any(line.startswith(f"Since {names[1]}: 1 new fault; 0 findings") for line in lines)
+    assert any(line.startswith("a new cause: library square: ") for line in lines)
+    assert any(line.startswith(f"Since {names[1]}: 1 new cause, 1 new fault; 0 findings") for line in lines)
     report = (folder / "reports" / names[2] / "report.md").read_text()
     assert "## What changed" in report
-    assert f"Since {names[1]}: 1 new fault" in report
+    assert f"Since {names[1]}: 1 new cause, 1 new fault" in report
     assert "### New findings" in report
 
 
@@ -108,7 +108,9 @@ def test_compare_says_exactly_that(before, after, status, titles, remark, three,
     since, *cause = blocks[-1].splitlines()
     assert since.startswith(f"Since {names[before]}: ")
     why = "The cases are the same, and no version is another: a plugin, a setting or the machine's state changed."
-    assert cause == ([] if before == after else [why])
+    changed = [line for line in cause if line.startswith(("a new cause: ", "a cause that is fixed: "))]
+    assert cause == ([] if before == after else [*changed, why])
+    assert len(changed) == ((before, after) in ((0, 1), (1, 2)))
     (finding,) = [line for line in out.splitlines() if re.match("[0-9a-f]{12} ", line)]
     assert finding.split(maxsplit=6)[1:] == ["square", "library:cpu", "float32", "imprecise", "fault", remark]
     if titles[0] == "Worse rows":
@@ -129,13 +131,18 @@ def test_the_history_of_three_runs(three, capsys, monkeypatch):
     monkeypatch.chdir(folder)
     code, out, err = opfuzz(capsys, monkeypatch, "history")
     assert (code, err) == (0, "")
-    (line,) = out.splitlines()[2:]
+    causes, rows = out.split("\n\n")
+    told = [line.split() for line in causes.splitlines()[2:]]
+    assert {tuple(words[1:3]) for words in told} == {("library", "square:")}
+    assert told[0][-1] == "now", "what the newest run has comes first"
+    (line,) = rows.splitlines()[2:]
     assert line.split()[:5] == ["square", "library:cpu", "float32", "3", "imprecise"]
     assert re.search(rf"[▁-█]{{3}} +{names[2]}: exact → imprecise; excess", line)
     code, out, _ = opfuzz(capsys, monkeypatch, "history", "square", "--limit", "2")
     assert [line.split()[0] for line in out.splitlines()[3:]] == names[1:]
     code, out, _ = opfuzz(capsys, monkeypatch, "history", "--json")
     (trend,) = json.loads(out)["trends"]
+    assert json.loads(out)["causes"][-1]["common"]["ops"] == ["square"]
     assert [point["verdict"] for point in trend["points"]] == ["imprecise", "exact", "imprecise"]
     before = trends(Path("reports") / NAME)
     assert opfuzz(capsys, monkeypatch, "history", "rebuild")[:2] == (0, "reports/history.sqlite: 3 runs\n")
@@ -153,9 +160,11 @@ def test_an_accepted_fault_does_not_count(three, capsys, monkeypatch, tmp_path):
     other = folder / "other"
     (other / "reports").mkdir(parents=True)
     (other / "reports" / NAME).write_text("no database" * 99)
+    (common,) = read_run(Path("reports") / names[2]).causes
+    twice = ["--reason", "known", "--file", str(tmp_path / "b.yaml")]
+    assert finding.id in opfuzz(capsys, monkeypatch, "accept", common.id, *twice)[1], "of a cause, all findings"
     code, lines, err = run(other, 1.01, "--accepted", str(tmp_path / "a.yaml"))
     assert code == 0
-    assert any(line.startswith(f"{finding.id}  square  library:cpu  float32   imprecise (accepted)") for line in lines)
     assert any(line.endswith(f"({finding.id}): known") and line.startswith("accepted until ") for line in lines)
     # A run is not lost for a damaged history either.
     assert err.startswith("reports/history.sqlite: damaged: ")
@@ -168,8 +177,7 @@ def test_the_faults_of_a_baseline_are_made_again_whatever_the_seed(three, tmp_pa
     baseline = folder / "reports" / names[0]
     code, lines, err = run(tmp_path, 1.0, "--baseline", str(baseline / "run.json"), "--seed", "1")
     assert (code, err) == (0, "")
-    assert "Findings fixed" in lines
-    assert any(line.endswith("its call was made again") for line in lines)
+    assert any(line.startswith("a cause that is fixed: library square: ") for line in lines)
     assert any("The cases are not the same (seed 0 then, 1 now)" in line for line in lines)
 
 
@@ -269,8 +277,8 @@ MISTAKES = [
     (("history", "--limit", "0"), "0 is not in the range"),
     (("history", "--reports", "none"), "no history here; opfuzz run writes one"),
     (("history", "rebuild", "--reports", "none"), "none: no such folder"),
-    (("accept", "0000", "--reason", "r"), f"run {SECOND} has no finding '0000'; "),
-    (("accept", "", "--reason", "r"), f"run {SECOND} has no finding ''"),
+    (("accept", "0000", "--reason", "r"), f"run {SECOND} has no finding or cause '0000'; "),
+    (("accept", "", "--reason", "r"), f"run {SECOND} has no finding or cause ''"),
     (("accept", "abc"), "Missing option '--reason'"),
     (("run", str(SPECS), "--subjects", "numpy:cpu", "--baseline", "2027"), "no finished run '2027'"),
     (

@@ -27,6 +27,7 @@ from opfuzz.engine.calls import follow
 from opfuzz.engine.campaign import run
 from opfuzz.engine.evaluate import Bench, CaseItem, write_recipe
 from opfuzz.engine.plan import Plan, load_specs
+from opfuzz.engine.selftest.torch_faults.attribute import conv1d_without_dilation
 from opfuzz.engine.triage.diagnose import diagnose_findings, diagnose_score, refer
 from opfuzz.generate import inputs
 from opfuzz.judge.diagnose import Evidence, diagnose
@@ -311,7 +312,7 @@ def test_nothing_is_told_of_a_larger_call_that_is_right():
     small = call_on(np.float32([[1.3, 2.1]]), "contiguous")
     larger = Evidence(spec, Score("wrong", UNEXPLAINED), wider, relu(wider), relu, reference)
     assert not larger.is_wrong.any()
-    assert misread(larger) is not None  # what would be told
+    assert misread(larger) is None
     score = Score("wrong", UNEXPLAINED, deciding=Mark((0, 0), 0.0, "", 0.0, 0.0, 0.0))
     causes = diagnose(Evidence(spec, score, small, relu(small), relu, reference, larger))
     assert "reads-as-contiguous" not in {cause.kind for cause in causes}
@@ -407,3 +408,12 @@ def test_values_are_only_tried_where_they_stand_in_one_row(tmp_path):
     case = Case("grown", spec.digest, "float32", {"n": 3}, {}, {"x": "normal"}, {"x": "contiguous"}, 7)
     judged = scored(spec, case, derive("numpy", "planted", {}))
     assert "effective bits" in said(judged, spec, case, Subject("numpy", "cpu"), backends["numpy"])
+
+
+@pytest.mark.parametrize(("padding", "length"), [(1, 1), (2, 1), (1, 2)])
+def test_of_a_few_elements_a_setting_is_told_that_holds_on_larger_calls_as_well(padding, length):
+    """With dilation 1 for 2 a row of one element is also that of another padding, or of a causal one."""
+    dims = {"n": 1, "c_in": 1, "c_out": 1, "length": length, "k": 2}
+    case = case_of("conv1d", dims=dims, stride=1, padding=padding, dilation=2, groups=1)
+    sentence = told(case, {"torch.nn.functional.conv1d": conv1d_without_dilation}, parent="torch")
+    assert sentence.startswith("it computes as if dilation were 1"), sentence

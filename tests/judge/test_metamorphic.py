@@ -136,7 +136,7 @@ def test_a_crash_of_the_other_way_is_a_crash():
 
 BOOM = Cause("raises", "Boom", figures={"words": "raised Boom"})
 WAY = Relation("contiguous")
-NARROW = Score("narrow", Cause("computes-in", "float16"), excess=90.0, elements=100, beyond=2)
+NARROW = Score("narrow", Cause("computes-in", "float16"), excess=90.0, elements=100, beyond=4)
 
 
 def test_narrow_now_and_then_is_a_fault_of_the_way_that_is():

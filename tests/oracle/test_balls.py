@@ -18,6 +18,7 @@ def x_of(array):
     return graph.leaf(np.asarray(array, np.float32).astype(np.float64), "input")
 
 
+NO_TABLES = frozenset()
 EXPRESSIONS = {
     "softmax": lambda x: F["softmax"](x),
     "layer_norm": lambda x: (x - F["mean"](x, -1)) / F["sqrt"](F["mean"]((x - F["mean"](x, -1)) ** 2, -1) + 1e-5),
@@ -140,7 +141,7 @@ def test_numbers_have_the_same_balls_when_nothing_special_is_looked_for(name, va
     root = EXPRESSIONS[name](x_of(np.array([values])))
     asked = [models.TRUTH, models.conditioning(FLOAT32), models.working("wide", FLOAT32), models.flushing(FLOAT32)]
     with np.errstate(all="ignore"):
-        quick, walked = balls._numbers(root, asked), balls._walked(root, asked)
+        quick, walked = balls._numbers(root, asked, NO_TABLES), balls._walked(root, asked, NO_TABLES)
     if quick is not None:
         assert np.array_equal(quick.mid, walked.mid)
         assert all(map(np.array_equal, quick.radii, walked.radii))
@@ -148,10 +149,10 @@ def test_numbers_have_the_same_balls_when_nothing_special_is_looked_for(name, va
 
 @pytest.mark.parametrize("name", EXPRESSIONS)
 def test_plain_numbers_need_no_search(name):
-    assert balls._numbers(EXPRESSIONS[name](x_of([[0.5, 1.0, 2.0]])), [models.TRUTH]) is not None
+    assert balls._numbers(EXPRESSIONS[name](x_of([[0.5, 1.0, 2.0]])), [models.TRUTH], NO_TABLES) is not None
 
 
 @pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
 def test_what_is_no_number_is_left_to_the_walk_that_looks_for_it(special):
     with np.errstate(all="ignore"):
-        assert balls._numbers(EXPRESSIONS["choice"](x_of([[1.0, special]])), [models.TRUTH]) is None
+        assert balls._numbers(EXPRESSIONS["choice"](x_of([[1.0, special]])), [models.TRUTH], NO_TABLES) is None

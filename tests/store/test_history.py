@@ -119,7 +119,7 @@ def test_rebuilding_replaces_whatever_tables_there_are(statement, reports):
     assert rows(reports / NAME) == before
     with sqlite3.connect(reports / NAME) as db:
         assert db.execute("select name from sqlite_master where type = 'table' order by 1").fetchall() == [
-            ("rows",), ("runs",),
+            ("causes",), ("rows",), ("runs",),
         ]  # fmt: skip
     db.close()
     assert sorted(path.name for path in reports.iterdir() if path.is_file()) == [NAME]

@@ -20,16 +20,17 @@ from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.engine.evaluate import judge_with_witnesses, make_result, unknown_truth
 from opfuzz.engine.executors import LOCAL, Casualty, Task, drive
 from opfuzz.engine.finish import Occasion, write_campaign
-from opfuzz.engine.machines import versions
+from opfuzz.engine.machines import Machines, versions
 from opfuzz.engine.plan import CASE_SECONDS, Plan
 from opfuzz.engine.progress import Progress
 from opfuzz.engine.triage.diagnose import SECONDS as DIAGNOSIS_SECONDS
 from opfuzz.engine.triage.diagnose import Diagnosis, decided_in, diagnose_each, lost, refer, score_of
 from opfuzz.engine.triage.publish import publish_recorded
 from opfuzz.judge.diagnose import Evidence, diagnose
+from opfuzz.judge.gather import gather
 from opfuzz.judge.outputs import score_outputs
 from opfuzz.oracle.reference import references_of
-from opfuzz.report.causes import describe
+from opfuzz.report.causes import alike, describe
 from opfuzz.report.finding.next_steps import Origin
 from opfuzz.store.exchange import Export, ExportedCase, Recorded, arrays_of
 from opfuzz.store.exchange.outputs import RecordedAnswer, missing, outcome
@@ -119,10 +120,10 @@ def conclude_recorded(
     for finding in diagnosed:
         _publish(jury, finding, ballots[finding.case], backends, occasion.folder / "findings" / finding.id)
     occasion = replace(occasion, recorded={each.subject: missing(jury.export, each) for each in jury.recorded})
-    all_versions = {**versions({}), **_versions(jury)}
-    return write_campaign(
-        jury.plan, progress, diagnosed, occasion, {}, all_versions, progress.interrupted or was_interrupted
-    )
+    there = Machines({**versions({}), **_versions(jury)}, (), {})
+    causes = gather(diagnosed, alike)  # nothing here can write their calls
+    was_interrupted |= progress.interrupted
+    return write_campaign(jury.plan, progress, diagnosed, causes, occasion, there, was_interrupted)
 
 
 def _versions(jury: Jury) -> dict[str, str]:

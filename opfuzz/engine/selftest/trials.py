@@ -19,6 +19,7 @@ from opfuzz.engine.selftest.mutant import Mutant, read_mutants
 from opfuzz.engine.selftest.planting import plant
 from opfuzz.engine.triage import minimize
 from opfuzz.engine.triage.diagnose import diagnose_score, score_of, smallest_of
+from opfuzz.oracle.primitive import primitives_of
 from opfuzz.spec import OpSpec
 
 PARENT, DEVICE = "torch", "cpu"
@@ -88,10 +89,10 @@ class Workbench:
     def diagnose(self, question: CauseQuestion) -> tuple[Cause, ...]:
         """The diagnosis of a finding, as a run would say it."""
         _, specs, backend = self._planted(question.mutant)
-        finding = question.finding
+        finding, primitives = question.finding, primitives_of(self.plan.specs)
         spec = next(spec for spec in specs if spec.op == finding.op)
         subject, smallest = Subject.parse(finding.subject), smallest_of(finding)
-        return diagnose_score(score_of(finding), spec, finding.recipe, subject, backend, smallest)
+        return diagnose_score(score_of(finding), spec, finding.recipe, subject, backend, smallest, primitives)
 
     def again(self, question: minimize.Question) -> Judged:
         """One call made again on a mutant, planted anew: what it remembers must not depend on who asked before."""

@@ -17,18 +17,20 @@ from opfuzz.core.cause import Cause
 from opfuzz.core.findings import Finding
 from opfuzz.core.layout import LAYOUTS
 from opfuzz.core.results import Score
+from opfuzz.core.shipped import shipped
 from opfuzz.engine.calls import follow, outcome_of
 from opfuzz.engine.executors import LOCAL, RAISED, Casualty, Executor, Task, drive
-from opfuzz.engine.plan import Plan
+from opfuzz.engine.plan import Plan, dialects_of, vocabulary
 from opfuzz.engine.roster import Roster, SubjectTask
 from opfuzz.judge.diagnose import Evidence, diagnose, of_record
 from opfuzz.judge.diagnose.evidence import Array
+from opfuzz.oracle.primitive import Primitive, primitives_of
 from opfuzz.oracle.reference import Reference, references_of
-from opfuzz.spec import OpSpec
+from opfuzz.spec import OpSpec, load_all
 
 State = TypeVar("State")
 
-SECONDS = 10.0  # for one finding; what takes longer is told from the record
+SECONDS = 30.0  # for one finding; what takes longer is told from the record
 BATCH = 4
 Diagnosis = tuple[Cause, ...]
 LOST = frozenset({"crash", "timeout", "out-of-memory"})  # verdicts of calls that are not made again
@@ -39,6 +41,7 @@ class DiagnoseTask(SubjectTask[Finding, Diagnosis]):
     """Diagnoses of findings of a plan."""
 
     specs: Mapping[str, OpSpec]
+    primitives: tuple[Primitive, ...]  # that subjects may have inside their ops
 
     @property
     def timeout(self) -> float:
@@ -56,8 +59,8 @@ class DiagnoseTask(SubjectTask[Finding, Diagnosis]):
     def work(self, state: Mapping[str, Backend], item: Finding) -> Diagnosis:
         """See `diagnose_score`."""
         subject, smallest = Subject.parse(item.subject), smallest_of(item)
-        backend = state[subject.backend]
-        return diagnose_score(score_of(item), self.specs[item.op], item.recipe, subject, backend, smallest)
+        spec, backend = self.specs[item.op], state[subject.backend]
+        return diagnose_score(score_of(item), spec, item.recipe, subject, backend, smallest, self.primitives)
 
 
 def diagnose_findings(
@@ -65,7 +68,11 @@ def diagnose_findings(
 ) -> tuple[tuple[Finding, ...], bool]:
     """The findings, in their order, each with its diagnosis; and whether it was interrupted."""
     specs = {spec.op: spec for spec in plan.specs}
-    task = DiagnoseTask(Roster.of(plan.subjects, plan.plugins, discover(plan.plugins)), specs)
+    backends = discover(plan.plugins)
+    # What a subject's own exp does is asked for also where nobody tests it.
+    words = vocabulary(backends, dialects_of(plan.subjects, backends))
+    known_specs = {spec.op: spec for spec in load_all((shipped("specs"),), words)} | specs
+    task = DiagnoseTask(Roster.of(plan.subjects, plan.plugins, backends), specs, primitives_of(known_specs.values()))
     known = {finding.id: _record(finding, specs[finding.op]) for finding in findings}
     return diagnose_each(findings, known, task, plan.jobs, executor)
 
@@ -100,7 +107,13 @@ def diagnose_each(
 
 
 def diagnose_score(
-    score: Score, spec: OpSpec, recipe: Recipe, subject: Subject, backend: Backend, smallest: Call | None = None
+    score: Score,
+    spec: OpSpec,
+    recipe: Recipe,
+    subject: Subject,
+    backend: Backend,
+    smallest: Call | None = None,
+    primitives: tuple[Primitive, ...] = (),
 ) -> Diagnosis:
     """The diagnosis of a score on the call that shows it, made in this process: calls that may harm it are made.
 
@@ -116,9 +129,13 @@ def diagnose_score(
         outputs = outcome_of(spec, subject, backend, call).outputs
         return None if outputs is None else outputs[place]
 
+    def ask(primitive: Primitive, call: Call) -> Array | None:
+        outputs = outcome_of(primitive.spec, Subject(subject.backend, subject.device), backend, call).outputs
+        return None if outputs is None else outputs[0]
+
     def look(call: Call, wider: Evidence | None = None) -> Evidence | None:
-        output = run(call)
-        return None if output is None else Evidence(spec, score, call, output, run, partial(refer, spec, place), wider)
+        output, exact = run(call), partial(refer, spec, place)
+        return None if output is None else Evidence(spec, score, call, output, run, exact, wider, primitives, ask)
 
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")

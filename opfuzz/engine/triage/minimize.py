@@ -31,6 +31,7 @@ ATTEMPTS = 400  # for one finding, of each kind: smaller calls, and calls around
 COSTLY = {"crash": 40, "timeout": 6, "out-of-memory": 6}
 DEATHS = 3  # of a worker, on attempts at a finding that is no death itself
 SECONDS = 40.0  # for one finding, and as much for its condition
+LEAST_SECONDS = 1.0  # the same, however many share the time
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,8 @@ def smaller(
 ) -> Steps:
     """Ask for the calls that make a finding small, and for those around the smallest; the caller answers each.
 
-    A call is as good as the finding's own if it has the same symptom. Attempts and seconds are for each of the two;
-    `deadline` is of `time.monotonic`.
+    A call is as good as the finding's own if it has the same symptom. Attempts and seconds are for each of the two,
+    and what the first leaves of its seconds is the second's; `deadline` is of `time.monotonic`.
     """
     spec, asked = target.spec, target.asked
     before = spec.elements(asked.call.dims, asked.call.params)
@@ -82,11 +83,12 @@ def smaller(
     if SEVERITY[verdict] != SEVERITY[target.verdict] or (verdict in COSTLY) != (target.verdict in COSTLY):
         return Smaller(_untouched(target, "the call alone does not show it again", 1), None)
     limit = min(attempts, COSTLY[verdict]) if _is_death(first) else attempts
+    started = time.monotonic()
 
-    def budget() -> _Budget:
-        return _Budget(limit, min(deadline, time.monotonic() + seconds), is_deadly=_is_death(first))
+    def budget(seconds: float) -> _Budget:
+        return _Budget(limit, min(deadline, started + seconds), is_deadly=_is_death(first))
 
-    spending = budget()
+    spending = budget(seconds)
     best = yield from _shrink(target, symptom(first.score), spending)
     last = None
     if not _is_death(first):
@@ -96,7 +98,9 @@ def smaller(
     trigger = None
     if SEVERITY[verdict] == FAULT and verdict not in ("timeout", "out-of-memory"):
         mark = last.score.deciding if last is not None else None
-        trigger = yield from _probe(target, best, mark.element if mark else None, symptom(first.score), budget())
+        trigger = yield from _probe(
+            target, best, mark.element if mark else None, symptom(first.score), budget(2 * seconds)
+        )
     count = spec.elements(best.dims, best.params)
     found = Minimal(best, count, before, spending.spent, spending.note, trigger, asked.switch)
     return Smaller(found, last)
@@ -133,8 +137,8 @@ def _is_view(layout: tuple[str, str]) -> bool:
 
 def _probe(
     target: Target, call: Call, element: Element | None, wanted: tuple[str, str], budget: _Budget
-) -> Generator[Asked, Answer, Trigger]:
-    """The condition under which calls around the smallest show a fault, as far as the budget lasts."""
+) -> Generator[Asked, Answer, Trigger | None]:
+    """The condition under which calls around the smallest show a fault, as far as the budget lasts; None: not asked."""
     probes, known = infer(target.spec, call, element), {_settings(call)}
     try:
         probe = next(probes)
@@ -149,9 +153,14 @@ def _probe(
             known.add(place)
             if SEVERITY[score.verdict] == FAULT:
                 shown = Shown.ANOTHER if is_other else Shown.SAME
+                if symptom(score) != wanted and "crash" in (score.verdict, wanted[0]):
+                    # A crash is never another face of a wrong number; whether it hides one is not known.
+                    shown = Shown.UNCLEAR if score.verdict == "crash" else Shown.NOTHING
             else:
                 shown = Shown.UNCLEAR if _is_unclear(score) else Shown.NOTHING
             probe = probes.send(shown)
+        if not budget.spent:
+            return None
         probes.throw(Spent)
     except StopIteration as end:
         trigger: Trigger = end.value
@@ -213,8 +222,10 @@ class Queue:
         watch: Watch = lambda done, total: None,
         known: Mapping[int, Smaller] = MappingProxyType({}),
         keep: Keep = lambda place, found: None,
+        urgent: tuple[int, int] = (0, 1),
     ) -> None:
         self.targets, self.deadline, self.watch, self.keep = targets, deadline, watch, keep
+        self.urgent, self.workers = urgent  # so many at the front share the time until the deadline
         self.done = dict(known)
         self.waiting = deque(place for place in range(len(targets)) if place not in known)
         self.ready: deque[tuple[int, Steps, Asked]] = deque()
@@ -230,7 +241,7 @@ class Queue:
             place, steps, asked = self.ready.popleft()
         elif self.waiting and time.monotonic() < self.deadline:
             place = self.waiting.popleft()
-            steps = smaller(self.targets[place], deadline=self.deadline)
+            steps = smaller(self.targets[place], seconds=self._share(place), deadline=self.deadline)
             asked = next(steps)
         else:
             raise StopIteration
@@ -238,6 +249,14 @@ class Queue:
         self.count += 1
         target = self.targets[place]
         return [Question(target.key, target.spec.op, asked)]
+
+    def _share(self, place: int) -> float:
+        """Seconds for a target, and as much for its condition: its part of what is left, if it is one of the urgent."""
+        left = sum(other < self.urgent for other in self.waiting) + 1
+        if place >= self.urgent or self.deadline == float("inf"):
+            return SECONDS
+        share = (self.deadline - time.monotonic()) * self.workers / left / 2
+        return min(max(share, LEAST_SECONDS), SECONDS)
 
     def take(self, number: int, batch: Sequence[tuple[Question, Answer]]) -> None:
         """The answer to question `number`."""
@@ -262,11 +281,12 @@ def minimize_findings(
     known: Mapping[str, Smaller] = MappingProxyType({}),
     keep: Callable[[str, Smaller], None] = lambda finding, found: None,
     executor: Executor = LOCAL,
+    urgent: int = 0,
 ) -> tuple[tuple[Finding, ...], bool]:
-    """The findings, each with the smallest call found to show it, the worst first; and whether it was interrupted.
+    """The findings, each with the smallest call found to show it; and whether it was interrupted.
 
-    Each that is begun within `seconds` is gone through with. What is `known` of findings, by id, is not looked for
-    again; `keep` is told of all others.
+    They are begun in their order as long as `seconds` last, which the `urgent` ones, the first so many, share evenly.
+    What is `known` of findings, by id, is not looked for again; `keep` is told of all others.
     """
     specs = {spec.op: spec for spec in plan.specs}
     queue = Queue(
@@ -275,6 +295,7 @@ def minimize_findings(
         watch,
         {place: known[finding.id] for place, finding in enumerate(findings) if finding.id in known},
         lambda place, found: keep(findings[place].id, found),
+        (urgent, plan.jobs),
     )
     task = MinimizeTask(Roster.of(plan.subjects, plan.plugins, discover(plan.plugins)), plan)
     was_interrupted = drive(executor, task, queue, queue.take, jobs=plan.jobs, borne=RAISED)

@@ -79,13 +79,21 @@ def _programs(
     written = Written(program.text, call.format, shapes, {**call.dims, **call.params}, views)
     is_disturbed = shown.relation is not None and shown.relation.kind == DISTURBED
     is_repeated = finding["verdict"] == "unstable"
+    cause = finding["cause"]
+    fails = finding["verdict"] in ("crash", "out-of-memory")
     text = reproducer(
         title=f"{finding['op']} on {finding['subject']} in {finding['format']}: "
         f"{finding['verdict']}, {finding['reason']}",
         subject=reproduced,
         call=written,
         mark=mark,
-        manner=Manner(is_repeated, finding["verdict"] == "timeout", is_disturbed),
+        manner=Manner(
+            is_repeated,
+            finding["verdict"] == "timeout",
+            is_disturbed,
+            fails,
+            cause["name"] if cause["kind"] == "raises" else "",
+        ),
     )
     code = None  # the other work takes more than a few lines
     if not is_disturbed:

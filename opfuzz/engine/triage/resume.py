@@ -11,31 +11,33 @@ from opfuzz.core.trigger import Trigger
 from opfuzz.engine.triage.minimize import Smaller
 from opfuzz.store.journal import Diagnosed, Journal, Shrunk
 
+Told = tuple[tuple[Finding, ...], bool]  # findings with what is known of them, and whether that was interrupted
+Ask = Callable[[Sequence[Finding]], Told]
+
 
 class Remembered:
     """Diagnoses and smallest calls of a journal; nothing without one."""
 
     def __init__(self, journal: Journal | None) -> None:
         self._journal = journal
-        self._causes: dict[str, tuple[Cause, ...]] = {}
+        self._causes: dict[bool, dict[str, tuple[Cause, ...]]] = {False: {}, True: {}}  # of smallest calls: True
         self.smaller: dict[str, Smaller] = {}  # by the id of the finding
         for entry in journal.entries if journal is not None else ():
             match entry:
                 case Diagnosed():
-                    self._causes.update(entry.causes)
+                    self._causes[entry.are_smallest].update(entry.causes)
                 case Shrunk():
                     self.smaller[entry.finding] = _smaller(entry)
 
-    def diagnose(
-        self, findings: Sequence[Finding], ask: Callable[[Sequence[Finding]], tuple[tuple[Finding, ...], bool]]
-    ) -> tuple[tuple[Finding, ...], bool]:
+    def diagnose(self, findings: Sequence[Finding], ask: Ask, are_smallest: bool = False) -> Told:
         """The findings with their diagnoses, made and kept unless they are known; whether that was interrupted."""
-        if not findings or not self._causes.keys() >= {finding.id for finding in findings}:
+        known = self._causes[are_smallest]
+        if not findings or not known.keys() >= {finding.id for finding in findings}:
             found, was_interrupted = ask(findings)
             if self._journal is not None and not was_interrupted:
-                self._journal.append(Diagnosed({finding.id: finding.causes for finding in found}))
+                self._journal.append(Diagnosed({finding.id: finding.causes for finding in found}, are_smallest))
             return found, was_interrupted
-        return tuple(replace(finding, causes=self._causes[finding.id]) for finding in findings), False
+        return tuple(replace(finding, causes=known[finding.id]) for finding in findings), False
 
     def keep(self, finding: str, found: Smaller) -> None:
         """Take down the smallest call of a finding."""

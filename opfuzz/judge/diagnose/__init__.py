@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from math import isfinite
-from typing import Any
 
 import numpy as np
 
@@ -13,9 +12,10 @@ from opfuzz.core.cause import Cause, Figure
 from opfuzz.core.metrics.conditioned import effective_bits
 from opfuzz.core.results import Score
 from opfuzz.core.verdicts import FAULT, SEVERITY
-from opfuzz.judge.diagnose import meanings, precisions, sums, where
+from opfuzz.judge.diagnose import absolute, inherited, meanings, precisions, solved, sums, where
 from opfuzz.judge.diagnose.evidence import Evidence, ordinary
-from opfuzz.judge.limits import EXCESS_LIMIT, FLOAT64_LEAST_SHARE, ROUNDINGS
+from opfuzz.judge.explain import errs_as
+from opfuzz.judge.limits import EXCESS_LIMIT, ROUNDINGS
 from opfuzz.oracle.models import Arithmetic
 
 __all__ = ["Evidence", "diagnose", "of_record"]
@@ -24,17 +24,43 @@ Diagnosis = tuple[Cause, ...]  # the cause first, then what is said beside
 Stage = Callable[[Evidence], Cause | None]
 
 STAGES: tuple[Stage, ...] = (  # the first that is certain is told
+    precisions.parts,
+    precisions.lower_call,
+    inherited.inherits,
+    where.step,
+    absolute.accuracy,
     meanings.variant,
     sums.stops,
-    precisions.lower_call,
     precisions.inputs,
+    precisions.inputs_solved,
     precisions.outputs,
     meanings.formula,
     meanings.misread,
     meanings.leak,
     meanings.setting,
+    solved.parameter,
     precisions.quantised,
     precisions.overflow,
+)
+
+
+# Of these a stage makes sure itself that they hold on other values, or in the layout that they are about.
+SURE = frozenset(
+    (
+        precisions.parts,
+        inherited.inherits,
+        where.step,
+        absolute.accuracy,
+        meanings.variant,
+        sums.stops,
+        precisions.inputs_solved,
+        meanings.formula,
+        meanings.misread,
+        meanings.setting,
+        solved.parameter,
+        precisions.quantised,
+        precisions.overflow,
+    )
 )
 
 
@@ -78,7 +104,17 @@ def _keep_found(parts: list[Cause | None]) -> Diagnosis:
 
 
 def _first(evidence: Evidence) -> Cause | None:
-    return next((found for stage in STAGES if (found := stage(evidence)) is not None), None)
+    for stage in STAGES:
+        if (found := stage(evidence)) is not None and (stage in SURE or _stands(evidence, stage, found)):
+            return found
+    return None
+
+
+def _stands(evidence: Evidence, stage: Stage, cause: Cause) -> bool:
+    """Whether a cause is found again on half of the other values that are at fault; indices and masks may hide it."""
+    again = [stage(other) for other in evidence.others if other.is_at_fault] if evidence.takes_numbers else []
+    same = [found is not None and (found.kind, found.name) == (cause.kind, cause.name) for found in again]
+    return 2 * sum(same) >= len(same)
 
 
 def _note(evidence: Evidence) -> Cause:
@@ -115,7 +151,7 @@ def _behaves(evidence: Evidence, model: Arithmetic) -> Cause | None:
     """That the errors are those of a lower precision, where its allowance covers them."""
     judged, reference = evidence.judged, evidence.reference
     own, lower = judged.largest_excess, float(judged.excess(reference.allowance(model)).max(initial=0.0))
-    if not FLOAT64_LEAST_SHARE <= lower <= EXCESS_LIMIT:
+    if lower > EXCESS_LIMIT or not errs_as(judged, reference, model, evidence.is_wrong | judged.is_judged):
         return None
     return Cause("behaves-like", model.name, figures={"own": own, "lower": lower})
 
@@ -132,12 +168,24 @@ def _restate(evidence: Evidence, at_values: Cause | None, elements: Cause | None
         return [Cause("rounds-argument", figures={"roundings": largest}), at_values]
     is_part = elements is not None and not elements.figures.keys() <= {"wrong", "elements"}
     if is_part or told.kind in ("unexplained", "is-variant"):  # no precision stops at an index
-        figures: dict[str, Any] = {"bits": effective_bits(largest, evidence.fmt), "of": evidence.fmt.precision}
-        return [Cause("unexplained", figures=figures), at_values]
+        return [_unexplained(evidence), at_values]
     if told.kind == "behaves-like":
         model = next(model for model in reference.lower_precisions() if model.name == told.name)
-        return [_behaves(evidence, model) or told, Cause("unconfirmed"), at_values]
+        if (found := _behaves(evidence, model)) is None or not _behaves_again(evidence, model):
+            return [_unexplained(evidence), at_values]
+        return [found, Cause("unconfirmed"), at_values]
     return [told, at_values]
+
+
+def _behaves_again(evidence: Evidence, model: Arithmetic) -> bool:
+    """Whether the errors on half of the other values are those of a lower precision as well."""
+    again = [_behaves(other, model) is not None for other in evidence.others if other.is_at_fault]
+    return 2 * sum(again) >= len(again)
+
+
+def _unexplained(evidence: Evidence) -> Cause:
+    bits = effective_bits(evidence.judged.largest_conditioned, evidence.fmt)
+    return Cause("unexplained", figures={"bits": bits, "of": evidence.fmt.precision})
 
 
 def _bits(evidence: Evidence) -> Cause | None:

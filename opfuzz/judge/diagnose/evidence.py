@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from math import prod
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from opfuzz.core.call import Call
 from opfuzz.core.floats import FORMATS, FloatArray, Format, round_to, ulp
+from opfuzz.core.layout import LAYOUTS, constant_along_broadcast
 from opfuzz.core.metrics.conditioned import relative_to
 from opfuzz.core.results import Score
 from opfuzz.core.verdicts import FAULT, SEVERITY
@@ -22,6 +23,7 @@ from opfuzz.judge.limits import (
     HALF_VARIANT_ELEMENTS,
     HALF_VARIANT_EXCESS,
     ILL_CONDITIONED,
+    MASKED_SHARE,
     ORDINARY_ELEMENTS,
     ORDINARY_SIZE,
     ORDINARY_WORK,
@@ -29,12 +31,17 @@ from opfuzz.judge.limits import (
 from opfuzz.judge.measure import Measured
 from opfuzz.judge.settle import examine
 from opfuzz.judge.verdict import decide_verdict
+from opfuzz.oracle.primitive import Primitive
 from opfuzz.oracle.reference import Reference
-from opfuzz.spec import OpSpec
-from opfuzz.spec.expression.program import Program
+from opfuzz.spec import Input, OpSpec
+from opfuzz.spec.expression.program import Program, evaluate
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
+
+
+def _unanswered(primitive: Primitive, call: Call) -> None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,8 @@ class Evidence:
     run: Callable[[Call], Array | None]
     refer: Callable[[Call], Reference]  # the exact result of a call
     wider: Evidence | None = None  # the same fault on a larger call, for what a few elements hide
+    primitives: tuple[Primitive, ...] = ()  # that the subject may have inside
+    ask: Callable[[Primitive, Call], Array | None] = _unanswered  # its call of one of them
 
     @cached_property
     def reference(self) -> Reference:
@@ -84,7 +93,7 @@ class Evidence:
         is_clean = excess.max(initial=0.0) <= EXCESS_LIMIT and not self.judged.is_special_wrong.any()
         if is_clean or self.score.verdict == "normwise":
             return np.zeros(excess.shape, np.bool_)
-        return np.asarray(self.reference.emulated(1).overflowed)
+        return np.asarray(self.reference.overflows)
 
     @cached_property
     def excess(self) -> FloatArray:
@@ -100,6 +109,52 @@ class Evidence:
     def is_wrong(self) -> Mask:
         """Elements that are off by more than honest arithmetic is, or of the wrong class."""
         return np.asarray((self.excess > EXCESS_LIMIT) | self.is_special)
+
+    @property
+    def is_at_fault(self) -> bool:
+        """Whether the call shows what the verdict is about."""
+        return bool((self.is_special if self.score.verdict == "special" else self.excess > EXCESS_LIMIT).any())
+
+    @cached_property
+    def others(self) -> tuple[Evidence, ...]:
+        """The same subject on other values: the larger call, values like those of the call twice, ordinary ones.
+
+        Each without small dims and contiguous, since few causes need them; or nearer to the call, where only that shows
+        the fault.
+        """
+        found = [] if self.wider is None else [self.wider]
+        for make in (partial(alike, self, seed=0), partial(alike, self, seed=1), partial(ordinary, self)):
+            made = list(self._made(make))
+            if made:
+                found.append(next((other for other in made if other.is_at_fault), made[0]))
+        return tuple(found)
+
+    def _made(self, make: Callable[..., Call | None]) -> Iterator[Evidence]:
+        """Calls, from the one that has least of the call, up to the first that is at fault."""
+        own, plain = self.call.dims, dict.fromkeys(self.call.layouts, LAYOUTS[0])
+        full = {name: max(size, ORDINARY_SIZE) for name, size in own.items()}
+        # Not every op may have all of its dims large, as a kernel that must fit into the row.
+        grown = [{**full, name: size} for name, size in own.items()] + [{**own, name: full[name]} for name in own]
+        seen: list[tuple[Mapping[str, int], Mapping[str, str]]] = []
+        for layouts in (plain, self.call.layouts):
+            for dims in (None, *grown, own):
+                call = make(dims=dims)
+                if call is None or (call.dims, layouts) in seen or (call.dims == own and dims is not own):
+                    continue
+                seen.append((call.dims, layouts))
+                call = replace(call, layouts=layouts)
+                output = self.run(call)
+                if output is None or not output.size:
+                    continue
+                other = replace(self, call=call, output=output, wider=None)
+                yield other
+                if other.is_at_fault:
+                    return
+
+    @property
+    def takes_numbers(self) -> bool:
+        """Whether every input holds numbers: indices and masks that are drawn anew may miss a fault."""
+        return all(item.kind == "float" for item in self.spec.inputs)
 
     @property
     def floats(self) -> list[str]:
@@ -172,11 +227,9 @@ def ordinary(
 ) -> Call | None:
     """A call on normally distributed numbers around 1.5, times a power of two in the first input, with no small dim.
 
-    None where an input is no array of numbers, or they are too many.
+    What is no number stays, or is drawn where it has another size. None where they are too many.
     """
     spec, call = evidence.spec, evidence.call
-    if any(item.kind != "float" for item in spec.inputs):
-        return None
     if dims is None:
         dims = {name: max(size, ORDINARY_SIZE) for name, size in call.dims.items()}
     if not spec.allows(dims, call.params):
@@ -187,9 +240,44 @@ def ordinary(
     chance = np.random.default_rng(seed)
     arrays = {}
     for item, (name, shape) in zip(spec.inputs, shapes.items(), strict=True):
+        if item.kind != "float":
+            same = call.arrays[name].shape == shape
+            arrays[name] = call.arrays[name] if same else _drawn(item, shape, {**dims, **call.params}, chance)
+            continue
         factor = scale if item is spec.inputs[0] else 1.0
-        arrays[name] = ((1.5 + chance.standard_normal(shape)) * factor).astype(call.arrays[name].dtype)
+        values = ((1.5 + chance.standard_normal(shape)) * factor).astype(call.arrays[name].dtype)
+        arrays[name] = constant_along_broadcast(values, call.layouts[name])
     return replace(call, dims=dims, arrays=arrays)
+
+
+def _drawn(item: Input, shape: tuple[int, ...], names: Mapping[str, object], chance: np.random.Generator) -> Array:
+    """Places, or a mask of which most takes part."""
+    if item.below is not None:
+        below = evaluate(item.below, names, {})
+        assert isinstance(below, int)
+        return chance.integers(0, max(below, 1), shape)
+    takes_part = chance.random(shape) < MASKED_SHARE
+    takes_part[..., :1] = True
+    return takes_part if item.kind == "mask" else np.where(takes_part, 0.0, -np.inf)
+
+
+def alike(evidence: Evidence, dims: Mapping[str, int] | None = None, seed: int = 0) -> Call | None:
+    """A call on values like those of the call, each times a number between 1/2 and 2, with no small dim.
+
+    None where there are no values, or too many.
+    """
+    call = ordinary(evidence, dims=dims)
+    if call is None or not all(array.size for array in evidence.call.arrays.values()):
+        return None
+    chance = np.random.default_rng(seed)
+    arrays = {}
+    for name in evidence.floats:
+        array = call.arrays[name]
+        values = chance.choice(evidence.call.arrays[name].astype(np.float64).ravel(), array.shape)
+        with np.errstate(over="ignore"):
+            values = (values * np.exp2(chance.uniform(-1, 1, array.shape))).astype(array.dtype)
+        arrays[name] = constant_along_broadcast(values, call.layouts[name])
+    return call.with_arrays(arrays)
 
 
 def same_values(a: Array, b: Array) -> bool:

@@ -14,8 +14,9 @@ from opfuzz.core.floats import round_to
 from opfuzz.core.layout import LAYOUTS, has_gaps, memory
 from opfuzz.core.metrics.conditioned import relative_to
 from opfuzz.core.verdicts import FAULT, SEVERITY
-from opfuzz.judge.diagnose.evidence import Array, Evidence, Fit
-from opfuzz.judge.limits import ALIKE, EXCESS_LIMIT, MOST_ELEMENTS
+from opfuzz.judge.diagnose.evidence import Array, Evidence, Fit, ordinary
+from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm
+from opfuzz.judge.limits import ALIKE, EXCESS_LIMIT, HALF_VARIANT_ELEMENTS, MOST_ELEMENTS, NEIGHBOUR
 
 How = tuple[Figure, ...]  # what a param or input is taken for: a word, and what it is about
 
@@ -25,9 +26,51 @@ def variant(evidence: Evidence) -> Cause | None:
     reference, told = evidence.reference, evidence.score.cause
     for name in sorted(reference.variants, key=lambda name: told.kind != "is-variant" or name != told.name):
         other = reference.variant(name)
-        if other is not None and (fit := evidence.fit(*other)) is not None:
+        if other is None or not _holds(evidence, name):
+            continue
+        if (fit := _seen_to_fit(evidence, name)) is not None:
             return Cause("is-variant", name, figures={"note": reference.variants[name], **_figures(evidence, fit)})
     return None
+
+
+def _seen_to_fit(evidence: Evidence, name: str) -> Fit | None:
+    """How well a variant fits; of a half format on another call, where the smallest has too few elements to say."""
+    is_few = evidence.fmt.bits == 16 and evidence.output.size < HALF_VARIANT_ELEMENTS
+    for each in (evidence, *(evidence.others if is_few else ())):
+        other = each.reference.variant(name)
+        if other is not None and each.is_at_fault and (fit := each.fit(*other)) is not None:
+            return fit
+    return None
+
+
+def _holds(evidence: Evidence, name: str) -> bool:
+    """Whether the variant is met on other values as well: on few, many a result is that of one that hardly differs."""
+
+    def predict(evidence: Evidence) -> Prediction | None:
+        other = evidence.reference.variant(name)
+        return None if other is None else compare(evidence, *other)
+
+    first = predict(evidence)
+    if first is None or not first.is_met or confirm(evidence, first, predict) is None:
+        return False
+    return all(_differs_from(evidence, *each) for each in _neighbours(evidence, name))
+
+
+def _neighbours(evidence: Evidence, name: str) -> Iterator[tuple[str, float]]:
+    """Other values of a param that is all that a variant changes: it must be told from these, or it is none."""
+    meant = evidence.spec.variants[name]
+    if meant.reference is None and len(meant.params) == 1:
+        ((param, value),) = meant.params.items()
+        if type(value) is float and value != 0:
+            yield from ((param, value * factor) for factor in (0.0, 1 / NEIGHBOUR, NEIGHBOUR))
+
+
+def _differs_from(evidence: Evidence, param: str, value: float) -> bool:
+    for each in (evidence, *evidence.others):
+        other = each.refer(replace(each.call, params={**each.call.params, param: value}))
+        if each.is_at_fault and not compare(each, other.truth.hi, other.wide).is_met:
+            return True
+    return False
 
 
 def formula(evidence: Evidence) -> Cause | None:
@@ -84,14 +127,31 @@ def setting(evidence: Evidence) -> Cause | None:
     if sum(array.size for array in call.arrays.values()) + evidence.output.size > MOST_ELEMENTS:
         return None
     for name, how, other in _other_settings(evidence):
-        if not evidence.spec.allows(other.dims, other.params):
+        if not _allows(evidence, other):
             continue
-        shapes = evidence.spec.shapes(other.dims, other.params)
-        if any(other.arrays[name].shape != shape for name, shape in shapes.items()):
-            continue
-        if (fit := evidence.fits(other)) is not None:
+        if (fit := evidence.fits(other)) is not None and _is_set_elsewhere(evidence, name, how):
             return Cause("is-setting", name, figures={"how": how, **_figures(evidence, fit)})
     return None
+
+
+def _is_set_elsewhere(evidence: Evidence, name: str, how: How) -> bool:
+    """Whether the same is met on every other call that is at fault: few elements are met by many a setting."""
+    others = [other for other in evidence.others if other.is_at_fault] if evidence.takes_numbers else []
+    return all(
+        any(
+            (given, taken) == (name, how) and _allows(other, call) and other.fits(call) is not None
+            for given, taken, call in _other_settings(other)
+        )
+        for other in others
+    )
+
+
+def _allows(evidence: Evidence, call: Call) -> bool:
+    """Whether there is such a call, with these inputs."""
+    if not evidence.spec.allows(call.dims, call.params):
+        return False
+    shapes = evidence.spec.shapes(call.dims, call.params)
+    return all(call.arrays[name].shape == shape for name, shape in shapes.items())
 
 
 def _other_settings(evidence: Evidence) -> Iterator[tuple[str, How, Call]]:
@@ -100,7 +160,7 @@ def _other_settings(evidence: Evidence) -> Iterator[tuple[str, How, Call]]:
     for param in spec.params:
         choices = param.values if param.values is not None else range(param.low or 0, (param.high or 0) + 1)
         for value in choices:
-            if value != call.params[param.name]:
+            if value != call.params[param.name] and type(value) is not float:  # which is solved for
                 yield param.name, ("value", value), replace(call, params={**call.params, param.name: value})
     numbers = evidence.floats
     for first, second in combinations(numbers, 2):
@@ -157,11 +217,31 @@ def misread(evidence: Evidence) -> Cause | None:
         for kind, wrongly in _readings(array, layout):
             if wrongly.tobytes() == array.tobytes():
                 continue
-            plain = replace(call, arrays={**call.arrays, name: wrongly}, layouts=_contiguous(call.layouts))
-            made = evidence.run(plain)
-            if made is not None and made.tobytes() == evidence.output.tobytes() and _differs(evidence, plain):
+            if _reads(evidence, name, wrongly) and _reads_again(evidence, name, kind):
                 return Cause(kind, name, figures={"layout": layout})
     return None
+
+
+def _reads(evidence: Evidence, name: str, wrongly: Array) -> bool:
+    """Whether the output is, to the bit and wrongly, that of the call on other values of an input."""
+    call = evidence.call
+    plain = replace(call, arrays={**call.arrays, name: wrongly}, layouts=_contiguous(call.layouts))
+    made = evidence.run(plain)
+    return made is not None and made.tobytes() == evidence.output.tobytes() and _differs(evidence, plain)
+
+
+def _reads_again(evidence: Evidence, name: str, kind: str) -> bool:
+    """Whether ordinary numbers in the same view are read so as well: NaN comes of whatever lies between others."""
+    tried = [call for dims in (evidence.call.dims, None) if (call := ordinary(evidence, dims=dims)) is not None]
+    for call in tried:
+        made = evidence.run(call)
+        if made is None:
+            continue
+        other = replace(evidence, call=call, output=made)
+        readings = dict(_readings(call.arrays[name], call.layouts[name]))
+        if other.is_wrong.any() and kind in readings and _reads(other, name, readings[kind]):
+            return True
+    return not tried
 
 
 def _differs(evidence: Evidence, other: Call) -> bool:

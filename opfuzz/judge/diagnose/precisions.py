@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 
 import numpy as np
 
-from opfuzz.core.call import Call
 from opfuzz.core.cause import Cause, Figure
 from opfuzz.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, Format, round_to
 from opfuzz.core.rounding import QUANTISERS, Quantiser, cut_to_bits, jittered, round_to_bits
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.judge.diagnose.evidence import Array, Evidence, ordinary, same_values
+from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm
+from opfuzz.judge.explain import HALVES, computes_tables, is_no_rival
 from opfuzz.judge.limits import (
     BELOW_FLOAT16,
     BETTER,
@@ -92,18 +94,62 @@ def _fills(evidence: Evidence, fmt: Format) -> bool:
     return bool(evidence.judged.excess(reference.allowance(model)).max(initial=0.0) <= EXCESS_LIMIT)
 
 
+def parts(evidence: Evidence) -> Cause | None:
+    """Half formats: counts or tables, which are float32 by convention, in the format; all else is as it should be."""
+    if evidence.fmt.bits != 16:
+        return None
+    for what in HALVES:
+        predict = partial(_predict_part, what=what)
+        first = predict(evidence)
+        if first is not None and first.is_met and confirm(evidence, first, predict) is not None:
+            return HALVES[what](evidence.fmt.name)
+    tried = (evidence, *(other for other in evidence.others if other.is_at_fault))
+    if all(computes_tables(each.judged, each.reference, each.judged.is_judged) for each in tried):
+        return HALVES["tables"](evidence.fmt.name)
+    return None
+
+
+def _predict_part(evidence: Evidence, what: str) -> Prediction | None:
+    """The exact result but for a part in the format; None where that is not told from honest arithmetic."""
+    values = evidence.reference.halved(what)
+    if values is None or not is_no_rival(evidence.judged, evidence.reference, values, evidence.is_wrong).any():
+        return None
+    return compare(evidence, values)
+
+
 def inputs(evidence: Evidence) -> Cause | None:
     """The output has the same bits when the inputs are rounded to fewer bits first, so the subject rounds them."""
+    return _fewer_bits(evidence, (BFLOAT16.precision, FLOAT16.precision, FLOAT32.precision))
+
+
+def inputs_solved(evidence: Evidence) -> Cause | None:
+    """The same with any number of bits, where two calls on other values say the same number."""
+    found = []
+    for each in evidence.others:
+        cause = _fewer_bits(each, (evidence.fmt.precision - 1,)) if each.is_at_fault else None
+        if cause is None:
+            continue
+        said = cause.name, cause.figures["inputs"], cause.figures["bits"], cause.figures["verb"]
+        if said in found:
+            return cause
+        found.append(said)
+    return None
+
+
+def _fewer_bits(evidence: Evidence, numbers: Sequence[int]) -> Cause | None:
     if not evidence.is_wrong.any():
         return None
-    for fmt in (BFLOAT16, FLOAT16, FLOAT32):  # fewer bits first: rounding to 8 keeps what rounding to 11 made
-        if fmt.precision >= evidence.fmt.precision:
+    for most in numbers:  # fewer bits first: rounding to 8 keeps what rounding to 11 made
+        if most >= evidence.fmt.precision:
             continue
         for verb, rounding in (("rounds", round_to_bits), ("cuts", cut_to_bits)):
             for names in _subsets(evidence.floats):
-                if not _keeps_bits(evidence, names, fmt.precision, rounding):
+                bits = most + 1
+                while bits > 1 and _keeps_bits(evidence, names, bits - 1, rounding):
+                    bits -= 1
+                if bits > most or not _matters(evidence, names, bits, rounding):
                     continue
-                if (cause := _rounded(evidence, names, fmt, verb, rounding)) is not None:
+                if (cause := _rounded(evidence, names, bits, verb, rounding)) is not None:
                     return cause
     return None
 
@@ -133,6 +179,12 @@ def _keeps_bits(evidence: Evidence, names: tuple[str, ...], bits: int, rounding:
         moved = evidence.again(**{name: _moved(arrays[name])})
         if moved is None or moved.tobytes() == evidence.output.tobytes():
             return False
+    return True
+
+
+def _matters(evidence: Evidence, names: tuple[str, ...], bits: int, rounding: Callable[[Array, int], Array]) -> bool:
+    """Whether the exact result is another one on inputs of so many bits."""
+    rounded = {name: rounding(evidence.call.arrays[name], bits) for name in names}
     judged, other = evidence.judged, evidence.refer(evidence.call.with_arrays(rounded))
     with np.errstate(invalid="ignore"):
         change = np.abs(other.truth.hi - judged.truth.hi) / (judged.spacing / 2 + evidence.reference.wide)
@@ -145,23 +197,23 @@ def _moved(array: Array) -> Array:
 
 
 def _rounded(
-    evidence: Evidence, names: tuple[str, ...], fmt: Format, verb: str, rounding: Callable[[Array, int], Array]
+    evidence: Evidence, names: tuple[str, ...], bits: int, verb: str, rounding: Callable[[Array, int], Array]
 ) -> Cause | None:
-    rounded = {name: rounding(evidence.call.arrays[name], fmt.precision) for name in names}
+    rounded = {name: rounding(evidence.call.arrays[name], bits) for name in names}
     measured = examine(evidence.output, evidence.refer(evidence.call.with_arrays(rounded)))
     after, before = measured.largest_excess, float(evidence.excess.max(initial=0.0))
     if after > EXCESS_LIMIT and BETTER * after >= before:
         return None  # coarse results keep their bits as well, but are no better against rounded inputs
-    figures: dict[str, Figure] = {"inputs": names, "bits": fmt.precision, "verb": verb}
+    figures: dict[str, Figure] = {"inputs": names, "bits": bits, "verb": verb}
     if BETTER * after < before:
         figures |= {"after": after, "before": before}
-    return Cause("rounds-inputs", _kind(evidence, names, fmt), figures=figures)
+    return Cause("rounds-inputs", _kind(evidence, names, bits), figures=figures)
 
 
-def _kind(evidence: Evidence, names: tuple[str, ...], fmt: Format) -> str:
-    """float16 and TF32 have 11 bits each; only the range tells them apart."""
-    if fmt is not FLOAT16:
-        return fmt.name
+def _kind(evidence: Evidence, names: tuple[str, ...], bits: int) -> str:
+    """The format of so many bits, '' where there is none; only the range tells float16 and TF32 apart."""
+    if bits != FLOAT16.precision:
+        return next((fmt.name for fmt in (BFLOAT16, FLOAT32) if fmt.precision == bits), "")
     array = evidence.call.arrays[names[0]].astype(np.float64)
     largest = np.abs(array[np.isfinite(array)]).max(initial=0.0)
     scale = 2.0 ** np.ceil(np.log2(BEYOND_FLOAT16 / largest)) if largest > 0 else 1.0
@@ -175,31 +227,29 @@ def _kind(evidence: Evidence, names: tuple[str, ...], fmt: Format) -> str:
 def quantised(evidence: Evidence) -> Cause | None:
     """The output is the exact result on an input that was quantised first, or lies on a uniform grid itself."""
     sizes = sum(array.size for array in evidence.call.arrays.values()) + evidence.output.size
-    if not evidence.is_wrong.any() or sizes > MOST_ELEMENTS:
-        return None
+    if not evidence.is_wrong.any() or sizes > MOST_ELEMENTS or evidence.score.verdict == "special":
+        return None  # the sign of a zero, or NaN, is soon met by chance
     names = evidence.floats
     for bits in (4, 8):  # the stronger claim first: steps of int4 may lie near those of int8
         for grid, quantise in QUANTISERS:
             for chosen in reversed(list(_subsets(names))):
-                arrays = {name: quantise(evidence.call.arrays[name], bits) for name in chosen}
-                if any(array is None for array in arrays.values()):
+                predict = partial(_predict_coarse, names=chosen, quantise=quantise, bits=bits)
+                first = predict(evidence)
+                if first is None or not first.is_met or (total := confirm(evidence, first, predict)) is None:
                     continue
-                call: Call = evidence.call.with_arrays({n: a for n, a in arrays.items() if a is not None})
-                if (fit := evidence.fits(call)) is not None and _quantises_again(evidence, chosen, quantise, bits):
-                    fits: dict[str, Figure] = {"fit": fit.excess, "elements": fit.elements}
-                    return Cause("quantises", " and ".join(chosen), figures={"bits": bits, "grid": grid, **fits})
+                figures: dict[str, Figure] = {"fit": total.after, "elements": total.met, "bits": bits, "grid": grid}
+                return Cause("quantises", " and ".join(chosen), figures=figures)
     return _grid(evidence)
 
 
-def _quantises_again(evidence: Evidence, names: tuple[str, ...], quantise: Quantiser, bits: int) -> bool:
-    """Whether other values of the same sizes are quantised as well: on a few, many a loss looks like that."""
-    call = ordinary(evidence, dims=evidence.call.dims)
-    made = None if call is None else evidence.run(call)
-    if call is None or made is None:
-        return False
-    arrays = {name: quantise(call.arrays[name], bits) for name in names}
-    coarse = call.with_arrays({name: array for name, array in arrays.items() if array is not None})
-    return replace(evidence, call=call, output=made).fits(coarse) is not None
+def _predict_coarse(evidence: Evidence, names: tuple[str, ...], quantise: Quantiser, bits: int) -> Prediction | None:
+    """The exact result on inputs that were quantised; None where they are no such numbers."""
+    arrays = {name: quantise(evidence.call.arrays[name], bits) for name in names}
+    if any(array is None for array in arrays.values()):
+        return None
+    call = evidence.call.with_arrays({name: array for name, array in arrays.items() if array is not None})
+    exact = evidence.refer(call)
+    return compare(evidence, exact.truth.hi, exact.wide)
 
 
 def _grid(evidence: Evidence) -> Cause | None:

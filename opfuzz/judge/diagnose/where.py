@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from opfuzz.judge.limits import (
     PROBES,
 )
 from opfuzz.judge.settle import examine
+from opfuzz.oracle.reference import Reference
 from opfuzz.spec.expression.program import evaluate
 
 
@@ -96,6 +97,8 @@ def sizes(evidence: Evidence) -> Cause | None:
 
 def _is_multiple(evidence: Evidence, dim: str, step: int) -> bool:
     """Whether ordinary values are right again at twice the size, and wrong beside it."""
+    if not evidence.takes_numbers:
+        return False
     calls = [ordinary(evidence, dims={**evidence.call.dims, dim: size}) for size in (2 * step, 2 * step + 1)]
     known = [evidence.fails(call) for call in calls if call is not None and call.dims[dim] >= 2 * step]
     return known == [False, True]
@@ -104,6 +107,8 @@ def _is_multiple(evidence: Evidence, dim: str, step: int) -> bool:
 def single(evidence: Evidence) -> Cause | None:
     """Dims of size 1 without which ordinary values are right."""
     found = []
+    if not evidence.takes_numbers:
+        return None
     for name, size in evidence.call.dims.items():
         first = ordinary(evidence, dims=evidence.call.dims) if size == 1 else None
         second = ordinary(evidence, dims={**evidence.call.dims, name: 2}) if first else None
@@ -114,6 +119,8 @@ def single(evidence: Evidence) -> Cause | None:
 
 def history(evidence: Evidence) -> Cause | None:
     """Whether a call is wrong only after another of the same shapes, tried at sizes that were not used before."""
+    if not evidence.takes_numbers:
+        return None
     for dim in evidence.spec.dims:
         if dim.name in evidence.spec.batch:
             continue
@@ -180,16 +187,28 @@ def _fails_at(evidence: Evidence, call: Call, dim: str, axes: dict[str, int], si
     return evidence.fails(replace(call, dims=dims, arrays=cut))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Probe:
+    """What an elementwise function gives for many values."""
+
+    x: FloatArray
+    computed: FloatArray
+    exact: FloatArray
+    excess: FloatArray  # 0 where an intermediate of the usual formula overflows
+    is_special: NDArray[np.bool_]  # of the wrong class
+    reference: Reference
+
+
 def values(evidence: Evidence) -> Cause | None:
     """For an elementwise function of one input: for which of its values it is wrong, tried on values of all sizes."""
     if not evidence.reference.is_unary:
         return None
     is_special = evidence.score.verdict == "special"
-    tried = _probe(evidence, _probes(evidence.fmt))
+    tried = probe(evidence, probes(evidence.fmt))
     if tried is None:
         return None
-    x, computed, exact, excess, special = tried
-    wrong = special if is_special else excess > EXCESS_LIMIT
+    x, computed, exact, excess = tried.x, tried.computed, tried.exact, tried.excess
+    wrong = tried.is_special if is_special else excess > EXCESS_LIMIT
     if not wrong.any():
         return None
     if is_special:
@@ -213,6 +232,29 @@ def _classes(evidence: Evidence, x: FloatArray, computed: FloatArray, exact: Flo
         ranges = _ranges(x, mask, ~np.isnan(x))
         found.append((ranges, got, right, is_limit, _landmark(x[places], evidence.fmt)))
     return Cause("depends-on", "values", figures={"classes": tuple(found)})
+
+
+def step(evidence: Evidence) -> Cause | None:
+    """The step that overflows: infinite for just those values, of a sign, for which it is, where the result is not."""
+    if evidence.score.verdict != "special" or not evidence.reference.is_unary:
+        return None
+    if not (evidence.is_special & np.isinf(evidence.judged.computed)).any():
+        return None
+    tried = probe(evidence, probes(evidence.fmt))
+    if tried is None:
+        return None
+    # Next to the largest number the result itself may round to infinity.
+    counted = np.isfinite(tried.exact) & (np.abs(tried.x) < (1 - LANDMARK_NEAR) * evidence.fmt.largest)
+    infinite = counted & tried.is_special & np.isinf(tried.computed)
+    landmark = _landmark(tried.x[infinite], evidence.fmt)
+    if landmark is None:
+        return None
+    what, first = landmark
+    for side in (tried.x > 0, tried.x < 0):
+        beyond = side & counted & (np.abs(tried.x) > first)
+        if infinite[side].any() and not np.array_equal(infinite & side, beyond):
+            return None
+    return Cause("overflows-inside", evidence.fmt.name, figures={"step": what, "from": first})
 
 
 def _landmark(x: FloatArray, fmt: Format) -> tuple[str, float] | None:
@@ -242,17 +284,15 @@ def _ranges(x: FloatArray, wrong: Array, tried: Array) -> tuple[tuple[float, flo
     return tuple(found)
 
 
-def _probes(fmt: Format) -> FloatArray:
+def probes(fmt: Format) -> FloatArray:
     """Values of both signs and all sizes, zeros and infinities."""
     small, large = np.log2(fmt.smallest_normal), np.log2(fmt.largest)
     sizes = np.concatenate([np.exp2(np.linspace(small, large, PROBES)), np.linspace(0, 128, PROBES)[1:], [np.inf]])
     return np.concatenate([-sizes[::-1], [-0.0, 0.0], sizes])
 
 
-def _probe(
-    evidence: Evidence, x: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, NDArray[np.bool_]] | None:
-    """x, computed, exact, excess, and where the class is wrong, on values that stand in a single row."""
+def probe(evidence: Evidence, x: FloatArray) -> Probe | None:
+    """A call on values that stand in a single row; None where there is no such call."""
     spec, call = evidence.spec, evidence.call
     (item,) = spec.inputs
     with np.errstate(over="ignore"):
@@ -274,8 +314,9 @@ def _probe(
     parts = (rounded, judged.computed, judged.truth.hi, judged.wide_excess)
     x, computed, exact, excess = (np.asarray(part.astype(np.float64)).ravel() for part in parts)
     # Where the usual formula overflows as well, nobody is accused.
-    overflows = reference.emulated(1).overflowed.ravel()
-    return x, computed, exact, np.where(overflows, 0.0, excess), judged.is_special_wrong.ravel() & ~overflows
+    overflows = reference.overflows.ravel()
+    is_special = judged.is_special_wrong.ravel() & ~overflows
+    return Probe(x, computed, exact, np.where(overflows, 0.0, excess), is_special, reference)
 
 
 def holders(evidence: Evidence) -> Cause | None:

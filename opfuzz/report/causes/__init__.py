@@ -1,7 +1,6 @@
 """Causes and relations in words: the only place that makes them, and nothing reads them back."""
 
 from opfuzz.report.causes.sentences import (
-    describe,
     word_cause,
     word_diagnosis,
     word_finding,
@@ -9,9 +8,12 @@ from opfuzz.report.causes.sentences import (
     word_relation,
     word_row,
 )
+from opfuzz.report.causes.titles import alike, describe, title
 
 __all__ = [
+    "alike",
     "describe",
+    "title",
     "word_cause",
     "word_diagnosis",
     "word_finding",

@@ -35,6 +35,12 @@ def _variant(cause: Cause) -> str:
     return f"behaves as the variant '{cause.name}'" + (f": {given['note']}" if given.get("note") else "")
 
 
+def _cancels(cause: Cause) -> str:
+    if "absolute" not in cause.figures:
+        return "relative accuracy is lost where the result is small"
+    return f"it has absolute accuracy only: off by up to {cause.figures['absolute']:.2g} however small the result is"
+
+
 def _formula(cause: Cause) -> str:
     given = _given(cause)
     label = f"the formula '{cause.name}'" + (f" ({given['note']})" if given.get("note") else "")
@@ -53,6 +59,12 @@ def _setting(cause: Cause) -> str:
     match given["how"]:
         case ("value", value):
             words = f"{cause.name} were {value}"
+        case ("at most", value):
+            words = f"{cause.name} were {f'{figure(value)} at most' if value else 0}"
+        case ("rounded to", fmt):
+            words = f"{cause.name} were rounded to {fmt}"
+        case ("times", what):
+            return f"{cause.name} counts times {what}, solved for on {given['elements']} rows"
         case ("exchanged", other):
             words = f"{cause.name} and {other} were exchanged"
         case ("reversed", axis):
@@ -75,6 +87,16 @@ def _leaks(cause: Cause) -> str:
         f"NaN and infinities reach {counted(_given(cause)['elements'], 'element')} that depend on none: "
         "these are right when all NaN and infinities of the inputs are replaced by 1"
     )
+
+
+def _inherits(cause: Cause) -> str:
+    given = _given(cause)
+    what = f"with {cause.name} as it computes that and all else exact"
+    count = counted(given["met"], "element")
+    if given["before"]:
+        excesses = f"{figure(given['after'])} times the allowance instead of {figure(given['before'])}"
+        return f"it inherits {cause.name}: {what}, the errors are the same on {count} ({excesses})"
+    return f"it inherits {cause.name}: {what}, the same NaN and infinities come out on {count}"
 
 
 def _computes_in(cause: Cause) -> str:
@@ -116,15 +138,13 @@ KEPT = {"TF32": "TF32: numbers beyond 65504 stay finite", "float16": "float16: n
 def _rounds_inputs(cause: Cause) -> str:
     given = _given(cause)
     names, verb = given["inputs"], given["verb"]
+    kept = f" ({KEPT.get(cause.name, cause.name)})" if cause.name else ""
     against = ""
     if "after" in given:
         excesses = f"{figure(given['after'])} instead of {figure(given['before'])}"
         against = f"; against those the excess is {excesses}"
     done = f"{'they are' if len(names) > 1 else 'it is'} {'rounded' if verb == 'rounds' else 'cut'} so before the call"
-    return (
-        f"it {verb} {named(names)} to {given['bits']} bits ({KEPT.get(cause.name, cause.name)}): "
-        f"the output has the same bits when {done}{against}"
-    )
+    return f"it {verb} {named(names)} to {given['bits']} bits{kept}: the output has the same bits when {done}{against}"
 
 
 def _results_in(cause: Cause) -> str:
@@ -154,6 +174,10 @@ def _overflows(cause: Cause) -> str:
         finite, infinite = (f"2^{log2(given[end]):.0f}" for end in ("finite", "infinite"))
         ends = f"ordinary values times {finite} are finite, times {infinite} not"
         return f"it overflows beyond {given['beyond']:.0f}, as {cause.name} inside does: {ends}"
+    if "step" in cause.figures:
+        return (
+            f"{cause.figures['step']} overflows {cause.name} on the way: infinite from {cause.figures['from']:.3g} on"
+        )
     return f"an intermediate overflows {cause.name or 'in the usual formula'}"
 
 
@@ -225,8 +249,11 @@ WORDS: Mapping[str, Callable[[Cause], str]] = {
     "is-setting": _setting,
     "special-at": _special,
     "leaks": _leaks,
+    "inherits": _inherits,
     "computes-in": _computes_in,
     "accumulates-in": _accumulates_in,
+    "rounds-counts": lambda cause: f"counts, as of the terms of a mean, are rounded to {cause.name}",
+    "rounds-tables": lambda cause: f"tables that no input has a part in, such as angles, are rounded to {cause.name}",
     "rounds-inputs": _rounds_inputs,
     "rounds-argument": _rounds_argument,
     "quantises": _quantises,
@@ -235,8 +262,8 @@ WORDS: Mapping[str, Callable[[Cause], str]] = {
     "sums": _sums,
     "usual-formula": _usual_formula,
     "overflows-inside": _overflows,
-    "underflows-inside": lambda cause: "takes subnormal intermediates for zero",
-    "cancels": lambda cause: "relative accuracy is lost where the result is small",
+    "underflows-inside": lambda cause: f"takes subnormal {cause.name or 'intermediates'} for zero",
+    "cancels": _cancels,
     "conditioning": lambda cause: "errs no more than inputs that were rounded once",
     "reads-as-contiguous": _misread,
     "ignores-offset": _misread,

@@ -76,22 +76,15 @@ def word_row(row: Row) -> str:
 
 def word_reason(finding: Finding) -> str:
     """Why a finding has its verdict, as judging has it."""
-    return _in_output(finding, _counted(finding.cause, finding.alike, finding.cases))
+    return in_output(finding, _counted(finding.cause, finding.alike, finding.cases))
 
 
 def word_finding(finding: Finding) -> str:
     """What is known of the cause of a finding."""
-    return _in_output(finding, word_diagnosis(finding.causes)) or word_reason(finding)
+    return in_output(finding, word_diagnosis(finding.causes)) or word_reason(finding)
 
 
-def describe(item: Finding | Row) -> dict[str, str]:
-    """The words that stand beside the data in JSON, for people: `reason`, and of a finding its `diagnosis`."""
-    if isinstance(item, Row):
-        return {"reason": word_row(item)}
-    return {"reason": word_reason(item), "diagnosis": _in_output(item, word_diagnosis(item.causes))}
-
-
-def _in_output(finding: Finding, words: str) -> str:
+def in_output(finding: Finding, words: str) -> str:
     """The words, and which of several outputs they are about, where an element of one decided."""
     output = finding.witness.mark.output if finding.witness else ""
     return f"in {output}: {words}" if output and words else words

@@ -46,18 +46,20 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How a call is made again: twice, many times as a hang may be intermittent, after a call on NaN."""
+    """How a call is made again: twice, many times as a hang may be intermittent, after a call on NaN; if it fails."""
 
     repeated: bool = False
     hangs: bool = False
     disturbed: bool = False
+    fails: bool = False  # that it gives no result of the right kind is the fault
+    raises: str = ""  # the class of the exception that it raises, where it is known
 
 
 def reproducer(title: str, subject: ReproducedSubject, call: Written, mark: Mark | None, manner: Manner) -> str:
     """Text of `repro.py`. It reads `inputs.safetensors` beside it, where an input of another layout lies as its buffer.
 
-    It exits with 1 while the element at `mark` (or, without one, the call itself) is wrong, and with 0 when right.
-    One that hangs exits with 1 when one of its calls does not return.
+    It exits with 1 while the element at `mark` (or, without one, the call itself) is wrong, with 0 when right, and with
+    2 where it cannot tell. One that hangs exits with 1 when one of its calls does not return.
     """
     text, names = renamed(call.text, subject)
     numbers, views = call.numbers, call.views
@@ -85,6 +87,8 @@ def reproducer(title: str, subject: ReproducedSubject, call: Written, mark: Mark
         other_work=_OTHER_WORK.format(steps=_steps(views)) if manner.disturbed else "",
         between="    other_work()\n" if manner.disturbed else "",
         hangs=manner.hangs,
+        fails=manner.fails,
+        raises=manner.raises,
         seconds=HANG_SECONDS,
     )
 
@@ -133,6 +137,9 @@ _NAMES = [
     "MODE",
     "NAN",
     "OUTPUT",
+    "FAILS",
+    "OWN",
+    "RAISES",
     "REPEATED",
     "STEPS",
     "SECONDS",
@@ -155,6 +162,7 @@ _NAMES = [
     "second",
     "size",
     "ulp_of",
+    "unable",
     "value_of",
     "wrong",
 ]
@@ -183,14 +191,25 @@ def other_work():
 
 _TEMPLATE = '''"""{title}
 
-Needs NumPy and the framework only. Exits with 1 while the result is wrong, with 0 when it is right.
+Needs NumPy and the framework only. Exits with 1 while the result is wrong, with 0 when it is right, and with 2 if
+something else fails, such as this file or the framework's import, which says nothing of the result.
 """
 
 import faulthandler
 import json
 import math
+import os
 import pathlib
 import sys
+
+
+def unable(kind, error, trace):
+    """What is no part of the fault went wrong."""
+    print(f"cannot tell: {{kind.__name__}}: {{error}}", flush=True)
+    os._exit(2)
+
+
+sys.excepthook = unable
 
 import numpy as np
 
@@ -255,6 +274,8 @@ def outputs_of(result):
 
 {other_work}EXACT, BOUND, REPEATED = {exact}, {bound}, {repeated!r}
 HANGS, SECONDS = {hangs!r}, {seconds!r}
+FAILS, RAISES = {fails!r}, {raises!r}  # whether an exception is the fault, and of which class it was
+OWN = NameError, ImportError, SyntaxError  # of this file, or of a framework of another version
 try:
     if HANGS:
         for _ in range(1000):  # a hang may be intermittent
@@ -264,7 +285,9 @@ try:
         print("1000 calls returned")
         sys.exit(0)
     first = outputs_of(run(call))
-except Exception as error:  # whatever the framework raises is what is shown
+except Exception as error:
+    if not FAILS or (isinstance(error, OWN) and type(error).__name__ != RAISES):
+        raise  # another failure than the one that is shown
     print(f"raised {{type(error).__name__}}: {{error}}")
     sys.exit(1)
 for name, array in first.items():

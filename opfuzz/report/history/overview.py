@@ -8,11 +8,14 @@ from math import inf, isfinite, isnan, log2
 
 from tabulate import tabulate
 
+from opfuzz.report.causes import title
+from opfuzz.report.run.cause_lines import cut
 from opfuzz.report.text import plain, quantity
-from opfuzz.store.history import Point, Trend
+from opfuzz.store.history import KnownCause, Point, Trend
 
 BARS = "▁▂▃▄▅▆▇█"
 LEAST, MOST = -1.0, 24.0  # of a bar: log2 of the ulp error; half an ulp is correctly rounded
+CAUSE = 90  # characters of a cause
 MOVED = 4.0  # times the excess that is worth a word: less may be chance where cases differ, and max ulp says nothing
 
 
@@ -37,6 +40,21 @@ def overview(trends: Sequence[Trend]) -> str:
             ]
         )
     return _table(rows, ("op", "subject", "format", "runs", "verdict", "max ulp", "max ulp by run", "last change"))
+
+
+def causes_overview(causes: Sequence[KnownCause]) -> str:
+    """One line for each cause of faults: since when it is known, and whether the newest run has it."""
+    rows = [
+        [
+            known.common.id,
+            cut(f"{known.common.framework} {', '.join(known.common.ops)}: {title(known.common)}", CAUSE),
+            f"{known.runs}",
+            known.first,
+            "now" if known.is_there else known.last,
+        ]
+        for known in causes
+    ]
+    return _table(rows, ("id", "cause", "runs", "first seen", "last seen"))
 
 
 def detail(trend: Trend) -> str:

@@ -16,13 +16,16 @@ from markupsafe import Markup
 
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.run import Row, Run
-from opfuzz.core.verdicts import SEVERITIES
+from opfuzz.core.verdicts import FAULT, NOTE, SEVERITIES
 from opfuzz.report.causes import word_finding, word_row
 from opfuzz.report.history.trends import Curve, Trends, changed
+from opfuzz.report.run.cause_lines import headline
+from opfuzz.report.run.html_causes import shown_causes
 from opfuzz.report.run.html_pictures import log_bar
 from opfuzz.report.run.html_sections import Detail, at_a_glance, axes_of, largest_of, sections, slug
-from opfuzz.report.run.news import news
-from opfuzz.report.text import changes, headline, missing_lines, plain, policies, quantity
+from opfuzz.report.run.html_tried import TriedMap
+from opfuzz.report.run.news import cause_news, news
+from opfuzz.report.text import changes, effort, missing_lines, plain, policies, quantity
 
 SIZE_LIMIT = 2_000_000  # bytes
 # What a page leaves out, one after another, until it is small enough: the last has neither code nor maps.
@@ -62,9 +65,13 @@ def _page(run: Run, folder: Path, trends: Sequence[Curve], detail: Detail) -> st
         policy=f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; "
         f"base-uri 'none'; form-action 'none'",
         headline=headline(run),
-        news=news(run),
+        effort=effort(run),
+        news=[*news(run), *(cause_news(run) if run.comparison and run.comparison.before else [])],
         changed=changed(run),
         counts=_counts(run),
+        causes=shown_causes(run, found, FAULT),
+        noted=shown_causes(run, found, NOTE),
+        tried=TriedMap.of(run),
         glance=at_a_glance(run),
         sections=found,
         ops={section.op for section in found},

@@ -213,7 +213,7 @@ def _places(rows: Sequence[Row], run: Run) -> Iterable[Places]:
         layouts = [layout for layout in LAYOUTS if any(name == layout for name, _ in totals)]
         yield Places(
             subject=subject,
-            sizes=tuple(_size_words(size) for size in sizes_seen),
+            sizes=tuple(size_words(size) for size in sizes_seen),
             lines=tuple(
                 (
                     layout,
@@ -229,7 +229,7 @@ def _places(rows: Sequence[Row], run: Run) -> Iterable[Places]:
         )
 
 
-def _size_words(size: int) -> str:
+def size_words(size: int) -> str:
     """The smallest number of elements in a size class: `0`, `1`, `4`, `16`, `1k`, `64k`."""
     if size == 0:
         return "0"

@@ -11,7 +11,8 @@ from opfuzz.core.comparison import ACCEPTED
 from opfuzz.core.findings import Finding
 from opfuzz.core.run import Row, Run
 from opfuzz.core.verdicts import FAULT
-from opfuzz.report.causes import word_finding, word_row
+from opfuzz.report.causes import title, word_finding, word_row
+from opfuzz.report.run.cause_lines import cause_cells, causes_of, faulty
 from opfuzz.report.text import missing_lines, plain, said, shown
 
 # Attributes and order of elements are those that Jenkins' junit-10.xsd and Ant's schema both take. A test has no time:
@@ -62,6 +63,7 @@ def _properties(run: Run) -> list[tuple[str, str]]:
         *((f"version {name}", version) for name, version in run.versions.items()),
         *(run.machine.items()),
         *((f"absent {name}", reason) for name, reason in run.absent.items()),
+        *((f"cause {common.id}", " ".join(cause_cells(common, run)[1:4])) for common in faulty(run)),
         *(("lost", text) for text in run.lost),
         *(("missing", text) for text in missing_lines(run)),
     ]
@@ -94,6 +96,7 @@ def _test(row: Row, findings: Sequence[Finding], known: Mapping[str, str], folde
 def _words(finding: Finding, folder: Path, run: Run, accepted: str = "") -> str:
     place, is_recorded = folder / "findings" / finding.id, run.is_recorded(finding.subject)
     trigger = finding.minimal.trigger.words if finding.minimal and finding.minimal.trigger else ""
+    common = next((each for each in causes_of(run) if finding.id in each.findings), None)
     lines = (
         (finding.verdict, word_finding(finding)),
         ("accepted", accepted),
@@ -101,6 +104,7 @@ def _words(finding: Finding, folder: Path, run: Run, accepted: str = "") -> str:
         ("element", shown(finding.witness)),
         ("next steps", f"{place / 'next.md'}") if is_recorded else ("reproducer", f"{place / 'repro.py'}"),
         ("again", "" if is_recorded else f"opfuzz repro {place}"),
+        ("cause", f"{common.id}, {title(common)}; in {', '.join(common.ops)}" if common else ""),
     )
     return "\n".join(plain(f"{name}: {text}") for name, text in lines if text)
 

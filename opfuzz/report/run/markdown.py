@@ -8,14 +8,16 @@ import shlex
 from tabulate import tabulate
 
 from opfuzz.core.run import Run
+from opfuzz.core.verdicts import FAULT, NOTE
+from opfuzz.report.run.cause_lines import CAUSE_HEADERS, cause_cells, causes_of, headline
 from opfuzz.report.run.changes import CHANGES, accepted_ids, accepted_lines, sections, unexplained
-from opfuzz.report.run.news import news
+from opfuzz.report.run.news import cause_news, news
 from opfuzz.report.run.ranking_table import cells, headers
 from opfuzz.report.text import (
     FINDING_HEADERS,
     changes,
+    effort,
     finding_cells,
-    headline,
     missing_lines,
     plain,
     policies,
@@ -35,11 +37,13 @@ cases near its operating points.\
 
 
 def render(run: Run) -> str:
-    """The whole report: headline, ranking, findings, distances, environment."""
+    """The whole report: headline, causes, ranking, findings, distances, environment."""
     parts = [
         f"# opfuzz run {run.run}",
         inert(headline(run)) + ".",
+        inert(effort(run)) + ".",
         *_news(run),
+        *_causes(run),
         "## Ranking",
         HOW_TO_READ if run.profile is None else f"{HOW_TO_READ} {DRIFT.format(inert(run.profile))}",
         table(cells(run), headers(run)),
@@ -61,6 +65,16 @@ def render(run: Run) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _causes(run: Run) -> list[str]:
+    """The causes of faults, then of notes; nothing where nothing was found."""
+    parts: list[str] = []
+    for title, severity in (("## Causes of faults", FAULT), ("## Causes of notes", NOTE)):
+        found = [common for common in causes_of(run) if common.severity == severity]
+        if found:
+            parts += [title, table([cause_cells(common, run) for common in found], CAUSE_HEADERS)]
+    return parts
+
+
 def _findings(run: Run) -> str:
     if not run.findings:
         return "None."
@@ -78,6 +92,8 @@ def _news(run: Run) -> list[str]:
     if run.comparison is not None:
         parts += ["## What changed", inert(" ".join([*news(run), *unexplained(run.comparison)]))]
         if run.comparison.before:
+            if told := cause_news(run):
+                parts.append("\n".join(f"- {inert(line)}" for line in told))
             for title, columns, rows in sections(run.comparison, accepted_ids(run), CHANGES):
                 parts += [f"### {title}", table(rows, columns)]
     if entries := accepted_lines(run):

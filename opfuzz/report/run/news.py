@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from opfuzz.core.comparison import BETTER, FIXED, GONE, NEW, STILL, UNSEEN, Change, Comparison, Shift
+from collections import Counter
+
+from opfuzz.core.comparison import (
+    BETTER,
+    FIXED,
+    GONE,
+    NEW,
+    STILL,
+    UNSEEN,
+    WIDER,
+    CauseChange,
+    Change,
+    Comparison,
+    Shift,
+)
 from opfuzz.core.findings import Finding
 from opfuzz.core.run import Run
 from opfuzz.core.verdicts import FAULT
+from opfuzz.report.causes import title
 from opfuzz.report.causes.figures import counted
 from opfuzz.report.run.changes import accepted_ids, word_remark, word_shift
 from opfuzz.report.text import plain, quantity, said
@@ -39,7 +54,11 @@ def _counts(comparison: Comparison, known: frozenset[str]) -> str:
     faults = [change for change in of[NEW] if change.severity == FAULT]
     fresh = [change for change in faults if change.id not in known]
     better = [shift for shift in comparison.rows if shift.status == BETTER]
+    causes = Counter(change.status for change in comparison.causes)
     told = (
+        (causes[NEW], "new cause", ""),
+        (causes[WIDER], "cause", " seen in more places"),
+        (causes[FIXED], "cause", " fixed"),
         (len(fresh), "new fault", ""),
         (len(faults) - len(fresh), "new fault", " accepted"),
         (len(of[NEW]) - len(faults), "new note", ""),
@@ -51,6 +70,23 @@ def _counts(comparison: Comparison, known: frozenset[str]) -> str:
     )
     words = ", ".join(f"{counted(count, noun)}{after}" for count, noun, after in told if count) or "nothing changed"
     return f"Since {comparison.before}: {words}; {counted(len(of[STILL]), 'finding')} as before."
+
+
+CAUSE_WORDS = {NEW: "a new cause", FIXED: "a cause that is fixed", UNSEEN: "a cause that is not seen again"}
+
+
+def cause_news(run: Run) -> list[str]:
+    """A line for each cause that is not as it was: `a new cause: mlx exp: errs as if its argument were rounded`."""
+    return [] if run.comparison is None else [plain(_cause_news(change)) for change in run.comparison.causes]
+
+
+def _cause_news(change: CauseChange) -> str:
+    common = change.common
+    what = f"{common.framework} {', '.join(common.ops)}: {title(common)}"
+    if change.status != WIDER:
+        return f"{CAUSE_WORDS[change.status]}: {what}"
+    where = " and in ".join(", ".join(each) for each in (change.ops, change.formats) if each)
+    return f"a cause that is now also seen in {where}: {what}"
 
 
 def news_cells(run: Run) -> list[list[str]]:

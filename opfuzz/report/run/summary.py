@@ -9,14 +9,15 @@ from itertools import accumulate
 from opfuzz.core.run import Run
 from opfuzz.core.verdicts import FAULT
 from opfuzz.report.causes.figures import counted
+from opfuzz.report.run.cause_lines import CAUSE_HEADERS, cause_cells, faulty, headline
 from opfuzz.report.run.markdown import inert
-from opfuzz.report.run.news import NEWS_HEADERS, news, news_cells
+from opfuzz.report.run.news import NEWS_HEADERS, cause_news, news, news_cells
 from opfuzz.report.run.ranking_table import cells, headers
 from opfuzz.report.text import (
     FINDING_HEADERS,
     changes,
+    effort,
     finding_cells,
-    headline,
     missing_lines,
 )
 
@@ -41,8 +42,10 @@ def render(run: Run) -> str:
     first, *others = (*news(run), f"{headline(run)}.") if has_changed else (f"{headline(run)}.", *news(run))
     text = [f"## opfuzz run {_safe(run.run)}", "", f"**{_safe(first, SENTENCE_LIMIT)}**", ""]
     parts = [
-        SummaryPart((), tuple(f"- {_safe(line, SENTENCE_LIMIT)}" for line in others), "line"),
+        SummaryPart((), tuple(f"- {_safe(line, SENTENCE_LIMIT)}" for line in (*others, effort(run))), "line"),
+        _list("Causes that changed", cause_news(run) if has_changed else [], "cause that changed"),
         _table("What changed", NEWS_HEADERS, news_cells(run), "change"),
+        _table("Causes", CAUSE_HEADERS, [cause_cells(common, run) for common in faulty(run)], "cause"),
         _table(_top(run), headers(run), cells(run)[:TOP], "ranked row"),
         _table("Faults", FINDING_HEADERS, [finding_cells(f) for f in run.findings if f.severity == FAULT], "fault"),
         _list("Faults of earlier runs", changes(run), "earlier fault"),

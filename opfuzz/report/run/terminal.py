@@ -1,87 +1,147 @@
-"""The ranking in a terminal."""
+"""A run in a terminal: the causes, the ops by their error, and where the rest lies, on one screen."""
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 from tabulate import tabulate
 
-from opfuzz.core.findings import Finding
+from opfuzz.core.common_cause import CommonCause
 from opfuzz.core.run import Row, Run
-from opfuzz.core.verdicts import FAULT, NOTE
-from opfuzz.report.run.changes import CHANGES, accepted_ids, accepted_lines, unexplained
-from opfuzz.report.run.changes import sections as change_sections
-from opfuzz.report.run.news import news
+from opfuzz.core.verdicts import CLEAN, FAULT, NOTE
+from opfuzz.report.causes.figures import counted
+from opfuzz.report.run.cause_lines import CAUSE_HEADERS, cause_cells, cut, faulty, headline, ops_words, smallest_words
+from opfuzz.report.run.changes import accepted_lines, unexplained
+from opfuzz.report.run.news import cause_news, news
+from opfuzz.report.run.op_table import OpTable, Paint
 from opfuzz.report.run.ranking_table import cells, headers
-from opfuzz.report.text import (
-    FINDING_HEADERS,
-    changes,
-    finding_cells,
-    headline,
-    missing_lines,
-    plain,
-    policies,
-    quantity,
-)
+from opfuzz.report.text import changes, effort, missing_lines, plain, policies, quantity
 
 COLOURS = {FAULT: "\x1b[31m", NOTE: "\x1b[33m"}
 RESET = "\x1b[0m"
+WIDE = 100  # columns where nobody says how many there are
 NARROW = 110  # columns of a terminal; with fewer, a row without these says more
-INDENT, SENTENCE = "    ", 120  # before what is known of a fault, and its width where a line may have any
 LEFT_OUT = ("p99 ulp", "conditioned", "bits")
+LINES = 78  # of all that is printed on a run that found much
+LEAST_PAIRS = 4  # causes that are shown with their smallest calls, however many lines there are
+BESIDE = ("formats", "reach", "worst")  # what a cause is
+LEAST = 4  # lines of each of what is new, absent, lost and accepted
 
 
-def render(run: Run, folder: Path, colour: bool, width: int | None = None) -> str:
-    """Ranking, faults, what is absent, and where the rest lies. Tables fit into `width` columns; None: all is shown."""
-    names = headers(run)
-    kept = [i for i, name in enumerate(names) if width is None or width >= NARROW or name not in LEFT_OUT]
-    ranked = [[row[i] for i in kept] for row in cells(run)]
-    severities = [row.severity for row in run.ranking]
-    sections = [_table(ranked, tuple(names[i] for i in kept), severities, colour, width)]
-    faults = [finding for finding in run.findings if finding.severity == FAULT]
-    if faults:
-        sections.append(
-            "Faults, each by its simplest case; notes are listed in the report\n"
-            + _faults(faults, accepted_ids(run), colour, width)
+def render(run: Run, folder: Path, colour: bool, width: int | None = None, rows: str = "ops") -> str:
+    """Causes, ranking, what is absent, and where the rest lies.
+
+    One row an op, fitted into `width` columns; with `rows` "all" every row of the ranking, as wide as it is where
+    `width` is None.
+    """
+    found = faulty(run)
+    tail = _tail(run, folder, width or WIDE)
+    changed = cause_news(run) if run.comparison is not None and run.comparison.before else []
+    told = (*news(run), *_few(changed), headline(run))
+    head = [line for text in told for line in textwrap.wrap(text, width or WIDE)]
+    if rows == "all":
+        ranking = _all_rows(run, colour, width)
+        room = 2 * len(found)
+    else:
+        lines = _ops(
+            run, LINES - len(tail) - len(head) - 5 - 2 * len(found), width or WIDE, _painted if colour else _plain
         )
-    if run.comparison is not None and run.comparison.before:
-        for title, columns, rows in change_sections(run.comparison, accepted_ids(run), CHANGES):
-            sections.append(f"{title}\n{_table(rows, columns, [''] * len(rows), colour, width)}")
-    lines = [plain(f"absent: {name}: {reason}") for name, reason in run.absent.items()]
-    lines += [f"policy: {text}" for text in policies(run.ranking)]
-    lines += [plain(text) for text in (*changes(run), *missing_lines(run))]
-    lines += [*accepted_lines(run), *news(run)]
-    if run.comparison is not None:
-        lines += unexplained(run.comparison)
-    lines += [headline(run), plain(str(folder / "report.md"))]
-    return "\n\n".join([*sections, "\n".join(lines)]) + "\n"
+        ranking = "\n".join(lines)
+        room = LINES - len(tail) - len(head) - 5 - len(lines)
+    sections = ["\n".join(head)]
+    if found:
+        sections.append("\n".join(_causes(found, run, room, width or WIDE, colour)))
+    return "\n\n".join([*sections, ranking, "\n".join(tail)]) + "\n"
 
 
-def _faults(faults: list[Finding], accepted: frozenset[str], colour: bool, width: int | None) -> str:
-    """A table of the faults, with what is known of each in a line of its own below it."""
-    what = FINDING_HEADERS.index("what")
-    rows = [finding_cells(finding, finding.id in accepted) for finding in faults]
-    others = [[cell for i, cell in enumerate(row) if i != what] for row in rows]
-    headers = tuple(name for name in FINDING_HEADERS if name != "what")
-    head, rule, *lines = _table(others, headers, [FAULT] * len(faults), colour, width).split("\n")
-    said = [
-        textwrap.fill(row[what], width or SENTENCE, initial_indent=INDENT, subsequent_indent=INDENT) for row in rows
+def _causes(found: Sequence[CommonCause], run: Run, room: int, width: int, colour: bool) -> list[str]:
+    """A line a cause, and below it, for as many as there is room for, the smallest call and the file that shows it."""
+    table = [cause_cells(common, run) for common in found]
+    formats, reach, worst = (
+        max(len(name), *(len(cells[CAUSE_HEADERS.index(name)]) for cells in table)) for name in BESIDE
+    )
+    first = width - formats - reach - worst - 6
+    head = ("cause".ljust(first), BESIDE[0].ljust(formats), BESIDE[1].ljust(reach), BESIDE[2].rjust(worst))
+    lines = ["  ".join(head), "-" * width]
+    pairs = max(room - len(found), LEAST_PAIRS)
+    for place, (common, line) in enumerate(zip(found, table, strict=True)):
+        _, framework, what, _, called, reached, largest, _, path = line
+        named = f"{framework} {ops_words(common.ops, first // 3)}: {what}"
+        columns = (cut(named, first).ljust(first), called.ljust(formats), reached.ljust(reach), largest.rjust(worst))
+        text = "  ".join(columns)
+        lines.append(_painted(text, FAULT) if colour else text)
+        if place < pairs:
+            code = width - len(path) - 6
+            smallest = cut(plain(smallest_words(common, run, code)), code)
+            lines.append(f"    {smallest.ljust(code)}  {path}")
+    if pairs < len(found):
+        rest = f"the smallest calls of the last {len(found) - pairs}, and their reproducers, are in the report"
+        lines.append(cut(rest, width))
+    return lines
+
+
+def _ops(run: Run, room: int, width: int, paint: Paint) -> list[str]:
+    """A line an op; of more than there is room for, the clean are named in one, then notes give way, the least first.
+
+    Ops with a fault have a line however little room there is.
+    """
+    table = OpTable.of(run, width)
+    lines = table.lines(paint)
+    if len(lines) <= room:
+        return lines
+    clean = table.named(CLEAN)
+    named = textwrap.wrap(f"clean: {', '.join(clean)}", width) if clean else []
+    notes = table.named(NOTE)
+    for count in range(len(notes), -1, -1):
+        left_out = {*clean, *notes[count:]}
+        rest = f"{counted(len(notes) - count, 'op')} with notes alone left out; --rows all shows them"
+        lines = table.without(left_out).lines(paint)
+        lines += [*textwrap.wrap(rest, width), *named] if count < len(notes) else named
+        if len(lines) <= room:
+            break
+    return lines
+
+
+def _tail(run: Run, folder: Path, width: int) -> list[str]:
+    """What is absent, lost and accepted, a line each; how much was tried, and where all of it is."""
+    parts = [
+        [f"absent: {name}: {reason}" for name, reason in run.absent.items()],
+        [f"policy: {text}" for text in policies(run.ranking)],
+        changes(run),
+        missing_lines(run),
+        accepted_lines(run),
+        unexplained(run.comparison) if run.comparison is not None else [],
     ]
-    return "\n".join([head, rule, *(f"{line}\n{words}" for line, words in zip(lines, said, strict=True))])
+    lines = []
+    for part in parts:
+        lines += [cut(plain(line), width) for line in _few(part)]
+    return [*lines, effort(run), plain(str(folder / "report.md"))]
 
 
-def _table(
-    rows: list[list[str]], headers: tuple[str, ...], severities: list[str], colour: bool, width: int | None
-) -> str:
-    lines = tabulate(rows, headers, tablefmt="simple", disable_numparse=True).split("\n")
+def _few(lines: Sequence[str]) -> list[str]:
+    if len(lines) <= LEAST:
+        return list(lines)
+    return [*lines[: LEAST - 1], f"and {len(lines) - LEAST + 1} more such lines in the report"]
+
+
+def _painted(text: str, severity: str) -> str:
+    return f"{COLOURS[severity]}{text}{RESET}" if severity in COLOURS else text
+
+
+def _plain(text: str, severity: str) -> str:
+    return text
+
+
+def _all_rows(run: Run, colour: bool, width: int | None) -> str:
+    kept = [i for i, name in enumerate(headers(run)) if width is None or width >= NARROW or name not in LEFT_OUT]
+    rows = [[row[i] for i in kept] for row in cells(run)]
+    lines = tabulate(rows, [headers(run)[i] for i in kept], tablefmt="simple", disable_numparse=True).split("\n")
     if width is not None:
-        lines = [line if len(line) <= width else line[: width - 1] + "…" for line in lines]
+        lines = [cut(line, width) for line in lines]
     if colour:
-        lines[2:] = [
-            COLOURS.get(s, "") + line + (RESET if s in COLOURS else "")
-            for s, line in zip(severities, lines[2:], strict=True)
-        ]
+        lines[2:] = [_painted(line, row.severity) for row, line in zip(run.ranking, lines[2:], strict=True)]
     return "\n".join(lines)
 
 

@@ -12,10 +12,11 @@ from opfuzz.core.layout import LAYOUTS
 from opfuzz.core.trigger import Condition
 from opfuzz.search.trigger.asking import Prober, Settings, Shown
 from opfuzz.search.trigger.settings import admits, values_of
-from opfuzz.search.trigger.sizes import SIZES, Sizes, hold
+from opfuzz.search.trigger.sizes import SIZES, Sizes, Term, hold
 
 CALLS = 20
 DRAWS = 40  # tries for each of them
+REFUTED = 2  # calls that fail against a condition: it is none
 AXES = 2  # changed at once, at most
 
 
@@ -42,7 +43,19 @@ def check(
 
 def predicts(settings: Settings, sizes: Sizes, conditions: Sequence[Condition]) -> bool:
     """Whether a call with these settings should fail."""
-    return hold(sizes.terms, settings.dims) and all(admits(each, settings) for each in conditions)
+    return hold(sizes.terms, {**settings.dims, **settings.params}) and all(
+        admits(each, settings) for each in conditions
+    )
+
+
+def refuted(
+    results: Sequence[tuple[Settings, bool, bool]], sizes: Sizes, conditions: Sequence[Condition]
+) -> tuple[list[Term], list[Condition]]:
+    """Terms and conditions without which calls fail, though they say that none does."""
+    failing = [(settings, {**settings.dims, **settings.params}) for settings, _, failed in results if failed]
+    terms = [term for term in sizes.terms if sum(not term.holds(numbers) for _, numbers in failing) >= REFUTED]
+    others = [each for each in conditions if sum(not admits(each, settings) for settings, _ in failing) >= REFUTED]
+    return terms, others
 
 
 def _draw(prober: Prober, base: Settings, random: np.random.Generator) -> Settings | None:

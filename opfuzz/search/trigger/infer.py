@@ -11,7 +11,8 @@ from contextlib import suppress
 from opfuzz.core.call import Call, Element
 from opfuzz.core.trigger import Condition, Trigger
 from opfuzz.search.trigger.asking import PROBES, Prober, Shown, Spent
-from opfuzz.search.trigger.check import check, predicts
+from opfuzz.search.trigger.check import check, predicts, refuted
+from opfuzz.search.trigger.scaled import scaled
 from opfuzz.search.trigger.settings import base_of, formats, layouts, params
 from opfuzz.search.trigger.sizes import Sizes
 from opfuzz.search.trigger.values import values
@@ -39,18 +40,24 @@ def infer(spec: OpSpec, call: Call, place: Element | None = None) -> Probes:
         found = yield from formats(prober)
         others["format"] = [found] if found else []
         others["param"] = yield from params(prober, sizes.terms)
+        others["param"] = yield from scaled(prober, sizes, others["param"])
         others["values"] = yield from values(prober, base, ordinary)
         was_searching = prober.is_searching
         results = yield from check(prober, sizes, _settings(others), base)
         if sizes.learn(results):  # what does not hold is learnt from once
             yield from sizes.again()
+            others["param"] = yield from scaled(prober, sizes, others["param"])
             results += yield from check(prober, sizes, _settings(others), base)
+        wrong_terms, wrong = refuted(results, sizes, _settings(others))
+        if wrong_terms or wrong:  # what fails its check is not said, and neither that nothing matters
+            sizes.terms = [term for term in sizes.terms if term not in wrong_terms]
+            others = {kind: [each for each in known if each not in wrong] for kind, known in others.items()}
         predictions = [predicts(settings, sizes, _settings(others)) == failed for settings, _, failed in results]
         checked, held = len(predictions), sum(predictions)
         explained, seen = sizes.explained()
         if explained < seen:  # no simple condition fits: what is left open is said
             checked, held = checked + seen, held + explained
-        complete = was_searching
+        complete = was_searching and not wrong_terms and not wrong
     kinds = [sizes.conditions(), *(others.get(kind, []) for kind in ("param", "format", "layout", "values"))]
     return Trigger(tuple(condition for each in kinds for condition in each), checked, held, complete)
 

@@ -31,7 +31,7 @@ def enlarged(prober: Prober, terms: Sequence[Term], params: Mapping[str, Value] 
     found = 0
     for sizes in islice(product(*choices), ENLARGED):
         settings = prober.settings(dims=dict(sizes), params=params)
-        if hold(terms, settings.dims) and prober.allows(settings):
+        if hold(terms, {**settings.dims, **settings.params}) and prober.allows(settings):
             yield settings
             found += 1
             if found == 2:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass
 from itertools import combinations, product
 from math import isqrt, prod
+from typing import Any
 
 from opfuzz.core.call import Call
 from opfuzz.core.trigger import Condition
@@ -26,17 +27,27 @@ Seen = dict[int, bool]
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A predicate on the product of some dims, or on the common size of some that are equal."""
+    """A predicate on the product of some dims, over or times a param, or on the common size of some that are equal."""
 
     dims: tuple[str, ...]
-    relation: str  # product, equal
+    relation: str  # product, over, times, equal
     predicate: Predicate
+    param: str = ""
 
-    def holds(self, sizes: Mapping[str, int]) -> bool:
-        """Whether it does for a call of these sizes."""
+    def holds(self, sizes: Mapping[str, Any]) -> bool:
+        """Whether it does for a call of these sizes and params."""
+        if self.relation == "equal" and len({sizes[name] for name in self.dims}) > 1:
+            return False
+        return self.predicate.holds(self.number(sizes))
+
+    def number(self, sizes: Mapping[str, Any]) -> int:
+        """What the predicate is about."""
         if self.relation == "equal":
-            return len({sizes[name] for name in self.dims}) == 1 and self.predicate.holds(sizes[self.dims[0]])
-        return self.predicate.holds(prod(sizes[name] for name in self.dims))
+            return int(sizes[self.dims[0]])
+        whole: int = prod(sizes[name] for name in self.dims)
+        if self.relation == "product":
+            return whole
+        return int(whole // (sizes[self.param] or 1) if self.relation == "over" else whole * sizes[self.param])
 
     @property
     def is_any(self) -> bool:
@@ -50,10 +61,12 @@ class Term:
             rest = predicate.text(self.dims[0])
             text = " == ".join(self.dims) + (f" and {rest}" if rest else "")
         else:
-            text = predicate.text(" * ".join(self.dims))
+            sign = {"product": "", "over": f" // {self.param}", "times": f" * {self.param}"}[self.relation]
+            text = predicate.text(" * ".join(self.dims) + sign)
         data = {
             "dims": list(self.dims),
             "relation": self.relation,
+            **({"param": self.param} if self.param else {}),
             "low": predicate.low,
             "high": predicate.high,
             "divisor": predicate.divisor,
@@ -64,7 +77,7 @@ class Term:
         return Condition("size", text, data)
 
 
-def hold(terms: Iterable[Term], sizes: Mapping[str, int]) -> bool:
+def hold(terms: Iterable[Term], sizes: Mapping[str, Any]) -> bool:
     """Whether all terms do."""
     return all(term.holds(sizes) for term in terms)
 
@@ -140,14 +153,16 @@ class Sizes:
 
     def explained(self) -> tuple[int, int]:
         """Of how many calls that were asked the terms say what they did, and how many there were."""
-        return sum(hold(self.terms, dims) == failed for dims, failed in self.seen), len(self.seen)
+        own = self.call.params
+        return sum(hold(self.terms, {**own, **dims}) == failed for dims, failed in self.seen), len(self.seen)
 
     def again(self) -> Generator[Call, Shown, None]:
         """All terms anew, from all that was seen by now and what it leaves to ask."""
         self.terms = []
         yield from self.infer()
 
-    def _replace(self, old: Sequence[Term], new: Term) -> None:
+    def replace(self, old: Sequence[Term], new: Term) -> None:
+        """One term in place of others."""
         self.terms = [term for term in self.terms if term not in old] + [new]
 
     def _single(self, name: str) -> Generator[Call, Shown, None]:
@@ -237,7 +252,7 @@ class Sizes:
             for size in dict.fromkeys(size for size in (lowest, own - 1) if size in sizes and size not in seen):
                 yield from self.look(seen, size, both(size))
             yield from self._ask_on(seen, lowest, sizes, allows, both, FRESH)
-            self._replace([first, second], Term(names, "equal", (fits(seen, lowest) or [around(seen, own, lowest)])[0]))
+            self.replace([first, second], Term(names, "equal", (fits(seen, lowest) or [around(seen, own, lowest)])[0]))
 
     def _products(self) -> Generator[Call, Shown, None]:
         """Dims whose product matters: one of them has a condition, and another makes up for it."""
@@ -275,7 +290,7 @@ class Sizes:
         found = self._fit(names)
         if found is None:
             return False
-        self._replace(parts, Term(names, "product", found))
+        self.replace(parts, Term(names, "product", found))
         return True
 
     def _varied(self, names: Sequence[str]) -> Iterator[tuple[Mapping[str, int], bool]]:
@@ -297,7 +312,8 @@ class Sizes:
         return next(iter(fits(seen, 1)), None) if seen else None
 
     def _agree(self, names: Sequence[str], terms: Sequence[Term]) -> bool:
-        return all(hold(terms, dims) == failed for dims, failed in self._varied(names))
+        own = self.call.params
+        return all(hold(terms, {**own, **dims}) == failed for dims, failed in self._varied(names))
 
     def _telling(self, names: Sequence[str], whole: Sequence[Term], parts: Sequence[Term]) -> dict[str, int] | None:
         """Sizes at which two readings differ, so that one probe can refute one of them; small ones first."""

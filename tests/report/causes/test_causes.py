@@ -53,6 +53,9 @@ EXAMPLES = (  # of every kind, with every figure that it may have
     Cause("is-setting", "x", figures={"how": ("shifted", 1, 0), **FIT, "own": None}),
     Cause("special-at", "", Relation("rows", "n"), {"computed": NAN, "exact": -INF, "overflows": "float16"}),
     Cause("leaks", figures={"elements": 2}),
+    Cause("rounds-counts", "bfloat16"),
+    Cause("rounds-tables", "bfloat16"),
+    Cause("inherits", "exp", figures={"elements": 9, "met": 8, "before": 74.9, "after": 0.2}),
     Cause("computes-in", "float16", figures={"instead_of": "float32", "elements": 8}),
     Cause("computes-in", "bfloat16", Relation("view", "x", "stepped"), {"blind": True, "only": True}),
     Cause(
@@ -75,6 +78,8 @@ EXAMPLES = (  # of every kind, with every figure that it may have
     Cause("usual-formula", "float16"),
     Cause("overflows-inside", "float16", figures={"beyond": 65504.0, "finite": 2.0**10, "infinite": 2.0**17}),
     *map(Cause, ("underflows-inside", "cancels", "conditioning", "natural-nan", "unconfirmed")),
+    Cause("cancels", figures={"absolute": 2.6e-7}),
+    Cause("overflows-inside", "float32", figures={"step": "2 x", "from": 1.7e38}),
     *(
         Cause(kind, "x", figures={"layout": "stepped"})
         for kind in ("reads-as-contiguous", "ignores-offset", "ignores-gaps")

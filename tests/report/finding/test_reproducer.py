@@ -327,6 +327,7 @@ def test_verdicts(function, exact, status, words, tmp_path, monkeypatch):
 def run_here(path: Path, monkeypatch) -> tuple[str, int]:
     """Output and exit status in this process, where NumPy may be a changed one."""
     lines: list[str] = []
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # which the file replaces
     space = {"__file__": str(path), "print": lambda *words, **_: lines.append(" ".join(map(str, words)))}
     with pytest.raises(SystemExit) as done:
         exec(compile(path.read_text(), str(path), "exec"), space)

@@ -19,6 +19,7 @@ from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.floats import FORMATS
 from opfuzz.core.metrics.magnitude import CLASS_BAND
 from opfuzz.judge.ranking import Ranking
+from opfuzz.report.run.cause_lines import faulty
 from opfuzz.report.run.html import SIZE_LIMIT, _asset, render
 from opfuzz.report.run.html_pictures import Cells, band_words, heat_map, in_words, ranges, sparkline
 from opfuzz.report.run.html_sections import slug
@@ -89,7 +90,11 @@ def test_the_page_is_whole(whole):
     assert {f"f-{finding.id}" for finding in run.findings} <= set(ids)
     rows = re.search(r'<table id="rows".*?</table>', text, re.S)[0]
     assert rows.count("<tr data-s=") == len(run.ranking)
-    assert text.count('<svg class="map"') == len(run.ranking)
+    causes = re.search(r'<h2 id="causes">.*?</section>', text, re.S)[0]
+    assert causes.count("<article") == len(faulty(run)) > 0
+    assert text.count('<svg class="map"') - causes.count('<svg class="map"') == len(run.ranking)
+    tried = re.search(r'<h2 id="tried">.*?</section>', text, re.S)[0]
+    assert tried.count("<tr>") == 2 + len(OPS)
     assert text.count("<caption") >= 4 + 2 * len(OPS)
 
 
@@ -105,7 +110,7 @@ def test_what_changed_stands_first(whole):
 
 def test_without_an_earlier_run_the_page_says_what_came_out(tmp_path):
     text = render(full_run(tmp_path), tmp_path)
-    assert re.search(r"<h1[^>]*>\d+ faults and \d+ notes in 6 ops", text)
+    assert re.search(r"<h1[^>]*>\d+ causes behind \d+ faults in 6 ops", text)
     assert "What changed" not in text
     assert 'id="trends"' not in text
 
@@ -141,7 +146,9 @@ def test_nothing_is_ever_requested(whole):
         digest = base64.b64encode(hashlib.sha256("".join(page.texts[tag]).encode()).digest()).decode()
         assert f"{tag}-src 'sha256-{digest}'" in policy
     addresses = [value for _, attrs in page.elements for name, value in attrs.items() if name in URLS]
-    assert all(value == "data:," or value.startswith("#") for value in addresses)
+    links = {value for tag, attrs in page.elements for value in [attrs.get("href")] if tag == "a" and value}
+    assert all(value == "data:," or value.startswith("#") or value in links for value in addresses)
+    assert all(re.fullmatch(r"#.*|findings/[0-9a-f]{12}/repro\.py", link) for link in links)
     assert not re.search(r"url\(|@import|https?://", text)
 
 
@@ -184,7 +191,7 @@ def test_what_was_accepted_is_said(tmp_path):
 
 def test_a_run_of_nothing_is_a_page(tmp_path):
     page = Page(render(run_of(), tmp_path))
-    assert "0 faults and 0 notes in 0 ops" in page.text
+    assert "Nothing was judged" in page.text
     odd = run_of(result(0, "special", float("inf"), excess=float("nan"), conditioned=float("inf")))
     assert re.search(r">inf<svg", render(odd, tmp_path))
 
@@ -225,7 +232,7 @@ def test_a_large_run_is_a_small_page(tmp_path):
         (place / "repro.py").write_text("x = '<'\n" * 2400)
     text = render(run, tmp_path)
     assert len(text.encode()) < SIZE_LIMIT
-    assert text.count("<article") == len(run.findings) == 480
+    assert text.count('id="f-') == len(run.findings) == 480
     assert "<pre" in text
     assert re.search(r"in the folder of the run", text)
 

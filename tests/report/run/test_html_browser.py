@@ -66,7 +66,17 @@ def test_it_opens_quickly(opened):
     assert time.perf_counter() - start < 5
     assert page.locator("h1").inner_text().startswith("Since 20260130")
     assert page.locator("details.op").count() == len(OPS)
-    assert not page.locator("article:visible").count(), "ops are closed at first"
+    assert not page.locator("details.op article:visible").count(), "ops are closed at first"
+
+
+def test_names_of_ops_break_on_phones_alone(opened):
+    page = opened()
+    name = page.locator("#rows tbody th a").first
+    name.evaluate("each => each.append('layer_', document.createElement('wbr'), 'norm')")
+    place = "each => getComputedStyle(each.querySelector('wbr')).display"
+    assert name.evaluate(place) == "none"
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert name.evaluate(place) != "none"
 
 
 def test_the_ranking_is_sorted_by_a_click(opened):

@@ -10,6 +10,7 @@ from pathlib import Path
 from results import result, told
 from test_text_reports import HOSTILE, run_of
 
+from opfuzz.core.call import Call
 from opfuzz.core.comparison import Accepted
 from opfuzz.core.findings import Minimal
 from opfuzz.core.trigger import Condition, Trigger
@@ -90,7 +91,8 @@ def test_a_failure_says_what_when_and_how_to_see_it():
     run = run_of(result(0, "wrong"), result(1, "special"))
     by_verdict = {finding.verdict: finding for finding in run.findings}
     trigger = Trigger((Condition("size", "n >= 4", {}),))
-    minimal = Minimal(None, 4, 100, 9, "", trigger)
+    call = Call("float32", {"n": 2}, {}, {}, {})
+    minimal = Minimal(call, 4, 100, 9, "", trigger)
     worst = dataclasses.replace(by_verdict["special"], causes=(told("NaN for -inf"),), minimal=minimal)
     run = dataclasses.replace(run, findings=(by_verdict["wrong"], worst))
     (failure,) = checked(render(run, FOLDER)).iter("failure")
@@ -101,6 +103,7 @@ def test_a_failure_says_what_when_and_how_to_see_it():
     assert f"reproducer: reports/r/findings/{worst.id}/repro.py" in first
     assert f"again: opfuzz repro reports/r/findings/{worst.id}" in first
     assert second.startswith("wrong: reason 0")
+    assert re.search(r"^cause: [0-9a-f]{12}, NaN for -inf; in gelu$", first, re.MULTILINE)
 
 
 def test_versions_and_what_is_absent_are_properties():

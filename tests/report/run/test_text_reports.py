@@ -12,10 +12,10 @@ from results import result, told, witness
 from opfuzz.core.findings import Standing
 from opfuzz.core.run import Run
 from opfuzz.judge.ranking import Ranking
-from opfuzz.report.causes import word_reason
 from opfuzz.report.run import markdown, terminal
+from opfuzz.report.run.cause_lines import headline
 from opfuzz.report.run.markdown import inert
-from opfuzz.report.text import changes, headline, missing_lines, plain, quantity, shown
+from opfuzz.report.text import changes, effort, missing_lines, plain, quantity, shown
 
 HOSTILE = "\x1b[31mred\x07\r\nnew | line `code` <script>alert(1)</script> ![x](http://y) \u202e # *bold* \x9b1m"
 
@@ -60,7 +60,9 @@ def test_nothing_hostile_reaches_the_terminal():
 def test_colour_adds_nothing_but_colour():
     coloured = terminal.render(HARMED, Path("r"), colour=True)
     assert re.sub(r"\x1b\[\d+m", "", coloured) == terminal.render(HARMED, Path("r"), colour=False)
-    assert set(re.findall(r"\x1b\[\d+m", coloured)) == {"\x1b[31m", "\x1b[33m", "\x1b[0m"}
+    assert set(re.findall(r"\x1b\[\d+m", coloured)) == {"\x1b[31m", "\x1b[0m"}
+    noted = terminal.render(run_of(result(0, "normwise")), Path("r"), colour=True)
+    assert set(re.findall(r"\x1b\[\d+m", noted)) == {"\x1b[33m", "\x1b[0m"}
 
 
 def test_nothing_hostile_reaches_markdown():
@@ -71,7 +73,7 @@ def test_nothing_hostile_reaches_markdown():
     assert not re.search(r"(?<!\\)`", text.split("## Environment")[1])
     tables = [line for line in text.split("\n") if line.startswith("|")]
     widths = {len(re.findall(r"(?<!\\)\|", line)) for line in tables}
-    assert widths == {11, 8}, "ten columns of the ranking, seven of the findings"
+    assert widths == {10, 11, 8}, "nine columns of the causes, ten of the ranking, seven of the findings"
 
 
 @pytest.mark.parametrize(
@@ -121,10 +123,13 @@ def test_a_witness_in_words():
 
 def test_headline_counts_and_says_what_is_odd():
     run = run_of(result(0, "wrong"), result(1, "normwise"), result(0, "exact", op="tanh"))
-    assert headline(run) == "1 fault and 1 note in 2 ops on torch:cpu: 3 cases, 200 elements, 2 s, seed 0"
+    where = "in 2 ops (torch:cpu; float32)"
+    assert headline(run) == f"1 cause behind 1 fault {where}; none touch ordinary values, of 1 it is not known"
+    assert effort(run) == "3 cases, 200 elements, 2 s, seed 0; 1 note in the report"
     assert headline(dataclasses.replace(run, interrupted=True)).startswith("interrupted, ")
     nothing = run_of(result(0, "unsupported", elements=0))
-    assert headline(nothing).startswith("0 faults and 0 notes in 1 op on torch:cpu: every case is unsupported")
+    assert headline(nothing) == "no fault in 1 op (torch:cpu; float32)"
+    assert effort(nothing).startswith("every case is unsupported")
 
 
 def test_the_terminal_says_what_is_absent_and_where_the_rest_lies():
@@ -135,19 +140,21 @@ def test_the_terminal_says_what_is_absent_and_where_the_rest_lies():
     assert "Findings" not in "\n".join(lines)
 
 
-def test_without_a_width_nothing_is_cut():
-    text = terminal.render(HARMED, Path("r"), colour=False)
-    assert "…" not in text
-    assert "# *bold* \N{REPLACEMENT CHARACTER}1m" in text
+def every_row(run, width=None):
+    """The ranking in full, under its headline and its causes."""
+    sections = terminal.render(run, Path("r"), colour=False, width=width, rows="all").split("\n\n")
+    return next(each for each in sections if each.startswith("op "))
 
 
-def test_columns_of_the_ranking_and_of_the_findings():
-    ranking, findings = terminal.render(HARMED, Path("r"), colour=False).split("\n\n")[:2]
+def test_without_a_width_no_row_is_cut():
+    assert "…" not in every_row(HARMED)
+    assert "# *bold* \N{REPLACEMENT CHARACTER}1m" in every_row(HARMED)
+
+
+def test_columns_of_the_ranking():
+    ranking = every_row(HARMED)
     names = ["op", "subject", "format", "verdict", "max ulp", "p99 ulp", "conditioned", "excess", "bits", "witness"]
     assert re.split(r" {2,}", ranking.split("\n")[0].strip()) == names
-    words = ["finding", "op", "subject", "format", "verdict", "witness"]
-    assert re.split(r" {2,}", findings.split("\n")[1].strip()) == words
-    assert findings.split("\n")[3].split()[0] == HARMED.findings[0].id
     for line, row in zip(ranking.split("\n")[2:], HARMED.ranking, strict=True):
         assert line.split()[:4] == [row.op, row.subject, row.format, row.verdict]
 
@@ -157,7 +164,7 @@ def test_drift_is_shown_where_a_profile_was_given():
     for case in (result(0, "exact", rms_ulp=2.0), result(0, "exact", rms_ulp=2.0, op="tanh")):
         ranking.add(dataclasses.replace(case, near=True))
     run = dataclasses.replace(run_of(), ranking=tuple(ranking.rows()), profile="my_<decoder>")
-    head, _, *rows = terminal.render(run, Path("r"), colour=False).split("\n\n")[0].split("\n")
+    head, _, *rows = every_row(run).split("\n")
     place = head.index("drift")
     assert head.index("excess") < place < head.index("bits")
     assert [row[place : place + 9].strip() for row in rows] == ["6.2e-7", ""]
@@ -169,17 +176,16 @@ def test_drift_is_shown_where_a_profile_was_given():
 
 @pytest.mark.parametrize(("width", "kept"), [(None, True), (110, True), (109, False)])
 def test_a_narrow_terminal_has_fewer_columns(width, kept):
-    header = terminal.render(run_of(result(0, "exact")), Path("r"), colour=False, width=width).split("\n")[0]
+    header = every_row(run_of(result(0, "exact")), width).split("\n")[0]
     assert [name in header for name in ("p99 ulp", "conditioned", "bits")] == [kept] * 3
     assert "max ulp" in header
     assert "excess" in header
 
 
 def test_lines_fit_a_narrow_terminal():
-    text = terminal.render(HARMED, Path("r"), colour=False, width=60)
-    table = text.split("\n\n")[0].split("\n")
-    assert max(map(len, table)) == 60
-    assert all(line.endswith("…") for line in table if len(line) == 60)
+    for rows in ("ops", "all"):
+        lines = terminal.render(HARMED, Path("r"), colour=False, width=60, rows=rows).split("\n")
+        assert max(map(len, lines)) == 60
 
 
 def test_flushing_is_said_once_a_subject():
@@ -194,13 +200,11 @@ def test_the_same_run_gives_the_same_text():
 def test_a_fault_is_shown_with_its_diagnosis():
     finding = dataclasses.replace(HARMED.findings[0], causes=(told("it rounds a to 8 bits; " + HOSTILE),))
     run = dataclasses.replace(HARMED, findings=(finding, *HARMED.findings[1:]))
-    for width in (None, 60):
-        lines = terminal.render(run, Path("r"), colour=True, width=width).split("\n")
-        place = next(i for i, line in enumerate(lines) if finding.id in line)
-        assert lines[place + 1].startswith("    it rounds a to 8 bits; ")
-        assert all(len(line) <= 60 for line in lines[place + 1 : place + 3]) or width is None
+    lines = terminal.render(run, Path("r"), colour=False).split("\n")
+    place = next(i for i, line in enumerate(lines) if finding.id in line)
+    assert lines[place - 1].startswith("torch gelu: it rounds a to 8 bits; ")
+    assert lines[place].endswith(f"findings/{finding.id}/repro.py")
     assert "it rounds a to 8 bits" in markdown.render(run)
-    assert word_reason(HARMED.findings[0]).split("|")[0][-4:] in terminal.render(HARMED, Path("r"), colour=False)
 
 
 def test_what_was_not_made_again_is_said_with_what_is_known_of_it():
@@ -224,8 +228,8 @@ def test_missing_outputs_are_counted_and_the_first_are_named():
         + "; ".join(lacking[:4])
         + "; and 2 more, all in run.json"
     )
-    assert "(6 more are missing)" in headline(run)
-    assert line in terminal.render(run, Path("reports/r"), colour=False)
+    assert "(6 more are missing)" in effort(run)
+    assert line[:99] in terminal.render(run, Path("reports/r"), colour=False)
     assert "## Missing outputs" in markdown.render(run)
     whole = run_of(result(0, "exact", subject="swift"), recorded={"swift": ()})
     assert missing_lines(whole) == []

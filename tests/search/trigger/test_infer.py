@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from minimal_calls import found, minimal, told
 from toy_specs import CONVOLUTION, LOOKUP, NORM, PRODUCT, UNARY
 
+from opfuzz.backends import discover
 from opfuzz.core.floats import FORMATS
+from opfuzz.engine.plan import load_specs
 from opfuzz.search.trigger import PROBES, Shown, drive, infer
 
 TYPICAL = 160
+SPECS = Path(__file__).parents[3] / "specs"
 
 
 def sizes_of(condition):
@@ -357,3 +362,35 @@ def test_every_probe_is_a_valid_call_whatever_the_answers(period):
         trigger = drive(infer(spec, minimal(spec, dims)), fails)
         assert 0 < count <= PROBES
         assert trigger.words
+
+
+GROUPS = next(iter(load_specs([SPECS / "norm" / "group_norm.yaml"], discover(()), dialects=())))
+
+
+@pytest.mark.parametrize(
+    ("dims", "groups", "condition"),
+    [
+        ({"n": 1, "c": 4, "length": 1024}, 1, "c * length // groups >= 4096"),
+        ({"n": 1, "c": 4, "length": 2048}, 2, "c * length // groups >= 4096"),
+        ({"n": 1, "c": 1, "length": 4097}, 1, "c * length // groups >= 4097 and c * length // groups % 8 != 0"),
+        ({"n": 1, "c": 1, "length": 3}, 1, "c * length // groups % 8 != 0"),
+        ({"n": 1, "c": 4, "length": 1024}, 1, "c * length >= 4096"),
+    ],
+)
+def test_sizes_that_count_over_a_param(dims, groups, condition):
+    code = compile(condition, "condition", "eval")
+    call = minimal(GROUPS, dims, params={"groups": groups})
+    trigger, _ = found(GROUPS, call, lambda call: eval(code, {}, {**call.dims, **call.params}))
+    assert trigger.words == f"fails when {condition}; any format; any layout; any values"
+    assert trigger.held == trigger.checked == 20
+
+
+def test_a_condition_that_fails_its_check_is_not_said():
+    """What makes it fail is no predicate on sizes or params: what was guessed from few calls is dropped."""
+    call = minimal(GROUPS, {"n": 1, "c": 4, "length": 8}, params={"groups": 1})
+
+    def fails(call):
+        return call.dims["c"] ** 2 % 7 in (2, 4) or call.dims["length"] % 5 == 2
+
+    trigger, _ = found(GROUPS, call, fails)
+    assert not trigger.complete or trigger.held < trigger.checked

@@ -1,13 +1,24 @@
 """matmul on mlx:cpu in float32: normwise, an intermediate overflows in the usual formula
 
-Needs NumPy and the framework only. Exits with 1 while the result is wrong, with 0 when it is right.
+Needs NumPy and the framework only. Exits with 1 while the result is wrong, with 0 when it is right, and with 2 if
+something else fails, such as this file or the framework's import, which says nothing of the result.
 """
 
 import faulthandler
 import json
 import math
+import os
 import pathlib
 import sys
+
+
+def unable(kind, error, trace):
+    """What is no part of the fault went wrong."""
+    print(f"cannot tell: {kind.__name__}: {error}", flush=True)
+    os._exit(2)
+
+
+sys.excepthook = unable
 
 import numpy as np
 
@@ -117,6 +128,8 @@ def outputs_of(result):
 
 EXACT, BOUND, REPEATED = 1.4711957192312533e+56, 1.496963613481696e+50, False
 HANGS, SECONDS = False, 30.0
+FAILS, RAISES = False, ''  # whether an exception is the fault, and of which class it was
+OWN = NameError, ImportError, SyntaxError  # of this file, or of a framework of another version
 try:
     if HANGS:
         for _ in range(1000):  # a hang may be intermittent
@@ -126,7 +139,9 @@ try:
         print("1000 calls returned")
         sys.exit(0)
     first = outputs_of(run(call))
-except Exception as error:  # whatever the framework raises is what is shown
+except Exception as error:
+    if not FAILS or (isinstance(error, OWN) and type(error).__name__ != RAISES):
+        raise  # another failure than the one that is shown
     print(f"raised {type(error).__name__}: {error}")
     sys.exit(1)
 for name, array in first.items():

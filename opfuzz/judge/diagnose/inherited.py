@@ -1,0 +1,108 @@
+"""Causes that lie in a primitive inside: an op errs as its formula does with the subject's own exp or sum in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from opfuzz.core.call import Call
+from opfuzz.core.cause import Cause
+from opfuzz.core.floats import FORMATS, FloatArray, round_to
+from opfuzz.core.layout import LAYOUTS
+from opfuzz.judge.diagnose.evidence import Array, Evidence
+from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm
+from opfuzz.judge.limits import EXCESS_LIMIT, MOST_ELEMENTS
+from opfuzz.judge.settle import examine
+from opfuzz.oracle.altered import evaluate_with
+from opfuzz.oracle.forms import forms
+from opfuzz.oracle.graph import Node, topological
+from opfuzz.oracle.primitive import Primitive
+from opfuzz.oracle.reference import references_of, wide_format
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """The subject's own values of one operation, on the exact arguments rounded once to a format."""
+
+    primitive: Primitive
+    format: str
+    run: Callable[[Primitive, Call], Array | None]
+
+    def predict(self, evidence: Evidence, number: int) -> Prediction | None:
+        """An output as it would be with the primitive alone at fault, in one form of the formula.
+
+        None where the primitive is right on all that it is asked for, or has no answer.
+        """
+        is_at_fault = False
+
+        def change(node: Node, args: list[FloatArray]) -> FloatArray | None:
+            nonlocal is_at_fault
+            if node.op != self.primitive.operation or not node.size:
+                return None
+            values, is_wrong = self._values(node, args)
+            is_at_fault |= is_wrong
+            return values
+
+        try:
+            values = evaluate_with(_forms(evidence)[number], change)
+        except NoAnswerError:
+            return None
+        return compare(evidence, values) if is_at_fault else None
+
+    def _values(self, node: Node, args: list[FloatArray]) -> tuple[FloatArray, bool]:
+        fmt, primitive = FORMATS[self.format], self.primitive
+        dims, arrays = primitive.arrange(node, args)
+        call = Call(
+            fmt.name,
+            dims,
+            {param.name: param.default for param in primitive.spec.params},
+            {name: round_to(array, fmt) for name, array in arrays.items()},
+            dict.fromkeys(arrays, LAYOUTS[0]),
+        )
+        made = self.run(primitive, call)
+        if made is None:
+            raise NoAnswerError
+        (reference,) = references_of(primitive.spec, call)
+        measured = examine(made, reference)
+        is_wrong = measured.largest_excess > EXCESS_LIMIT or measured.class_mistakes is not None
+        return primitive.read(node, args, made.astype(np.float64)), is_wrong
+
+
+class NoAnswerError(Exception):
+    """The subject gives nothing where a primitive is called."""
+
+
+def inherits(evidence: Evidence) -> Cause | None:
+    """The primitive whose errors, as the subject makes them, are those of the op when all else is exact."""
+    sizes = sum(array.size for array in evidence.call.arrays.values()) + evidence.output.size
+    if sizes > MOST_ELEMENTS or not evidence.is_wrong.any():
+        return None
+    for primitive in evidence.primitives:
+        if primitive.spec.op == evidence.spec.op:
+            continue
+        for number, fmt in _tries(evidence, primitive):
+            asker = Asker(primitive, fmt, evidence.ask)
+            found = asker.predict(evidence, number)
+            if found is None or not found.is_met:
+                continue
+            total = confirm(evidence, found, partial(asker.predict, number=number))
+            if total is not None:
+                return Cause("inherits", primitive.spec.op, figures=total.figures)
+    return None
+
+
+def _tries(evidence: Evidence, primitive: Primitive) -> Iterator[tuple[int, str]]:
+    """Numbers of the forms that hold an operation, and the formats in which it may be computed."""
+    formats = dict.fromkeys((evidence.fmt.name, wide_format(evidence.fmt).name))
+    for number, form in enumerate(_forms(evidence)):
+        if any(node.op == primitive.operation for node in topological(form)):
+            yield from ((number, fmt) for fmt in formats if fmt in primitive.spec.formats)
+
+
+def _forms(evidence: Evidence) -> tuple[Node, ...]:
+    reference = evidence.reference
+    roots = dict.fromkeys((reference.natural, reference.root))
+    return tuple(form for root in roots for form in forms(root))

@@ -1,0 +1,90 @@
+"""Predictions: what an output would be if a cause were true, held against what it is, on this call and on others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from opfuzz.core.cause import Figure
+from opfuzz.core.floats import FloatArray
+from opfuzz.core.metrics.conditioned import relative_to
+from opfuzz.judge.diagnose.evidence import Evidence, Mask
+from opfuzz.judge.limits import BETTER, COVERED_SHARE, EXCESS_LIMIT, LEAST_MET, MET_SHARE, TELLING_EXCESS
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """How well predicted values meet an output, on the elements that honest arithmetic would not have made so."""
+
+    elements: int  # that tell: the output, or what is predicted, is off by more than honest arithmetic often is
+    met: int  # of them, that are as predicted
+    covered: float  # share of all elements that are judged, and are no worse against what is predicted
+    before: float = 0.0  # largest excess of an element that is met, against the exact values
+    after: float = 0.0  # the same against those predicted
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the output is as predicted: neither by chance nor by an allowance that covers anything."""
+        return self.met > 0 and self.met >= MET_SHARE * self.elements and self.covered >= COVERED_SHARE
+
+    def __add__(self, other: Prediction) -> Prediction:
+        """Both calls together."""
+        before, after = max(self.before, other.before), max(self.after, other.after)
+        met, covered = self.met + other.met, min(self.covered, other.covered)
+        return Prediction(self.elements + other.elements, met, covered, before, after)
+
+    @property
+    def figures(self) -> dict[str, Figure]:
+        """For a cause."""
+        return {"elements": self.elements, "met": self.met, "before": self.before, "after": self.after}
+
+
+def compare(evidence: Evidence, values: FloatArray, allowance: FloatArray | None = None) -> Prediction:
+    """An output held against predicted values, which honest arithmetic may miss by the allowance of the op.
+
+    Where the usual formula gives the same NaN or infinity, that tells nothing.
+    """
+    judged, wide = evidence.judged, evidence.reference.wide
+    allowance = wide if allowance is None else allowance
+    off = evidence.excess_against(values, allowance)
+    counted = judged.is_judged
+    if evidence.score.verdict == "special":
+        counted = counted | evidence.is_special
+        usual = evidence.reference.natural_values
+        telling, own = evidence.is_special & ~_same_class(judged.computed, usual), np.full(off.shape, np.inf)
+    else:
+        with np.errstate(invalid="ignore", over="ignore"):
+            meant = relative_to(np.abs(values - judged.truth.hi), judged.spacing, wide)
+        own = np.fmax(evidence.excess, np.where(judged.is_judged & np.isfinite(values), meant, 0.0))
+        telling = (own > TELLING_EXCESS) & judged.is_judged
+    # Where its allowance exceeds it, a prediction meets anything.
+    telling = telling & ~(np.isfinite(values) & (allowance > np.maximum(np.abs(values), judged.spacing)))
+    met = telling & (off <= EXCESS_LIMIT) & (BETTER * off <= own)
+    covered = int(np.count_nonzero((off <= EXCESS_LIMIT) & counted))
+    return Prediction(
+        int(np.count_nonzero(telling)),
+        int(np.count_nonzero(met)),
+        covered / max(int(np.count_nonzero(counted)), 1),
+        float(np.where(met, evidence.excess, 0.0).max(initial=0.0)),
+        float(np.where(met, off, 0.0).max(initial=0.0)),
+    )
+
+
+def _same_class(a: FloatArray, b: FloatArray) -> Mask:
+    return np.asarray((np.isnan(a) & np.isnan(b)) | (np.isinf(a) & (a == b)))
+
+
+def confirm(
+    evidence: Evidence, first: Prediction, predict: Callable[[Evidence], Prediction | None]
+) -> Prediction | None:
+    """What a prediction meets on all calls together; None where it fails on one that is wrong, or meets too little."""
+    total = first
+    for other in evidence.others:
+        found = predict(other)
+        if found is not None and found.is_met:
+            total += found
+        elif other.is_at_fault:
+            return None
+    return total if total.met >= LEAST_MET else None

@@ -1,0 +1,168 @@
+"""The value that a parameter has in effect, solved for: an eps that is another, is rounded, or grows with an input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from opfuzz.core.call import Call
+from opfuzz.core.cause import Cause, Figure
+from opfuzz.core.floats import FLOAT32, FLOAT64, FloatArray, round_to
+from opfuzz.judge.diagnose.evidence import Evidence, ordinary
+from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm
+from opfuzz.judge.limits import MOST_SOLVED, SAME_QUOTIENT
+
+DECADES = range(-14, 4)  # in which an effective value is looked for
+STEPS = 40  # of the search between two of them: as near as float64 tells
+NEAR_STEPS, MUCH_NEARER = 10, 2.0  # after so many the place is known to 4 %: the output must be so many times nearer
+DIGITS = (1, 2, 3, 5)  # of a value that somebody wrote
+MOST_FAILED = 1  # of single rows that are wrong, for which no value is found
+SCALES = (0.25, 1.0, 4.0)  # of values whose squares are as large as the parameter
+
+# What an effective eps may grow with, of one row of values.
+GROWTHS: Mapping[str, Callable[[FloatArray], float]] = {
+    "the largest square of {}": lambda x: float(np.max(x * x)),
+    "the mean square of {}": lambda x: float(np.mean(x * x)),
+    "the sum of squares of {}": lambda x: float(np.sum(x * x)),
+    "the variance of {}": lambda x: float(np.var(x)),
+    "the largest {}": lambda x: float(np.max(np.abs(x))),
+    "the number of elements": lambda x: float(x.size),
+    "one over the number of elements": lambda x: 1 / x.size,
+}
+
+
+def parameter(evidence: Evidence) -> Cause | None:
+    """A parameter that counts as another value, solved for, and confirmed on other values."""
+    call = evidence.call
+    if sum(array.size for array in call.arrays.values()) + evidence.output.size > MOST_SOLVED:
+        return None
+    for name, own in call.params.items():
+        if type(own) is not float:
+            continue
+        cause = _rounded(evidence, name, own) or _growing(evidence, name, own) or _another(evidence, name)
+        if cause is not None:
+            return cause
+    return None
+
+
+def _rounded(evidence: Evidence, name: str, own: float) -> Cause | None:
+    """In float64: as if the parameter were rounded to float32, as an attribute of a model's file is."""
+    value = float(round_to(np.asarray(own), FLOAT32))
+    if evidence.fmt is not FLOAT64 or value == own:
+        return None
+    return _confirmed(evidence, name, value, ("rounded to", FLOAT32.name))
+
+
+def _another(evidence: Evidence, name: str) -> Cause | None:
+    value = _solve(evidence, name)
+    if value is None:
+        return None
+    if _predict(evidence, name, 0.0).is_met:  # what counts for next to nothing cannot be told from 0
+        least = max((10.0**k for k in DECADES if _predict(evidence, name, 10.0**k).is_met), default=0.0)
+        return _confirmed(evidence, name, least, ("at most", least))
+    for digits in DIGITS:
+        plain = float(f"{value:.{digits}g}")
+        if _predict(evidence, name, plain).is_met:
+            cause = _confirmed(evidence, name, plain, ("value", plain))
+            return cause and _as_variant(evidence, cause, {name: plain})
+    return None
+
+
+def _as_variant(evidence: Evidence, cause: Cause, params: Mapping[str, float]) -> Cause:
+    """The variant of the spec that has this value and changes nothing else, if there is one."""
+    for variant in evidence.spec.variants.values():
+        if variant.reference is None and variant.params == params:
+            figures = {figure: cause.figures[figure] for figure in ("fit", "elements", "own")}
+            return Cause("is-variant", variant.name, figures={"note": variant.note, **figures})
+    return cause
+
+
+def _confirmed(evidence: Evidence, name: str, value: float, how: tuple[Figure, ...]) -> Cause | None:
+    predict = partial(_predict, name=name, value=value)
+    first = predict(evidence)
+    total = confirm(evidence, first, predict) if first.is_met else None
+    if total is None:
+        return None
+    figures: dict[str, Figure] = {"how": how, "fit": total.after, "elements": total.met, "own": total.before}
+    return Cause("is-setting", name, figures=figures)
+
+
+def _growing(evidence: Evidence, name: str, own: float) -> Cause | None:
+    """A parameter that counts times something of the first input, told by single rows of several sizes."""
+    seen: list[tuple[FloatArray, float]] = []
+    failed = 0
+    for call in _rows(evidence, own):
+        output = evidence.run(call)
+        other = None if output is None else replace(evidence, call=call, output=output, wider=None)
+        if other is None or not other.is_wrong.any():
+            continue
+        if (value := _solve(other, name)) is not None:
+            seen.append((call.arrays[evidence.floats[0]].astype(np.float64), value))
+        elif (failed := failed + 1) > MOST_FAILED:
+            return None
+    if len(seen) < len(SCALES):
+        return None
+    for what, of in GROWTHS.items():
+        quotients = [value / (own * of(x)) for x, value in seen]
+        if all(abs(quotient - 1) < SAME_QUOTIENT + 8 * evidence.fmt.unit_roundoff for quotient in quotients):
+            how = ("times", what.format(evidence.floats[0]))
+            return Cause("is-setting", name, figures={"how": how, "fit": 0.0, "elements": len(seen), "own": None})
+    return None
+
+
+def _rows(evidence: Evidence, own: float) -> Iterator[Call]:
+    spec, call = evidence.spec, evidence.call
+    single = {name: 1 if name in spec.batch else max(size, 8) for name, size in call.dims.items()}
+    for number, scale in enumerate(SCALES * 2):
+        dims = single if number < len(SCALES) else {n: s if n in spec.batch else s + 5 for n, s in single.items()}
+        made = ordinary(evidence, scale * max(own, 1e-12) ** 0.5, dims, number) if evidence.floats else None
+        if made is not None and made.dims == dims:
+            yield made
+
+
+def _exact(evidence: Evidence, name: str, value: float) -> tuple[FloatArray, FloatArray]:
+    other = evidence.refer(replace(evidence.call, params={**evidence.call.params, name: value}))
+    return other.truth.hi, other.wide
+
+
+def _predict(evidence: Evidence, name: str, value: float) -> Prediction:
+    return compare(evidence, *_exact(evidence, name, value))
+
+
+def _solve(evidence: Evidence, name: str) -> float | None:
+    """The value with which the output is nearest to exact; None where that is no better than any."""
+
+    def miss(value: float) -> float:
+        exact, _ = _exact(evidence, name, value)
+        with np.errstate(all="ignore"):
+            off = np.abs(exact - evidence.judged.computed) / evidence.judged.spacing
+        off = off[evidence.judged.is_judged]
+        return float(np.sqrt(np.mean(np.square(off)))) if off.size and np.isfinite(off).all() else np.inf
+
+    misses = {10.0**k: miss(10.0**k) for k in DECADES}
+    best = min(misses, key=lambda value: misses[value])
+    meant = evidence.call.params[name]
+    assert isinstance(meant, float)  # others are not solved for
+    own = miss(meant)
+    low, high = np.log(best / 10), np.log(best * 10)
+    share = (np.sqrt(5) - 1) / 2  # golden section, which keeps one of its two places at every step
+    places = [high - share * (high - low), low + share * (high - low)]
+    found = [miss(float(np.exp(place))) for place in places]
+    for number in range(STEPS):
+        if number == NEAR_STEPS and MUCH_NEARER * min(found) > own:
+            return None  # whatever the value is, it explains little
+        if found[0] < found[1]:
+            high = places[1]
+            places, found = [high - share * (high - low), places[0]], [0.0, found[0]]
+            found[0] = miss(float(np.exp(places[0])))
+        else:
+            low = places[0]
+            places, found = [places[1], low + share * (high - low)], [found[1], 0.0]
+            found[1] = miss(float(np.exp(places[1])))
+    value = float(np.exp((low + high) / 2))
+    if miss(0.0) <= miss(value):
+        value = 0.0
+    return value if _predict(evidence, name, value).is_met else None

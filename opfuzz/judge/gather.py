@@ -1,0 +1,161 @@
+"""Findings gathered by their causes: one for each kind and name on a framework, over ops, formats and verdicts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from hashlib import blake2b
+from math import isnan
+
+from opfuzz.core.cause import NOTHING, UNEXPLAINED, Cause, Figure
+from opfuzz.core.common_cause import OWN, REACHES, UNKNOWN, CommonCause, SmallestCall, WorstFigures
+from opfuzz.core.findings import Finding
+from opfuzz.core.floats import FORMATS
+from opfuzz.core.results import Witness
+from opfuzz.core.verdicts import FAULT, SEVERITIES
+from opfuzz.judge.reach import reach_of
+
+Alike = Callable[[Cause], Hashable]  # equal for two causes whose words, as a framework gave them, say the same
+Key = tuple[str, ...]  # severity, framework, kind, name, and what else tells causes apart
+
+FORMATS_FIRST = ("float32", "float16", "bfloat16", "float64")  # of findings that say the same
+# What these say of an op is what it does there; why, they leave open: all of an op are one cause.
+OPEN = frozenset({"", "unexplained", "rounds-argument", "special-at", "fails", "told", "undiagnosed"})
+BESIDE = frozenset({"depends-on", "bits", "unconfirmed", "at-call", "undiagnosed"})  # conditions of a special value
+WORDED = frozenset({"raises", "wrong-shape", "hangs", "dies", "out-of-memory"})  # the words tell them apart
+ONE_OP = frozenset({"depends-on", "leaks"})  # what the name is, or says, is a matter of the op
+SAME = {"formula": "is-variant"}  # kinds that differ in whether another meaning or only another error comes of it
+
+
+def explanation(finding: Finding) -> Cause:
+    """What explains a finding: its diagnosis; of a special value, why it was returned, if that is known."""
+    first, *rest = finding.causes or (finding.cause,)
+    if first.kind == "special-at":
+        overflows = first.figures.get("overflows")
+        own = Cause("overflows-inside", str(overflows)) if overflows else first
+        return next((cause for cause in rest if cause.kind not in BESIDE), own)
+    return first
+
+
+def gather(findings: Sequence[Finding], alike: Alike) -> tuple[CommonCause, ...]:
+    """The causes behind findings, by severity, then reach, then excess; their smallest calls are not written yet."""
+    groups: dict[Key, list[Finding]] = {}
+    inherited: list[Finding] = []
+    for finding in findings:
+        if explanation(finding).kind == "inherits":
+            inherited.append(finding)
+        else:
+            groups.setdefault(_key(finding, alike), []).append(finding)
+    own = dict(groups)  # before any finding is added that is not of its op
+    for finding in inherited:
+        key = _source(finding, own, inherited)
+        groups.setdefault(key, []).append(finding)
+    return tuple(sorted((_common(key, found) for key, found in groups.items()), key=_place))
+
+
+def _framework(finding: Finding) -> str:
+    return finding.subject.partition(":")[0]  # of a program that has no backend, its name
+
+
+def _key(finding: Finding, alike: Alike) -> Key:
+    cause = explanation(finding)
+    place = (finding.severity, _framework(finding))
+    if cause.kind in OPEN:
+        return (*place, UNEXPLAINED.kind, "", finding.op)
+    name = OWN if cause.name == finding.format else cause.name
+    told = [_roughly(cause.figures.get(figure)) for figure in ("how", "bits", "output")]
+    more = alike(cause) if cause.kind in WORDED else told
+    kind = SAME.get(cause.kind, cause.kind)
+    return (*place, kind, name, repr(more), finding.op if kind in ONE_OP else "")
+
+
+def _roughly(figure: Figure) -> Figure:
+    """A figure that tells causes apart; of what was solved for, one digit, as the next may be another elsewhere."""
+    if isinstance(figure, tuple):
+        return tuple(map(_roughly, figure))
+    return float(f"{figure:.1g}") if isinstance(figure, float) else figure
+
+
+def _source(finding: Finding, groups: Mapping[Key, Sequence[Finding]], inherited: Iterable[Finding]) -> Key:
+    """The cause of the primitive that a finding inherits from; one of its own where none was found at fault."""
+    links = {(_framework(each), each.op, each.format): explanation(each).name for each in inherited}
+    framework, op, seen = _framework(finding), explanation(finding).name, {finding.op}
+    while (further := links.get((framework, op, finding.format))) is not None and op not in seen:
+        seen.add(op)
+        op = further
+    found = {
+        key: [each for each in members if each.op == op]
+        for key, members in groups.items()
+        if key[0] == FAULT and key[1] == framework
+    }
+    known = {key: members for key, members in found.items() if members}
+    if not known:
+        return finding.severity, framework, "inherits", op, "", ""
+
+    def weight(key: Key) -> tuple[bool, int, Key]:
+        return all(each.format != finding.format for each in known[key]), -len(known[key]), key
+
+    return min(known, key=weight)
+
+
+def _common(key: Key, found: Sequence[Finding]) -> CommonCause:
+    reaches = {finding.id: reach_of(finding) for finding in found}
+
+    def order(finding: Finding) -> tuple[object, ...]:
+        """The widest reach first, of what is known; then what shows it simplest."""
+        reach, minimal = reaches[finding.id], finding.minimal
+        is_inherited = explanation(finding).kind == "inherits" and key[2] != "inherits"
+        size = minimal.elements if minimal is not None and minimal.is_shown else float("inf")
+        place = FORMATS_FIRST.index(finding.format) if finding.format in FORMATS_FIRST else len(FORMATS)
+        return is_inherited, reach == UNKNOWN, REACHES.index(reach), place, size, finding.op, finding.id
+
+    first, *_ = members = sorted(found, key=order)
+    known = [reaches[finding.id] for finding in members if reaches[finding.id] != UNKNOWN]
+    cause = explanation(first)
+    is_open = key[2] == UNEXPLAINED.kind
+    return CommonCause(
+        id=blake2b("\0".join(key).encode(), digest_size=6).hexdigest(),
+        kind=cause.kind if not is_open or cause != NOTHING else UNEXPLAINED.kind,
+        name=OWN if key[3] == OWN else cause.name,
+        framework=key[1],
+        severity=key[0],
+        reach=min(known, key=REACHES.index) if known else UNKNOWN,
+        cause=cause,
+        subjects=tuple(dict.fromkeys(finding.subject for finding in members)),
+        ops=_by_count(members, first.op),
+        formats=tuple(fmt for fmt in FORMATS_FIRST if any(finding.format == fmt for finding in members)),
+        worst=WorstFigures(_largest(each.ulp for each in members), _largest(each.excess for each in members)),
+        smallest=_smallest(first.witness),
+        trigger=first.minimal.trigger if first.minimal is not None else None,
+        findings=tuple(finding.id for finding in members),
+        path=f"findings/{first.id}",
+    )
+
+
+def _smallest(witness: Witness | None) -> SmallestCall:
+    if witness is None:
+        return SmallestCall("", None, None)
+    mark = witness.mark
+    return SmallestCall("", mark.computed, mark.exact, str(mark.element) if mark.output or any(mark.index) else "")
+
+
+def _by_count(members: Sequence[Finding], first: str) -> tuple[str, ...]:
+    counts = Counter(finding.op for finding in members)
+    return tuple(sorted(counts, key=lambda op: (op != first, -counts[op], op)))
+
+
+def _largest(figures: Iterable[float]) -> float:
+    found = list(figures)
+    return float("nan") if any(map(isnan, found)) else max(found, default=0.0)
+
+
+def _place(common: CommonCause) -> tuple[object, ...]:
+    excess = common.worst.excess
+    return (
+        SEVERITIES.index(common.severity),
+        REACHES.index(common.reach),
+        -(float("inf") if isnan(excess) else excess),
+        common.framework,
+        common.ops,
+        common.id,
+    )

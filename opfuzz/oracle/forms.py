@@ -1,0 +1,98 @@
+"""The ways in which a formula may be written: functions made of others, as libraries compute them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice, product
+
+from opfuzz.oracle import graph
+from opfuzz.oracle.graph import Less, Node, as_node, topological
+from opfuzz.oracle.operations import where
+
+MOST_FORMS = 48  # of one formula: what nests several functions has a form for each choice
+Form = Callable[[Node], Node]
+
+
+def _of(op: str, x: object) -> Node:
+    return graph.unary(op, x)
+
+
+def _one_sided_sigmoid(x: Node) -> Node:
+    raised = _of("exp", -_of("abs", x))
+    return where(Less(x, as_node(0)), raised / (1 + raised), 1 / (1 + raised))
+
+
+def _one_sided_tanh(x: Node) -> Node:
+    raised = _of("exp", _of("abs", x) * -2)
+    size = (1 - raised) / (1 + raised)
+    return where(Less(x, as_node(0)), -size, size)
+
+
+def _tanh_by_both(x: Node) -> Node:
+    up, down = _of("exp", x), _of("exp", -x)
+    return (up - down) / (up + down)
+
+
+def _tanh_by_expm1(x: Node) -> Node:
+    raised = _of("expm1", 2 * x)
+    return raised / (raised + 2)
+
+
+# Each function made of others, of its argument. All mean the same; which of them loses what is no matter here.
+FORMS: Mapping[str, tuple[Form, ...]] = {
+    "sigmoid": (
+        lambda x: 1 / (1 + _of("exp", -x)),
+        lambda x: _of("exp", x) / (1 + _of("exp", x)),
+        _one_sided_sigmoid,
+        lambda x: (1 + _of("tanh", x / 2)) / 2,
+    ),
+    "softplus": (
+        lambda x: _of("log1p", _of("exp", x)),
+        lambda x: graph.binary("maximum", x, 0) + _of("log1p", _of("exp", -_of("abs", x))),
+        lambda x: x + _of("log1p", _of("exp", -x)),
+    ),
+    "tanh": (
+        lambda x: 1 - 2 / (1 + _of("exp", 2 * x)),
+        lambda x: 2 / (1 + _of("exp", -2 * x)) - 1,
+        _one_sided_tanh,
+        _tanh_by_both,
+        _tanh_by_expm1,
+        lambda x: 2 * _of("sigmoid", 2 * x) - 1,
+    ),
+    "erfc": (lambda x: 1 - _of("erf", x),),
+    "erf": (lambda x: 1 - _of("erfc", x),),
+    "expm1": (lambda x: _of("exp", x) - 1,),
+    "log1p": (lambda x: _of("log", 1 + x),),
+    # Of the node itself, which has its own formula written out.
+    "softmax": (
+        lambda node: node.detail[1],
+        lambda node: _of("exp", node.detail[1].args[0].args[0] - _of("log", node.detail[1].args[1])),
+    ),
+}
+
+
+def forms(root: Node) -> Iterator[Node]:
+    """The formula as it stands, then with some of its functions made of others, the plainest first."""
+    kinds = sorted({node.op for node in topological(root)} & FORMS.keys())
+    places = product(*(range(1 + len(FORMS[kind])) for kind in kinds))
+    for chosen in islice(sorted(places, key=sum), MOST_FORMS):
+        yield _rewritten(
+            root, {kind: FORMS[kind][place - 1] for kind, place in zip(kinds, chosen, strict=True) if place}
+        )
+
+
+def _rewritten(root: Node, picked: Mapping[str, Form]) -> Node:
+    """The graph with the functions in `picked` made of others; values alone may be asked of it."""
+    done: dict[int, Node] = {}
+    for node in topological(root):
+        if node.op == "softmax" and node.op in picked:
+            done[id(node)] = _rewritten(picked[node.op](node), picked)
+            continue
+        args = tuple(done[id(arg)] for arg in node.args)
+        if node.op in picked:
+            done[id(node)] = picked[node.op](args[0])
+        elif args == node.args:
+            done[id(node)] = node
+        else:
+            done[id(node)] = Node(node.op, args, node.shape, node.detail)
+    return done[id(root)]

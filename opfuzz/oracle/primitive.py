@@ -1,0 +1,91 @@
+"""Ops that are one operation of a graph and nothing else, such as exp or a matrix product, and how to ask them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from opfuzz.core.floats import FloatArray
+from opfuzz.oracle.elementary import ELEMENTARY
+from opfuzz.oracle.forms import FORMS
+from opfuzz.oracle.graph import Node
+from opfuzz.oracle.meaning import FAILURES, graphs_of, operands
+from opfuzz.spec import OpSpec
+
+ROWS = frozenset({"sum", "cumsum", "softmax"})  # along one axis, which an op has last
+
+
+@dataclass(frozen=True, slots=True)
+class Primitive:
+    """An op that computes one operation of its inputs: `sqrt` stands for one that computes its reciprocal."""
+
+    spec: OpSpec
+    operation: str
+
+    def arrange(self, node: Node, args: list[FloatArray]) -> tuple[dict[str, int], dict[str, FloatArray]]:
+        """Dims and inputs of the call that computes a node of this operation from these arguments."""
+        if node.op == "dot":
+            batch = node.shape[:-2]
+            shaped = [np.broadcast_to(arg, (*batch, *arg.shape[-2:])).reshape(-1, *arg.shape[-2:]) for arg in args]
+        elif node.op in ROWS:
+            axes = _axes(node)
+            rows = np.moveaxis(args[0], axes, range(-len(axes), 0))
+            shaped = [rows.reshape(-1, prod(args[0].shape[axis] for axis in axes))]
+        else:
+            shaped = [args[0].reshape(1, -1)]
+        dims: dict[str, int] = {dim.name: 1 for dim in self.spec.dims}
+        for given, array in zip(self.spec.inputs, shaped, strict=True):
+            named = zip(reversed(given.shape), reversed(array.shape), strict=False)
+            dims |= {size.text: count for size, count in named}
+        shapes = self.spec.shapes(dims, {param.name: param.default for param in self.spec.params})
+        return dims, {name: array.reshape(shape) for (name, shape), array in zip(shapes.items(), shaped, strict=True)}
+
+    def read(self, node: Node, args: list[FloatArray], made: FloatArray) -> FloatArray:
+        """The values of the node, from what the call returned."""
+        if node.op in ("cumsum", "softmax"):
+            (axis,) = _axes(node)
+            moved = np.moveaxis(args[0], axis, -1).shape
+            return np.moveaxis(made.reshape(moved), -1, axis)
+        return (1 / made if node.op == "sqrt" else made).reshape(node.shape)
+
+
+def primitives_of(specs: Iterable[OpSpec]) -> tuple[Primitive, ...]:
+    """The specs that are one operation each; what is never made of others first, then by name."""
+    found = [Primitive(spec, operation) for spec in specs if (operation := _operation(spec))]
+    return tuple(sorted(found, key=lambda each: (each.operation in FORMS, each.spec.op)))
+
+
+def _operation(spec: OpSpec) -> str:
+    """What a spec computes of its inputs as they are; '' where that is more than one operation, or is none."""
+    dims = {dim.name: dim.choices[0] if dim.choices else max(dim.low, 2 + i) for i, dim in enumerate(spec.dims)}
+    params = {param.name: param.default for param in spec.params}
+    if len(spec.outputs) != 1 or any(given.kind != "float" for given in spec.inputs) or not spec.allows(dims, params):
+        return ""
+    axes = [[size.text for size in given.shape] for given in spec.inputs]
+    if any(not each or len(set(each)) < len(each) or set(each) - dims.keys() for each in axes):
+        return ""  # no call can be made of an array of any size
+    arrays = {name: np.full(shape, 0.5) for name, shape in spec.shapes(dims, params).items()}
+    try:
+        (node,) = graphs_of(spec.reference, dims, params, operands(spec, arrays))
+    except FAILURES:
+        return ""
+    while node.op == "reshape":
+        (node,) = node.args
+    if node.op == "div" and node.args[0].op == "number" and node.args[0].detail == 1 and node.args[1].op == "sqrt":
+        node = node.args[1]
+    if [arg.op for arg in node.args] != ["input"] * len(spec.inputs):
+        return ""
+    if node.op in ROWS:
+        return node.op if len(axes[0]) == 2 and _axes(node) == (1,) else ""
+    return node.op if node.op in ELEMENTARY or node.op in ("sqrt", "dot") else ""
+
+
+def _axes(node: Node) -> tuple[int, ...]:
+    """Those along which a row runs."""
+    if node.op == "sum":
+        axes: tuple[int, ...] = node.detail
+        return axes
+    return (node.detail[0] if node.op == "softmax" else node.detail,)

@@ -1,0 +1,120 @@
+"""The causes of a run as lines of a table, the same in a terminal and in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isfinite
+
+from opfuzz.core.common_cause import ORDINARY, UNKNOWN, CommonCause
+from opfuzz.core.run import Run
+from opfuzz.core.verdicts import FAULT
+from opfuzz.judge.gather import gather
+from opfuzz.report.causes.figures import counted
+from opfuzz.report.causes.titles import alike, title
+from opfuzz.report.text import plain, quantity, shown
+
+SHORT = {"float64": "f64", "float32": "f32", "float16": "f16", "bfloat16": "bf16"}
+LOST = {"raises": "raises", "wrong-shape": "shape", "hangs": "hangs", "dies": "dies", "out-of-memory": "memory"}
+CAUSE_HEADERS = ("id", "framework", "cause", "ops", "formats", "reach", "worst", "smallest call", "reproducer")
+
+
+def causes_of(run: Run) -> tuple[CommonCause, ...]:
+    """The causes behind a run's findings; those of an older run, which did not write them, gathered now."""
+    return run.causes or gather(run.findings, alike)
+
+
+def faulty(run: Run) -> list[CommonCause]:
+    """The causes of faults; what makes notes only is told in the report."""
+    return [common for common in causes_of(run) if common.severity == FAULT]
+
+
+def headline(run: Run) -> str:
+    """`12 causes behind 103 faults in 39 ops (torch:cpu; float32); 4 touch ordinary values`."""
+    found = faulty(run)
+    faults = sum(finding.severity == FAULT for finding in run.findings)
+    formats = dict.fromkeys(row.format for row in sorted(run.ranking, key=lambda row: _place(row.format)))
+    where = (
+        f"in {counted(len({row.op for row in run.ranking}), 'op')} ({', '.join(run.subjects)}; {', '.join(formats)})"
+    )
+    cut = "interrupted, " if run.interrupted else ""
+    if not run.ranking:
+        return f"{cut}nothing was judged ({', '.join(run.subjects)})"
+    if not found:
+        return f"{cut}no fault {where}"
+    ordinary, unknown = (sum(common.reach == reach for common in found) for reach in (ORDINARY, UNKNOWN))
+    touch = f"; {ordinary or 'none'} {'touches' if ordinary == 1 else 'touch'} ordinary values"
+    told = f", of {unknown} it is not known" if unknown else ""
+    return f"{cut}{counted(len(found), 'cause')} behind {counted(faults, 'fault')} {where}{touch}{told}"
+
+
+def _place(fmt: str) -> int:
+    order = ("float32", "float16", "bfloat16", "float64")
+    return order.index(fmt) if fmt in order else len(order)
+
+
+def cause_cells(common: CommonCause, run: Run) -> list[str]:
+    """One cause, under CAUSE_HEADERS."""
+    formats = " ".join(SHORT.get(fmt, fmt) for fmt in common.formats)
+    reproducer = "next.md" if any(map(run.is_recorded, common.subjects)) else "repro.py"
+    cells = [
+        common.id,
+        common.framework,
+        title(common),
+        ", ".join(common.ops),
+        formats,
+        reach_words(common),
+        worst_words(common),
+        smallest_words(common, run),
+        f"{common.path}/{reproducer}",
+    ]
+    return [plain(cell) for cell in cells]
+
+
+def reach_words(common: CommonCause) -> str:
+    """Whom it touches; of a profile's network, at how many of its call sites."""
+    if common.sites is None:
+        return common.reach
+    shown, known = common.sites
+    if not known:
+        return f"{common.reach}, not in the network"
+    return f"{common.reach}, {'at most' if shown else 'at'} {shown} of {known} sites"
+
+
+def worst_words(common: CommonCause) -> str:
+    """The largest ulp error, else what stands in its place."""
+    if common.kind in LOST:
+        return LOST[common.kind]
+    computed = common.smallest.computed
+    if computed is not None and not isfinite(computed):
+        return f"{computed:g}"
+    return f"{quantity(common.worst.ulp)} ulp"
+
+
+def smallest_words(common: CommonCause, run: Run, room: int | None = None) -> str:
+    """`mx.exp(mx.array([[88.5]])) = inf, exact 2.7e38`; where there is little room, what is called gives way first."""
+    smallest = common.smallest
+    if not smallest.call:
+        witness = next((finding.witness for finding in run.findings if finding.id == common.findings[0]), None)
+        return cut(shown(witness), room)
+    given = ""
+    if smallest.computed is not None and smallest.exact is not None:
+        pairs = ((f"{smallest.computed:.{n}g}", f"{smallest.exact:.{n}g}") for n in range(9 if room is None else 6, 18))
+        computed, exact = next((pair for pair in pairs if pair[0] != pair[1]), (smallest.computed, smallest.exact))
+        gap = "" if smallest.element.startswith("[") else " "  # of one of several outputs the name
+        given = f"{gap if smallest.element else ''}{smallest.element} = {computed}, exact {exact}"
+    return cut(smallest.call, None if room is None else room - len(given)) + given
+
+
+def ops_words(ops: Sequence[str], room: int) -> str:
+    """As many names as there is room for, and how many more: `exp, silu +3`."""
+    for count in range(len(ops), 0, -1):
+        more = f" +{len(ops) - count}" if count < len(ops) else ""
+        text = ", ".join(ops[:count]) + more
+        if len(text) <= room:
+            return text
+    return cut(ops[0], room - 3) + f" +{len(ops) - 1}" if len(ops) > 1 else cut(ops[0], room)
+
+
+def cut(text: str, room: int | None) -> str:
+    """Text no longer than that, its end as dots if need be; None: as it is."""
+    return text if room is None or len(text) <= room else f"{text[: max(room - 1, 0)]}…"

@@ -1,0 +1,57 @@
+"""What honest implementations do with subnormal numbers is a note, and so is an element now and then."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from opfuzz.backends import discover
+from opfuzz.core.call import Call
+from opfuzz.core.cause import Cause
+from opfuzz.core.results import Score
+from opfuzz.engine.plan import load_specs
+from opfuzz.judge.metamorphic import is_switch
+from opfuzz.judge.score import score
+from opfuzz.oracle.reference import references_of
+
+SPECS = Path(__file__).parents[2] / "specs"
+
+
+@pytest.fixture(scope="module")
+def known():
+    paths = [SPECS / "elementary" / "rsqrt.yaml", SPECS / "norm" / "layer_norm.yaml"]
+    return {spec.op: spec for spec in load_specs(paths, discover(()), dialects=())}
+
+
+def judged(spec, arrays, made, **sizes) -> Score:
+    params = {param.name: param.default for param in spec.params}
+    call = Call(made.dtype.name, sizes, params, arrays, dict.fromkeys(arrays, "contiguous"))
+    with np.errstate(all="ignore"):
+        return score(made, references_of(spec, call)[0])
+
+
+def test_subnormal_inputs_that_count_as_zero_are_one_policy(known):
+    x = np.float32([[5e-41, 4.0, -0.0]])
+    found = judged(known["rsqrt"], {"x": x}, np.float32([[np.inf, 0.5, -np.inf]]), batch=1, n=3)
+    assert (found.verdict, found.cause.kind, found.cause.name) == ("normwise", "underflows-inside", "inputs")
+    wrong = judged(known["rsqrt"], {"x": x}, np.float32([[np.inf, np.inf, -np.inf]]), batch=1, n=3)
+    assert wrong.verdict == "special"
+
+
+def test_factors_in_another_order_may_be_subnormal_on_the_way(known):
+    x = np.random.default_rng(2).standard_normal((3, 8)) * 1e4
+    weight, bias = np.full(8, 1e-306), np.zeros(8)
+    centred = x - x.mean(-1, keepdims=True)
+    scale = weight / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
+    arrays = {"x": x, "weight": weight, "bias": bias}
+    assert judged(known["layer_norm"], arrays, centred * scale, batch=3, d=8).verdict == "normwise"
+    off = centred * scale * 1.001
+    assert judged(known["layer_norm"], arrays, off, batch=3, d=8).verdict != "normwise"
+
+
+@pytest.mark.parametrize(("elements", "beyond", "told"), [(64, 1, False), (64, 4, True), (1000, 4, False)])
+def test_a_switch_shows_on_a_number_of_elements_and_a_share_of_them(elements, beyond, told):
+    found = Score("narrow", Cause("computes-in", "float16"), excess=50.0, elements=elements, beyond=beyond)
+    assert is_switch(found, 1.0) == told

@@ -1,0 +1,59 @@
+"""The smallest call as a line of code that runs and makes the same arrays."""
+
+from __future__ import annotations
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from opfuzz.core.call import Call
+from opfuzz.report.finding.one_line import LONGEST, one_line
+from opfuzz.spec.expression.program import parse
+
+INF, NAN = float("inf"), float("nan")
+
+
+def line(text, array, dialect="numpy", layout="contiguous", **params):
+    program = parse(text, names=None, functions=None)
+    call = Call("float32", {"n": 4, "c": 3}, params, {"x": array}, {"x": layout})
+    return one_line(program, dialect, call)
+
+
+@pytest.mark.parametrize(
+    ("array", "dialect", "text"),
+    [
+        (np.array([[88.5]], np.float32), "mlx", "f(mx.array([[88.5]]))"),
+        (np.array([[88.5]], np.float32), "torch", "f(torch.tensor([[88.5]]))"),
+        (np.array([0.1, -INF], np.float16), "mlx", "f(mx.array([0.1, -mx.inf], mx.float16))"),
+        (np.array(2.0, ml_dtypes.bfloat16), "torch", "f(torch.tensor(2.0, dtype=torch.bfloat16))"),
+        (np.ones((3, 500), np.float32), "torch", "f(torch.full((3, 500), 1.0))"),
+        (np.zeros((0, 3), np.float32), "mlx", "f(mx.full((0, 3), 0.0))"),
+        (np.array([True, False]), "mlx", "f(mx.array([True, False]))"),
+        (np.array([1, 7]), "torch", "f(torch.tensor([1, 7]))"),
+        (np.arange(600, dtype=np.float32).reshape(2, 300), "mlx", "f(x[2, 300])"),
+    ],
+)
+def test_arrays(array, dialect, text):
+    assert line("f(x)", array, dialect) == text
+
+
+def test_the_line_has_the_bits():
+    numbers = np.random.default_rng(0).standard_normal((40, 5)).astype(np.float32) * 1e-3
+    numbers[0] = [0.0, -0.0, 3e-45, 3.4e38, INF]
+    for row in numbers:
+        made = eval(line("f(x)", row), {"np": np, "f": lambda x: x})
+        assert made.dtype == np.float32
+        assert made.tobytes() == row.tobytes()
+    assert np.isnan(eval(line("f(x)", np.array([NAN, 1.0])), {"np": np, "f": lambda x: x})[0])
+
+
+def test_settings_and_views():
+    text = "y = f(x, (n // 2, c - 1), eps=eps, dtype=dtype)\ny / n * pi"
+    found = line(text, np.array([1.0], np.float32), "torch", "stepped", eps=1e-05)
+    assert found == (
+        "y = f(torch.tensor([1.0]), (2, 2), eps=1e-05, dtype=torch.float32); y / 4 * 3.141592653589793  # x stepped"
+    )
+
+
+def test_no_line_is_without_end():
+    assert len(line(f"f({', '.join(['x'] * 50)})", np.ones(2, np.float32))) == LONGEST
