@@ -37,13 +37,8 @@ def dump_command(model: Path, output: Path, side: str | None, only: tuple[str, .
     `run(model, inputs)`. `opfuzz diff` compares two such files, wherever and with whatever they were written.
     """
     _check(output, force)
-    # The file imports what lies beside it, as it would if Python ran it.
-    sys.path.insert(0, str(model.resolve().parent))
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            found = dump(read_model_file(model, side), output, only)
-    finally:
-        sys.path.remove(str(model.resolve().parent))
+    with contextlib.redirect_stdout(sys.stderr):  # what the file prints is not of what is said here
+        found = dump(read_model_file(model, side), output, only)
     click.echo(render(found), nl=False)
     return 0
 
