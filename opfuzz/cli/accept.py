@@ -51,31 +51,25 @@ def accept_command(
 
 
 def _findings(text: str, run: str, reports: Path) -> list[Mapping[str, Any]]:
-    """What a user means: all findings of a cause that are faults, or the one finding."""
-    if not (Path(text) / FINDING).is_file():
-        chosen = read_run(find_run(run, reports))
-        causes = [common for common in causes_of(chosen) if text and common.id.startswith(text)]
-        ids = {finding.id: finding for finding in chosen.findings}
-        if len(causes) == 1 and not any(id.startswith(text) for id in ids):
-            return [to_json(ids[each]) for each in causes[0].findings if each in ids]
-    return [_finding(text, run, reports)]
+    """What a user means, each as its finding.json has it: all findings of a cause that are faults, or the one finding.
 
-
-def _finding(text: str, run: str, reports: Path) -> Mapping[str, Any]:
-    """What a user means, as its finding.json has it. Raises OpfuzzError if there is none, or more than one."""
+    Raises OpfuzzError if there is none, or more than one.
+    """
     if (Path(text) / FINDING).is_file():
         found = document(Path(text), FINDING)
         for name in ("op", "subject", "format", "verdict", "relation"):
             if not isinstance(found.get(name), str):
                 raise damaged(Path(text), FINDING, f"{name} is {found.get(name)!r:.40}, not text")
-        return found
+        return [found]
     chosen = read_run(find_run(run, reports))
     ids = {finding.id: finding for finding in chosen.findings}
     matching = [id for id in ids if text and id.startswith(text)]
     if len(matching) > 1:
         raise OpfuzzError(f"'{text:.40}' begins {len(matching)} findings of {chosen.run}: {', '.join(matching[:5])}")
     if not matching:
-        remedy = did_you_mean(text[:40], ids) or "; its report lists them, --run names another run"
-        raise OpfuzzError(f"run {chosen.run} has no finding or cause '{text:.40}'{remedy}")
-    document_of: Mapping[str, Any] = to_json(ids[matching[0]])
-    return document_of
+        causes = [common for common in causes_of(chosen) if text and common.id.startswith(text)]
+        if len(causes) != 1:
+            remedy = did_you_mean(text[:40], ids) or "; its report lists them, --run names another run"
+            raise OpfuzzError(f"run {chosen.run} has no finding or cause '{text:.40}'{remedy}")
+        matching = [id for id in causes[0].findings if id in ids]
+    return [to_json(ids[id]) for id in matching]
