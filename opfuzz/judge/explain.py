@@ -31,7 +31,7 @@ from opfuzz.oracle.reference import Reference
 from opfuzz.oracle.working import Emulated
 
 # What is said of a part of a formula that a half format computes in itself.
-HALVES: Mapping[str, Callable[[str], Cause]] = {
+HALF_PARTS: Mapping[str, Callable[[str], Cause]] = {
     "counts": lambda name: Cause("rounds-counts", name),
     "angles": lambda name: Cause("rounds-tables", name),
     "tables": lambda name: Cause("rounds-tables", name),
@@ -184,11 +184,11 @@ def _covers(charge: _Charge, allowance: FloatArray) -> bool:
 def _narrow(charge: _Charge, model: Arithmetic) -> Explained | None:
     """Half formats: intermediates rounded to the format are a note; what sums, counts or tables lose is a fault."""
     reference, name = charge.reference, charge.reference.fmt.name
-    for what in HALVES:
+    for what in HALF_PARTS:
         if _is_halved(charge, what):
-            return "imprecise", HALVES[what](name), charge.place
+            return "imprecise", HALF_PARTS[what](name), charge.place
     if computes_tables(charge.measured, reference, charge.measured.is_judged & ~charge.excused):
-        return "imprecise", HALVES["tables"](name), charge.place
+        return "imprecise", HALF_PARTS["tables"](name), charge.place
     allowance = reference.allowance(model)
     is_covered, is_blind = _covers(charge, allowance), _is_blind(charge, allowance)
     if is_covered and not is_blind:

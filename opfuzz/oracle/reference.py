@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from opfuzz.core.call import Call
 from opfuzz.core.errors import OpfuzzError
-from opfuzz.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, FloatArray, Format, round_to, ulp
+from opfuzz.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, FloatArray, Format, ulp
 from opfuzz.core.rounding import round_to_bits
 from opfuzz.oracle import balls, exact, graph, limits, models, working
 from opfuzz.oracle.allowances import Allowances, Alternatives
@@ -20,6 +20,7 @@ from opfuzz.oracle.altered import evaluate_with, largest_inside
 from opfuzz.oracle.dependencies import dependencies, spread_from
 from opfuzz.oracle.elementary import ELEMENTARY
 from opfuzz.oracle.graph import Node
+from opfuzz.oracle.halves import evaluate_halved
 from opfuzz.oracle.meaning import FAILURES, Names, graphs_of, operands, variant_graphs
 from opfuzz.oracle.truth import Truth, inside, tolerance
 from opfuzz.spec import OpSpec
@@ -96,6 +97,7 @@ class Reference:
         self._known = np.zeros(hi.size, np.bool_)  # places that Arb was asked about, and what it said
         self._said = np.zeros((3, hi.size))
         self._emulated: dict[tuple[int, bool], working.Emulated] = {}
+        self._halved: dict[str, FloatArray | None] = {}
         self._sources: dict[tuple[int, ...], dict[str, NDArray[np.int64]]] = {}
 
     @cached_property
@@ -277,40 +279,10 @@ class Reference:
         return id(self.natural) in graph.tables_of(self.natural)
 
     def halved(self, what: str) -> FloatArray | None:
-        """The usual formula exactly, but for its counts, angles, tables or sums, which are rounded to the format.
-
-        `numbers` are tables and the constants that they are made with. A table has more than one number; a parameter or
-        constant alone is none. None where the formula has nothing of the kind.
-        """
-        tables = graph.tables_of(self.natural)
-        is_found = False
-
-        def narrow(values: FloatArray) -> FloatArray:
-            return round_to(values, self.fmt).astype(np.float64)
-
-        def is_table(node: Node, values: FloatArray) -> bool:
-            return id(node) in tables and values.size > 1 and bool((values != values.flat[0]).any())
-
-        def change(node: Node, args: list[FloatArray]) -> FloatArray | None:
-            nonlocal is_found
-            values = balls.midpoint(node, args)
-            is_part = graph.is_whole(node) if what == "counts" else is_table(node, values)
-            if what in ("counts", "tables", "numbers") and is_part:
-                changed = narrow(values)
-            elif what == "numbers" and node.op == "number" and not graph.is_whole(node):
-                return narrow(values)  # which alone is no table
-            elif what == "angles" and node.op in ("sin", "cos") and is_table(node, args[0]):
-                changed = balls.midpoint(node, [narrow(arg) for arg in args])
-            elif what == "sums" and node.op in ("sum", "cumsum"):
-                terms = [round_to(arg, self.fmt) for arg in args]
-                changed = working.value_of(node, terms, self.fmt, 1).astype(np.float64)
-            else:
-                return values
-            is_found = True
-            return changed
-
-        values = evaluate_with(self.natural, change)
-        return values if is_found else None
+        """The usual formula exactly, but for its counts, angles, tables or sums, see `halves`; None: it has none."""
+        if what not in self._halved:
+            self._halved[what] = evaluate_halved(self.natural, self.fmt, what)
+        return self._halved[what]
 
     def lowered(self, model: models.Arithmetic) -> FloatArray:
         """What the usual formula gives in a lower precision, sums rounded once; or with the factors of products so."""

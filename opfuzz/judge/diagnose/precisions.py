@@ -15,7 +15,7 @@ from opfuzz.core.rounding import QUANTISERS, Quantiser, cut_to_bits, jittered, r
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.judge.diagnose.evidence import Array, Evidence, ordinary, same_values
 from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm
-from opfuzz.judge.explain import HALVES, computes_tables, is_no_rival
+from opfuzz.judge.explain import HALF_PARTS, computes_tables, is_no_rival
 from opfuzz.judge.limits import (
     BELOW_FLOAT16,
     BETTER,
@@ -98,14 +98,14 @@ def parts(evidence: Evidence) -> Cause | None:
     """Half formats: counts or tables, which are float32 by convention, in the format; all else is as it should be."""
     if evidence.fmt.bits != 16:
         return None
-    for what in HALVES:
+    for what in HALF_PARTS:
         predict = partial(_predict_part, what=what)
         first = predict(evidence)
         if first is not None and first.is_met and confirm(evidence, first, predict) is not None:
-            return HALVES[what](evidence.fmt.name)
+            return HALF_PARTS[what](evidence.fmt.name)
     tried = (evidence, *(other for other in evidence.others if other.is_at_fault))
     if all(computes_tables(each.judged, each.reference, each.judged.is_judged) for each in tried):
-        return HALVES["tables"](evidence.fmt.name)
+        return HALF_PARTS["tables"](evidence.fmt.name)
     return None
 
 
