@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
+from opfuzz.core.floats import HALVES
 from opfuzz.network.observe.records import FunctionCall, Plant, PlantedCall
 from opfuzz.network.pipeline.planting import UnfitError
 from opfuzz.network.readings.reading import ROUNDED, Array, Reading, SeenModule, argument, one
 
-HALVES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 FUSED = "scaled_dot_product_attention"
 
 
@@ -83,9 +82,9 @@ def attention(seen: SeenModule) -> Iterator[Reading]:
         for width in _widths(0 if keys is None else keys.shape[-2]):
             yield read(f"a query sees the last {width} keys only", _with(_windowed(width)))
             yield read(f"a query sees the keys of its chunk of {width} and before", _with(_chunked(width)))
-        for name, kind in HALVES.items():
+        for fmt in HALVES:
             for words, where in {"scores": "in", "weights": "out", "softmax": "in out"}.items():
-                yield one(call, f"attention: {words} in {name}", _computed(_halved(kind, where)), ROUNDED)
+                yield one(call, f"attention: {words} in {fmt.name}", _computed(_halved(fmt.dtype, where)), ROUNDED)
 
 
 def read_parts(function: FunctionCall) -> Attended:

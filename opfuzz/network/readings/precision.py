@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
+from opfuzz.core.floats import HALVES
 from opfuzz.network.observe.records import MOVE, Plant, PlantedCall
 from opfuzz.network.readings.reading import ROUNDED, Reading, SeenModule, float_outputs, is_float, with_place
-
-FORMATS = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 
 
 def rounded(seen: SeenModule) -> Iterator[Reading]:
     """The result of one call, what it is given as well, or all results."""
     calls = [call for call in float_outputs(seen.calls) if call.kind != MOVE and call.output.dtype == np.float32]
-    for name, kind in FORMATS.items():
+    for name, kind in ((fmt.name, fmt.dtype) for fmt in HALVES):
         for call in calls:
             yield Reading(f"what {call.family} gives is {name}", {call.index: _result(kind)}, ROUNDED, call.path)
             yield Reading(f"{call.family} is given {name}", {call.index: _given(kind)}, ROUNDED, call.path)
