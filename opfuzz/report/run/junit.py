@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,6 +26,7 @@ def render(run: Run, folder: Path) -> str:
     Faults are failures, what a subject cannot do is skipped; notes, and faults that somebody accepted, are told in the
     output of a test that passes.
     """
+    run = replace(run, causes=causes_of(run))  # of an older run, gathered once and not for each finding
     suites = [_suite(run, subject, folder) for subject in _subjects(run)]
     root = ET.Element(
         "testsuites", {"name": plain(f"opfuzz {run.run}"), **_totals(suites), "time": f"{run.seconds:.3f}"}
@@ -96,7 +98,7 @@ def _test(row: Row, findings: Sequence[Finding], known: Mapping[str, str], folde
 def _words(finding: Finding, folder: Path, run: Run, accepted: str = "") -> str:
     place, is_recorded = folder / "findings" / finding.id, run.is_recorded(finding.subject)
     trigger = finding.minimal.trigger.words if finding.minimal and finding.minimal.trigger else ""
-    common = next((each for each in causes_of(run) if finding.id in each.findings), None)
+    common = next((each for each in run.causes if finding.id in each.findings), None)
     lines = (
         (finding.verdict, word_finding(finding)),
         ("accepted", accepted),
