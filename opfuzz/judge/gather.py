@@ -10,7 +10,6 @@ from math import isnan
 from opfuzz.core.cause import NOTHING, UNEXPLAINED, Cause, Figure
 from opfuzz.core.common_cause import OWN, REACHES, UNKNOWN, CommonCause, SmallestCall, WorstFigures
 from opfuzz.core.findings import Finding
-from opfuzz.core.floats import FORMATS
 from opfuzz.core.results import Witness
 from opfuzz.core.verdicts import FAULT, SEVERITIES
 from opfuzz.judge.reach import reach_of
@@ -25,6 +24,11 @@ BESIDE = frozenset({"depends-on", "bits", "unconfirmed", "at-call", "undiagnosed
 WORDED = frozenset({"raises", "wrong-shape", "hangs", "dies", "out-of-memory"})  # the words tell them apart
 ONE_OP = frozenset({"depends-on", "leaks"})  # what the name is, or says, is a matter of the op
 SAME = {"formula": "is-variant"}  # kinds that differ in whether another meaning or only another error comes of it
+
+
+def place_of_format(fmt: str) -> int:
+    """Where a format stands among those that say the same; one that is not known, at the end."""
+    return FORMATS_FIRST.index(fmt) if fmt in FORMATS_FIRST else len(FORMATS_FIRST)
 
 
 def explanation(finding: Finding) -> Cause:
@@ -47,8 +51,9 @@ def gather(findings: Sequence[Finding], alike: Alike) -> tuple[CommonCause, ...]
         else:
             groups.setdefault(_key(finding, alike), []).append(finding)
     own = dict(groups)  # before any finding is added that is not of its op
+    links = {(_framework(each), each.op, each.format): explanation(each).name for each in inherited}
     for finding in inherited:
-        key = _source(finding, own, inherited)
+        key = _source(finding, own, links)
         groups.setdefault(key, []).append(finding)
     return tuple(sorted((_common(key, found) for key, found in groups.items()), key=_place))
 
@@ -76,9 +81,13 @@ def _roughly(figure: Figure) -> Figure:
     return float(f"{figure:.1g}") if isinstance(figure, float) else figure
 
 
-def _source(finding: Finding, groups: Mapping[Key, Sequence[Finding]], inherited: Iterable[Finding]) -> Key:
-    """The cause of the primitive that a finding inherits from; one of its own where none was found at fault."""
-    links = {(_framework(each), each.op, each.format): explanation(each).name for each in inherited}
+def _source(
+    finding: Finding, groups: Mapping[Key, Sequence[Finding]], links: Mapping[tuple[str, str, str], str]
+) -> Key:
+    """The cause of the primitive that a finding inherits from; one of its own where none was found at fault.
+
+    `links` say of a framework, op and format from which primitive that op inherits.
+    """
     framework, op, seen = _framework(finding), explanation(finding).name, {finding.op}
     while (further := links.get((framework, op, finding.format))) is not None and op not in seen:
         seen.add(op)
@@ -106,7 +115,7 @@ def _common(key: Key, found: Sequence[Finding]) -> CommonCause:
         reach, minimal = reaches[finding.id], finding.minimal
         is_inherited = explanation(finding).kind == "inherits" and key[2] != "inherits"
         size = minimal.elements if minimal is not None and minimal.is_shown else float("inf")
-        place = FORMATS_FIRST.index(finding.format) if finding.format in FORMATS_FIRST else len(FORMATS)
+        place = place_of_format(finding.format)
         return is_inherited, reach == UNKNOWN, REACHES.index(reach), place, size, finding.op, finding.id
 
     first, *_ = members = sorted(found, key=order)

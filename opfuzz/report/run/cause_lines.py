@@ -8,7 +8,7 @@ from math import isfinite
 from opfuzz.core.common_cause import ORDINARY, UNKNOWN, CommonCause
 from opfuzz.core.run import Run
 from opfuzz.core.verdicts import FAULT
-from opfuzz.judge.gather import gather
+from opfuzz.judge.gather import gather, place_of_format
 from opfuzz.report.causes.figures import counted
 from opfuzz.report.causes.titles import alike, title
 from opfuzz.report.text import plain, quantity, shown
@@ -32,7 +32,7 @@ def headline(run: Run) -> str:
     """`12 causes behind 103 faults in 39 ops (torch:cpu; float32); 4 touch ordinary values`."""
     found = faulty(run)
     faults = sum(finding.severity == FAULT for finding in run.findings)
-    formats = dict.fromkeys(row.format for row in sorted(run.ranking, key=lambda row: _place(row.format)))
+    formats = dict.fromkeys(row.format for row in sorted(run.ranking, key=lambda row: place_of_format(row.format)))
     where = (
         f"in {counted(len({row.op for row in run.ranking}), 'op')} ({', '.join(run.subjects)}; {', '.join(formats)})"
     )
@@ -45,11 +45,6 @@ def headline(run: Run) -> str:
     touch = f"; {ordinary or 'none'} {'touches' if ordinary == 1 else 'touch'} ordinary values"
     told = f", of {unknown} it is not known" if unknown else ""
     return f"{cut}{counted(len(found), 'cause')} behind {counted(faults, 'fault')} {where}{touch}{told}"
-
-
-def _place(fmt: str) -> int:
-    order = ("float32", "float16", "bfloat16", "float64")
-    return order.index(fmt) if fmt in order else len(order)
 
 
 def cause_cells(common: CommonCause, run: Run) -> list[str]:

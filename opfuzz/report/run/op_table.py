@@ -8,6 +8,7 @@ from math import isnan
 
 from opfuzz.core.run import Row, Run
 from opfuzz.core.verdicts import CLEAN, FAULT, NOTE, SEVERITIES
+from opfuzz.judge.gather import FORMATS_FIRST
 from opfuzz.report.run.cause_lines import SHORT, cut
 from opfuzz.report.text import quantity
 
@@ -17,7 +18,6 @@ MARKS = {FAULT: "!", NOTE: "~", CLEAN: ""}
 LEGEND = "largest ulp; ! fault, ~ note, - not supported; --rows all prints every row"
 UNSUPPORTED = "-"
 NAME = 24  # characters of an op
-FORMATS = ("float32", "float16", "bfloat16", "float64")
 
 Column = tuple[str, str]  # subject without its implementation, format
 
@@ -59,7 +59,7 @@ class OpTable:
             rows.setdefault(row.op, {}).setdefault(column, []).append(row)
         known = {column for cells in rows.values() for column in cells}
         subjects = [*dict.fromkeys([*run.subjects, *sorted(subject for subject, _ in known)])]
-        formats = [fmt for fmt in FORMATS if any(column[1] == fmt for column in known)]
+        formats = [fmt for fmt in FORMATS_FIRST if any(column[1] == fmt for column in known)]
         columns = [(subject, fmt) for subject in subjects for fmt in formats if (subject, fmt) in known]
         return cls(
             tuple(columns),
