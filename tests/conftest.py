@@ -1,20 +1,35 @@
 """Settings of all tests. Being here also puts this folder on the path: tests in every folder import toy_specs."""
 
+import compileall
 import os
 import signal
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
-# The same examples on every run, and no deadline: a busy machine is no failure.
-settings.register_profile("opfuzz", derandomize=True, deadline=None)
+# The same examples on every run, and no deadline: a busy machine is no failure. More of them would be the same ones on
+# the next run too: `--hypothesis-profile thorough` is for a change of what they test.
+settings.register_profile("opfuzz", derandomize=True, deadline=None, max_examples=40)
+settings.register_profile("thorough", derandomize=True, deadline=None, max_examples=1000)
 settings.load_profile("opfuzz")
+
+# Where PYTHONDONTWRITEBYTECODE is set, hundreds of processes would compile opfuzz, and every worker all tests.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    compileall.compile_dir(Path(__file__).parents[1] / "opfuzz", quiet=2)
+sys.dont_write_bytecode = False
 
 # A shell lets what it runs in the background ignore SIGINT, and so would every process that a test starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What tests write, such as a plugin with another fault a moment later, is compiled whenever it is loaded."""
+    sys.dont_write_bytecode = True
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -32,6 +47,21 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     from xdist.scheduler import WorkStealingScheduling
 
     return WorkStealingScheduling(config, log)
+
+
+@pytest.fixture
+def specs_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bench in this process has the bundled specs that all tests share: it reads them for most of a second."""
+    from bundled_ops import BUNDLED_OPS
+
+    from opfuzz.cli.group import bundled_specs
+    from opfuzz.engine.drivers import pipeline_bench
+
+    def known(paths: Any, *others: Any, **named: Any) -> Any:
+        return tuple(BUNDLED_OPS.values()) if tuple(paths) == (bundled_specs(),) else read(paths, *others, **named)
+
+    read = pipeline_bench.load_specs
+    monkeypatch.setattr(pipeline_bench, "load_specs", known)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,10 +1,9 @@
 """What the README prints works as printed."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
+
+from commands import opfuzz
 
 from opfuzz.backends import discover
 from opfuzz.engine.plan import load_specs
@@ -32,12 +31,12 @@ def test_an_op_is_one_file_of_under_20_lines(tmp_path):
     assert spec.op == "swiglu"
 
 
-def test_an_implementation_of_ones_own_is_found_out(tmp_path):
+def test_an_implementation_of_ones_own_is_found_out(tmp_path, monkeypatch):
     plugin = tmp_path / "mine.py"
     plugin.write_text(block("python", "derive("), encoding="utf-8")
     words = ["run", str(ROOT / "specs"), "--plugin", str(plugin), "--subjects", "mine:cpu", "--op", "layer_norm"]
-    call = [sys.executable, "-m", "opfuzz", *words, "--format", "float32", "--cases", "60", "--jobs", "1"]
-    wide = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-    done = subprocess.run([*call, "--out", str(tmp_path / "runs")], cwd=ROOT, env=wide, capture_output=True, text=True)
-    assert done.returncode == 1, done.stderr
-    assert "one-pass" in done.stdout
+    words += ["--format", "float32", "--cases", "60", "--jobs", "1", "--shrink", "0", "--out", str(tmp_path / "runs")]
+    monkeypatch.delenv("COLUMNS", raising=False)
+    done = opfuzz(*words, cwd=ROOT)
+    assert done.status == 1, done.err
+    assert "one-pass" in done.out

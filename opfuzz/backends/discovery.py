@@ -63,7 +63,8 @@ def derive(parent: str | Backend, name: str, replace: Functions) -> Backend:
     Raises OpfuzzError if there is no such parent, or the parent publishes no such function.
     """
     if isinstance(parent, str):
-        known = discover()
+        ours = {backend.name: backend for kind in BUILT_IN for backend in _made(kind)}
+        known = ours if parent in ours else discover()  # which looks through all packages that are installed
         if parent not in known:
             raise OpfuzzError(f"{name}: derived from unknown backend '{parent}'{did_you_mean(parent, known)}")
         parent = known[parent]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from datetime import date, timedelta
 from pathlib import Path
 
+import commands
 import pytest
 from bundles import opfuzz
 from complaints import complaints
@@ -45,14 +43,12 @@ BACKENDS = [derive("numpy", "library", {{"np.square": square}})]
 def run(folder: Path, factor: float, *words: str) -> tuple[int, list[str], str]:
     """`opfuzz run` on the library: exit status, lines and what it complains about."""
     (folder / "library.py").write_text(LIBRARY.format(factor=factor))
-    command = [sys.executable, "-m", "opfuzz", "run", SPECS / "square.yaml", "--subjects", "library:cpu"]
-    wide = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-    command += ["--plugin", "library.py", "--format", "float32", "--cases", "6", "--shrink", "1s", "--jobs", "1"]
-    done = subprocess.run(
-        [*map(str, command), *words], capture_output=True, text=True, cwd=folder, timeout=60, check=False,
-        env={**wide, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    return done.returncode, done.stdout.splitlines(), complaints(done.stderr)
+    command = ["run", SPECS / "square.yaml", "--subjects", "library:cpu", "--plugin", "library.py"]
+    command += ["--format", "float32", "--cases", "6", "--shrink", "1s", "--jobs", "1"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("COLUMNS", raising=False)
+        done = commands.opfuzz(*command, *words, cwd=folder)
+    return done.status, done.out.splitlines(), complaints(done.err)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from distributed import Client
 from small_campaigns import SPECS, plugin
-from test_resume import document, ended, started, stopped, words_of
+from test_resume import document, ended, kill, started, words_of
 
 sys.path.insert(0, str(Path(__file__).parent / "executors"))
 
@@ -30,23 +30,31 @@ def on(cluster: Cluster) -> list[object]:
     return ["--executor", "dask", "--scheduler", cluster.address]
 
 
+def away(words: list[object], cwd: Path) -> tuple[int, str]:
+    """Status, and what was said, of a command in a process of its own, as every client of a cluster is one."""
+    process = started(words, cwd)
+    _, err = process.communicate(timeout=300)
+    return process.returncode, err
+
+
 def test_a_worker_that_is_killed_changes_nothing(cluster, tmp_path):
-    assert ended(words_of(tmp_path, "here", "--cases", 300), tmp_path)[0] == 1
-    process = started([*words_of(tmp_path, "there", "--cases", 300), *on(cluster)], tmp_path)
+    many = ("--cases", 300, "--case-time", "60s")  # a search takes a second, and more on a busy machine
+    assert ended(words_of(tmp_path, "here", *many), tmp_path)[0] == 1
+    process = started([*words_of(tmp_path, "there", *many), *on(cluster)], tmp_path)
     with Dask(cluster.address) as dask:
         while process.poll() is None and not any(p.stat().st_size > 2_000 for p in tmp_path.glob("there/2*/journal")):
             time.sleep(0.005)
         assert process.poll() is None
         os.kill(next(iter(dask.everywhere(os.getpid).values())), signal.SIGKILL)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 1, err
     assert document(tmp_path / "there") == document(tmp_path / "here")
 
 
 def test_a_run_that_began_here_ends_there(cluster, tmp_path):
     assert ended(words_of(tmp_path, "here"), tmp_path)[0] == 1
-    assert stopped(words_of(tmp_path, "both"), tmp_path, 2, signal.SIGKILL)[0] == -signal.SIGKILL
-    status, err = ended(["run", "--resume", "latest", "--out", "both", *on(cluster)], tmp_path)
+    kill(words_of(tmp_path, "both"), tmp_path, "both", 2)
+    status, err = away(["run", "--resume", "latest", "--out", "both", *on(cluster)], tmp_path)
     assert status == 1, err
     assert document(tmp_path / "both") == document(tmp_path / "here")
 
@@ -59,7 +67,7 @@ def test_where_only_some_have_mlx(cluster, tmp_path):
         assert len(dask.crews({"torch:cpu": frozenset(), "mlx:cpu": frozenset({"mlx"})})) == 2
     words = ["run", "--op", "erf", "--subjects", "torch:cpu,mlx:cpu", "--format", "float32", "--cases", 6, "--out"]
     assert ended([*words, "here", "--shrink", "10m"], tmp_path)[0] == 1
-    status, err = ended([*words, "there", "--shrink", "10m", *on(cluster)], tmp_path)
+    status, err = away([*words, "there", "--shrink", "10m", *on(cluster)], tmp_path)
     assert status == 1, err
     here, there = document(tmp_path / "here"), document(tmp_path / "there")
     assert here.pop("distances"), "which are between subjects on one machine"

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import commands
 import numpy as np
 import pytest
 from bundles import opfuzz
@@ -29,11 +30,10 @@ def ran(tmp_path_factory) -> tuple[Path, str]:
     subjects = [each for each in HONEST.split(",") if each.split(":")[0] in known]
     words = ["run", SEVERAL, "--subjects", ",".join([*subjects, "short:cpu"]), "--plugin", plugin(folder)]
     words += ["--cases", 12, "--seed", 3, "--out", folder / "out"]
-    command = [sys.executable, "-m", "opfuzz", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
-    assert done.returncode == 1, done.stderr
+    done = commands.opfuzz(*words, cwd=Path(__file__).parents[2])
+    assert done.status == 1, done.err
     (place,) = (folder / "out").glob("2*")
-    return place, done.stdout
+    return place, done.out
 
 
 def findings(place: Path):

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import several_outputs
+from commands import opfuzz
 from small_campaigns import SPECS, plugin
 
 from opfuzz.backends import discover
@@ -40,48 +45,87 @@ def started(words: list[object], cwd: Path) -> subprocess.Popen[str]:
 
 
 def ended(words: list[object], cwd: Path) -> tuple[int, str]:
-    """Status, and what was said."""
-    process = started(words, cwd)
-    _, err = process.communicate(timeout=120)
-    return process.returncode, err
+    """Status, and what was said, of a command in this process."""
+    done = opfuzz(*words, cwd=cwd)
+    return done.status, done.err
 
 
-# A run that gets a signal as soon as its journal has a number of entries. With `left` it gets it before the journal is
-# deleted: when everything is written.
-SIGNALLED = """
-import os, sys
+class Killed(BaseException):
+    """Ends a run in this process; what it does then is undone."""
+
+
+def stopped(words: list[object], cwd: Path, entries: int, stop: Callable[[], None]) -> tuple[int, str]:
+    """Status, and what was said, of a run in this process at which `stop` is called after so many journal entries.
+
+    A run with fewer is stopped before the journal is deleted: when everything is written.
+    """
+    left = entries
+    append, remove = Journal.append, Journal.remove
+
+    def counted(self: Journal, entry: Any) -> None:
+        nonlocal left
+        append(self, entry)
+        left -= 1
+        if left == 0:
+            stop()
+
+    def removed(self: Journal) -> None:
+        if left > 0:
+            stop()
+        remove(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Journal, "append", counted)
+        patch.setattr(Journal, "remove", removed)
+        return ended(words, cwd)
+
+
+def kill(words: list[object], cwd: Path, out: str, entries: int) -> None:
+    """Leave in the folder `out` what a run that is killed after so many entries leaves there.
+
+    That is what the disk holds at that moment: it is kept, the run is ended, and what it did since is undone.
+    """
+    kept = cwd / "kept"
+
+    def stop() -> None:
+        shutil.copytree(cwd / out, kept)
+        raise Killed
+
+    with pytest.raises(Killed):
+        stopped(words, cwd, entries, stop)
+    shutil.rmtree(cwd / out)
+    kept.rename(cwd / out)
+
+
+# A run in a process of its own that is killed as soon as its journal has a number of entries.
+KILLED = """
+import os, signal
 from opfuzz import cli
 from opfuzz.store.journal import Journal
 
-append, remove = Journal.append, Journal.remove
-left, how = {left!r}, {how!r}
+append, left = Journal.append, {left}
 
 def counted(self, entry):
     global left
     append(self, entry)
     left -= 1
     if left == 0:
-        os.kill(os.getpid(), how)
+        os.kill(os.getpid(), signal.SIGKILL)
 
-def removed(self):
-    if left > 0:
-        os.kill(os.getpid(), how)
-    remove(self)
-
-Journal.append, Journal.remove = counted, removed
+Journal.append = counted
 cli.main()
 """
 
 
-def stopped(words: list[object], cwd: Path, entries: int, how: signal.Signals) -> tuple[int, str]:
-    """Status, and what was said, of a run that gets a signal after so many entries of its journal, or at its end."""
-    script = cwd / "signalled.py"
-    body = SIGNALLED.format(left=entries, how=int(how)).replace("\n", "\n    ")
+def killed(words: list[object], cwd: Path, entries: int) -> None:
+    """Run in a process that is killed after so many entries of its journal."""
+    script = cwd / "killed.py"
+    body = KILLED.format(left=entries).replace("\n", "\n    ")
     script.write_text(f"if __name__ == '__main__':{body}")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(script), *map(str, words)]
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
-    return done.returncode, done.stderr
+    assert done.returncode == -signal.SIGKILL, done.stderr
 
 
 def document(out: Path) -> dict[str, object]:
@@ -101,34 +145,49 @@ def whole(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def count(tmp_path_factory) -> int:
     """Entries of the journal of the same run, up to the one that says that its cases are over."""
+    entries: list[object] = []
+    append = Journal.append
+
+    def noted(self: Journal, entry: Any) -> None:
+        append(self, entry)
+        entries.append(entry)
+        if isinstance(entry, Ended):
+            raise Killed
+
     folder = tmp_path_factory.mktemp("counting")
-    assert stopped(words_of(folder, "counting"), folder, 1000, signal.SIGKILL)[0] == -signal.SIGKILL
-    (place,) = folder.glob("counting/2*")
-    journal = Journal.open(place)
-    journal.close()
-    return 1 + next(number for number, entry in enumerate(journal.entries) if isinstance(entry, Ended))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Journal, "append", noted)
+        with pytest.raises(Killed):
+            ended(words_of(folder, "counting"), folder)
+    return len(entries)
 
 
 def test_a_run_that_is_killed_again_and_again_ends_like_one_that_is_not(whole, tmp_path):
-    words = words_of(tmp_path, "killed")
-    for entries in (3, 2, 1, 1000):  # cases and searches, then findings, then the very end
-        assert stopped(words, tmp_path, entries, signal.SIGKILL)[0] == -signal.SIGKILL
-        words = ["run", "--resume", "latest", "--out", "killed"]
-    status, err = ended(words, tmp_path)
-    assert status == 1, err
+    again = ["run", "--resume", "latest", "--out", "killed"]
+    killed(words_of(tmp_path, "killed"), tmp_path, 3)  # a process, among cases and searches
+    kill(again, tmp_path, "killed", 2)
+    kill(again, tmp_path, "killed", 1)  # among findings
+    kill(again, tmp_path, "killed", 1000)  # at the very end
+    process = started(again, tmp_path)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 1, err
     assert document(tmp_path / "killed") == document(whole)
-    (killed,), (undisturbed,) = tmp_path.glob("killed/2*"), whole.glob("2*")
-    first, second = ({path.relative_to(place) for path in place.rglob("*")} for place in (killed, undisturbed))
+    (place,), (undisturbed,) = tmp_path.glob("killed/2*"), whole.glob("2*")
+    first, second = ({path.relative_to(each) for path in each.rglob("*")} for each in (place, undisturbed))
     assert first == second, "no journal, and no part of a file that was being written"
     (tmp_path / "killed" / "history.sqlite").stat()
-    status, err = ended(words, tmp_path)
+    status, err = ended(again, tmp_path)
     assert (status, err.count("\n")) == (2, 1)
     assert "no run 'latest' that can go on" in err
 
 
+def signalled(how: signal.Signals) -> Callable[[], None]:
+    return lambda: os.kill(os.getpid(), how)
+
+
 @pytest.mark.parametrize(("how", "wanted"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_run_that_was_interrupted_has_a_report_and_goes_on(how, wanted, whole, tmp_path):
-    status, err = stopped(words_of(tmp_path, "cut"), tmp_path, 3, how)
+    status, err = stopped(words_of(tmp_path, "cut"), tmp_path, 3, signalled(how))
     assert status == wanted
     (folder,) = tmp_path.glob("cut/2*")
     assert f"to go on: opfuzz run --resume {folder.relative_to(tmp_path)}" in err
@@ -141,7 +200,7 @@ def test_a_run_that_was_interrupted_has_a_report_and_goes_on(how, wanted, whole,
 @pytest.mark.parametrize(("how", "wanted"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interruption_while_findings_are_diagnosed_keeps_no_poor_diagnosis(how, wanted, whole, count, tmp_path):
     """The entry that says that the cases are over is the last before them."""
-    status, err = stopped(words_of(tmp_path, "cut"), tmp_path, count, how)
+    status, err = stopped(words_of(tmp_path, "cut"), tmp_path, count, signalled(how))
     assert status == wanted, err
     assert document(tmp_path / "cut")["interrupted"] is True
     assert ended(["run", "--resume", "latest", "--out", "cut"], tmp_path)[0] == 1
@@ -164,7 +223,7 @@ def journal_of(folder: Path, seconds: float) -> Journal:
 
 def test_a_run_is_not_its_own_baseline(tmp_path):
     words = words_of(tmp_path, "own", "--cases", 6, "--baseline", "latest")
-    assert stopped(words, tmp_path, 1000, signal.SIGKILL)[0] == -signal.SIGKILL
+    kill(words, tmp_path, "own", 1000)
     (path,) = tmp_path.glob("own/2*/run.json")
     assert json.loads(path.read_text())["comparison"]["before"] == ""
     status, err = ended(["run", "--resume", "latest", "--out", "own"], tmp_path)
@@ -185,7 +244,7 @@ def test_a_run_does_not_go_on_with_other_files(tmp_path):
     for path in SPECS.glob("*.yaml"):
         (tmp_path / "specs" / path.name).write_bytes(path.read_bytes())
     run = ["run", "specs", "--subjects", "numpy:cpu", "--plugin", plugin(tmp_path), "--cases", "2000"]
-    assert stopped(run, tmp_path, 2, signal.SIGKILL)[0] == -signal.SIGKILL
+    kill(run, tmp_path, "reports", 2)
     for name, change, words in CHANGES:
         before = (tmp_path / name).read_bytes()
         change(tmp_path / name)
@@ -255,10 +314,16 @@ def test_a_limit_of_memory_below_what_a_process_has_accuses_nobody(tmp_path):
 
 def test_two_runs_at_once_do_not_disturb_each_other(whole, tmp_path):
     # Each with known faults of its own: those of a run that ends first are rightly made again by one that begins later.
-    both = [started([*words_of(tmp_path, "both"), "--corpus", f"known{n}"], tmp_path) for n in range(2)]
-    for process in both:
-        _, err = process.communicate(timeout=120)
-        assert (process.returncode, "Traceback" in err) == (1, False)
+    both = [[*words_of(tmp_path, "both"), "--corpus", f"known{n}"] for n in range(2)]
+    process = started(both[0], tmp_path)
+    for _ in range(2000):  # they are at their cases at the same time
+        if list(tmp_path.glob("both/2*")) or process.poll() is not None:
+            break
+        time.sleep(0.01)
+    status, err = ended(both[1], tmp_path)
+    assert (status, "Traceback" in err) == (1, False)
+    _, err = process.communicate(timeout=300)
+    assert (process.returncode, "Traceback" in err) == (1, False)
     documents = [json.loads(path.read_text()) for path in tmp_path.glob("both/2*/run.json")]
     wanted = document(whole)
     assert len(documents) == 2
@@ -268,13 +333,22 @@ def test_two_runs_at_once_do_not_disturb_each_other(whole, tmp_path):
 
 def test_a_run_of_several_outputs_and_of_none_of_axes_goes_on(tmp_path):
     def words(out: str) -> list[object]:
-        few = ["--subjects", "numpy:cpu,short:cpu", "--plugin", several_outputs.plugin(tmp_path), "--cases", 6]
+        few = [
+            "--subjects",
+            "numpy:cpu,short:cpu",
+            "--format",
+            "float32",
+            "--plugin",
+            several_outputs.plugin(tmp_path),
+            "--cases",
+            6,
+        ]
         return ["run", several_outputs.SEVERAL, *few, "--shrink", "10m", "--out", out]
 
     assert ended(words("whole"), tmp_path)[0] == 1
-    assert stopped(words("killed"), tmp_path, 3, signal.SIGKILL)[0] == -signal.SIGKILL
+    kill(words("killed"), tmp_path, "killed", 3)
     again = ["run", "--resume", "latest", "--out", "killed"]
-    assert stopped(again, tmp_path, 3, signal.SIGKILL)[0] == -signal.SIGKILL
+    kill(again, tmp_path, "killed", 3)
     assert ended(again, tmp_path)[0] == 1
     assert document(tmp_path / "killed") == document(tmp_path / "whole")
     assert "mean" in {finding["recipe"]["output"] for finding in document(tmp_path / "whole")["findings"]}

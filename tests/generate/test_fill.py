@@ -92,7 +92,7 @@ print(json.dumps(found, sort_keys=True))
 def test_other_processes_hash_seeds_and_orders_give_the_same_bytes() -> None:
     paths = json.dumps([str(TESTS.parent), str(TESTS), str(TESTS / "generate")])
     said = set()
-    for hash_seed, order in (("0", "forward"), ("1", "backward"), ("777", "forward")):
+    for hash_seed, order in (("0", "forward"), ("777", "backward")):
         child = subprocess.run(
             [sys.executable, "-c", _CHILD, paths, order],
             env={**os.environ, "PYTHONHASHSEED": hash_seed},

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import scipy.special
 import torch
+from bundled_ops import BUNDLED_OPS
 
-from opfuzz.backends import Subject, derive, discover
+from opfuzz.backends import Subject, derive
 from opfuzz.core.call import Call, Recipe
 from opfuzz.core.floats import FORMATS
-from opfuzz.engine.plan import load_specs
 from opfuzz.engine.triage.diagnose import diagnose_score, outcome_of, refer
 from opfuzz.judge.score import score
 
-SPECS = Path(__file__).parents[2] / "specs" / "elementary"
-KNOWN = {spec.op: spec for spec in load_specs([SPECS], discover(()), dialects=("torch",))}
 VALUES = {"float32": (7e-6, 1e-3, 0.04), "bfloat16": (3.1e-7, 8.2e-7, 1.1e-6)}
 
 
 def cause(function, format, values):
     """Kind and name of what is told of an error function of float64 arrays, whose results are rounded to the format."""
-    spec, subject = KNOWN["erf"], Subject("planted", "cpu")
+    spec, subject = BUNDLED_OPS["erf"], Subject("planted", "cpu")
     planted = {"torch.erf": lambda x: torch.from_numpy(np.float64(function(x.double().numpy()))).to(x.dtype)}
     backend = derive("torch", "planted", planted)
     x = np.asarray(values).astype(FORMATS[format].dtype)[None]

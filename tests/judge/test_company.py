@@ -32,7 +32,7 @@ OPS = [
     "cumsum",
 ]
 SPECS = [BUNDLED_OPS[op] for op in OPS]
-CASES = 20
+CASES = 8
 ELEMENTS = 2000  # of a case: larger ones cost most of the time, and are judged by the same code
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
+from bundled_ops import BUNDLED_OPS as KNOWN
 from small_campaigns import SPECS as SMALL
 from small_campaigns import plugin
 
@@ -40,7 +41,6 @@ from opfuzz.spec.expression.program import parse
 from opfuzz.store.write import to_json
 
 SPECS = Path(__file__).parents[2] / "specs"
-KNOWN = {spec.op: spec for spec in load_specs([SPECS], discover())}
 
 
 def case_of(op, format="float32", *, dims, regimes="normal", layouts=None, **params) -> Case:

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.special
+from bundled_ops import BUNDLED_OPS
 
-from opfuzz.backends import Subject, derive, discover
+from opfuzz.backends import Subject, derive
 from opfuzz.core.call import Call, Recipe
 from opfuzz.core.results import Score
 from opfuzz.core.rounding import cut_to_bits
-from opfuzz.engine.plan import load_specs
 from opfuzz.engine.triage.diagnose import diagnose_score, outcome_of, refer
 from opfuzz.judge.diagnose import solved
 from opfuzz.judge.score import score
 from opfuzz.oracle.primitive import primitives_of
 
-KNOWN = {spec.op: spec for spec in load_specs([Path(__file__).parents[2] / "specs"], discover(()), dialects=("numpy",))}
-PRIMITIVES = primitives_of(KNOWN.values())
+PRIMITIVES = primitives_of(BUNDLED_OPS.values())
 
 
 def found(op, replaced, format="float32", values=None, **sizes):
     """The causes of a fault of an op on a backend with some functions replaced."""
-    spec, backend, subject = KNOWN[op], derive("numpy", "planted", replaced), Subject("planted", "cpu")
+    spec, backend, subject = BUNDLED_OPS[op], derive("numpy", "planted", replaced), Subject("planted", "cpu")
     rng = np.random.default_rng(5)
     params = {param.name: param.default for param in spec.params}
     dtype = np.dtype(format)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -63,16 +63,30 @@ class DiagnoseTask(SubjectTask[Finding, Diagnosis]):
         return diagnose_score(score_of(item), spec, item.recipe, subject, backend, smallest, self.primitives)
 
 
+def known_primitives(plan: Plan) -> tuple[Primitive, ...]:
+    """Those that a plan's subjects may have: what one's own exp does is asked for also where nobody tests it."""
+    backends = discover(plan.plugins)
+    words = vocabulary(backends, dialects_of(plan.subjects, backends))
+    known = {spec.op: spec for spec in (*load_all((shipped("specs"),), words), *plan.specs)}
+    return primitives_of(known.values())
+
+
 def diagnose_findings(
-    plan: Plan, findings: Sequence[Finding], executor: Executor = LOCAL
+    plan: Plan,
+    findings: Sequence[Finding],
+    executor: Executor = LOCAL,
+    primitives: Callable[[], tuple[Primitive, ...]] | None = None,
 ) -> tuple[tuple[Finding, ...], bool]:
-    """The findings, in their order, each with its diagnosis; and whether it was interrupted."""
+    """The findings, in their order, each with its diagnosis; and whether it was interrupted.
+
+    `primitives` gives `known_primitives`, which take most of a second to read, to those who ask more than once.
+    """
+    if not findings:
+        return (), False
     specs = {spec.op: spec for spec in plan.specs}
     backends = discover(plan.plugins)
-    # What a subject's own exp does is asked for also where nobody tests it.
-    words = vocabulary(backends, dialects_of(plan.subjects, backends))
-    known_specs = {spec.op: spec for spec in load_all((shipped("specs"),), words)} | specs
-    task = DiagnoseTask(Roster.of(plan.subjects, plan.plugins, backends), specs, primitives_of(known_specs.values()))
+    known_ones = primitives() if primitives else known_primitives(plan)
+    task = DiagnoseTask(Roster.of(plan.subjects, plan.plugins, backends), specs, known_ones)
     known = {finding.id: _record(finding, specs[finding.op]) for finding in findings}
     return diagnose_each(findings, known, task, plan.jobs, executor)
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from opfuzz.core.findings import Finding
 from opfuzz.engine.executors import Executor
 from opfuzz.engine.plan import Plan
 from opfuzz.engine.triage.causes import widest_first
-from opfuzz.engine.triage.diagnose import diagnose_findings, smallest_of
+from opfuzz.engine.triage.diagnose import diagnose_findings, known_primitives, smallest_of
 from opfuzz.engine.triage.minimize import Watch, minimize_findings
 from opfuzz.engine.triage.resume import Remembered, Told
+from opfuzz.oracle.primitive import Primitive
 
 
 @dataclass
@@ -39,12 +41,17 @@ class Investigation:
     def _diagnose(self, are_smallest: bool = False) -> bool:
         """Ask for causes: of the calls as they were drawn, or again of those that were made smaller."""
         findings = [each for each in self.latest.values() if not are_smallest or smallest_of(each) is not None]
-        found, was_stopped = self.known.diagnose(
-            findings, lambda findings: diagnose_findings(self.plan, findings, self.executor), are_smallest
-        )
+        found, was_stopped = self.known.diagnose(findings, self._ask, are_smallest)
         if not (was_stopped and are_smallest):  # then what was said of the calls as they were drawn stands
             self._take(found)
         return was_stopped
+
+    def _ask(self, findings: Sequence[Finding]) -> Told:
+        return diagnose_findings(self.plan, findings, self.executor, lambda: self._primitives)
+
+    @cached_property
+    def _primitives(self) -> tuple[Primitive, ...]:
+        return known_primitives(self.plan)
 
     def _shrink(self) -> bool:
         ordered, urgent = widest_first(tuple(self.latest.values()))

@@ -66,7 +66,8 @@ def parse(
     steps: list[tuple[str, Run]] = []
     forms: list[str] = []
     items: dict[str, int | None] = {}  # of each name that a line gives
-    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    nodes = list(ast.walk(tree))
+    used = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     for statement in tree.body[:-1]:
         if (
             not isinstance(statement, ast.Assign)
@@ -100,7 +101,7 @@ def parse(
         frozenset(compiler.called),
         "\n".join([*forms, result.form]),
         isinstance(last.value, ast.Compare),
-        any(isinstance(node, ast.Div) for node in ast.walk(tree)),
+        any(isinstance(node, ast.Div) for node in nodes),
         tuple(steps),
         result.run,
     )

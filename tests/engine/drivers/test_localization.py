@@ -16,6 +16,8 @@ from opfuzz.engine.drivers.localize import LocalizePlan, Pass, PipelineBench, lo
 from opfuzz.network.drift import drift
 from opfuzz.network.localize.observed import Observed, read_figures
 
+pytestmark = pytest.mark.usefixtures("specs_read_once")
+
 PIPELINE = """
 import numpy as np
 from dataclasses import replace
@@ -133,6 +135,8 @@ def test_the_command_prints_one_json_object(plan, tmp_path):
     done = call(*words, "--jobs", 1, folder=tmp_path)
     assert done.exception is None
     found = json.loads(done.stdout)
+    written = json.loads((tmp_path / found["path"] / "localization.json").read_text())
+    assert found["variants"] == written["variants"]
     assert {"corr", "mae", "median", "max", "shift", "per_step"} <= found["drift"].keys()
     assert (found["variants"][0]["name"], found["variants"][0]["match"]) == ("gelu: tanh", True)
     effective = [v for v in found["variants"] if v["drift"]["rms"] != 0]

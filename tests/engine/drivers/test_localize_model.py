@@ -20,6 +20,8 @@ from opfuzz.engine.drivers.pipeline_bench import LocalizePlan, Pass, PipelineBen
 from opfuzz.network.localize.observed import Observed
 from opfuzz.spec.profile_reader import read_profile
 
+pytestmark = pytest.mark.usefixtures("specs_read_once")
+
 PARTS = """
 import numpy as np
 import torch

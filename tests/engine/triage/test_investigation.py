@@ -57,7 +57,7 @@ def look(monkeypatch):
     """What became of FOUND where a stage is interrupted in its midst, as between two calls of workers."""
 
     def run(ends: str):
-        def diagnose(plan, findings, executor):
+        def diagnose(plan, findings, *others):
             name = "again" if any(each.causes for each in findings) else "first"
             if ends == name:
                 raise KeyboardInterrupt

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import mlx.core as mx
 import pytest
+from bundled_ops import BUNDLED_OPS
 
-from opfuzz.engine.drivers.trace import knowledge
+from opfuzz.engine.drivers.pipeline_bench import meaning
+from opfuzz.network.trace.causes import Knowledge
 from opfuzz.network.trace.modules import CLEAN
 from opfuzz.network.trace.pair import read_models
 from opfuzz.network.trace.trace import trace
 
-KNOWN = knowledge()
+KNOWN = Knowledge(BUNDLED_OPS, meaning)
 FOLDER = Path(__file__).parent / "real"
 LANGUAGE = ("transformers", "mlx_lm")
 NEEDED = {

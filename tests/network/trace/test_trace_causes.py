@@ -11,10 +11,12 @@ import mlx.nn as mnn
 import numpy as np
 import pytest
 import torch
+from bundled_ops import BUNDLED_OPS
 from torch import nn
 from torch.nn import functional as f
 
-from opfuzz.engine.drivers.trace import knowledge
+from opfuzz.engine.drivers.pipeline_bench import meaning
+from opfuzz.network.trace.causes import Knowledge
 from opfuzz.network.trace.layouts import Habits, TensorSource, layouts_of
 from opfuzz.network.trace.mlx import MlxModel
 from opfuzz.network.trace.pair import Models
@@ -24,7 +26,7 @@ from opfuzz.network.trace.trace import trace
 
 torch.set_num_threads(1)
 WIDTH, HEADS = 16, 4
-KNOWN = knowledge()
+KNOWN = Knowledge(BUNDLED_OPS, meaning)
 
 
 def traced(a, b, *inputs, known=KNOWN):

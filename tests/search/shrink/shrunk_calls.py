@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from opfuzz.core.call import Call, Element
 from opfuzz.core.floats import FORMATS
 from opfuzz.core.layout import applicable, memory
-from opfuzz.generate import regime_names
-from opfuzz.oracle.operations import REFERENCE_FUNCTIONS
 from opfuzz.search.shrink import drive, shrink
-from opfuzz.spec import Vocabulary, load_all
 from opfuzz.spec.expression.program import evaluate
 from opfuzz.spec.order import call_key
-
-_WORDS = Vocabulary(regime_names(), REFERENCE_FUNCTIONS, {"torch": None, "mlx": None, "numpy": None})
-BUNDLED = {spec.op: spec for spec in load_all([Path(__file__).parents[3] / "specs"], _WORDS)}
 
 
 def call_of(spec, dims, params=None, layouts=None, format="float32", **arrays):

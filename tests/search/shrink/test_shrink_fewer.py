@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from shrunk_calls import BUNDLED, call_of, shrunk
+from bundled_ops import BUNDLED_OPS
+from shrunk_calls import call_of, shrunk
 from toy_specs import LOOKUP, NORM, UNARY
 
 
@@ -22,7 +23,7 @@ def sizes(expression):
     ],
 )
 def test_padding_makes_an_input_shorter_than_its_kernel(condition, params):
-    op = BUNDLED["conv1d"]
+    op = BUNDLED_OPS["conv1d"]
     dims = {"n": 2, "c_in": 4, "c_out": 4, "length": 30, "k": 5}
     found, count = shrunk(op, call_of(op, dims, params), sizes(condition))
     assert op.elements(found.dims, found.params) == 4  # one of the input, two of the kernel, one result

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from bundled_ops import BUNDLED_OPS
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shrunk_calls import BUNDLED, call_of, shrunk
+from shrunk_calls import call_of, shrunk
 from toy_specs import TOYS, UNARY
 
 from opfuzz.core.call import Call
@@ -15,7 +16,10 @@ from opfuzz.search.shrink import Enough, drive, shrink
 from opfuzz.search.shrink.values import rounded
 from opfuzz.spec.order import call_key
 
-SPECS = (*TOYS, *(BUNDLED[op] for op in ("conv_transpose1d", "group_norm", "linear", "embedding", "attention_mask")))
+SPECS = (
+    *TOYS,
+    *(BUNDLED_OPS[op] for op in ("conv_transpose1d", "group_norm", "linear", "embedding", "attention_mask")),
+)
 
 
 def conditions(call):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from bundled_ops import BUNDLED_OPS
 from several_outputs import SPLIT, TOTAL, of
 from several_outputs import call_of as call_of_rows
-from shrunk_calls import BUNDLED, call_of, shrunk
+from shrunk_calls import call_of, shrunk
 from toy_specs import CONVOLUTION, LOOKUP, NORM, PRODUCT, UNARY
 
 from opfuzz.core.call import Element
@@ -61,14 +62,14 @@ def test_conditions_over_several_dims(condition, start, least, attempts):
 
 @pytest.mark.parametrize("start", [(8, 100), (8, 10), (7, 5), (100, 3), (4, 9), (33, 1), (1, 40)])
 def test_one_dim_is_traded_for_another(start):
-    op = BUNDLED["softmax"]
+    op = BUNDLED_OPS["softmax"]
     found, count = shrunk(op, call_of(op, dict(zip(("batch", "n"), start, strict=True))), sizes("batch * n >= 33"))
     assert found.dims == {"batch": 1, "n": 33}
     assert count <= 60
 
 
 def test_one_position_and_several_batches():
-    op = BUNDLED["attention"]
+    op = BUNDLED_OPS["attention"]
     start = call_of(op, {"batch": 5, "heads": 3, "queries": 1, "keys": 30, "d": 64})
     found, count = shrunk(op, start, sizes("queries == 1 and batch > 1"), (3, 2, 0, 5))
     assert found.dims == {"batch": 2, "heads": 1, "queries": 1, "keys": 1, "d": 1}
@@ -85,7 +86,7 @@ def test_channels_beyond_65536():
 
 
 def test_a_param_gives_way_where_it_forbids_small_sizes():
-    op = BUNDLED["group_norm"]  # whose default is 8 groups
+    op = BUNDLED_OPS["group_norm"]  # whose default is 8 groups
     found, count = shrunk(op, call_of(op, {"n": 3, "c": 16, "length": 9}), sizes("n > 0"))
     assert found.params["groups"] == 1
     assert found.dims["c"] * found.dims["length"] == 2
