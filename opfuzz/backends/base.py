@@ -32,6 +32,7 @@ class Backend(ABC):
     dialect: ClassVar[str]
     modules: ClassVar[tuple[str, ...]]  # what to import before workers fork
     modes: ClassVar[tuple[str, ...]] = ("",)
+    requirements: ClassVar[tuple[str, ...]] = ()  # of an installer: packages for which their name is not enough
     recipe: ClassVar[str]  # for reproducers: imports under the names of specs, and load, view, bits, run, dtype_of
 
     def __init__(self, name: str | None = None, replace: Functions = MappingProxyType({})) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from functools import cache, partial
 from typing import Any
@@ -97,6 +98,7 @@ class Mlx(Backend):
     dialect = "mlx"
     modules = ("mlx.core", "mlx.nn")
     modes = ("", COMPILE)
+    requirements = ("mlx[cpu]",) if sys.platform == "linux" else ()
     recipe = RECIPE
 
     def absent(self) -> str | None:

@@ -9,8 +9,7 @@ from typing import Any
 
 import click
 
-from opfuzz.core.errors import OpfuzzError, did_you_mean
-from opfuzz.report.run.cause_lines import causes_of
+from opfuzz.report.run.cause_lines import findings_of
 from opfuzz.report.text import plain
 from opfuzz.store.accepted import FILE, accept, entry_of, read_accepted
 from opfuzz.store.bundle.files import FINDING, damaged, document
@@ -53,7 +52,7 @@ def accept_command(
 def _findings(text: str, run: str, reports: Path) -> list[Mapping[str, Any]]:
     """What a user means, each as its finding.json has it: all findings of a cause that are faults, or the one finding.
 
-    Raises OpfuzzError if there is none, or more than one.
+    Raises OpfuzzError as `findings_of` does.
     """
     if (Path(text) / FINDING).is_file():
         found = document(Path(text), FINDING)
@@ -63,13 +62,4 @@ def _findings(text: str, run: str, reports: Path) -> list[Mapping[str, Any]]:
         return [found]
     chosen = read_run(find_run(run, reports))
     ids = {finding.id: finding for finding in chosen.findings}
-    matching = [id for id in ids if text and id.startswith(text)]
-    if len(matching) > 1:
-        raise OpfuzzError(f"'{text:.40}' begins {len(matching)} findings of {chosen.run}: {', '.join(matching[:5])}")
-    if not matching:
-        causes = [common for common in causes_of(chosen) if text and common.id.startswith(text)]
-        if len(causes) != 1:
-            remedy = did_you_mean(text[:40], ids) or "; its report lists them, --run names another run"
-            raise OpfuzzError(f"run {chosen.run} has no finding or cause '{text:.40}'{remedy}")
-        matching = [id for id in causes[0].findings if id in ids]
-    return [to_json(ids[id]) for id in matching]
+    return [to_json(ids[id]) for id in findings_of(chosen, text)]

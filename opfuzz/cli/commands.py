@@ -19,6 +19,7 @@ COMMANDS = {
     "accept": "accept.accept_command",
     "repro": "repro.repro_command",
     "shrink": "shrink.shrink_command",
+    "bisect": "bisect.bisect_command",
     "sweep": "sweep.sweep_command",
     "climb": "climb.climb_command",
     "localize": "localize.localize_command",

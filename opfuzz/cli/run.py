@@ -13,7 +13,6 @@ import click
 from click.core import ParameterSource
 
 from opfuzz.backends import Backend
-from opfuzz.cli.executor import EXECUTORS, executor_of
 from opfuzz.cli.group import (
     FINDINGS,
     Paths,
@@ -31,10 +30,10 @@ from opfuzz.cli.group import (
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.floats import FORMATS
 from opfuzz.core.verdicts import CLEAN, SEVERITY
-from opfuzz.engine.executors import Executor
-from opfuzz.engine.machines import survey
+from opfuzz.engine.executors import LOCAL, Executor
+from opfuzz.engine.machines import here, survey
 from opfuzz.engine.options import DEFAULT_FORMATS, Order
-from opfuzz.engine.plan import dialects_of, vocabulary
+from opfuzz.engine.plan import dialects_of, needs_of, vocabulary
 from opfuzz.engine.session import Sitting, begin
 from opfuzz.engine.session import resume as resume_run
 from opfuzz.engine.triage.corpus import update
@@ -51,6 +50,7 @@ from opfuzz.store.write import summarize
 FAILING = tuple(v for v, severity in SEVERITY.items() if severity != CLEAN and v != "unsupported")  # of findings
 DEFAULT_SECONDS = 60.0
 LEAST_SHRINKING = 30.0  # seconds
+EXECUTORS = ("pool", "dask")
 ROWS = ("ops", "all")
 ALL = "all"  # formats
 BESIDE_RESUME = frozenset({"resume", "jobs", "rows", "as_json", "out", "engine", "scheduler"})
@@ -162,7 +162,7 @@ def run_command(
     """
     if engine == "dask":
         plugins = tuple(path.absolute() for path in plugins)  # a worker has another working directory
-    with executor_of(engine, scheduler, jobs, backends) as executor:
+    with _executor_of(engine, scheduler, jobs, backends) as executor:
         if resume is not None:
             _check_alone(context)
             return _finish(resume_run(resume, out, jobs, executor), executor, as_json, rows)
@@ -245,3 +245,22 @@ def complaining() -> Iterator[None]:
         yield
     except OpfuzzError as error:
         click.echo(plain(str(error)), err=True)
+
+
+def _executor_of(name: str, scheduler: str | None, jobs: int | None, backends: Mapping[str, Backend]) -> Executor:
+    """The executor that options name.
+
+    Raises UsageError if they do not go together, OpfuzzError if Dask is not installed.
+    """
+    if name == "pool":
+        if scheduler is not None:
+            raise click.UsageError("--scheduler is of a Dask cluster: add --executor dask")
+        return LOCAL
+    if scheduler is None:
+        raise click.UsageError("--executor dask needs a --scheduler: an address such as tcp://10.0.0.1:8786, or local")
+    try:
+        from opfuzz.engine.executors.dask import Dask
+    except ImportError:
+        raise OpfuzzError("--executor dask: Dask is not installed: pip install 'opfuzz[dask]'") from None
+    local = needs_of(here(backends).devices, backends) if scheduler == "local" else frozenset()
+    return Dask(scheduler, jobs or os.cpu_count() or 1, local)

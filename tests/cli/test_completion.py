@@ -95,7 +95,8 @@ def test_runs_newest_first():
 @pytest.mark.usefixtures("runs")
 def test_findings_of_the_newest_run_or_the_one_that_is_named():
     assert offered("accept", "") == ["cc33"]
-    assert offered("accept", "--run", "20260101-000000-s0", "") == ["aa11", "bb22"]
+    for command in ("accept", "bisect"):
+        assert offered(command, "--run", "20260101-000000-s0", "") == ["aa11", "bb22"]
 
 
 def test_a_tab_imports_no_framework():

@@ -58,25 +58,25 @@ def upstream(
         else "The inputs are too many to write out: `repro.py` beside this text reads them from `inputs.safetensors`."
     )
     known = {name: version for name, version in {**versions, **machine}.items() if name != "opfuzz"}
-    when = [f"- {_readable(words)}"] if words else []
+    when = [f"- {readable(words)}"] if words else []
     parts = [
-        f"# {_readable(title)}",
+        f"# {readable(title)}",
         "## What happens",
         _happens(finding, element),
         "## When",
-        "\n".join([*when, f"- shown at {_readable(sizes or 'no sizes')}"]),
+        "\n".join([*when, f"- shown at {readable(sizes or 'no sizes')}"]),
         "## Code",
         f"The call:\n\n{fenced(call, 'python')}",
         shown,
         "## Versions",
-        "\n".join(f"- {_readable(f'{key}: {value}')}" for key, value in known.items()),
-        f"Found with opfuzz {_readable(versions.get('opfuzz', ''))}, which compares with exact results "
-        f"(finding {_readable(str(finding['id']))}, op {_readable(str(finding['op']))}).",
+        "\n".join(f"- {readable(f'{key}: {value}')}" for key, value in known.items()),
+        f"Found with opfuzz {readable(versions.get('opfuzz', ''))}, which compares with exact results "
+        f"(finding {readable(str(finding['id']))}, op {readable(str(finding['op']))}).",
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _readable(text: str) -> str:
+def readable(text: str) -> str:
     """`inert` text without the escapes that nothing needs inside a line, as people paste it where none is undone."""
     return re.sub(r"(?<=\w) &gt;", " >", re.sub(r"(?<=\w)\\_(?=\w)", "_", inert(text)))
 
@@ -115,7 +115,7 @@ def _number(value: object) -> str:
 
 def _happens(finding: Mapping[str, Any], element: Element | None) -> str:
     witness = finding.get("witness")
-    reason = _readable(str(finding["reason"]))
+    reason = readable(str(finding["reason"]))
     if witness is None:
         return f"{reason}."
     computed, exact, ulps = (number(witness[key]) for key in ("computed", "exact", "ulp"))
@@ -125,7 +125,7 @@ def _happens(finding: Mapping[str, Any], element: Element | None) -> str:
         where = output + (f" at index {list(element.index)}" if element.index else "")
     lines = [
         f"{reason}.\n",
-        f"- computed{_readable(where)}: {computed!r} ({_readable(str(witness['computed_hex']))})",
+        f"- computed{readable(where)}: {computed!r} ({readable(str(witness['computed_hex']))})",
         f"- exact: {exact!r}",
     ]
     if math.isfinite(ulps):

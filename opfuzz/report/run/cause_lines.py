@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import isfinite
 
 from opfuzz.core.common_cause import ORDINARY, UNKNOWN, CommonCause
+from opfuzz.core.errors import OpfuzzError, did_you_mean
 from opfuzz.core.run import Run
 from opfuzz.core.verdicts import FAULT
 from opfuzz.judge.gather import gather, place_of_format
@@ -21,6 +22,24 @@ CAUSE_HEADERS = ("id", "framework", "cause", "ops", "formats", "reach", "worst",
 def causes_of(run: Run) -> tuple[CommonCause, ...]:
     """The causes behind a run's findings; those of an older run, which did not write them, gathered now."""
     return run.causes or gather(run.findings, alike)
+
+
+def findings_of(run: Run, text: str) -> list[str]:
+    """The ids of findings that a user means: of a cause, all that are in the run, its representative first, or one.
+
+    Raises OpfuzzError if there is none, or more than one that begins so.
+    """
+    ids = [finding.id for finding in run.findings]
+    matching = [id for id in ids if text and id.startswith(text)]
+    if len(matching) > 1:
+        raise OpfuzzError(f"'{text:.40}' begins {len(matching)} findings of {run.run}: {', '.join(matching[:5])}")
+    if matching:
+        return matching
+    causes = [common for common in causes_of(run) if text and common.id.startswith(text)]
+    if len(causes) != 1:
+        remedy = did_you_mean(text[:40], ids) or "; its report lists them, --run names another run"
+        raise OpfuzzError(f"run {run.run} has no finding or cause '{text:.40}'{remedy}")
+    return [id for id in causes[0].findings if id in ids]
 
 
 def faulty(run: Run) -> list[CommonCause]:
