@@ -143,6 +143,7 @@ class Mlx(Backend):
             # An older MLX may lack a function; calling it is then an unknown name, reported when a spec is loaded.
             found |= {f"{prefix}.{name}": getattr(module, name) for name in names.split() if hasattr(module, name)}
         return found | {
+            "cast": _cast,
             "group_norm": partial(_group_norm, nn),
             "instance_norm": partial(_instance_norm, nn),
             "upsample_nearest": partial(_upsample, nn, "nearest"),
@@ -228,6 +229,10 @@ def _allow_compilation(is_allowed: bool) -> None:
 @cache  # MLX itself reads it once
 def _is_compilation_usual() -> bool:
     return "MLX_DISABLE_COMPILE" not in os.environ
+
+
+def _cast(x: Tensor, dtype: Any) -> Tensor:
+    return x.astype(dtype)
 
 
 def _group_norm(nn: Any, x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float) -> Tensor:

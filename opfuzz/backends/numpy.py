@@ -97,6 +97,7 @@ class Numpy(Backend):
         found: dict[str, Callable[..., Any]] = {f"np.{name}": getattr(np, name) for name in PUBLISHED.split()}
         found |= {f"scipy.special.{name}": _in_format(getattr(special, name)) for name in SCIPY.split()}
         return found | {
+            "cast": cast,
             "linear": linear,
             "conv1d": conv1d,
             "conv_transpose1d": conv_transpose1d,
@@ -145,6 +146,11 @@ def _wide(x: Array) -> Array:
 
 def _like(result: Array, x: Array) -> Array:
     return np.asarray(result).astype(x.dtype, copy=False)
+
+
+def cast(x: Array, dtype: Any) -> Array:
+    """The same numbers, rounded to another format."""
+    return x.astype(dtype)
 
 
 def linear(x: Array, weight: Array, bias: Array) -> Array:

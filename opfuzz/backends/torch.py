@@ -133,7 +133,7 @@ class Torch(Backend):
                 value = getattr(module, name)
                 if id(value) in allowed and not inspect.isclass(value) and not LEFT_OUT.fullmatch(name):
                     found[f"{namespace}.{name}"] = value
-        return found
+        return found | {"cast": _cast}
 
     def load(self, base: Array, device: str) -> Tensor:
         """See Backend. NumPy's bfloat16 is unknown to torch: its bits travel as int16."""
@@ -185,6 +185,10 @@ class Torch(Backend):
             if device != "cpu":
                 getattr(torch, device).synchronize()
         return result
+
+
+def _cast(x: Tensor, dtype: Any) -> Tensor:
+    return x.to(dtype)
 
 
 def _compiled(torch: Any, call: Any, tensors: Mapping[str, Tensor]) -> Tensor:

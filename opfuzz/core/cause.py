@@ -46,7 +46,7 @@ KINDS: Mapping[str, Kind] = {
     # With which precision.
     "computes-in": Kind("intermediates are rounded to a format", "format", ("instead_of", "elements", "blind")),
     "accumulates-in": Kind(
-        "sums run in a format", "format", ("lanes", "end", "ones", "dim", "are_squares", "stops_at")
+        "sums run in a format", "format", ("lanes", "end", "ones", "dim", "are_squares", "stops_at", "are_results")
     ),
     "rounds-counts": Kind("whole numbers, such as how many terms a mean has, are rounded to a format", "format"),
     "rounds-tables": Kind("numbers that no input has a part in, such as angles, are rounded to a format", "format"),

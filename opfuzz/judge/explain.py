@@ -24,6 +24,7 @@ from opfuzz.judge.limits import (
     LANES,
     LEAST_SPREAD,
     NATURAL_ROUNDOFFS,
+    NEIGHBOUR,
 )
 from opfuzz.judge.measure import Mask, Measured, place_of
 from opfuzz.oracle.models import Arithmetic, working
@@ -122,11 +123,12 @@ def _accuse(charge: _Charge) -> Explained:
         charge = replace(charge, excused=excused, excess=np.where(excused, 0.0, charge.excess))
     formulas: list[Cause] = []
     for name, note in reference.variants.items():
-        match _fits_variant(charge, name):
+        match _fits(charge, reference.variant(name)):
             case "meaning":
-                return "wrong", Cause("is-variant", name, figures={"note": note}), charge.place
-            case "formula" if 2 * _own_excess(charge, reference.variant_emulated(name)) >= charge.excess.max():
-                formulas.append(Cause("formula", name, figures={"note": note}))  # it loses that much when it is run
+                cause = Cause("is-variant", name, figures={"note": note}) if _is_apart(charge, name) else UNEXPLAINED
+                return "wrong", cause, charge.place
+            case "formula" if _errs_as_much(charge, name):
+                formulas.append(Cause("formula", name, figures={"note": note}))
     is_half = bool(models) and models[0].name == "narrow"
     if is_half and (found := _narrow(charge, models[0])) is not None:
         return found
@@ -141,6 +143,12 @@ def _accuse(charge: _Charge) -> Explained:
             is_alike = errs_as(measured, reference, model, ~charge.excused)
             return "imprecise", Cause("behaves-like", model.name) if is_alike else UNEXPLAINED, charge.place
     return "wrong", UNEXPLAINED, charge.place
+
+
+def _errs_as_much(charge: _Charge, name: str) -> bool:
+    """Whether another formula, and not only another value of a param, loses that much when it is run."""
+    is_formula = charge.reference.spec.variants[name].reference is not None
+    return is_formula and 2 * _own_excess(charge, charge.reference.variant_emulated(name)) >= charge.excess.max()
 
 
 def _fits_model(charge: _Charge, model: Arithmetic) -> bool:
@@ -264,10 +272,21 @@ def _emulates_narrow(charge: _Charge) -> Cause | None:
     return None
 
 
-def _fits_variant(charge: _Charge, name: str) -> str | None:
+def _is_apart(charge: _Charge, name: str) -> bool:
+    """Whether a variant that is another value of a param is told from values far beside it, which then fit worse."""
+    meant = charge.reference.spec.variants[name]
+    if meant.reference is not None or len(meant.params) != 1:
+        return True
+    ((param, value),) = meant.params.items()
+    if type(value) is not float or value == 0:
+        return True
+    beside = (charge.reference.with_param(param, value * factor) for factor in (0.0, 1 / NEIGHBOUR, NEIGHBOUR))
+    return not any(_fits(charge, each) == "meaning" for each in beside)
+
+
+def _fits(charge: _Charge, explained: tuple[FloatArray, FloatArray] | None) -> str | None:
     """'meaning' if this is another result that is meant; 'formula' if it is the same, computed worse; else None."""
     measured, reference, excused = charge.measured, charge.reference, charge.excused
-    explained = reference.variant(name)
     if explained is None:
         return None
     values, allowance = explained

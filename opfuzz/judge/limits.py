@@ -57,6 +57,7 @@ LEAST_GROWTH = 4.0  # an error that grows by less while the terms grow 64 times 
 SUM_ALIKE = 2.0  # between the subject's error and that of the order it is said to use
 MOST_CONSTANT = 2**20  # elements of a call on ones
 # Diagnosis: where.
+REPETITIONS = 4  # of an equal call, of which one gives something else
 LEAST_SIZE = 4  # of an axis of which a part can be called one
 DENSE_SHARE = 0.5  # of the elements in a part, for the part to be what is wrong
 PROBES = 1024  # values of each sign and scale

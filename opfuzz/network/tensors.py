@@ -104,7 +104,7 @@ class Safetensors(TensorFile):
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(length))
-        execution = read_execution(path, header.pop("__metadata__", {}))
+        execution = read_execution(path, header.pop("__metadata__", None) or {})  # MLX writes null where there is none
         self._offsets = {name: 8 + length + item["data_offsets"][0] for name, item in header.items()}
         entries = {}
         for name, item in header.items():

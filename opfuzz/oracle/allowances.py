@@ -22,6 +22,7 @@ class Alternatives:
     overflow: FloatArray | None  # half formats: what rounding intermediates may do, which decides if a result is finite
     values: tuple[FloatArray, ...]  # what IEEE arithmetic makes of the usual formula
     reach: Mask | None  # elements for which these count: what a NaN or infinity among the inputs can reach
+    nan: Mask | None = None  # what a NaN among the inputs can reach, for which NaN is right whatever a comparison chose
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from opfuzz.core.floats import FloatArray
+from opfuzz.core.floats import FloatArray, Format, round_to
 from opfuzz.oracle.balls import midpoint
 from opfuzz.oracle.graph import Node, topological
 
@@ -23,6 +23,35 @@ def evaluate_with(root: Node, change: Change) -> FloatArray:
             values = change(node, args)
             done[id(node)] = midpoint(node, args) if values is None else values.reshape(node.shape)
     return done[id(root)]
+
+
+# r_i = f(f^-1(r_{i-1}) + t_i), rounded, with f the logarithm or nothing: a scan that keeps its results, not its sums.
+# It stands still as soon as a term is less than half a unit of the last result.
+
+
+def carry(root: Node, fmt: Format) -> FloatArray | None:
+    """A running sum, or its logarithm, with each result made of the last one as it was rounded to `fmt`.
+
+    None where the formula is neither.
+    """
+    is_log = root.op == "log"
+    running = root.args[0] if is_log else root
+    if running.op != "cumsum":
+        return None
+    (terms,) = running.args
+    if is_log and terms.op == "exp":  # whose logarithm is known
+        steps = evaluate_with(terms.args[0], lambda node, args: None)
+    else:
+        steps = evaluate_with(terms, lambda node, args: None)
+        steps = np.log(steps) if is_log else steps
+    steps = np.moveaxis(np.broadcast_to(steps, running.shape), running.detail, 0)
+    results = np.empty(steps.shape)
+    with np.errstate(all="ignore"):
+        for number, step in enumerate(steps):
+            last = results[number - 1] if number else np.full(step.shape, -np.inf if is_log else 0.0)
+            made = np.logaddexp(last, step) if is_log else last + step
+            results[number] = round_to(made, fmt).astype(np.float64)
+    return np.moveaxis(results, 0, running.detail)
 
 
 def largest_inside(root: Node) -> FloatArray:

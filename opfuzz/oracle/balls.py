@@ -23,7 +23,7 @@ from opfuzz.core.floats import FloatArray
 from opfuzz.oracle import elementwise, sums
 from opfuzz.oracle.dependencies import touched
 from opfuzz.oracle.graph import Node, Tables, is_whole, tables_of, topological
-from opfuzz.oracle.models import TINY, Arithmetic, PoleOf, Radius, RadiusOf, Rule, added
+from opfuzz.oracle.models import TINY, U64, Arithmetic, PoleOf, Radius, RadiusOf, Rule, added
 
 _INFLATE = 1 + 2.0**-30  # radii are rounded themselves; sums of 2^20 of them lose up to 2^-33
 
@@ -38,7 +38,7 @@ class Ball:
 
 def evaluate(root: Node, models: Sequence[Arithmetic]) -> Ball:
     """The ball of `root` under each model. Every radius is an array or None."""
-    tables = tables_of(root) if any(model.tables for model in models) else frozenset()
+    tables = tables_of(root)
     with np.errstate(all="ignore"):
         return _numbers(root, models, tables) or _walked(root, models, tables)
 
@@ -97,6 +97,8 @@ def _step(
             else:
                 inside = [_met(arg, ball, i, model, tables) for arg, ball in zip(node.args, args, strict=True)]
         radius = radius_of(inside, model)
+        if radius is not None and node.op in _RING and id(node) in tables and not any(r is not None for r in inside):
+            radius = None if _are_whole([mid, *(a.mid for a in args)], model) else radius
         if radius is not None and model.is_truth and node.op not in _CHOOSES:
             inflated = radius * _INFLATE
             inflated += TINY
@@ -104,6 +106,12 @@ def _step(
             radius = inflated if mid.all() else np.where((radius == 0) & (mid == 0), 0.0, inflated)
         radii.append(radius)
     return mid, tuple(radii), pole_of
+
+
+def _are_whole(values: Sequence[FloatArray], model: Arithmetic) -> bool:
+    """Whether numbers are whole and so small that sums and products of them are exact, as those of counters."""
+    most = 1 / max(model.roundoff, U64)
+    return all(bool((array == np.rint(array)).all()) and np.abs(array).max(initial=0.0) <= most for array in values)
 
 
 def _met(arg: Node, ball: Ball, i: int, model: Arithmetic, tables: Tables) -> Radius:
@@ -168,6 +176,7 @@ def _reshape(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, 
     )
 
 
+_RING = frozenset({"add", "sub", "mul", "square"})
 _CHOOSES = frozenset({"where", "gather", "reshape"})
 _MOVES = frozenset({"number", "gather", "reshape", "neg", "abs", "maximum", "minimum", "max", "min"})  # numbers stay so
 _RULES: dict[str, Rule] = {

@@ -71,6 +71,37 @@ FORMS: Mapping[str, tuple[Form, ...]] = {
 }
 
 
+def _by_logsumexp(node: Node) -> Node:
+    raised, total = node.detail[1].args
+    x, largest = raised.args[0].args
+    return _of("exp", x - (_of("log", total) + largest))
+
+
+# Those of them that lose more than they must, as people write them.
+LOSSY: Mapping[str, Mapping[str, Form]] = {
+    "softmax": {"exp(x - logsumexp(x))": _by_logsumexp},
+    "sigmoid": {"exp(x) / (1 + exp(x))": FORMS["sigmoid"][1], "(1 + tanh(x / 2)) / 2": FORMS["sigmoid"][3]},
+    "softplus": {"log1p(exp(x))": FORMS["softplus"][0], "log(1 + exp(x))": lambda x: _of("log", 1 + _of("exp", x))},
+    "tanh": {
+        "1 - 2 / (1 + exp(2 x))": FORMS["tanh"][0],
+        "2 / (1 + exp(-2 x)) - 1": FORMS["tanh"][1],
+        "(exp(x) - exp(-x)) / (exp(x) + exp(-x))": _tanh_by_both,
+    },
+    "erfc": {"1 - erf(x)": FORMS["erfc"][0]},
+    "erf": {"1 - erfc(x)": FORMS["erf"][0]},
+    "expm1": {"exp(x) - 1": FORMS["expm1"][0]},
+    "log1p": {"log(1 + x)": FORMS["log1p"][0]},
+}
+
+
+def lossy_forms(root: Node) -> Iterator[tuple[str, str, Node]]:
+    """A function in a formula, how it may be written with a loss, and the formula with it written so."""
+    kinds = {node.op for node in topological(root)}
+    for kind, written in LOSSY.items():
+        if kind in kinds:
+            yield from ((kind, text, _rewritten(root, {kind: form})) for text, form in written.items())
+
+
 def forms(root: Node) -> Iterator[Node]:
     """The formula as it stands, then with some of its functions made of others, the plainest first."""
     kinds = sorted({node.op for node in topological(root)} & FORMS.keys())

@@ -34,6 +34,7 @@ class Node:
     """
 
     __slots__ = ("args", "before", "detail", "op", "shape")
+    __array_ufunc__ = None  # an array beside a node leaves the arithmetic to it
 
     def __init__(self, op: str, args: tuple[Node, ...], shape: Shape, detail: Any = None) -> None:
         self.op, self.args, self.shape, self.detail = op, args, shape, detail
@@ -79,6 +80,17 @@ class Node:
 
     def __matmul__(self, other: object) -> Node:
         return dot(self, as_node(other))
+
+    def __rmatmul__(self, other: object) -> Node:
+        return dot(as_node(other), self)
+
+    def __floordiv__(self, other: object) -> Node:
+        raise TypeError("// and % are for whole numbers: sizes, params and indices")
+
+    __rfloordiv__ = __mod__ = __rmod__ = __floordiv__
+
+    def __rpow__(self, other: object) -> Node:
+        raise TypeError("a power in a reference is a whole number from 1 to 64; write others with exp and log")
 
     def __pow__(self, exponent: object) -> Node:
         """Whole powers, by squaring. Raises ValueError for any other exponent."""
@@ -126,6 +138,35 @@ def number(value: Scalar) -> Node:
 
 
 PI = Node("number", (), (), None)
+
+
+class Whole(np.ndarray[Any, Any]):
+    """Indices, or a mask as 0 and 1: whole numbers, which can choose elements.
+
+    `+ - * // % **` with others give whole numbers; all else makes nodes, which are exact as well.
+    """
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **settings: Any) -> object:
+        plain = [value.view(np.ndarray).astype(np.int64) if isinstance(value, Whole) else value for value in inputs]
+        is_whole = all(isinstance(value, int | np.integer | np.ndarray) for value in plain)
+        if method == "__call__" and (ufunc is np.true_divide or not is_whole):
+            if ufunc not in _OF_NODES:
+                return NotImplemented
+            return _OF_NODES[ufunc](*map(as_node, plain))
+        made = getattr(ufunc, method)(*plain, **settings)
+        return made.view(Whole) if isinstance(made, np.ndarray) and made.dtype.kind == "i" else made
+
+
+_OF_NODES: dict[np.ufunc, Callable[[Node, Node], object]] = {
+    np.add: lambda a, b: a + b,
+    np.subtract: lambda a, b: a - b,
+    np.multiply: lambda a, b: a * b,
+    np.true_divide: lambda a, b: a / b,
+    np.less: lambda a, b: a < b,
+    np.less_equal: lambda a, b: a <= b,
+    np.greater: lambda a, b: a > b,
+    np.greater_equal: lambda a, b: a >= b,
+}
 
 
 def leaf(values: NDArray[Any], op: str = "leaf") -> Node:

@@ -10,30 +10,39 @@ from opfuzz.oracle.altered import evaluate_with
 from opfuzz.oracle.graph import Node
 
 
+def _counted(root: Node) -> frozenset[int]:
+    """Ids of the nodes that counters, indices or masks have a part in."""
+    found: set[int] = set()
+    for node in graph.topological(root):
+        if node.op == "leaf" or any(id(arg) in found for arg in node.args):
+            found.add(id(node))
+    return frozenset(found)
+
+
 def evaluate_halved(root: Node, fmt: Format, what: str) -> FloatArray | None:
     """Values of `root` in float64, its counts, angles, tables or sums rounded to `fmt`; None where it has none.
 
-    `numbers` are tables and the constants that they are made with. A table has more than one number; a parameter or
-    constant alone is none.
+    `numbers` are tables and the constants that they are made with. A table is made of counters or indices; a parameter
+    or constant alone is none.
     """
-    tables = graph.tables_of(root)
+    tables, counted = graph.tables_of(root), _counted(root)
     is_found = False
 
     def narrow(values: FloatArray) -> FloatArray:
         return round_to(values, fmt).astype(np.float64)
 
-    def is_table(node: Node, values: FloatArray) -> bool:
-        return id(node) in tables and values.size > 1 and bool((values != values.flat[0]).any())
+    def is_table(node: Node) -> bool:
+        return id(node) in tables and id(node) in counted
 
     def change(node: Node, args: list[FloatArray]) -> FloatArray | None:
         nonlocal is_found
         values = balls.midpoint(node, args)
-        is_part = graph.is_whole(node) if what == "counts" else is_table(node, values)
+        is_part = graph.is_whole(node) if what == "counts" else is_table(node)
         if what in ("counts", "tables", "numbers") and is_part:
             changed = narrow(values)
         elif what == "numbers" and node.op == "number" and not graph.is_whole(node):
             return narrow(values)  # which alone is no table
-        elif what == "angles" and node.op in ("sin", "cos") and is_table(node, args[0]):
+        elif what == "angles" and node.op in ("sin", "cos") and is_table(node):
             changed = balls.midpoint(node, [narrow(arg) for arg in args])
         elif what == "sums" and node.op in ("sum", "cumsum"):
             terms = [round_to(arg, fmt) for arg in args]

@@ -33,7 +33,7 @@ def graphs_of(program: Program, dims: Mapping[str, int], params: Names, tensors:
     """
     exact = {name: _literal(value) if isinstance(value, float) else value for name, value in params.items()}
     names: dict[str, object] = {"pi": PI, "inf": np.inf, **dims, **exact, **tensors}
-    found = evaluate(program, names, REFERENCE_FUNCTIONS, literal=_literal, divide=_divide)
+    found = evaluate(program, names, REFERENCE_FUNCTIONS, literal=_literal, divide=_divide, equal=_equal)
     return tuple(map(graph.as_node, found if isinstance(found, tuple) else (found,)))
 
 
@@ -63,12 +63,21 @@ def variant_values(
 
 def _operand(array: NDArray[Any], kind: str) -> object:
     if kind in ("index", "mask"):
-        return array
+        return array.view(graph.Whole)
     return graph.leaf(array.astype(np.float64), "input" if kind == "float" else "leaf")
 
 
 def _literal(value: float) -> object:
     return Fraction(value) if np.isfinite(value) else value
+
+
+def _equal(a: object, b: object) -> object:
+    if isinstance(a, Node) or isinstance(b, Node):
+        raise TypeError(
+            "== and != compare sizes, params and indices, not values; "
+            "where x is 0 write where(x <= 0, where(x >= 0, ..., ...), ...)"
+        )
+    return a == b
 
 
 def _divide(a: object, b: object) -> object:

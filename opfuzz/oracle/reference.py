@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import log2
@@ -16,9 +16,10 @@ from opfuzz.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, Flo
 from opfuzz.core.rounding import round_to_bits
 from opfuzz.oracle import balls, exact, graph, limits, models, working
 from opfuzz.oracle.allowances import Allowances, Alternatives
-from opfuzz.oracle.altered import evaluate_with, largest_inside
+from opfuzz.oracle.altered import carry, evaluate_with, largest_inside
 from opfuzz.oracle.dependencies import dependencies, spread_from
 from opfuzz.oracle.elementary import ELEMENTARY
+from opfuzz.oracle.forms import lossy_forms
 from opfuzz.oracle.graph import Node
 from opfuzz.oracle.halves import evaluate_halved
 from opfuzz.oracle.meaning import FAILURES, Names, graphs_of, operands, variant_graphs
@@ -109,12 +110,13 @@ class Reference:
     @cached_property
     def depends_on_special(self) -> NDArray[np.bool_]:
         """Elements that a NaN or infinity among the drawn inputs can reach."""
+        return self._reached(lambda values: np.asarray(~np.isfinite(values)))
 
-        def is_special(node: Node) -> NDArray[np.bool_]:
-            drawn = node.op == "input"
-            return np.asarray(~np.isfinite(node.detail)) if drawn else np.zeros(node.shape, np.bool_)
+    def _reached(self, starts: Callable[[FloatArray], NDArray[np.bool_]]) -> NDArray[np.bool_]:
+        def is_start(node: Node) -> NDArray[np.bool_]:
+            return starts(node.detail) if node.op == "input" else np.zeros(node.shape, np.bool_)
 
-        return spread_from(self.root, is_special)
+        return spread_from(self.root, is_start)
 
     @cached_property
     def has_sums(self) -> bool:
@@ -144,6 +146,11 @@ class Reference:
         return self.allowance(models.working("wide", wide_format(self.fmt)))
 
     @cached_property
+    def narrow(self) -> FloatArray:
+        """The allowance of the next lower precision: a half format in itself, float32 in float64; else `wide`."""
+        return self.wide if self.fmt is FLOAT32 else self.allowance(self.lower_precisions()[0])
+
+    @cached_property
     def allowances(self) -> Allowances:
         """Those around `truth`."""
         return Allowances.around(self.truth, self.wide, self.conditioning)
@@ -158,15 +165,19 @@ class Reference:
     def alternatives(self) -> Alternatives | None:
         """What else is right where the class of a result is not that of the exact one; None: nothing."""
         is_half, is_special = self.fmt.bits == 16, self.has_special_inputs and not self.is_unary
-        if not is_half and not is_special:
+        has_nan = any(
+            np.isnan(self.arrays[i.name].astype(np.float64)).any() for i in self.spec.inputs if i.kind == "float"
+        )
+        if not is_half and not is_special and not has_nan:
             return None
-        overflow = self.allowance(self.lower_precisions()[0]) if is_half else None
+        nan = self._reached(np.isnan) if has_nan else None
+        overflow = self.narrow if is_half else None
         if not is_special:
-            return Alternatives(overflow, (), None)
+            return Alternatives(overflow, (), None, nan)
         # Underflow counts as well, so 0 * inf may be NaN.
         emulated = (self.emulated(1), self.emulated(1, narrow=True))
         values = (self.natural_values, *(each.values.astype(np.float64) for each in emulated))
-        return Alternatives(overflow, values, self.depends_on_special)
+        return Alternatives(overflow, values, self.depends_on_special, nan)
 
     @cached_property
     def flushing(self) -> FloatArray:
@@ -237,15 +248,37 @@ class Reference:
             found += [models.working("float16 inside", FLOAT16), models.working("bfloat16 inside", BFLOAT16)]
         return found
 
-    def variant(self, name: str) -> tuple[FloatArray, FloatArray] | None:
-        """Values and wide allowance of another meaning; None if it has another shape, no value, or too much in it."""
+    def variant(self, name: str, is_narrow: bool = False) -> tuple[FloatArray, FloatArray] | None:
+        """Values and allowance, `wide` or `narrow`, of another meaning.
+
+        None if it has another shape, no value, or too much in it.
+        """
         try:
-            root = self._variant_graph(name)
+            return self._meant(self._variant_graph(name), is_narrow)
         except FAILURES:
             return None  # the variant has no meaning for this case, such as an unbiased variance of one element
+
+    def with_param(self, name: str, value: float) -> tuple[FloatArray, FloatArray] | None:
+        """Values and wide allowance with another value of a param; None as for a variant."""
+        try:
+            return self._meant(self._root_with(name, value), is_narrow=False)
+        except FAILURES:
+            return None
+
+    def values_with(self, name: str, value: float) -> FloatArray:
+        """The values of `with_param` alone. Raises one of FAILURES where the formula has no such param."""
+        return balls.evaluate(self._root_with(name, value), []).mid
+
+    def _root_with(self, name: str, value: float) -> Node:
+        program = self.spec.natural or self.spec.reference
+        return graphs_of(program, self.dims, {**self.params, name: value}, self._tensors)[self.place]
+
+    def _meant(self, root: Node, is_narrow: bool) -> tuple[FloatArray, FloatArray] | None:
         if root.shape != self.shape or sum(node.size for node in graph.topological(root)) > MOST_OF_A_VARIANT:
             return None
-        ball = balls.evaluate(root, [models.working("wide", wide_format(self.fmt))])
+        is_narrow = is_narrow and self.fmt is not FLOAT32
+        model = self.lower_precisions()[0] if is_narrow else models.working("wide", wide_format(self.fmt))
+        ball = balls.evaluate(root, [model])
         return ball.mid, _filled(ball.radii[0], ball.mid)
 
     def emulated(self, lanes: int, narrow: bool = False) -> working.Emulated:
@@ -330,6 +363,15 @@ class Reference:
     def tolerance(self, values: FloatArray) -> FloatArray:
         """Largest radius with which an exact value near each of `values` is certain enough for any error."""
         return tolerance(values, ulp(inside(values, self.fmt), self.fmt), self.fmt)
+
+    def written_otherwise(self) -> Iterator[tuple[str, str, FloatArray]]:
+        """A function in the formula, how it may be written with a loss, and what comes of that in the wide format."""
+        for kind, text, root in lossy_forms(self.natural):
+            yield kind, text, working.emulate(root, wide_format(self.fmt), 1).values.astype(np.float64)
+
+    def carried(self, fmt: Format) -> FloatArray | None:
+        """A running sum, or its logarithm, each result made of the last one as it was rounded; None: it is neither."""
+        return carry(self.root, fmt)
 
     def _variant_graph(self, name: str) -> Node:
         roots = variant_graphs(self.spec, name, self.dims, self.params, self._tensors)

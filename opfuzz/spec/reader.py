@@ -20,7 +20,7 @@ from opfuzz.spec.op import Input, OpSpec, OpVariant, Output, Param, Vocabulary
 from opfuzz.spec.schema import LABEL, NAME, OP_NAME, InputKeys, OutputKeys, SpecKeys, VariantKeys
 from opfuzz.spec.sizes import SizeReader
 
-RESERVED = ("pi", "inf", "dtype")
+RESERVED = ("pi", "inf", "dtype", *FORMATS)  # in calls; a reference knows the first two
 KINDS = ("float", "index(size)", "mask", "mask(additive)")
 _SECTIONS_OF_NAMES = {"dims": "dim", "params": "param", "inputs": "input"}
 _LABEL_RULE = "it has small letters, digits and - _ ."

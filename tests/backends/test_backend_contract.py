@@ -155,6 +155,13 @@ def test_constants_and_numbers_keep_the_format(backend, device, format):
 
 
 @pytest.mark.parametrize(("backend", "device"), PLACES)
+def test_a_call_computes_in_float32_and_casts_back(backend, device):
+    outcome = call(backend, device, "cast(cast(x, float32) + 2.0**-12, float16)", format="float16", fill=2.0**-12)
+    assert outcome.status == "ok", outcome.cause
+    assert (outcome.outputs[0] == np.float16(2.0**-11)).all()
+
+
+@pytest.mark.parametrize(("backend", "device"), PLACES)
 def test_repeats_agree_on_nan(backend, device):
     outcome = call(backend, device, "x * inf", fill=0.0, repeat=True)
     assert outcome.repeated == (True,)

@@ -36,6 +36,8 @@ def raising(error):
         (RuntimeError("\"softmax_kernel\" not implemented for 'Half'"), "unsupported"),
         (ValueError("[Convolution::eval] got unsupported data type."), "unsupported"),
         (TypeError("ufunc 'exp' not supported for the input types"), "unsupported"),
+        (RuntimeError("empty tensors are not supported"), "crash"),
+        (NotImplementedError("pool: inputs of size 0"), "crash"),
         (MemoryError(), "out-of-memory"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "out-of-memory"),
         (RuntimeError("[malloc] Unable to allocate 99 bytes."), "out-of-memory"),

@@ -256,6 +256,31 @@ def test_an_interrupted_run_is_whole_and_can_go_on(number, send, wanted, tmp_pat
     assert (folder / "journal").exists()
 
 
+# What sends a signal to its own process as soon as a module is asked for, and then runs `python -m opfuzz`.
+STRUCK = """
+import os, runpy, sys
+
+
+class Striker:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), int(sys.argv[2]))
+
+
+sys.meta_path.insert(0, Striker())
+runpy.run_module("opfuzz", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(("number", "wanted"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_while_all_is_imported_says_nothing(number, wanted, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", STRUCK, "opfuzz.cli.commands", str(int(number))],
+        capture_output=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (wanted, b"", b"")
+
+
 def test_the_specs_that_come_along_need_no_path(tmp_path, capsys, monkeypatch):
     words = ["run", "--op", "relu", "--format", "float32", "--subjects", "numpy:cpu", "--cases", "2"]
     status, out, _ = call(words, tmp_path, capsys, monkeypatch)

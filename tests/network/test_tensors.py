@@ -152,3 +152,11 @@ def test_what_is_not_there_and_folders(tmp_path, suffix):
     Path(folder).mkdir()
     with pytest.raises(OpfuzzError, match="is a folder"):
         open_tensors(folder)
+
+
+def test_metadata_of_null_is_none(tmp_path):
+    """As MLX writes its files where nothing is said about them."""
+    header = b'{"__metadata__":null,"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + np.float32(1.5).tobytes())
+    assert open_tensors(path).read("x") == 1.5

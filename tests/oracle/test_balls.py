@@ -156,3 +156,20 @@ def test_plain_numbers_need_no_search(name):
 def test_what_is_no_number_is_left_to_the_walk_that_looks_for_it(special):
     with np.errstate(all="ignore"):
         assert balls._numbers(EXPRESSIONS["choice"](x_of([[1.0, special]])), [models.TRUTH], NO_TABLES) is None
+
+
+def test_counters_are_exact_and_so_is_what_they_choose():
+    """At k = 8 the product is 0 in any arithmetic: a radius there would leave both branches open."""
+    k = F["arange"](9)
+    chosen = F["where"](k * (8 - k) > 0, 2, 1)
+    for model in (models.TRUTH, models.working("wide", FLOAT32), models.rounded(BFLOAT16, FLOAT32)):
+        ball = balls.evaluate(chosen, [model])
+        assert ball.mid.tolist() == [1.0, *[2.0] * 7, 1.0]
+        assert ball.radii[0] is None or not ball.radii[0].any(), model.name
+
+
+def test_a_sum_that_is_whole_by_rounding_is_not_exact():
+    parts = graph.leaf(np.array([0.1])), graph.leaf(np.array([0.9]))  # which add up to 1 - 2^-55 or so
+    ball = balls.evaluate(parts[0] + parts[1], [models.TRUTH])
+    assert ball.radii[0] is not None
+    assert ball.radii[0].all()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from bundled_ops import BUNDLED_OPS
 
 from opfuzz.oracle import balls
-from opfuzz.oracle.meaning import graphs_of, operands, variant_graphs, variant_values
+from opfuzz.oracle.meaning import _operand, graphs_of, operands, variant_graphs, variant_values
 from opfuzz.oracle.operations import REFERENCE_FUNCTIONS
 from opfuzz.spec.expression.program import parse
 
@@ -59,3 +60,25 @@ def test_a_variant_has_the_graphs_of_its_formula():
     np.testing.assert_array_equal(
         balls.evaluate(root, []).mid, variant_values(spec, "transposed-weight", dims, {}, arrays)[0]
     )
+
+
+def test_indices_are_whole_numbers_that_stay_exact():
+    q, x = np.array([[0, 5], [9, 14]]), np.array([[0.5, 0.25], [2.0, 4.0]])
+    given = {"q": _operand(q, "index"), "x": _operand(x, "float")}
+    for text, right in [
+        ("(q - 8) * x", (q - 8) * x),
+        ("x @ q", x @ q),
+        ("q @ x", q @ x),
+        ("q / 3 * 3", q),
+        ("take(arange(16), q // 2)", q // 2),
+        ("where(q % 2 == 1, x, -q)", np.where(q % 2 == 1, x, -q)),
+        ("where(x < q, 1, 0)", x < q),
+    ]:
+        (found,) = graphs(text, **given)
+        np.testing.assert_array_equal(balls.evaluate(found, []).mid, right, err_msg=text)
+
+
+@pytest.mark.parametrize("text", ["where(x == 0, x, 1)", "where(1 != x, x, 1)", "where(x == x, x, 1)"])
+def test_values_are_not_asked_whether_they_are_equal(text):
+    with pytest.raises(TypeError, match=r"not values; where x is 0 write where\(x <= 0, where\(x >= 0"):
+        graphs(text, x=_operand(np.ones(2), "float"))

@@ -11,8 +11,7 @@ from opfuzz.core.errors import OpfuzzError, did_you_mean
 from opfuzz.engine.selftest.mutant import CALL, Mutant
 from opfuzz.spec import OpSpec
 from opfuzz.spec.expression.program import ExpressionError, parse
-
-CONSTANTS = ("dtype", "pi", "inf")
+from opfuzz.spec.reader import RESERVED
 
 
 def harmed(mutant: Mutant, specs: Sequence[OpSpec], dialect: str) -> tuple[OpSpec, ...]:
@@ -48,7 +47,7 @@ def plant(mutant: Mutant, specs: Sequence[OpSpec], parent: Backend) -> tuple[tup
 
 
 def _with_call(mutant: Mutant, spec: OpSpec, text: str, backend: Backend) -> OpSpec:
-    names = [*(d.name for d in spec.dims), *(p.name for p in spec.params), *(i.name for i in spec.inputs), *CONSTANTS]
+    names = [*(d.name for d in spec.dims), *(p.name for p in spec.params), *(i.name for i in spec.inputs), *RESERVED]
     try:
         program = parse(text, names=names, functions=backend.functions())
     except ExpressionError as error:

@@ -92,7 +92,7 @@ def _programs(
             finding["verdict"] == "timeout",
             is_disturbed,
             fails,
-            cause["name"] if cause["kind"] == "raises" else "",
+            *_raised(cause),
         ),
     )
     code = None  # the other work takes more than a few lines
@@ -109,6 +109,12 @@ def _programs(
         machine,
     )
     return {REPRODUCER: text, UPSTREAM: report}
+
+
+def _raised(cause: Mapping[str, Any]) -> tuple[str, str]:
+    """Class and first line of the exception that a cause tells of; two empty texts where it tells of none."""
+    name = cause["name"] if cause["kind"] in ("raises", "out-of-memory") else ""
+    return name, str(cause["figures"].get("words", "")).removeprefix(f"raised {name}").removeprefix(": ")
 
 
 def publish_recorded(

@@ -13,7 +13,7 @@ from opfuzz.core.metrics.conditioned import effective_bits
 from opfuzz.core.results import Score
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.judge.diagnose import absolute, inherited, meanings, precisions, solved, sums, where
-from opfuzz.judge.diagnose.evidence import Evidence, ordinary
+from opfuzz.judge.diagnose.evidence import Evidence
 from opfuzz.judge.explain import errs_as
 from opfuzz.judge.limits import EXCESS_LIMIT, ROUNDINGS
 from opfuzz.oracle.models import Arithmetic
@@ -35,6 +35,8 @@ STAGES: tuple[Stage, ...] = (  # the first that is certain is told
     precisions.inputs_solved,
     precisions.outputs,
     meanings.formula,
+    meanings.rewritten,
+    sums.carries,
     meanings.misread,
     meanings.leak,
     meanings.setting,
@@ -55,6 +57,8 @@ SURE = frozenset(
         sums.stops,
         precisions.inputs_solved,
         meanings.formula,
+        meanings.rewritten,
+        sums.carries,
         meanings.misread,
         meanings.setting,
         solved.parameter,
@@ -62,6 +66,8 @@ SURE = frozenset(
         precisions.overflow,
     )
 )
+# These are asked again with a half format, or float32 in float64, taken for granted: it hides what they predict.
+LENIENT: tuple[Stage, ...] = (precisions.parts, meanings.variant, meanings.setting, solved.parameter)
 
 
 def diagnose(evidence: Evidence) -> Diagnosis:
@@ -73,10 +79,14 @@ def diagnose(evidence: Evidence) -> Diagnosis:
         return told, where.broken(evidence)
     if not evidence.is_wrong.any():
         is_right = SEVERITY[evidence.verdict_on(evidence.output, evidence.call)] != FAULT
+        if is_right and (unsteady := where.unsteady(evidence)) is not None:
+            return (unsteady,)
         return _keep_found([told, Cause("depends-on", "chance") if is_right else None, _bits(evidence)])
     # A fault of another call than the case's own: what that has to do with views or rows is told with the relation.
     relation = told.relation if told.relation is not None and "only" not in told.figures else None
-    cause = _first(evidence) or _on_ordinary(evidence) or _on_more(evidence)
+    cause = _first(evidence) or _leniently(evidence) or _on_ordinary(evidence) or _on_more(evidence)
+    if cause is None and (unsteady := where.unsteady(evidence)) is not None:
+        return _keep_found([unsteady, _bits(evidence)])
     if cause is None:
         at_values = where.values(evidence)
         elements = None if at_values else where.elements(evidence)
@@ -110,6 +120,14 @@ def _first(evidence: Evidence) -> Cause | None:
     return None
 
 
+def _leniently(evidence: Evidence) -> Cause | None:
+    """The cause of what is wrong beyond what the next lower precision inside does, which would hide it."""
+    lenient = replace(evidence, is_lenient=True, wider=evidence.wider and replace(evidence.wider, is_lenient=True))
+    if evidence.fmt.bits == 32 or not lenient.is_wrong.any():
+        return None
+    return next((found for stage in LENIENT if (found := stage(lenient)) is not None), None)
+
+
 def _stands(evidence: Evidence, stage: Stage, cause: Cause) -> bool:
     """Whether a cause is found again on half of the other values that are at fault; indices and masks may hide it."""
     again = [stage(other) for other in evidence.others if other.is_at_fault] if evidence.takes_numbers else []
@@ -124,20 +142,22 @@ def _note(evidence: Evidence) -> Cause:
 
 def _on_ordinary(evidence: Evidence) -> Cause | None:
     """The cause that shows on ordinary values, where those at fault hide it."""
-    call = ordinary(evidence)
-    if call is None:
-        return None
-    output = evidence.run(call)
-    if output is None or not output.size:
-        return None
-    plain = replace(evidence, call=call, output=output)
-    if not plain.is_wrong.any():
+    plain = evidence.on_ordinary()
+    if plain is None:
         return None
     stages = (meanings.variant, precisions.lower_call, precisions.inputs, precisions.outputs)
     found = next((cause for stage in stages if (cause := stage(plain)) is not None), None)
+    if found is not None and found.kind == "is-variant" and not _gives(evidence, found.name):
+        found = None  # what is wrong here is something else
     if found is None and plain.fmt.bits == 64 and not evidence.is_special.any():
         found = _behaves(plain, next(m for m in plain.reference.lower_precisions() if m.name == "float32 inside"))
     return found and replace(found, figures={**found.figures, "ordinary": True})
+
+
+def _gives(evidence: Evidence, name: str) -> bool:
+    """Whether a variant gives what is of the wrong class, such as an infinity."""
+    meant = evidence.variant(name)
+    return meant is not None and bool((evidence.excess_against(*meant)[evidence.is_special] <= EXCESS_LIMIT).all())
 
 
 def _on_more(evidence: Evidence) -> Cause | None:

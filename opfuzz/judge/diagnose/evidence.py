@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opfuzz.core.call import Call
+from opfuzz.core.cause import UNEXPLAINED
 from opfuzz.core.floats import FORMATS, FloatArray, Format, round_to, ulp
 from opfuzz.core.layout import LAYOUTS, constant_along_broadcast
 from opfuzz.core.metrics.conditioned import relative_to
@@ -65,6 +66,7 @@ class Evidence:
     wider: Evidence | None = None  # the same fault on a larger call, for what a few elements hide
     primitives: tuple[Primitive, ...] = ()  # that the subject may have inside
     ask: Callable[[Primitive, Call], Array | None] = _unanswered  # its call of one of them
+    is_lenient: bool = False  # the next lower precision inside is taken for granted: what is wrong beyond that
 
     @cached_property
     def reference(self) -> Reference:
@@ -89,7 +91,7 @@ class Evidence:
     @cached_property
     def _excused(self) -> Mask:
         """Where an intermediate overflows in the usual formula as well: nobody is accused of that."""
-        excess = self.judged.wide_excess
+        excess = self._beyond
         is_clean = excess.max(initial=0.0) <= EXCESS_LIMIT and not self.judged.is_special_wrong.any()
         if is_clean or self.score.verdict == "normwise":
             return np.zeros(excess.shape, np.bool_)
@@ -98,7 +100,19 @@ class Evidence:
     @cached_property
     def excess(self) -> FloatArray:
         """Of every element, 0 where nothing is judged, or excused."""
-        return np.where(self._excused, 0.0, self.judged.wide_excess)
+        return np.where(self._excused, 0.0, self._beyond)
+
+    @cached_property
+    def _beyond(self) -> FloatArray:
+        return self.judged.excess(self.reference.narrow) if self.is_lenient else self.judged.wide_excess
+
+    def allowance_of(self, reference: Reference) -> FloatArray:
+        """What honest arithmetic may be off on some call, as it is taken here."""
+        return reference.narrow if self.is_lenient else reference.wide
+
+    def variant(self, name: str) -> tuple[FloatArray, FloatArray] | None:
+        """Values and allowance of another meaning; None where it has none."""
+        return self.reference.variant(name, self.is_lenient)
 
     @cached_property
     def is_special(self) -> Mask:
@@ -110,10 +124,13 @@ class Evidence:
         """Elements that are off by more than honest arithmetic is, or of the wrong class."""
         return np.asarray((self.excess > EXCESS_LIMIT) | self.is_special)
 
-    @property
+    @cached_property
     def is_at_fault(self) -> bool:
-        """Whether the call shows what the verdict is about."""
-        return bool((self.is_special if self.score.verdict == "special" else self.excess > EXCESS_LIMIT).any())
+        """Whether the call shows what the verdict is about; not what a half format inside does, which is a note."""
+        if self.score.verdict == "special" or self.fmt.bits != 16:
+            return bool((self.is_special if self.score.verdict == "special" else self.excess > EXCESS_LIMIT).any())
+        is_off = bool((self.excess > EXCESS_LIMIT).any())
+        return is_off and SEVERITY[self.verdict_on(self.output, self.call)] == FAULT
 
     @cached_property
     def others(self) -> tuple[Evidence, ...]:
@@ -128,6 +145,12 @@ class Evidence:
             if made:
                 found.append(next((other for other in made if other.is_at_fault), made[0]))
         return tuple(found)
+
+    def on_ordinary(self) -> Evidence | None:
+        """Ordinary values, with as little of the call as makes numbers wrong there; None where it makes none."""
+        numeric = replace(self, score=Score("wrong", UNEXPLAINED), wider=None)
+        made = [each for each in numeric._made(partial(ordinary, numeric)) if each.is_at_fault]
+        return made[-1] if made else None
 
     def _made(self, make: Callable[..., Call | None]) -> Iterator[Evidence]:
         """Calls, from the one that has least of the call, up to the first that is at fault."""
@@ -198,10 +221,13 @@ class Evidence:
             return None
         with np.errstate(invalid="ignore", over="ignore"):
             seen = counted & np.isfinite(values) & (allowance < np.abs(values))
-            distance = relative_to(np.abs(values - self.judged.truth.hi), self.judged.spacing, reference.wide)
+            distance = relative_to(
+                np.abs(values - self.judged.truth.hi), self.judged.spacing, self.allowance_of(reference)
+            )
             # The right answer is an infinity, or NaN, and this meaning has a number.
             other = seen & (
-                (distance > (FLOAT64_APART if fmt.bits == 64 else 1.0)) | ~np.isfinite(self.judged.truth.hi)
+                (distance > (FLOAT64_APART if fmt.bits == 64 and not self.is_lenient else 1.0))
+                | ~np.isfinite(self.judged.truth.hi)
             )
             other &= np.isfinite(self.judged.computed)  # whatever is large enough overflows
         needed = HALF_VARIANT_ELEMENTS if is_half else 1
@@ -219,7 +245,8 @@ class Evidence:
         if len(shape) != self.output.ndim or any(a < b for a, b in zip(shape, self.output.shape, strict=True)):
             return None
         exact, part = self.refer(call), tuple(map(slice, self.output.shape))
-        return self.fit(np.where(np.isfinite(exact.truth.radius), exact.truth.hi, np.nan)[part], exact.wide[part])
+        values = np.where(np.isfinite(exact.truth.radius), exact.truth.hi, np.nan)
+        return self.fit(values[part], self.allowance_of(exact)[part])
 
 
 def ordinary(

@@ -16,6 +16,7 @@ from opfuzz.core.metrics.conditioned import relative_to
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.judge.diagnose.evidence import Array, Evidence, Fit, ordinary
 from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm
+from opfuzz.judge.diagnose.solved import counts_everywhere
 from opfuzz.judge.limits import ALIKE, EXCESS_LIMIT, HALF_VARIANT_ELEMENTS, MOST_ELEMENTS, NEIGHBOUR
 
 How = tuple[Figure, ...]  # what a param or input is taken for: a word, and what it is about
@@ -25,7 +26,7 @@ def variant(evidence: Evidence) -> Cause | None:
     """A variant of the spec that the output matches within its allowance."""
     reference, told = evidence.reference, evidence.score.cause
     for name in sorted(reference.variants, key=lambda name: told.kind != "is-variant" or name != told.name):
-        other = reference.variant(name)
+        other = evidence.variant(name)
         if other is None or not _holds(evidence, name):
             continue
         if (fit := _seen_to_fit(evidence, name)) is not None:
@@ -37,7 +38,7 @@ def _seen_to_fit(evidence: Evidence, name: str) -> Fit | None:
     """How well a variant fits; of a half format on another call, where the smallest has too few elements to say."""
     is_few = evidence.fmt.bits == 16 and evidence.output.size < HALF_VARIANT_ELEMENTS
     for each in (evidence, *(evidence.others if is_few else ())):
-        other = each.reference.variant(name)
+        other = each.variant(name)
         if other is not None and each.is_at_fault and (fit := each.fit(*other)) is not None:
             return fit
     return None
@@ -47,13 +48,17 @@ def _holds(evidence: Evidence, name: str) -> bool:
     """Whether the variant is met on other values as well: on few, many a result is that of one that hardly differs."""
 
     def predict(evidence: Evidence) -> Prediction | None:
-        other = evidence.reference.variant(name)
+        other = evidence.variant(name)
         return None if other is None else compare(evidence, *other)
 
     first = predict(evidence)
     if first is None or not first.is_met or confirm(evidence, first, predict) is None:
         return False
-    return all(_differs_from(evidence, *each) for each in _neighbours(evidence, name))
+    if not all(_differs_from(evidence, *each) for each in _neighbours(evidence, name)):
+        return False
+    known = evidence.spec.variants[name]
+    values = known.params.items() if known.reference is None and len(known.params) == 1 else ()
+    return all(counts_everywhere(evidence, param, value) for param, value in values if type(value) is float)
 
 
 def _neighbours(evidence: Evidence, name: str) -> Iterator[tuple[str, float]]:
@@ -68,7 +73,7 @@ def _neighbours(evidence: Evidence, name: str) -> Iterator[tuple[str, float]]:
 def _differs_from(evidence: Evidence, param: str, value: float) -> bool:
     for each in (evidence, *evidence.others):
         other = each.refer(replace(each.call, params={**each.call.params, param: value}))
-        if each.is_at_fault and not compare(each, other.truth.hi, other.wide).is_met:
+        if each.is_at_fault and not compare(each, other.truth.hi, each.allowance_of(other)).is_met:
             return True
     return False
 
@@ -79,7 +84,8 @@ def formula(evidence: Evidence) -> Cause | None:
     wrong, worst = evidence.is_wrong & judged.is_judged, float(evidence.excess.max(initial=0.0))
     found: list[tuple[bool, float, Cause]] = []  # the one that errs most alike is told
     for name, note in reference.variants.items():
-        if (other := reference.variant(name)) is None:
+        # Another value of a param is no other formula, however little it differs from the spec's own.
+        if evidence.spec.variants[name].reference is None or (other := reference.variant(name)) is None:
             continue
         values = round_to(reference.variant_emulated(name).values.astype(np.float64), evidence.fmt).astype(np.float64)
         with np.errstate(invalid="ignore", over="ignore"):
@@ -101,6 +107,28 @@ def formula(evidence: Evidence) -> Cause | None:
             cause = Cause("formula", name, figures={"note": note, "worst": worst, "own": own, "inside": inside})
             found.append((not is_named, max(own / worst, worst / max(own, 1.0)), cause))
     return min(found, key=lambda each: each[:2])[2] if found else None
+
+
+def rewritten(evidence: Evidence) -> Cause | None:
+    """A function inside that is written in a way that loses more, where what comes of that is what was computed."""
+    if not _is_small(evidence) or not evidence.is_wrong.any():
+        return None
+    for kind, text in [each[:2] for each in evidence.reference.written_otherwise()]:
+
+        def predict(evidence: Evidence, text: str = text) -> Prediction | None:
+            values = (values for _, own, values in evidence.reference.written_otherwise() if own == text)
+            return compare(evidence, next(values))
+
+        first = predict(evidence)
+        if first is not None and first.is_met and (total := confirm(evidence, first, predict)) is not None:
+            inside = "float32" if evidence.fmt.bits == 16 else evidence.fmt.name
+            figures: dict[str, Figure] = {"note": f"{kind} written so", "worst": total.before, "own": total.before}
+            return Cause("formula", text, figures={**figures, "inside": inside})
+    return None
+
+
+def _is_small(evidence: Evidence) -> bool:
+    return sum(array.size for array in evidence.call.arrays.values()) + evidence.output.size <= MOST_ELEMENTS
 
 
 def _same_class(evidence: Evidence, values: Array) -> bool:

@@ -249,7 +249,7 @@ def _predict_coarse(evidence: Evidence, names: tuple[str, ...], quantise: Quanti
         return None
     call = evidence.call.with_arrays({name: array for name, array in arrays.items() if array is not None})
     exact = evidence.refer(call)
-    return compare(evidence, exact.truth.hi, exact.wide)
+    return compare(evidence, exact.truth.hi, evidence.allowance_of(exact))
 
 
 def _grid(evidence: Evidence) -> Cause | None:

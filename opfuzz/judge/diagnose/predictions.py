@@ -46,7 +46,7 @@ def compare(evidence: Evidence, values: FloatArray, allowance: FloatArray | None
 
     Where the usual formula gives the same NaN or infinity, that tells nothing.
     """
-    judged, wide = evidence.judged, evidence.reference.wide
+    judged, wide = evidence.judged, evidence.allowance_of(evidence.reference)
     allowance = wide if allowance is None else allowance
     off = evidence.excess_against(values, allowance)
     counted = judged.is_judged

@@ -11,16 +11,18 @@ import numpy as np
 from opfuzz.core.call import Call
 from opfuzz.core.cause import Cause, Figure
 from opfuzz.core.floats import FLOAT32, FLOAT64, FloatArray, round_to
+from opfuzz.core.layout import LAYOUTS
 from opfuzz.judge.diagnose.evidence import Evidence, ordinary
 from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm
-from opfuzz.judge.limits import MOST_SOLVED, SAME_QUOTIENT
+from opfuzz.judge.limits import EXCESS_LIMIT, MOST_SOLVED, SAME_QUOTIENT
 
 DECADES = range(-14, 4)  # in which an effective value is looked for
-STEPS = 40  # of the search between two of them: as near as float64 tells
+STEPS, NUDGE = 8, 1e-5  # of the search from there, as near as float64 tells, and how far its slopes reach
 NEAR_STEPS, MUCH_NEARER = 10, 2.0  # after so many the place is known to 4 %: the output must be so many times nearer
 DIGITS = (1, 2, 3, 5)  # of a value that somebody wrote
 MOST_FAILED = 1  # of single rows that are wrong, for which no value is found
 SCALES = (0.25, 1.0, 4.0)  # of values whose squares are as large as the parameter
+TELLING = 2.0**-4  # a parameter of at least this size is told from what it should be in every format
 
 # What an effective eps may grow with, of one row of values.
 GROWTHS: Mapping[str, Callable[[FloatArray], float]] = {
@@ -62,11 +64,12 @@ def _another(evidence: Evidence, name: str) -> Cause | None:
         return None
     if _predict(evidence, name, 0.0).is_met:  # what counts for next to nothing cannot be told from 0
         least = max((10.0**k for k in DECADES if _predict(evidence, name, 10.0**k).is_met), default=0.0)
-        return _confirmed(evidence, name, least, ("at most", least))
+        return None if _heeds(evidence, name, least) else _confirmed(evidence, name, least, ("at most", least))
     for digits in DIGITS:
         plain = float(f"{value:.{digits}g}")
         if _predict(evidence, name, plain).is_met:
-            cause = _confirmed(evidence, name, plain, ("value", plain))
+            holds = counts_everywhere(evidence, name, plain)
+            cause = _confirmed(evidence, name, plain, ("value", plain)) if holds else None
             return cause and _as_variant(evidence, cause, {name: plain})
     return None
 
@@ -78,6 +81,19 @@ def _as_variant(evidence: Evidence, cause: Cause, params: Mapping[str, float]) -
             figures = {figure: cause.figures[figure] for figure in ("fit", "elements", "own")}
             return Cause("is-variant", variant.name, figures={"note": variant.note, **figures})
     return cause
+
+
+def _heeds(evidence: Evidence, name: str, value: float) -> bool:
+    """Whether a parameter that is said to count for next to nothing does count where it is large."""
+    call = ordinary(evidence, SCALES[0] * TELLING**0.5, evidence.call.dims)  # whose squares are smaller
+    call = call and replace(call, params={**call.params, name: TELLING})
+    output = None if call is None else evidence.run(call)
+    if call is None or output is None:
+        return True
+    other = replace(evidence, call=call, output=output, wider=None)
+    counted = other.judged.is_judged | other.judged.is_special_wrong
+    offs = [other.excess_against(*_exact(other, name, each))[counted] for each in (0.0, value)]
+    return all(bool((off > EXCESS_LIMIT).any()) for off in offs)
 
 
 def _confirmed(evidence: Evidence, name: str, value: float, how: tuple[Figure, ...]) -> Cause | None:
@@ -94,7 +110,10 @@ def _growing(evidence: Evidence, name: str, own: float) -> Cause | None:
     """A parameter that counts times something of the first input, told by single rows of several sizes."""
     seen: list[tuple[FloatArray, float]] = []
     failed = 0
-    for call in _rows(evidence, own):
+    asked = max(own, TELLING)
+    for made in _rows(evidence, asked):
+        plain = dict.fromkeys(made.layouts, LAYOUTS[0])
+        call = replace(made, params={**made.params, name: asked}, layouts=plain)
         output = evidence.run(call)
         other = None if output is None else replace(evidence, call=call, output=output, wider=None)
         if other is None or not other.is_wrong.any():
@@ -106,26 +125,37 @@ def _growing(evidence: Evidence, name: str, own: float) -> Cause | None:
     if len(seen) < len(SCALES):
         return None
     for what, of in GROWTHS.items():
-        quotients = [value / (own * of(x)) for x, value in seen]
+        quotients = [value / (asked * of(x)) for x, value in seen]
         if all(abs(quotient - 1) < SAME_QUOTIENT + 8 * evidence.fmt.unit_roundoff for quotient in quotients):
             how = ("times", what.format(evidence.floats[0]))
             return Cause("is-setting", name, figures={"how": how, "fit": 0.0, "elements": len(seen), "own": None})
     return None
 
 
-def _rows(evidence: Evidence, own: float) -> Iterator[Call]:
+def _rows(evidence: Evidence, size: float) -> Iterator[Call]:
+    """Single rows, of two lengths, of values whose squares are about as large as `size`."""
     spec, call = evidence.spec, evidence.call
-    single = {name: 1 if name in spec.batch else max(size, 8) for name, size in call.dims.items()}
+    single = {dim: 1 if dim in spec.batch else max(size, 8) for dim, size in call.dims.items()}
     for number, scale in enumerate(SCALES * 2):
         dims = single if number < len(SCALES) else {n: s if n in spec.batch else s + 5 for n, s in single.items()}
-        made = ordinary(evidence, scale * max(own, 1e-12) ** 0.5, dims, number) if evidence.floats else None
+        made = ordinary(evidence, scale * size**0.5, dims, number) if evidence.floats else None
         if made is not None and made.dims == dims:
             yield made
 
 
+def counts_everywhere(evidence: Evidence, name: str, value: float) -> bool:
+    """Whether a parameter counts as another value on whatever is wrong among rows that would tell it from others."""
+    for call in _rows(evidence, max(value, 10.0 ** DECADES[0])):
+        output = evidence.run(call)
+        other = None if output is None else replace(evidence, call=call, output=output, wider=None)
+        if other is not None and other.is_at_fault and not _predict(other, name, value).is_met:
+            return False
+    return True
+
+
 def _exact(evidence: Evidence, name: str, value: float) -> tuple[FloatArray, FloatArray]:
     other = evidence.refer(replace(evidence.call, params={**evidence.call.params, name: value}))
-    return other.truth.hi, other.wide
+    return other.truth.hi, evidence.allowance_of(other)
 
 
 def _predict(evidence: Evidence, name: str, value: float) -> Prediction:
@@ -135,25 +165,25 @@ def _predict(evidence: Evidence, name: str, value: float) -> Prediction:
 def _solve(evidence: Evidence, name: str) -> float | None:
     """The value with which the output is nearest to exact; None where that is no better than any."""
 
-    def miss(value: float) -> float:
-        exact, _ = _exact(evidence, name, value)
+    def off(value: float) -> FloatArray:
+        exact = evidence.reference.values_with(name, value)
         with np.errstate(all="ignore"):
-            off = np.abs(exact - evidence.judged.computed) / evidence.judged.spacing
-        off = off[evidence.judged.is_judged]
-        return float(np.sqrt(np.mean(np.square(off)))) if off.size and np.isfinite(off).all() else np.inf
+            apart = (exact - evidence.judged.computed) / evidence.judged.spacing
+        return np.asarray(apart[evidence.judged.is_judged])
+
+    def miss(value: float) -> float:
+        apart = off(value)
+        return float(np.sqrt(np.mean(np.square(apart)))) if apart.size and np.isfinite(apart).all() else np.inf
 
     misses = {10.0**k: miss(10.0**k) for k in DECADES}
     best = min(misses, key=lambda value: misses[value])
     meant = evidence.call.params[name]
     assert isinstance(meant, float)  # others are not solved for
-    own = miss(meant)
     low, high = np.log(best / 10), np.log(best * 10)
     share = (np.sqrt(5) - 1) / 2  # golden section, which keeps one of its two places at every step
     places = [high - share * (high - low), low + share * (high - low)]
     found = [miss(float(np.exp(place))) for place in places]
-    for number in range(STEPS):
-        if number == NEAR_STEPS and MUCH_NEARER * min(found) > own:
-            return None  # whatever the value is, it explains little
+    for _ in range(NEAR_STEPS):
         if found[0] < found[1]:
             high = places[1]
             places, found = [high - share * (high - low), places[0]], [0.0, found[0]]
@@ -162,7 +192,24 @@ def _solve(evidence: Evidence, name: str) -> float | None:
             low = places[0]
             places, found = [places[1], low + share * (high - low)], [found[1], 0.0]
             found[1] = miss(float(np.exp(places[1])))
-    value = float(np.exp((low + high) / 2))
+    if MUCH_NEARER * min(found) > miss(meant):
+        return None  # whatever the value is, it explains little
+    value = float(np.exp(_refined(off, (low + high) / 2)))
     if miss(0.0) <= miss(value):
         value = 0.0
     return value if _predict(evidence, name, value).is_met else None
+
+
+def _refined(off: Callable[[float], FloatArray], place: float) -> float:
+    """The logarithm of the value with the least squares, from one that is near, by the method of Gauss and Newton."""
+    for _ in range(STEPS):
+        apart = off(float(np.exp(place)))
+        slope = (off(float(np.exp(place + NUDGE))) - apart) / NUDGE
+        with np.errstate(all="ignore"):
+            step = -float(np.vdot(slope, apart) / np.vdot(slope, slope))
+        if not abs(step) < 1:
+            break  # it does not matter, or lies elsewhere
+        place += step
+        if abs(step) < NUDGE**2:
+            break
+    return place

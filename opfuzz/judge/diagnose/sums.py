@@ -11,6 +11,7 @@ from opfuzz.core.call import Call
 from opfuzz.core.cause import Cause, Figure
 from opfuzz.core.floats import BFLOAT16, FLOAT16, Format
 from opfuzz.judge.diagnose.evidence import Array, Evidence
+from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm
 from opfuzz.judge.limits import LANES, LEAST_GROWTH, MOST_CONSTANT, NEAR_POWER, SHORT_SUM, SUM_ALIKE, SUM_EXACT
 from opfuzz.judge.settle import examine
 
@@ -25,6 +26,7 @@ TELLING = 1025  # float16 holds it, bfloat16 does not
 # no power of two, whose halves err alike.
 GROWING = (257, 1025, 4097, 16385)
 TERM = 0.1
+MOST_CARRIED = 2**17  # elements of a running sum that is made again, one after another
 OTHERS = 8  # largest size of the dims that do not grow
 
 
@@ -96,6 +98,21 @@ def _share(evidence: Evidence, dim: str, size: int, is_alternating: bool) -> flo
     exact = evidence.refer(call).truth.hi.ravel()[-1]
     last = float(made.ravel()[-1])
     return last / exact if exact and np.isfinite(exact) and np.isfinite(last) else None
+
+
+def carries(evidence: Evidence) -> Cause | None:
+    """A running sum, or its logarithm, each result of which is made of the last one as it was rounded."""
+    if not evidence.is_wrong.any() or evidence.output.size > MOST_CARRIED:
+        return None
+
+    def predict(evidence: Evidence) -> Prediction | None:
+        values = evidence.reference.carried(evidence.fmt) if evidence.output.size <= MOST_CARRIED else None
+        return None if values is None else compare(evidence, values)
+
+    first = predict(evidence)
+    if first is None or not first.is_met or confirm(evidence, first, predict) is None:
+        return None
+    return Cause("accumulates-in", evidence.fmt.name, figures={"lanes": 1, "are_results": True})
 
 
 def growth(evidence: Evidence) -> Cause | None:

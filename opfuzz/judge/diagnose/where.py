@@ -21,6 +21,7 @@ from opfuzz.judge.limits import (
     LEAST_SIZE,
     MOST_ELEMENTS,
     PROBES,
+    REPETITIONS,
 )
 from opfuzz.judge.settle import examine
 from opfuzz.oracle.reference import Reference
@@ -345,9 +346,31 @@ def holders(evidence: Evidence) -> Cause | None:
     return Cause("depends-on", "holders", figures={"inputs": tuple(found)}) if found else None
 
 
+def unsteady(evidence: Evidence) -> Cause | None:
+    """That equal calls give something else by more than two right results may differ, as memory that nobody wrote does.
+
+    Sums in another order change less.
+    """
+    numbers = {name: np.full_like(evidence.call.arrays[name], np.nan) for name in evidence.floats}
+    unit = 2 * EXCESS_LIMIT * (evidence.judged.spacing / 2 + evidence.reference.wide)
+    first, changed = evidence.judged.computed, np.zeros(evidence.output.shape, np.bool_)
+    for _ in range(REPETITIONS):
+        evidence.again(**numbers)  # which may leave other numbers behind
+        made = evidence.run(evidence.call)
+        if made is None:
+            return None
+        with np.errstate(invalid="ignore"):
+            changed |= ~(np.abs(made.astype(np.float64) - first) <= unit) & ~_same_values(made, evidence.output)
+    return broken(evidence) if changed.any() else None
+
+
+def _same_values(a: Array, b: Array) -> Array:
+    return np.asarray((a == b) | ((a != a) & (b != b)))
+
+
 def broken(evidence: Evidence) -> Cause:
     """How many elements change when a call is repeated."""
-    first, runs = evidence.output, [evidence.run(evidence.call) for _ in range(4)]
+    first, runs = evidence.output, [evidence.run(evidence.call) for _ in range(REPETITIONS)]
     changed = np.zeros(first.shape, np.bool_)
     for made in runs:
         if made is not None:

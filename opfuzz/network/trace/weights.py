@@ -19,6 +19,8 @@ SIGMAS = 5.0
 # A weight that both sides make from others, as from its norm and direction, is off by the rounding of two products.
 ROUNDED = 4 * FLOAT32.unit_roundoff
 
+# Of a quotient of variances: how near to (n - 1)/n, where n is at most so large that few others are as near.
+NEAR_SHARE, MOST_TERMS = 2e-6, 256
 MISSING, ADDED, EQUAL = "is in a only", "is in b only", "has the same values, "
 
 
@@ -145,7 +147,20 @@ def _relation(held: Held, other: Held, origins: Origins) -> str:
     sentence = explain(pair)
     if sentence == NOTHING or sentence.startswith("unrelated"):
         return _likeness(pair.a, pair.b)
-    return re.sub(r"\b[AB]\b", lambda side: side[0].lower(), sentence)
+    return re.sub(r"\b[AB]\b", lambda side: side[0].lower(), sentence) + _correction(held.full_name, pair.a, pair.b)
+
+
+def _correction(name: str, a: FloatArray, b: FloatArray) -> str:
+    """Of variances, that one is the sum of squares over n and the other over n - 1, as their quotient tells."""
+    if "var" not in name.rpartition(".")[2]:
+        return ""
+    x, y = a - a.mean(), b - b.mean()
+    factor = float(np.vdot(x, y) / np.vdot(x, x))
+    for side, share in (("b", factor), ("a", 1 / factor if factor > 0 else 0.0)):
+        count = round(1 / (1 - share)) if 0.5 - NEAR_SHARE < share < 1 - 1 / MOST_TERMS else 0
+        if count > 1 and abs(share - (count - 1) / count) < NEAR_SHARE:
+            return f": {side}'s is biased, {count - 1}/{count} of the variance of {count} values"
+    return ""
 
 
 def _varies(array: Array) -> bool:

@@ -110,6 +110,10 @@ def _computes_in(cause: Cause) -> str:
 
 def _accumulates_in(cause: Cause) -> str:
     given = _given(cause)
+    if given.get("are_results"):
+        return (
+            f"each running result is made of the last, rounded to {cause.name}, and stands still where terms are small"
+        )
     if "end" not in given:
         return f"sums {_lanes(given['lanes'])} in {cause.name}"
     where = "" if given["lanes"] == 1 else f" in {given['lanes']} lanes"
@@ -225,6 +229,11 @@ def _rounds_argument(cause: Cause) -> str:
     )
 
 
+def _wrong_shape(cause: Cause) -> str:
+    remedy = "; a call that is meant to compute in another format ends with cast(..., dtype)"
+    return _told(cause) + (remedy if cause.name == "dtype" else "")
+
+
 def _at_call(cause: Cause) -> str:
     sizes = [f"{name} = {value}" for name, value in _given(cause)["sizes"]]
     return "at " + ", ".join([*sizes, *(f"{name} {layout}" for name, layout in _given(cause)["views"])])
@@ -237,7 +246,7 @@ def _told(cause: Cause) -> str:
 WORDS: Mapping[str, Callable[[Cause], str]] = {
     "": lambda cause: "",
     "raises": _told,
-    "wrong-shape": _told,
+    "wrong-shape": _wrong_shape,
     "hangs": _told,
     "dies": _told,
     "out-of-memory": _told,

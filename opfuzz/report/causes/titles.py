@@ -48,6 +48,10 @@ def _right(computed: float, exact: float) -> str:
     return "a number" if isfinite(exact) and not isfinite(computed) else f"{exact:g}"
 
 
+def _accumulates(cause: Cause, name: str) -> str:
+    return f"keeps a running result in {name}" if cause.figures.get("are_results") else f"accumulates in {name}"
+
+
 def _setting(cause: Cause, name: str) -> str:
     return SENTENCES[cause.kind](cause).partition(": ")[0].partition(", solved")[0].removeprefix("it ")
 
@@ -116,7 +120,7 @@ _TITLES: Mapping[str, Callable[[Cause, str], str]] = {
     "leaks": lambda cause, name: "NaN and infinities reach elements that depend on none",
     "inherits": lambda cause, name: f"errs as {name} inside does",
     "computes-in": _computes,
-    "accumulates-in": lambda cause, name: f"accumulates in {name}",
+    "accumulates-in": _accumulates,
     "rounds-counts": lambda cause, name: f"rounds counts to {name}",
     "rounds-tables": lambda cause, name: f"rounds tables to {name}",
     "rounds-inputs": _rounds,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from opfuzz.core.floats import FORMATS
 from opfuzz.core.layout import View
 from opfuzz.core.results import Mark
 from opfuzz.report.finding.source_text import SourceText, number_text
@@ -52,7 +53,8 @@ class Manner:
     hangs: bool = False
     disturbed: bool = False
     fails: bool = False  # that it gives no result of the right kind is the fault
-    raises: str = ""  # the class of the exception that it raises, where it is known
+    raises: str = ""  # the class of the exception that it raises; '' where it raises none
+    said: str = ""  # the first line of its message
 
 
 def reproducer(title: str, subject: ReproducedSubject, call: Written, mark: Mark | None, manner: Manner) -> str:
@@ -62,11 +64,13 @@ def reproducer(title: str, subject: ReproducedSubject, call: Written, mark: Mark
     2 where it cannot tell. One that hangs exits with 1 when one of its calls does not return.
     """
     text, names = renamed(call.text, subject)
-    numbers, views = call.numbers, call.views
+    numbers, views, body = call.numbers, call.views, body_of(text)
     source = SourceText({*_NAMES, *_defined(subject.recipe), *numbers, *views})
     for name, own in names.items():
         source.define(own, subject.functions[name])
     settings = [f"{name} = {value!r}" for name, value in numbers.items()]
+    words = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
+    settings += [f"{name} = dtype_of({name!r})" for name in FORMATS if name in words]
     inputs = [f"{name} = view(load(TENSORS[{name!r}]), {steps!r})" for name, steps in _steps(views).items()]
     return _TEMPLATE.format(
         title=_inert(title),
@@ -77,7 +81,7 @@ def reproducer(title: str, subject: ReproducedSubject, call: Written, mark: Mark
         format=call.format,
         settings="\n".join(settings) or "# no sizes and no parameters",
         inputs="\n".join(inputs) or "# no inputs",
-        call=textwrap.indent(body_of(text), "    "),
+        call=textwrap.indent(body, "    "),
         shapes=dict(call.shapes),
         output=None if mark is None else mark.output,
         index=None if mark is None else mark.index,
@@ -89,15 +93,16 @@ def reproducer(title: str, subject: ReproducedSubject, call: Written, mark: Mark
         hangs=manner.hangs,
         fails=manner.fails,
         raises=manner.raises,
+        said=manner.said,
         seconds=HANG_SECONDS,
     )
 
 
 def renamed(call: str, subject: ReproducedSubject) -> tuple[str, dict[str, str]]:
     """The call with names of its own for functions that are not the framework's, and these by the name as written."""
-    names = {}
+    names, modules = {}, _imported(subject.recipe)
     for name in subject.functions:
-        if "." not in name or name in subject.replaced:
+        if name.partition(".")[0] not in modules or name in subject.replaced:
             names[name] = "replaced_" + re.sub(r"\W", "_", name) if "." in name else name
             call = re.sub(rf"(?<![\w.]){re.escape(name)}(?=\s*\()", names[name], call)
     return call, names
@@ -120,6 +125,12 @@ def _inert(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else " " for c in text).replace("\\", "/").replace('"""', "'''")
 
 
+def _imported(recipe: str) -> set[str]:
+    """Names under which a text has modules, and NumPy's, which every reproducer has."""
+    nodes = [node for node in ast.walk(ast.parse(recipe)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    return {"np", *((alias.asname or alias.name).partition(".")[0] for node in nodes for alias in node.names)}
+
+
 def _defined(recipe: str) -> set[str]:
     """Names of the functions in a text."""
     return {node.name for node in ast.parse(recipe).body if isinstance(node, ast.FunctionDef)}
@@ -140,6 +151,7 @@ _NAMES = [
     "FAILS",
     "OWN",
     "RAISES",
+    "SAID",
     "REPEATED",
     "STEPS",
     "SECONDS",
@@ -153,6 +165,7 @@ _NAMES = [
     "error",
     "first",
     "found",
+    "is_same",
     "limit",
     "name",
     "nan_like",
@@ -275,7 +288,8 @@ def outputs_of(result):
 {other_work}EXACT, BOUND, REPEATED = {exact}, {bound}, {repeated!r}
 HANGS, SECONDS = {hangs!r}, {seconds!r}
 FAILS, RAISES = {fails!r}, {raises!r}  # whether an exception is the fault, and of which class it was
-OWN = NameError, ImportError, SyntaxError  # of this file, or of a framework of another version
+SAID = {said!r}
+OWN = NameError, AttributeError, ImportError, SyntaxError  # of this file, or of a framework of another version, as well
 try:
     if HANGS:
         for _ in range(1000):  # a hang may be intermittent
@@ -286,7 +300,8 @@ try:
         sys.exit(0)
     first = outputs_of(run(call))
 except Exception as error:
-    if not FAILS or (isinstance(error, OWN) and type(error).__name__ != RAISES):
+    is_same = RAISES in [kind.__name__ for kind in type(error).__mro__]
+    if not FAILS or not is_same or (isinstance(error, OWN) and SAID not in str(error)):
         raise  # another failure than the one that is shown
     print(f"raised {{type(error).__name__}}: {{error}}")
     sys.exit(1)

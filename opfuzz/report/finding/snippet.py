@@ -42,9 +42,8 @@ def snippet(
     source = SourceText(taken)
     for name, own in names.items():
         source.define(own, subject.functions[name])
-    unused = {
-        name for name, used in (("dtype_of", "dtype" in program.names), ("view", any(views.values()))) if not used
-    }
+    kinds = {"dtype", *FORMATS} & program.names
+    unused = {name for name, used in (("dtype_of", kinds), ("view", any(views.values()))) if not used}
     words = {"DEVICE": subject.device, "MODE": subject.mode}
     settings: dict[str, object] = {name: value for name, value in words.items() if name in subject.recipe}
     settings |= {name: value for name, value in numbers.items() if name in program.names}
@@ -64,7 +63,8 @@ def snippet(
 
 
 def _constants(format: str) -> dict[str, str]:
-    return {"pi": repr(math.pi), "inf": "float('inf')", "dtype": f"dtype_of({format!r})"}
+    kinds = {"dtype": format} | {name: name for name in FORMATS}
+    return {"pi": repr(math.pi), "inf": "float('inf')"} | {own: f"dtype_of({kind!r})" for own, kind in kinds.items()}
 
 
 def _shown(call: Written, mark: Mark | None, repeated: bool) -> list[str]:

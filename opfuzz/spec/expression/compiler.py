@@ -32,7 +32,7 @@ Function = Callable[..., object]
 class Frame:
     """What one evaluation hands to the closures."""
 
-    __slots__ = ("divide", "functions", "literal", "names")
+    __slots__ = ("divide", "equal", "functions", "literal", "names")
 
     def __init__(
         self,
@@ -40,14 +40,17 @@ class Frame:
         functions: Mapping[str, Function],
         literal: Callable[[float], object],
         divide: Callable[[object, object], object],
+        equal: Callable[[object, object], object] = operator.eq,
     ) -> None:
         self.names = names
         self.functions = functions
         self.literal = literal
         self.divide = divide
+        self.equal = equal
 
 
 Run = Callable[[Frame], object]
+Comparison = Callable[[Frame, object, object], object]
 _VARIES = object()
 _NUMBERS = frozenset({int, float, bool})
 
@@ -241,26 +244,26 @@ class Compiler:
 
     def _comparison(self, node: ast.Compare, depth: int) -> Compiled:
         first = self.compile(node.left, depth + 1)
-        links: list[tuple[Callable[[Any, Any], object], Run]] = []
+        links: list[tuple[Comparison, Run]] = []
         form = first.form
         for kind, other in zip(node.ops, node.comparators, strict=True):
             value = self.compile(other, depth + 1)
             if type(kind) not in COMPARISONS:
                 return self.refuse(node, "'is' or 'in' is not allowed", "; only == != < <= > >=")
             symbol, compare = COMPARISONS[type(kind)]
-            links.append((compare, value.run))
+            links.append((_heeding(type(kind), compare), value.run))
             form += f" {symbol} {value.form}"
         start = first.run
-        compare, end = links[0]
+        first_link, end = links[0]
         if len(links) == 1:
-            return Compiled(lambda frame: compare(start(frame), end(frame)), f"({form})")
+            return Compiled(lambda frame: first_link(frame, start(frame), end(frame)), f"({form})")
 
         def chain(frame: Frame) -> object:
             left, answer = start(frame), None
-            for index, (compare, right_of) in enumerate(links):
+            for index, (link, right_of) in enumerate(links):
                 right = right_of(frame)
                 # As in Python, the last comparison is the result and is not asked whether it is true.
-                answer = compare(left, right)
+                answer = link(frame, left, right)
                 if index < len(links) - 1 and not answer:
                     break
                 left = right
@@ -336,6 +339,15 @@ class Compiler:
         except (ArithmeticError, TypeError, ValueError):
             pass  # 1 + [2]: it fails as clearly, with the framework's own words, when it is run
         return _VARIES
+
+
+def _heeding(kind: type[ast.cmpop], compare: Callable[[Any, Any], object]) -> Comparison:
+    """A comparison as an evaluation has it, which may refuse to tell whether two values are equal."""
+    if kind is ast.Eq:
+        return lambda frame, a, b: frame.equal(a, b)
+    if kind is ast.NotEq:
+        return lambda frame, a, b: (frame.equal(a, b), compare(a, b))[1]
+    return lambda frame, a, b: compare(a, b)
 
 
 def _fixed(value: int, form: str = "") -> Compiled:

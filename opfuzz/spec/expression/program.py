@@ -193,18 +193,19 @@ def evaluate(
     *,
     literal: Callable[[float], object] = _identity,
     divide: Callable[[object, object], object] = operator.truediv,
+    equal: Callable[[object, object], object] = operator.eq,
 ) -> object:
     """Value of the program.
 
     `literal` makes the value of every float written in the text (integers stay integers); `divide` is called for `/`
-    between two plain Python numbers. With these two a reference stays exact.
+    between two plain Python numbers. With these two a reference stays exact. `equal` is asked for `==`, and may refuse.
     Raises ExpressionError where a number or list grows beyond the limits, KeyError for a name or function not given,
     and what the functions and operators raise.
     """
     if not program._steps:
-        return program._result(Frame(names, functions, literal, divide))
+        return program._result(Frame(names, functions, literal, divide, equal))
     values = dict(names)
-    frame = Frame(values, functions, literal, divide)
+    frame = Frame(values, functions, literal, divide, equal)
     for name, run in program._steps:
         values[name] = run(frame)
     return program._result(frame)

@@ -346,3 +346,14 @@ def test_a_search_that_ended_early_with_a_cause_names_it_alone():
     _, modules = traced(a, b, numbers(1, 9, WIDTH), known=replace(KNOWN, most_calls=4000))
     assert modules[""].what == "the input 'x' is not added"
     assert modules[""].is_searched
+
+
+@pytest.mark.parametrize("count", [12, 60])
+def test_a_running_variance_that_is_biased_is_called_so(count):
+    torch.manual_seed(0)
+    a, b = torch.nn.Sequential(torch.nn.BatchNorm1d(16)).eval(), mnn.Sequential(mnn.BatchNorm(16)).eval()
+    variance, kept = numbers(16).astype(np.float64) ** 2, 0.12  # of the 1 that it begins with
+    a[0].running_var = torch.from_numpy((kept + (1 - kept) * variance).astype(np.float32))
+    b.layers[0].running_var = mx.array((kept + (1 - kept) * variance * (count - 1) / count).astype(np.float32))
+    _, modules = traced(a, b, numbers(4, 16))
+    assert f"b's is biased, {count - 1}/{count} of the variance of {count} values" in modules["0"].cause

@@ -18,6 +18,7 @@ from bundled_ops import EVERY_OP
 from safetensors.numpy import save_file
 
 from opfuzz.backends import Subject, derive, discover, perform
+from opfuzz.backends.numpy import Numpy
 from opfuzz.core.call import Call
 from opfuzz.core.case import Case
 from opfuzz.core.floats import FORMATS, hex_of
@@ -227,6 +228,29 @@ def test_replaced_functions_are_written_out(tmp_path):
     for (name, mark), (text, status) in zip(marks.items(), found, strict=True):
         assert f"({mark.computed_hex})" in text, name
         assert status == 1, name
+
+
+def twice(x):
+    return SCALES[0] * x
+
+
+class Own(Numpy):
+    """A dialect with functions under names that no module has."""
+
+    dialect = "own"
+
+    def published(self):
+        return {"own.twice": twice}
+
+
+def test_a_function_under_a_name_of_its_own_is_written_out(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text(re.sub("calls:.*\n", "calls: {own: own.twice(x)}\n", SQUARE))
+    spec = load(path, vocabulary({"own": Own()}))
+    mark = write(tmp_path / "shown", spec, case_of(spec), Own(), exact=1e6)
+    ((text, status),) = run(tmp_path / "shown" / "repro.py")
+    assert f"({mark.computed_hex})" in text
+    assert status == 1
 
 
 def test_a_replaced_function_of_torch(tmp_path):

@@ -31,7 +31,12 @@ def ends(text: tuple[str, Path], *changes: tuple[str, str]) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-FAILS = ("FAILS, RAISES = False, ''", "FAILS, RAISES = True, 'ValueError'")
+def fails(name: str) -> tuple[str, str]:
+    """As if an exception were the fault."""
+    return "FAILS, RAISES = False, ''", f"FAILS, RAISES = True, {name!r}"
+
+
+FAILS = fails("ValueError")
 
 
 @pytest.mark.parametrize(
@@ -44,6 +49,9 @@ FAILS = ("FAILS, RAISES = False, ''", "FAILS, RAISES = True, 'ValueError'")
         ((("np.square(x)", "np.reshape(x, (7, 7))"),), 2, "cannot tell: ValueError: "),
         ((("np.square(x)", "np.reshape(x, (7, 7))"), FAILS), 1, "raised ValueError: "),
         ((("np.square(x)", "np.linalg.inv(x)"), FAILS), 1, "raised LinAlgError: "),
+        ((("np.square(x)", "np.square(x, 1)"), FAILS), 2, "cannot tell: TypeError: "),
+        ((("np.square(x)", "squares(x)"), fails("")), 2, "cannot tell: NameError: "),
+        ((("np.square(x)", "np.reshape(x, (7, 7))"), fails("")), 2, "cannot tell: ValueError: "),
         ((("import numpy as np", "import numpy as np, no_such_module"),), 2, "cannot tell: ModuleNotFoundError: "),
         ((("inputs.safetensors", "nothing.safetensors"),), 2, "cannot tell: FileNotFoundError: "),
         ((FAILS,), 0, "computed"),
