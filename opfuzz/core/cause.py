@@ -44,7 +44,11 @@ KINDS: Mapping[str, Kind] = {
     "leaks": Kind("NaN and infinities reach elements that depend on none", "", ("elements",)),
     "inherits": Kind("errs as an op inside does", "op", ("elements", "met", "before", "after")),
     # With which precision.
-    "computes-in": Kind("intermediates are rounded to a format", "format", ("instead_of", "elements", "blind")),
+    "computes-in": Kind(
+        "intermediates are rounded to a format",
+        "format",
+        ("instead_of", "elements", "blind", "step", "through", "met", "before", "after"),
+    ),
     "accumulates-in": Kind(
         "sums run in a format", "format", ("lanes", "end", "ones", "dim", "are_squares", "stops_at", "are_results")
     ),

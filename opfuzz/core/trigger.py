@@ -12,6 +12,7 @@ Kind = Literal["size", "param", "format", "layout", "values"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _NONE = {"size": "any size", "param": "", "format": "any format", "layout": "any layout", "values": "any values"}
 _INCOMPLETE = "not everything was probed"
+_REFUTED = "which does not tell all that was tried"
 _NOT_SIMPLE = "no simple condition tells when it fails"
 _UNKNOWN = "when it fails was not probed to an end"
 
@@ -37,7 +38,7 @@ class Trigger:
     """Conditions that hold together where a fault shows; a kind without a condition does not matter.
 
     Of `checked` further calls, drawn inside and outside the conditions, `held` went as they say. Without `complete`,
-    probing ended early, and what was not probed is taken not to matter.
+    probing ended early, or some condition was refuted, and nothing is said of what has none.
     """
 
     conditions: tuple[Condition, ...]
@@ -58,7 +59,7 @@ class Trigger:
             asked = [f"holds for {self.held} of {self.checked} further calls"] if is_refuted else []
             if not known:
                 return "; ".join([_NOT_SIMPLE if is_refuted else _UNKNOWN, *asked])
-            return "; ".join([f"fails when {known[0]}", *known[1:], _INCOMPLETE, *asked])
+            return "; ".join([f"fails when {known[0]}", *known[1:], *([_REFUTED, *asked] if asked else [_INCOMPLETE])])
         size, *rest = [text for kind in KINDS if (text := self.text(kind) or _NONE[kind])]
         start = f"fails when {size}" if self.text("size") else f"fails at {size}"
         rest += [

@@ -42,7 +42,10 @@ def explanation(finding: Finding) -> Cause:
 
 
 def gather(findings: Sequence[Finding], alike: Alike) -> tuple[CommonCause, ...]:
-    """The causes behind findings, by severity, then reach, then excess; their smallest calls are not written yet."""
+    """The causes behind findings, by severity, then reach, then whether they explain, then excess.
+
+    Their smallest calls are not written yet.
+    """
     groups: dict[Key, list[Finding]] = {}
     inherited: list[Finding] = []
     for finding in findings:
@@ -71,7 +74,7 @@ def _key(finding: Finding, alike: Alike) -> Key:
     told = [_roughly(cause.figures.get(figure)) for figure in ("how", "bits", "output")]
     more = alike(cause) if cause.kind in WORDED else told
     kind = SAME.get(cause.kind, cause.kind)
-    return (*place, kind, name, repr(more), finding.op if kind in ONE_OP else "")
+    return (*place, kind, name, repr(more), finding.op if kind in ONE_OP or "step" in cause.figures else "")
 
 
 def _roughly(figure: Figure) -> Figure:
@@ -163,6 +166,7 @@ def _place(common: CommonCause) -> tuple[object, ...]:
     return (
         SEVERITIES.index(common.severity),
         REACHES.index(common.reach),
+        common.kind in OPEN,  # what is known helps more than what is not, which is often the same
         -(float("inf") if isnan(excess) else excess),
         common.framework,
         common.ops,

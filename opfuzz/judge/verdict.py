@@ -51,7 +51,9 @@ def _special(measured: Measured, reference: Reference, mistakes: Mask) -> Verdic
     place = place_of(mistakes)
     assert place is not None
     fmt, overflows = reference.fmt, ""
-    if fmt.bits == 16 and reference.emulated(1, narrow=True).overflowed[place]:
+    # Where the right answer is an infinity, as of 1 / 0, nothing overflows.
+    is_number = np.isfinite(measured.truth.hi[place])
+    if fmt.bits == 16 and is_number and reference.emulated(1, narrow=True).overflowed[place]:
         overflows = fmt.name
     figures: dict[str, Figure] = {
         "computed": float(measured.computed[place]),

@@ -254,7 +254,7 @@ class Reference:
         None if it has another shape, no value, or too much in it.
         """
         try:
-            return self._meant(self._variant_graph(name), is_narrow)
+            return self._meant(self.variant_graph(name), is_narrow)
         except FAILURES:
             return None  # the variant has no meaning for this case, such as an unbiased variance of one element
 
@@ -331,7 +331,7 @@ class Reference:
 
     def variant_emulated(self, name: str) -> working.Emulated:
         """A variant that has a graph here, run in the wide format with sums one by one."""
-        return working.emulate(self._variant_graph(name), wide_format(self.fmt), 1)
+        return working.emulate(self.variant_graph(name), wide_format(self.fmt), 1)
 
     def sources(self, index: tuple[int, ...]) -> dict[str, NDArray[np.int64]]:
         """Flat places of each input that one element of the output depends on."""
@@ -373,7 +373,8 @@ class Reference:
         """A running sum, or its logarithm, each result made of the last one as it was rounded; None: it is neither."""
         return carry(self.root, fmt)
 
-    def _variant_graph(self, name: str) -> Node:
+    def variant_graph(self, name: str) -> Node:
+        """The graph of another meaning. Raises one of FAILURES, such as ValueError, where it has none for this call."""
         roots = variant_graphs(self.spec, name, self.dims, self.params, self._tensors)
         if len(roots) != len(self.spec.outputs):
             raise ValueError(f"variant '{name}' gives {len(roots)} results, not {len(self.spec.outputs)}")

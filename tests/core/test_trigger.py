@@ -20,6 +20,8 @@ def test_words():
     assert Trigger(()).words == "fails at any size; any format; any layout; any values"
     assert Trigger((M,), checked=20, held=17).words.endswith("; any values; holds for 17 of 20 further calls")
     assert Trigger((M,), complete=False).words.endswith("; not everything was probed")
+    refuted = Trigger((M,), checked=71, held=64, complete=False)
+    assert refuted.words.endswith("; which does not tell all that was tried; holds for 64 of 71 further calls")
 
 
 def test_text_is_by_kind():

@@ -220,3 +220,17 @@ def test_the_gravest_come_first():
         finding("d", Cause("cancels"), verdict="normwise", minimal=shrunk([1.0, 2.0])),
     ]
     assert [each.ops[0] for each in gather(given, alike)] == ["c", "a", "b", "d"]
+
+
+def test_what_is_explained_comes_before_what_is_not():
+    open_one = finding("a", UNEXPLAINED, minimal=shrunk([1.0, 2.0]), excess=50.0)
+    known = finding("a", Cause("is-variant", "b"), minimal=shrunk([1.0, 2.0]), excess=5.0, verdict="special")
+    assert [each.kind for each in gather([open_one, known], alike)] == ["is-variant", "unexplained"]
+
+
+def test_which_step_is_rounded_is_a_matter_of_the_op():
+    step = Cause(
+        "computes-in", "float16", figures={"step": "exp", "elements": 9, "met": 9, "before": 9.0, "after": 0.0}
+    )
+    found = causes_of(finding("softmax", step), finding("softmax", step, format="float64"), finding("attention", step))
+    assert sorted(found) == [("computes-in", "float16", ("attention",)), ("computes-in", "float16", ("softmax",))]

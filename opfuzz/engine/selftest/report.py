@@ -27,9 +27,10 @@ class Trialled:
     seconds: float = 0.0  # of one core, until it was found
     rank: int | None = None  # among all ops, what the unmodified backend shows left out
     verdict: str = ""
-    diagnosis: str = ""
+    diagnosis: str = ""  # of the cause that a run prints first
     others: Sequence[str] = ()  # diagnoses of its other findings: in other formats and ops, and of other verdicts
-    finding: Finding | None = None  # that is ranked
+    explanation: str = ""  # what that says of why, as opposed to what is seen; "": nothing
+    finding: Finding | None = None  # that stands for the cause
     smallest: Finding | None = None  # that finding, or one in the mutant's own op, made smaller
 
     @property
@@ -39,8 +40,13 @@ class Trialled:
 
     @property
     def is_named(self) -> bool:
-        """Whether the diagnosis says the cause."""
-        return self.is_found and self.mutant.is_named_in(self.diagnosis)
+        """Whether the diagnosis says the cause; where it says why, that must."""
+        return self.is_found and self.mutant.is_named_in(self.explanation or self.diagnosis)
+
+    @property
+    def is_misnamed(self) -> bool:
+        """Whether the diagnosis says another cause than was planted, which is worse than to say none."""
+        return self.is_found and bool(self.explanation) and not self.is_named
 
     @property
     def minimal(self) -> Minimal | None:
@@ -111,6 +117,7 @@ class Report:
             "rank_1_rate": _share(first, len(found)),
             "cause_named": named,
             "cause_rate": _share(named, len(found)),
+            "cause_wrong": sum(each.is_misnamed for each in found),
             "cause_named_somewhere": sum(each.is_named_somewhere for each in found),
             "known": len(known),  # of which the fewest elements are known
             "shrunk": sum(each.is_shrunk for each in found),
@@ -148,6 +155,7 @@ def document(report: Report) -> dict[str, Any]:
                 "diagnosis": each.diagnosis or None,
                 "cause": each.mutant.cause,
                 "cause_named": each.is_named,
+                "cause_wrong": each.is_misnamed,
                 "cause_named_somewhere": each.is_named_somewhere,
                 "finding": _finding(each),
                 "smallest": _smallest(each),
@@ -206,8 +214,8 @@ def _summary(report: Report) -> list[str]:
             f"{t['found']} of {t['planted']} planted faults found ({t['detection_rate']:.0%}), "
             f"within {report.cases} cases each",
             f"{t['rank_1']} of them ranked first ({t['rank_1_rate']:.0%})",
-            f"{t['cause_named']} of them with the cause named by the finding that ranks first ({t['cause_rate']:.0%}), "
-            f"{t['cause_named_somewhere']} by any",
+            f"{t['cause_named']} of them with the cause named first ({t['cause_rate']:.0%}), "
+            f"{t['cause_wrong']} with another, {t['cause_named_somewhere']} with it in any diagnosis",
             f"{t['shrunk']} of them made smaller; of {t['known']} whose fewest elements are known, "
             f"{t['smallest']} to these ({t['smallest_rate']:.0%})",
             f"{t['condition_found']} of {t['conditional']} conditions on sizes and layouts found exactly "
@@ -222,7 +230,7 @@ def _cells(each: Trialled) -> list[str]:
     start = [each.mutant.trigger, each.mutant.name, each.finding.op if each.finding is not None else each.mutant.op]
     if not each.is_found:
         return [*start, str(each.cases), "", "", "missed", "", "", "", ""]
-    named = "yes" if each.is_named else "no"
+    named = "yes" if each.is_named else "another" if each.is_misnamed else "no"
     size, words = "", ""
     if each.minimal is not None and each.is_shrunk:
         size, fewest = str(each.minimal.elements), each.mutant.fewest

@@ -10,6 +10,7 @@ from pathlib import Path
 from opfuzz.backends import derive
 from opfuzz.core.call import Recipe
 from opfuzz.core.cause import Cause
+from opfuzz.core.common_cause import CommonCause
 from opfuzz.core.findings import Finding
 from opfuzz.core.results import Judged, Result
 from opfuzz.core.run import Row
@@ -34,8 +35,9 @@ from opfuzz.engine.selftest.trials import (
 )
 from opfuzz.engine.triage import minimize
 from opfuzz.engine.triage.diagnose import LOST
+from opfuzz.judge.gather import OPEN, gather
 from opfuzz.judge.ranking import Ranking, sort_rows
-from opfuzz.report.causes import word_finding
+from opfuzz.report.causes import alike, word_cause, word_finding
 from opfuzz.spec.order import case_key
 
 BATCH = 16
@@ -110,44 +112,42 @@ def selftest(plan: Plan, files: Sequence[Path], watch: Callable[[int, int], None
         raise KeyboardInterrupt
     base = searches[0].ranking.rows()
     faults = [_faults(search) for search in searches]
+    said = _diagnoses(plan, files, searches, faults)
+    faults = [[replace(f, causes=said.get((n, f.id), ())) for f in own] for n, own in enumerate(faults)]
+    smaller = _smaller(plan, files, searches, faults)
+    faults = [[smaller.get((n, f.id), f) for f in own] for n, own in enumerate(faults)]
+    asked = [[f for f in own if (n, f.id) in smaller] for n, own in enumerate(faults)]
+    said = _diagnoses(plan, files, searches, asked)
+    faults = [[replace(f, causes=said.get((n, f.id), f.causes)) for f in own] for n, own in enumerate(faults)]
     results = [
         _conclude(search, search.mutant, base, faults[n])
         for n, search in enumerate(searches)
         if search.mutant is not None
     ]
-    _make_smaller(plan, files, searches[1:], faults[1:], results)
-    small = {result.smallest.id: result.smallest for result in results if result.smallest is not None}
-    faults = [[small.get(finding.id, finding) for finding in own] for own in faults]
-    said = _diagnoses(plan, files, searches, faults)
-    for n, result in enumerate(results, 1):
-        results[n - 1] = _with_diagnoses(result, [replace(f, causes=said.get((n, f.id), ())) for f in faults[n]])
     return Report(tuple(results), plan.seed, plan.cases or 0, time.monotonic() - started)
 
 
-def _make_smaller(
-    plan: Plan,
-    files: Sequence[Path],
-    searches: Sequence[MutantSearch],
-    faults: Sequence[Sequence[Finding]],
-    results: list[Trialled],
-) -> None:
-    """Put the smallest call into each result that has a finding."""
+def _smaller(
+    plan: Plan, files: Sequence[Path], searches: Sequence[MutantSearch], faults: Sequence[Sequence[Finding]]
+) -> dict[tuple[int, str], Finding]:
+    """By number of the search and id, what shows the first cause of each mutant, made smaller."""
     specs = {spec.op: spec for spec in plan.specs}
-    targets, chosen = [], []
-    for place, (search, result) in enumerate(zip(searches, results, strict=True)):
-        own = [finding for finding in faults[place] if finding.op == result.mutant.op]  # what is known is of this op
-        finding = result.finding
-        if finding is not None and own and finding.op != result.mutant.op:
-            finding = own[0]
-        if finding is not None:
-            targets.append(replace(minimize.target_of(finding, specs[finding.op]), key=search.place))
-            chosen.append((place, finding))
+    chosen = [(n, _to_shrink(search.mutant, faults[n])) for n, search in enumerate(searches) if search.mutant]
+    known = [(n, finding) for n, finding in chosen if finding is not None]
+    targets = [replace(minimize.target_of(finding, specs[finding.op]), key=searches[n].place) for n, finding in known]
     queue = minimize.Queue(targets)
     if drive(LOCAL, AgainTask(plan, tuple(files)), queue, queue.take, jobs=plan.jobs, borne=RAISED):
         raise KeyboardInterrupt
-    for number, found in queue.done.items():
-        place, finding = chosen[number]
-        results[place] = replace(results[place], smallest=minimize.with_minimal(finding, found))
+    return {
+        (n, finding.id): minimize.with_minimal(finding, queue.done[place]) for place, (n, finding) in enumerate(known)
+    }
+
+
+def _to_shrink(mutant: Mutant, faults: Sequence[Finding]) -> Finding | None:
+    """The first finding, by cause, in the mutant's own op, of which more is known than of others; else the first."""
+    known = {finding.id: finding for finding in faults}
+    ordered = [known[id] for common in gather(faults, alike) for id in common.findings]
+    return next((finding for finding in ordered if finding.op == mutant.op), ordered[0] if ordered else None)
 
 
 def write_findings(report: Report, plan: Plan, folder: Path) -> None:
@@ -265,31 +265,27 @@ def _conclude(search: MutantSearch, mutant: Mutant, base: Sequence[Row], finding
     """What became of a mutant. `base`: the rows of the unmodified backend, whose own faults do not count."""
     if search.found is None:
         return Trialled(mutant, len(search.replies))
-    ranking = search.ranking
     ops = {op for op, _ in search.pairs}
     others = [row for row in base if row.op not in ops and row.severity != FAULT]
-    rows = sort_rows([*ranking.rows(), *others], "ulp")
-    rank, row = next((place, row) for place, row in enumerate(rows, 1) if row.op in ops)
-    finding = next(finding for finding in findings if finding.id == row.finding)
+    rows = sort_rows([*search.ranking.rows(), *others], "ulp")
+    causes = gather(findings, alike)
+    known = {finding.id: finding for finding in findings}
+    first = known[causes[0].findings[0]]
     return Trialled(
         mutant,
         cases=search.found + 1,
         seconds=sum(search.replies[number].seconds for number in range(search.found + 1)),
-        rank=rank,
-        verdict=finding.verdict,
-        finding=finding,
+        rank=next(place for place, row in enumerate(rows, 1) if row.op in ops),
+        verdict=first.verdict,
+        finding=first,
+        diagnosis=word_finding(first),
+        others=tuple(word_finding(other) for other in findings if other.id != first.id),
+        explanation="" if causes[0].kind in OPEN else _why(causes[0], first),
+        smallest=next((finding for finding in findings if finding.minimal is not None), None),
     )
 
 
-def _with_diagnoses(result: Trialled, findings: Sequence[Finding]) -> Trialled:
-    """The result with what a run says of its findings, all of which are given."""
-    if result.finding is None:
-        return result
-    by_id = {finding.id: finding for finding in findings}
-    leading, smallest = by_id[result.finding.id], result.smallest
-    return replace(
-        result,
-        diagnosis=word_finding(leading),
-        others=tuple(word_finding(other) for other in findings if other.id != leading.id),
-        smallest=smallest and by_id[smallest.id],
-    )
+def _why(common: CommonCause, finding: Finding) -> str:
+    """What is said of a cause and beside it, without the special value that was seen."""
+    beside = [cause for cause in finding.causes if cause.kind != "special-at"]
+    return "; ".join((word_cause(common.cause), *map(word_cause, beside)))

@@ -12,7 +12,7 @@ from opfuzz.core.cause import Cause, Figure
 from opfuzz.core.metrics.conditioned import effective_bits
 from opfuzz.core.results import Score
 from opfuzz.core.verdicts import FAULT, SEVERITY
-from opfuzz.judge.diagnose import absolute, inherited, meanings, precisions, solved, sums, where
+from opfuzz.judge.diagnose import absolute, inherited, meanings, precisions, solved, steps, sums, where
 from opfuzz.judge.diagnose.evidence import Evidence
 from opfuzz.judge.explain import errs_as
 from opfuzz.judge.limits import EXCESS_LIMIT, ROUNDINGS
@@ -30,16 +30,18 @@ STAGES: tuple[Stage, ...] = (  # the first that is certain is told
     where.step,
     absolute.accuracy,
     meanings.variant,
-    sums.stops,
+    meanings.misread,
+    meanings.setting,
+    sums.stops,  # makes calls that take seconds
     precisions.inputs,
     precisions.inputs_solved,
     precisions.outputs,
+    precisions.through,
+    steps.rounded,
     meanings.formula,
     meanings.rewritten,
     sums.carries,
-    meanings.misread,
     meanings.leak,
-    meanings.setting,
     solved.parameter,
     precisions.quantised,
     precisions.overflow,
@@ -56,6 +58,8 @@ SURE = frozenset(
         meanings.variant,
         sums.stops,
         precisions.inputs_solved,
+        precisions.through,
+        steps.rounded,
         meanings.formula,
         meanings.rewritten,
         sums.carries,
@@ -92,7 +96,7 @@ def diagnose(evidence: Evidence) -> Diagnosis:
         elements = None if at_values else where.elements(evidence)
         found = [*_restate(evidence, at_values, elements), where.holders(evidence), where.history(evidence)]
         if relation is None:
-            found += [where.sizes(evidence), where.single(evidence)]
+            found += [where.sizes(evidence), where.single(evidence), where.params(evidence)]
         found.append(elements)
     else:
         found = [told, cause] if score.verdict == "special" else [cause]

@@ -199,7 +199,10 @@ class Evidence:
         return decide_verdict(examine(output, reference), reference).word
 
     def excess_against(self, values: FloatArray, allowance: FloatArray) -> FloatArray:
-        """Errors in units of another meaning's allowance; infinite where its class, such as NaN, is another."""
+        """Errors in units of another meaning's allowance; infinite where its class, such as NaN, is another.
+
+        0 where the allowance is infinite: nobody can tell what comes out.
+        """
         computed, fmt = self.judged.computed, self.fmt
         with np.errstate(invalid="ignore", over="ignore"):
             rounded = round_to(values, fmt).astype(np.float64)
@@ -207,15 +210,12 @@ class Evidence:
             finite = np.isfinite(computed) & np.isfinite(values)
             spacing = ulp(np.where(finite, np.clip(values, -fmt.largest, fmt.largest), 0.0), fmt)
             off = relative_to(np.abs(computed - values), spacing, allowance)
-        return np.where(same, 0.0, np.where(finite, off, np.inf))
+        return np.where(same | np.isinf(allowance), 0.0, np.where(finite, off, np.inf))
 
     def fit(self, values: FloatArray, allowance: FloatArray) -> Fit | None:
         """How well another meaning explains the output, faulty elements included; None where it does not."""
         reference, fmt = self.reference, self.fmt
-        off = self.excess_against(values, allowance)
-        # What a flushed result, or one that nobody can judge, is said to be proves nothing.
-        counted = self.judged.is_judged | self.judged.is_special_wrong | ~np.isfinite(values)
-        largest = float(np.where(counted, off, 0.0).max(initial=0.0))
+        largest, counted = self._largest_against(values, allowance)
         is_half = fmt.bits == 16
         if largest > (HALF_VARIANT_EXCESS if is_half else EXCESS_LIMIT):
             return None
@@ -239,14 +239,34 @@ class Evidence:
             return None
         return Fit(int(np.count_nonzero(counted)), largest)
 
+    def _largest_against(self, values: FloatArray, allowance: FloatArray) -> tuple[float, Mask]:
+        """The largest excess against another meaning, and the elements that count."""
+        off = self.excess_against(values, allowance)
+        # What a flushed result, or one that nobody can judge, is said to be proves nothing.
+        counted = self.judged.is_judged | self.judged.is_special_wrong | ~np.isfinite(values)
+        return float(np.where(counted, off, 0.0).max(initial=0.0)), np.asarray(counted)
+
     def fits(self, call: Call) -> Fit | None:
         """How well the exact result of another call explains this output, which may be a first part of that result."""
+        meant = self._meant(call)
+        return meant and self.fit(*meant)
+
+    def agrees(self, call: Call) -> bool:
+        """Whether nothing in the output speaks against its being that of another call; in few elements, little can."""
+        meant = self._meant(call)
+        return meant is not None and self._largest_against(*meant)[0] <= EXCESS_LIMIT
+
+    def _meant(self, call: Call) -> tuple[FloatArray, FloatArray] | None:
+        """Exact result and allowance of another call, as far as the output goes; None where it goes further."""
         shape = self.spec.output_shapes(call.dims, call.params)[self.reference.output]
         if len(shape) != self.output.ndim or any(a < b for a, b in zip(shape, self.output.shape, strict=True)):
             return None
         exact, part = self.refer(call), tuple(map(slice, self.output.shape))
         values = np.where(np.isfinite(exact.truth.radius), exact.truth.hi, np.nan)
-        return self.fit(values[part], self.allowance_of(exact)[part])
+        allowance = self.allowance_of(exact)
+        if not np.isfinite(self.judged.computed).all():
+            allowance = np.where(exact.overflows, np.inf, allowance)
+        return values[part], allowance[part]
 
 
 def ordinary(

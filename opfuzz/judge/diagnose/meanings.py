@@ -150,28 +150,43 @@ def _figures(evidence: Evidence, fit: Fit) -> dict[str, Figure]:
 
 
 def setting(evidence: Evidence) -> Cause | None:
-    """A parameter or an input that the subject takes for another, or ignores."""
+    """A parameter or an input that the subject takes for another, or ignores.
+
+    The output must be as it would be then; where it holds too few numbers to tell, such as an infinity, those of other
+    values must tell.
+    """
     call = evidence.call
     if sum(array.size for array in call.arrays.values()) + evidence.output.size > MOST_ELEMENTS:
         return None
     for name, how, other in _other_settings(evidence):
         if not _allows(evidence, other):
             continue
-        if (fit := evidence.fits(other)) is not None and _is_set_elsewhere(evidence, name, how):
-            return Cause("is-setting", name, figures={"how": how, **_figures(evidence, fit)})
+        fit = evidence.fits(other)
+        if fit is None and not evidence.agrees(other):
+            continue
+        elsewhere = _set_elsewhere(evidence, name, how)
+        if elsewhere is None or (fit is None and not elsewhere):
+            continue
+        return Cause("is-setting", name, figures={"how": how, **_figures(evidence, fit or elsewhere[0])})
     return None
 
 
-def _is_set_elsewhere(evidence: Evidence, name: str, how: How) -> bool:
-    """Whether the same is met on every other call that is at fault: few elements are met by many a setting."""
-    others = [other for other in evidence.others if other.is_at_fault] if evidence.takes_numbers else []
-    return all(
-        any(
-            (given, taken) == (name, how) and _allows(other, call) and other.fits(call) is not None
-            for given, taken, call in _other_settings(other)
-        )
-        for other in others
-    )
+def _set_elsewhere(evidence: Evidence, name: str, how: How) -> list[Fit] | None:
+    """How the same is met on other calls that are wrong; None if one that is at fault speaks against it.
+
+    Few elements are met by many a setting. Indices and masks that are drawn anew may miss a fault.
+    """
+    met = []
+    for other in evidence.others if evidence.takes_numbers else ():
+        if not other.is_wrong.any():
+            continue
+        same = [call for given, taken, call in _other_settings(other) if (given, taken) == (name, how)]
+        meant = next((call for call in same if _allows(other, call)), None)
+        if meant is not None and (fit := other.fits(meant)) is not None:
+            met.append(fit)
+        elif other.is_at_fault and (meant is None or not other.agrees(meant)):
+            return None
+    return met
 
 
 def _allows(evidence: Evidence, call: Call) -> bool:
@@ -219,6 +234,18 @@ def _other_inputs(array: Array, is_alone: bool) -> Iterator[tuple[How, Array]]:
             yield ("reversed", axis), np.flip(array, axis)
             for by in (1, -1):
                 yield ("shifted", by, axis), np.roll(array, by, axis)
+        yield from _interleaved(array, axis)
+
+
+def _interleaved(array: Array, axis: int) -> Iterator[tuple[How, Array]]:
+    """The groups along an axis taken element by element in turn, and the other way round: by their number or size."""
+    size = array.shape[axis]
+    for count in (2, 3, 4, 8):
+        if size % count or size <= count:
+            continue
+        for how, shape in (("in turn", (count, -1)), ("in groups", (-1, count))):
+            order = np.arange(size).reshape(shape).T.ravel()
+            yield (how, count, axis), np.take(array, order, axis)
 
 
 def leak(evidence: Evidence) -> Cause | None:

@@ -14,7 +14,7 @@ from opfuzz.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, For
 from opfuzz.core.rounding import QUANTISERS, Quantiser, cut_to_bits, jittered, round_to_bits
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.judge.diagnose.evidence import Array, Evidence, ordinary, same_values
-from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm
+from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm, ranges_as
 from opfuzz.judge.explain import HALF_PARTS, computes_tables, is_no_rival
 from opfuzz.judge.limits import (
     BELOW_FLOAT16,
@@ -232,7 +232,7 @@ def quantised(evidence: Evidence) -> Cause | None:
     names = evidence.floats
     for bits in (4, 8):  # the stronger claim first: steps of int4 may lie near those of int8
         for grid, quantise in QUANTISERS:
-            for chosen in reversed(list(_subsets(names))):
+            for chosen in (*reversed(list(_subsets(names))), ()):  # last the results
                 predict = partial(_predict_coarse, names=chosen, quantise=quantise, bits=bits)
                 first = predict(evidence)
                 if first is None or not first.is_met or (total := confirm(evidence, first, predict)) is None:
@@ -243,7 +243,10 @@ def quantised(evidence: Evidence) -> Cause | None:
 
 
 def _predict_coarse(evidence: Evidence, names: tuple[str, ...], quantise: Quantiser, bits: int) -> Prediction | None:
-    """The exact result on inputs that were quantised; None where they are no such numbers."""
+    """The exact result on inputs that were quantised; without names, quantised itself. None where some is no number."""
+    if not names:
+        results = quantise(evidence.judged.truth.hi, bits)
+        return None if results is None else compare(evidence, results)
     arrays = {name: quantise(evidence.call.arrays[name], bits) for name in names}
     if any(array is None for array in arrays.values()):
         return None
@@ -266,6 +269,31 @@ def _grid(evidence: Evidence) -> Cause | None:
             step = float(span / steps)
             return Cause("quantises", figures={"bits": bits, "values": len(levels), "step": step, "exact": len(right)})
     return None
+
+
+def through(evidence: Evidence) -> Cause | None:
+    """Inputs, results or both pass through a format of a smaller range, as bfloat16 that is computed as float16."""
+    for fmt in FORMATS.values():
+        if fmt.emax >= evidence.fmt.emax:
+            continue
+        for parts in (("inputs",), ("results",), ("inputs", "results")):
+            predict = partial(_predict_through, fmt=fmt, parts=parts)
+            first = predict(evidence)
+            if first is None or not first.is_met or (total := confirm(evidence, first, predict)) is None:
+                continue
+            if evidence.score.verdict != "special" or ranges_as(evidence, predict):
+                return Cause("computes-in", fmt.name, figures={**total.figures, "through": parts})
+    return None
+
+
+def _predict_through(evidence: Evidence, fmt: Format, parts: tuple[str, ...]) -> Prediction | None:
+    """The exact result, with what goes through a format rounded to it."""
+    arrays = evidence.call.arrays
+    with np.errstate(over="ignore"):
+        kept = {name: _converted(arrays[name], fmt).astype(arrays[name].dtype) for name in evidence.floats}
+        exact = evidence.refer(evidence.call.with_arrays(kept)) if "inputs" in parts else evidence.reference
+        values = exact.truth.hi
+        return compare(evidence, round_to(values, fmt).astype(np.float64) if "results" in parts else values, exact.wide)
 
 
 def overflow(evidence: Evidence) -> Cause | None:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from opfuzz.core.cause import Figure
 from opfuzz.core.floats import FloatArray
 from opfuzz.core.metrics.conditioned import relative_to
-from opfuzz.judge.diagnose.evidence import Evidence, Mask
-from opfuzz.judge.limits import BETTER, COVERED_SHARE, EXCESS_LIMIT, LEAST_MET, MET_SHARE, TELLING_EXCESS
+from opfuzz.judge.diagnose.evidence import Evidence, Mask, ordinary
+from opfuzz.judge.limits import (
+    BELOW_FLOAT16,
+    BETTER,
+    BEYOND_FLOAT16,
+    COVERED_SHARE,
+    EXCESS_LIMIT,
+    LEAST_MET,
+    MET_SHARE,
+    TELLING_EXCESS,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +68,12 @@ def compare(evidence: Evidence, values: FloatArray, allowance: FloatArray | None
             meant = relative_to(np.abs(values - judged.truth.hi), judged.spacing, wide)
         own = np.fmax(evidence.excess, np.where(judged.is_judged & np.isfinite(values), meant, 0.0))
         telling = (own > TELLING_EXCESS) & judged.is_judged
-    # Where its allowance exceeds it, a prediction meets anything.
+    # Where its allowance exceeds it, a prediction meets anything; where it exceeds how far it is from the exact values,
+    # what meets it says nothing: a formula that cancels is no other meaning.
     telling = telling & ~(np.isfinite(values) & (allowance > np.maximum(np.abs(values), judged.spacing)))
+    with np.errstate(invalid="ignore", over="ignore"):
+        apart = relative_to(np.abs(values - judged.truth.hi), judged.spacing, np.maximum(allowance, wide))
+    telling = telling & ~((apart <= TELLING_EXCESS) & (allowance > wide) & (off <= EXCESS_LIMIT))
     met = telling & (off <= EXCESS_LIMIT) & (BETTER * off <= own)
     covered = int(np.count_nonzero((off <= EXCESS_LIMIT) & counted))
     return Prediction(
@@ -74,6 +87,22 @@ def compare(evidence: Evidence, values: FloatArray, allowance: FloatArray | None
 
 def _same_class(a: FloatArray, b: FloatArray) -> Mask:
     return np.asarray((np.isnan(a) & np.isnan(b)) | (np.isinf(a) & (a == b)))
+
+
+def ranges_as(evidence: Evidence, predict: Callable[[Evidence], Prediction | None]) -> bool:
+    """Whether larger values of the same shapes and views come out as predicted, within the range of float16 and beyond.
+
+    Infinities alone say little: whatever overflows at less gives the same ones.
+    """
+    for scale in (BELOW_FLOAT16, BEYOND_FLOAT16):
+        call = ordinary(evidence, scale, evidence.call.dims)
+        output = None if call is None else evidence.run(call)
+        if call is None or output is None:
+            return False
+        found = predict(replace(evidence, call=call, output=output, wider=None))
+        if found is None or found.covered < COVERED_SHARE:
+            return False
+    return True
 
 
 def confirm(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from opfuzz.core.call import Call
+from opfuzz.core.case import Value
 from opfuzz.core.cause import Cause, Figure
 from opfuzz.core.floats import FloatArray, Format
 from opfuzz.judge.diagnose.evidence import Array, Evidence, ordinary
@@ -19,6 +21,7 @@ from opfuzz.judge.limits import (
     HISTORY_STEP,
     LANDMARK_NEAR,
     LEAST_SIZE,
+    MOST_CHOICES,
     MOST_ELEMENTS,
     PROBES,
     REPETITIONS,
@@ -116,6 +119,36 @@ def single(evidence: Evidence) -> Cause | None:
         if first and second and second.dims[name] == 2 and evidence.fails(first) and not evidence.fails(second):
             found.append((name, "=", 1))
     return Cause("depends-on", "size", figures={"conditions": tuple(found)}) if found else None
+
+
+def params(evidence: Evidence) -> Cause | None:
+    """The values of each parameter of a few at which ordinary values are wrong, where they are right at others."""
+    found = []
+    for param in evidence.spec.params if evidence.takes_numbers else ():
+        own = evidence.call.params[param.name]
+        choices = param.values if param.values is not None else range(param.low or 0, (param.high or 0) + 1)
+        if len(choices) > MOST_CHOICES:
+            continue
+        wrong = [value for value in choices if _is_wrong_with(evidence, param.name, value)]
+        if own in wrong and len(wrong) < len(choices):
+            found.append((param.name, *_among(wrong, choices)))
+    return Cause("depends-on", "size", figures={"conditions": tuple(found)}) if found else None
+
+
+def _among(wrong: Sequence[Value], choices: Sequence[Value]) -> tuple[str, Value]:
+    """How values stand out among all that there are: from one number on, or one by one."""
+    numbers = [value for value in choices if isinstance(value, int | float)]
+    least = min((value for value in numbers if value in wrong), default=0)
+    if len(wrong) > 1 and len(numbers) == len(choices) and len(wrong) == sum(value >= least for value in numbers):
+        return ">=", least
+    return "is", " or ".join(map(str, wrong))
+
+
+def _is_wrong_with(evidence: Evidence, name: str, value: Value) -> bool:
+    """Whether one of two calls on ordinary values is wrong; where there is none, nothing says that it is right."""
+    other = replace(evidence, call=replace(evidence.call, params={**evidence.call.params, name: value}))
+    calls = [ordinary(other, seed=seed) or ordinary(other, dims=evidence.call.dims, seed=seed) for seed in range(2)]
+    return any(call is None or not evidence.spec.allows(call.dims, call.params) or other.fails(call) for call in calls)
 
 
 def history(evidence: Evidence) -> Cause | None:

@@ -71,6 +71,10 @@ def _setting(cause: Cause) -> str:
             words = f"{cause.name} were reversed along axis {axis}"
         case ("shifted", by, axis):
             words = f"{cause.name} were shifted by {by} along axis {axis}"
+        case ("in turn", count, axis):
+            words = f"the {count} groups along axis {axis} of {cause.name} were taken element by element in turn"
+        case ("in groups", count, axis):
+            words = f"axis {axis} of {cause.name} were taken as {count} groups, whose elements lie {count} apart"
         case (how,):
             words = f"{cause.name} were {how}"
     return f"it computes as if {words}: {_fit(given)}"
@@ -104,8 +108,26 @@ def _computes_in(cause: Cause) -> str:
     if "instead_of" in given:
         called = f"{on_all(given['elements'])} it returns what its {cause.name} call does"
         return f"it computes {given['instead_of']} as {cause.name}: {called}"
+    if "met" in given:
+        count = counted(given["met"], "element")
+        what = f"with that and all else exact, the same NaN and infinities come out on {count}"
+        if given["before"]:
+            excesses = f"{figure(given['after'])} times the allowance instead of {figure(given['before'])}"
+            what = f"with that and all else exact, the errors are the same on {count} ({excesses})"
+        return f"it {computed_in(given, cause.name)}: {what}"
     words = f"rounds intermediates to {cause.name}"
     return f"{words}, which could make any value of this" if given.get("blind") else words
+
+
+STEPS = {"div": "a quotient", "mul": "a product", "add": "a sum of two", "sub": "a difference", "sum": "a sum"}
+
+
+def computed_in(given: Mapping[str, Any], name: str) -> str:
+    """What is rounded to the format `name`: inputs and results, or a step, if it is known which."""
+    if "through" in given:
+        return f"takes its {' and '.join(given['through'])} through {name}, whose range is smaller"
+    step = given["step"]
+    return f"rounds {STEPS.get(step, step) or 'an intermediate'} inside to {name}"
 
 
 def _accumulates_in(cause: Cause) -> str:
@@ -161,6 +183,11 @@ def _results_in(cause: Cause) -> str:
 
 def _quantises(cause: Cause) -> str:
     given = _given(cause)
+    if "fit" in given and not cause.name:
+        return (
+            f"it quantises its results to int{given['bits']} {given['grid']}: the output is within "
+            f"{figure(given['fit'])} of the allowance of the exact results so quantised {on_all(given['elements'])}"
+        )
     if "fit" in given:
         return (
             f"it quantises {cause.name} to int{given['bits']} {given['grid']}: the output is within "

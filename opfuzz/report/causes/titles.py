@@ -15,6 +15,7 @@ from opfuzz.core.relation import DISTURBED
 from opfuzz.core.run import Row
 from opfuzz.report.causes.figures import named
 from opfuzz.report.causes.kinds import WORDS as SENTENCES
+from opfuzz.report.causes.kinds import computed_in
 from opfuzz.report.causes.sentences import in_output, word_diagnosis, word_reason, word_row
 
 MESSAGES = frozenset(kind for kind, known in KINDS.items() if known.figures == TOLD) - {"undiagnosed"} | {"wrong-shape"}
@@ -59,6 +60,8 @@ def _setting(cause: Cause, name: str) -> str:
 def _computes(cause: Cause, name: str) -> str:
     if "instead_of" in cause.figures:
         return f"computes {cause.figures['instead_of']} as {name}"
+    if "met" in cause.figures:
+        return computed_in(cause.figures, name)
     return f"{'may round' if cause.figures.get('blind') else 'rounds'} intermediates to {name}"
 
 
@@ -68,8 +71,8 @@ def _rounds(cause: Cause, name: str) -> str:
 
 
 def _quantises(cause: Cause, name: str) -> str:
-    bits = cause.figures["bits"]
-    return f"quantises {name} to int{bits} {cause.figures['grid']}" if name else f"gives results on int{bits} steps"
+    bits, grid = cause.figures["bits"], cause.figures.get("grid")
+    return f"quantises {name or 'its results'} to int{bits} {grid}" if grid else f"gives results on int{bits} steps"
 
 
 def _sums(cause: Cause, name: str) -> str:

@@ -18,6 +18,7 @@ from opfuzz.search.trigger.sizes import Sizes
 from opfuzz.search.trigger.values import values
 from opfuzz.spec import OpSpec
 
+MOST_HELD = 0.95  # one of 20 may be right by chance: an error need not be large on all values
 Probes = Generator[Call, Shown, Trigger]
 
 
@@ -57,7 +58,8 @@ def infer(spec: OpSpec, call: Call, place: Element | None = None) -> Probes:
         explained, seen = sizes.explained()
         if explained < seen:  # no simple condition fits: what is left open is said
             checked, held = checked + seen, held + explained
-        complete = was_searching and not wrong_terms and not wrong
+        # What some calls refute may be said of most, but not that all else does not matter.
+        complete = was_searching and not wrong_terms and not wrong and held >= MOST_HELD * checked
     kinds = [sizes.conditions(), *(others.get(kind, []) for kind in ("param", "format", "layout", "values"))]
     return Trigger(tuple(condition for each in kinds for condition in each), checked, held, complete)
 

@@ -144,6 +144,13 @@ SAMPLES = (
         format="float16",
     ),
     Sample("cumsum-half", {"batch": 1, "n": 3}, ({"n": 2},), values={"x": (4e4, 4e4, -4e4)}, format="float16"),
+    Sample(
+        "sum-bfloat16-stops-at-256",
+        {"batch": 1, "n": 3},
+        ({"n": 2},),
+        values={"x": (1.0, 2.0**-8, -1.0)},
+        format="bfloat16",
+    ),
     Sample("time-embedding-positions-bfloat16", {"batch": 1, "half": 258}, ({"half": 257},)),
     Sample(
         "conv1d-flipped",

@@ -117,9 +117,10 @@ def test_the_number_of_jobs_changes_nothing(reports):
     assert one == three
 
 
-def test_the_totals_count(reports):
+def test_the_totals_count(reports, by_name):
     totals = reports[0].totals
     assert (totals["planted"], totals["found"], totals["rank_1"], totals["cause_named"]) == (6, 5, 5, 3 + 1)
+    assert (totals["cause_wrong"], by_name["wrong-cause"].is_misnamed) == (1, True)
     assert (totals["honest"], totals["false_accusations"]) == (1, 0)
     assert totals["detection_rate"] == 5 / 6
 

@@ -58,6 +58,8 @@ EXAMPLES = (  # of every kind, with every figure that it may have
     Cause("rounds-tables", "bfloat16"),
     Cause("inherits", "exp", figures={"elements": 9, "met": 8, "before": 74.9, "after": 0.2}),
     Cause("computes-in", "float16", figures={"instead_of": "float32", "elements": 8}),
+    Cause("computes-in", "float16", figures={"step": "exp", "elements": 9, "met": 8, "before": 74.9, "after": 0.2}),
+    Cause("computes-in", "float16", figures={"through": ("inputs",), "elements": 9, "met": 8, "before": 0, "after": 0}),
     Cause("computes-in", "bfloat16", Relation("view", "x", "stepped"), {"blind": True, "only": True}),
     Cause(
         "accumulates-in",

@@ -302,6 +302,8 @@ def test_what_has_no_simple_condition_is_not_hidden():
     trigger, _ = found(UNARY, minimal(UNARY, {"n": 1}), lambda call: call.dims["n"] % 7 in (1, 2, 5))
     assert trigger.held < trigger.checked
     assert f"holds for {trigger.held} of {trigger.checked} further calls" in trigger.words
+    assert not trigger.complete
+    assert "any values" not in trigger.words, "what its own check refutes says nothing of all else"
 
 
 @pytest.mark.parametrize("limit", [0, 1, 7, 30, 60])

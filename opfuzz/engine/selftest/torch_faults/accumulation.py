@@ -147,7 +147,14 @@ MUTANTS = [
         fewest=8,
         condition="d >= 2",
     ),
-    Mutant("sum-bfloat16-stops-at-256", "sum", {"torch.sum": sum_bfloat16}, cause="sequential|in bfloat16", fewest=30),
+    Mutant(
+        "sum-bfloat16-stops-at-256",
+        "sum",
+        {"torch.sum": sum_bfloat16},
+        cause="sequential|in bfloat16",
+        fewest=4,
+        condition="n >= 3",
+    ),
     Mutant(
         "mean-float16-stops-at-2048",
         "mean",

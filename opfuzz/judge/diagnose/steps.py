@@ -1,0 +1,113 @@
+"""A step of the usual formula in a narrower format, told by what rounding that step alone makes of exact arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+
+import numpy as np
+
+from opfuzz.core.cause import Cause, Figure
+from opfuzz.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FloatArray, Format, round_to
+from opfuzz.core.metrics.conditioned import relative_to
+from opfuzz.judge.diagnose.evidence import Evidence
+from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm, ranges_as
+from opfuzz.judge.limits import EXCESS_LIMIT, MOST_ELEMENTS, MOST_STEPS
+from opfuzz.oracle.altered import evaluate_with
+from opfuzz.oracle.balls import midpoint
+from opfuzz.oracle.forms import forms
+from opfuzz.oracle.graph import Node, tables_of, topological
+from opfuzz.oracle.meaning import FAILURES
+
+# Formats that are so much coarser, or of so much smaller a range, that a rounding to them is met by no chance. bfloat16
+# has three bits less than float16, and many a step would do.
+COARSER = {FLOAT64: (FLOAT32, FLOAT16, BFLOAT16), FLOAT32: (FLOAT16, BFLOAT16), BFLOAT16: (FLOAT16,)}
+MOVES = frozenset({"input", "number", "leaf", "reshape", "gather", "neg"})  # whose result is what went in
+Step = tuple[int | str, int, str]  # a form of the formula, or a variant of the same values; place in it, operation
+
+
+def rounded(evidence: Evidence) -> Cause | None:
+    """The format that one step is rounded to; and which step, where no other with that rounding does as well."""
+    sizes = sum(array.size for array in evidence.call.arrays.values()) + evidence.output.size
+    if evidence.fmt not in COARSER or sizes > MOST_ELEMENTS or not evidence.is_wrong.any():
+        return None
+    steps = list(islice(_steps(evidence), MOST_STEPS))
+    for fmt in COARSER[evidence.fmt]:
+        found: dict[Step, Prediction] = {}
+        for step in steps:
+            predict = partial(_predict, step=step, fmt=fmt)
+            first = predict(evidence)
+            if first is None or not first.is_met:
+                continue
+            total = confirm(evidence, first, predict)
+            if total is not None and (evidence.score.verdict != "special" or ranges_as(evidence, predict)):
+                found[step] = total
+        if found:
+            return _told(evidence, fmt, found)
+    return None
+
+
+def _told(evidence: Evidence, fmt: Format, found: dict[Step, Prediction]) -> Cause:
+    operations = {operation for _, _, operation in found}
+    figures: dict[str, Figure] = dict(next(iter(found.values())).figures)
+    if all(_is_table(evidence, step) for step in found):
+        return Cause("rounds-tables", fmt.name)
+    return Cause("computes-in", fmt.name, figures={**figures, "step": operations.pop() if len(operations) == 1 else ""})
+
+
+def _steps(evidence: Evidence) -> Iterator[Step]:
+    """Every step but the last, whose rounding is that of the result, in every form of the formula."""
+    reference, judged = evidence.reference, evidence.judged
+    same = []
+    for name in reference.variants if judged.is_judged.any() else ():
+        if (other := reference.variant(name)) is None:
+            continue
+        with np.errstate(invalid="ignore", over="ignore"):
+            off = np.abs(other[0] - judged.truth.hi)
+            apart = relative_to(off, judged.spacing, np.maximum(other[1], reference.wide))
+        if (apart[judged.is_judged] <= EXCESS_LIMIT).all():
+            same.append(name)
+    for which in (*range(len(_forms(evidence))), *same):
+        for place, node in enumerate(_order(evidence, which)[:-1]):
+            if node.op not in MOVES:
+                yield which, place, node.op
+
+
+def _forms(evidence: Evidence) -> tuple[Node, ...]:
+    return tuple(forms(evidence.reference.natural))
+
+
+def _order(evidence: Evidence, which: int | str) -> list[Node]:
+    """All steps of a form, the whole last; none where it has no meaning for this call."""
+    if isinstance(which, str):
+        try:
+            return topological(evidence.reference.variant_graph(which))
+        except FAILURES:
+            return []
+    known = _forms(evidence)
+    return topological(known[which]) if which < len(known) else []
+
+
+def _node(evidence: Evidence, step: Step) -> tuple[Node, Node] | None:
+    """The form, and its step; None where the formula of this call has other steps."""
+    which, place, operation = step
+    order = _order(evidence, which)
+    return (order[-1], order[place]) if place < len(order) and order[place].op == operation else None
+
+
+def _is_table(evidence: Evidence, step: Step) -> bool:
+    found = _node(evidence, step)
+    return found is not None and id(found[1]) in tables_of(found[0])
+
+
+def _predict(evidence: Evidence, step: Step, fmt: Format) -> Prediction | None:
+    found = _node(evidence, step)
+    if found is None:
+        return None
+    root, chosen = found
+
+    def change(node: Node, args: list[FloatArray]) -> FloatArray | None:
+        return round_to(midpoint(node, args), fmt).astype(float) if node is chosen else None
+
+    return compare(evidence, evaluate_with(root, change))

@@ -1,0 +1,68 @@
+"""Inputs and parameters taken for others: told where all of the output says so, whatever else is seen of it."""
+
+from __future__ import annotations
+
+import pytest
+from diagnoses import told
+
+torch = pytest.importorskip("torch")
+CONV1D = "torch.nn.functional.conv1d"
+SIZES = {"c_in": 24, "c_out": 4, "length": 9, "k": 2}
+
+
+def of_conv1d(change):
+    """The function with its input or its options changed first."""
+
+    def conv1d(x, weight, bias=None, **options):
+        x, options = change(x, options)
+        made = torch.nn.functional.conv1d(x, weight, bias, **options)
+        return made[:, :, : SIZES["length"]]
+
+    return {CONV1D: conv1d}
+
+
+def by_turns(x, options):
+    groups = options["groups"]
+    return x[:, torch.arange(x.shape[1]).reshape(-1, groups).T.flatten()], options
+
+
+def in_order(x, options):
+    groups = options["groups"]
+    return x[:, torch.arange(x.shape[1]).reshape(groups, -1).T.flatten()], options
+
+
+@pytest.mark.parametrize(
+    ("change", "groups", "words"),
+    [
+        (by_turns, 2, "it computes as if axis 1 of x were taken as 2 groups, whose elements lie 2 apart: "),
+        (by_turns, 4, "it computes as if axis 1 of x were taken as 4 groups, whose elements lie 4 apart: "),
+        (in_order, 4, "it computes as if the 4 groups along axis 1 of x were taken element by element in turn: "),
+    ],
+)
+def test_channels_in_another_order_are_told_with_their_groups(change, groups, words):
+    said = told("conv1d", of_conv1d(change), parent="torch", groups=groups, **SIZES)
+    assert said.startswith(words), said
+
+
+def without_dilation(x, weight, bias=None, **options):
+    dilation = options.pop("dilation")
+    made = torch.nn.functional.conv1d(x, weight, bias, **options)
+    return made[:, :, : x.shape[2] + 2 * options["padding"] - dilation * (weight.shape[2] - 1)]
+
+
+@pytest.mark.parametrize("regime", ["specials", "full_range"])
+def test_a_setting_is_told_of_infinities_as_well(regime):
+    """They reach elements that depend on none, or come of an overflow; both because the dilation is ignored."""
+    given = {**SIZES, "c_in": 1, "c_out": 1}
+    said = told("conv1d", {CONV1D: without_dilation}, regimes={"x": regime}, parent="torch", dilation=2, **given)
+    assert "it computes as if dilation were 1: " in said, said
+
+
+def test_a_formula_that_cancels_is_no_other_meaning():
+    """exp by a power of 2 loses some ulp in float64; that (1 + tanh(x / 2)) / 2 may lose them as well says nothing."""
+
+    def sigmoid(x):
+        return 1 / (1 + torch.exp2(x * -1.4426950408889634))
+
+    said = told("sigmoid", {"torch.sigmoid": sigmoid}, "float64", "log_magnitude", "torch", n=96)
+    assert "by-tanh" not in said, said
