@@ -15,7 +15,7 @@ MACHINE = {"python": "3.11", "system": "Linux", "processor": "x", "cores": "2"}
 
 def run_of(*results: Any, name: str = "20260131-142530-s0", **fields: Any) -> Run:
     """A run of these results; six fixed cases of each op, unless the fields say otherwise."""
-    ranking = Ranking()
+    ranking = Ranking(core=8)
     for item in results:
         ranking.add(item)
     day = f"{name[:4]}-{name[4:6]}-{name[6:8]}T{name[9:11]}:{name[11:13]}:{name[13:15]}+00:00"
@@ -40,11 +40,11 @@ def run_of(*results: Any, name: str = "20260131-142530-s0", **fields: Any) -> Ru
     return Run(**known | fields)
 
 
-def fault(ulp: float = 100.0, excess: float = 50.0, **fields: Any) -> Any:
+def fault(ulp: float = 100.0, excess: float = 50.0, number: int = 0, **fields: Any) -> Any:
     """A case that is wrong."""
-    return result(0, "wrong", ulp, excess=excess, **fields)
+    return result(number, "wrong", ulp, excess=excess, **fields)
 
 
-def clean(ulp: float = 0.5, excess: float = 0.4, **fields: Any) -> Any:
+def clean(ulp: float = 0.5, excess: float = 0.4, number: int = 0, **fields: Any) -> Any:
     """A case that is exact."""
-    return result(0, "exact", ulp, excess=excess, **fields)
+    return result(number, "exact", ulp, excess=excess, **fields)

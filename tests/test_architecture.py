@@ -50,7 +50,7 @@ DOORS = {
     "hypothesis": {"generate/strategies.py"},
     "matplotlib": {"report/network/pictures.py", "report/search/sweep_picture.py"},
     "msgspec": {"store/journal.py"},
-    "jinja2": {"report/run/html.py"},
+    "jinja2": {"report/template.py"},
     "dask": {"engine/executors/dask.py"},
     "distributed": {"engine/executors/dask.py"},
 }

@@ -88,7 +88,7 @@ def test_every_command_of_the_nightly_is_one_that_opfuzz_takes():
                     assert not any("$" in word for word in words), words
                     assert refusal(words) == "", words
                     seen.add(words[0])
-    assert seen == {"cases", "run", "report", "repro"}
+    assert seen == {"cases", "history", "run", "report", "repro"}
 
 
 def test_the_nightly_tries_every_subject_that_there_is():

@@ -38,6 +38,7 @@ from opfuzz.report.causes import describe
 from opfuzz.report.causes.figures import counted
 from opfuzz.report.progress import Counted, Watcher
 from opfuzz.report.run import terminal
+from opfuzz.report.run.cause_lines import with_causes
 from opfuzz.report.text import plain
 from opfuzz.spec.profile_reader import read_profile
 from opfuzz.store import history
@@ -225,7 +226,9 @@ def judge_command(
 
     def held_against(run: Run) -> Run:
         run = with_accepted(run, entries, datetime.now().astimezone().date())
-        return run if baseline is None else with_comparison(run, earlier.run, earlier.known)
+        return (
+            run if baseline is None else with_comparison(run, earlier.run and with_causes(earlier.run), earlier.known)
+        )
 
     command = ("opfuzz", *sys.argv[1:])
     occasion = Occasion(place, started, command, sort, held_against=held_against)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import which
 
 import click
 from click.core import ParameterSource
@@ -27,6 +28,7 @@ from opfuzz.cli.group import (
     width,
     words,
 )
+from opfuzz.core.comparison import DISCOVERED
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.floats import FORMATS
 from opfuzz.core.verdicts import CLEAN, SEVERITY
@@ -47,7 +49,8 @@ from opfuzz.store.accepted import FILE as ACCEPTED
 from opfuzz.store.baseline import counting
 from opfuzz.store.write import summarize
 
-FAILING = tuple(v for v, severity in SEVERITY.items() if severity != CLEAN and v != "unsupported")  # of findings
+# Verdicts of findings; and, of a run that is held against another, what was there all along.
+FAILING = (*(v for v, severity in SEVERITY.items() if severity != CLEAN and v != "unsupported"), DISCOVERED)
 DEFAULT_SECONDS = 60.0
 LEAST_SHRINKING = 30.0  # seconds
 EXECUTORS = ("pool", "dask")
@@ -87,7 +90,10 @@ BESIDE_RESUME = frozenset({"resume", "jobs", "rows", "as_json", "out", "engine",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 @click.option(
-    "--fail-on", type=words(*FAILING), metavar="LIST", help="Exit 1 for these verdicts only; default: every fault."
+    "--fail-on",
+    type=words(*FAILING),
+    metavar="LIST",
+    help="Exit 1 for these verdicts only; default: every fault. With --baseline, `discovered` for what it finds anew.",
 )
 @click.option(
     "--shrink",
@@ -107,7 +113,15 @@ BESIDE_RESUME = frozenset({"resume", "jobs", "rows", "as_json", "out", "engine",
 )
 @click.option("--corpus", type=click.Path(path_type=Path), help="Folder of known faults; default: corpus in --out.")
 @click.option(
-    "--baseline", metavar="RUN", help="Exit 1 only for what is new or worse against it: a run, latest, or a run.json."
+    "--baseline",
+    metavar="RUN",
+    help="Exit 1 only for what the software made worse since then: a run, latest, or a run.json.",
+)
+@click.option(
+    "--baseline-python",
+    type=click.Path(path_type=Path),
+    metavar="PYTHON",
+    help="A Python with the software of the baseline: tells what an upgrade brought from what was there before.",
 )
 @click.option(
     "--accepted",
@@ -148,6 +162,7 @@ def run_command(
     patience: int,
     corpus: Path | None,
     baseline: str | None,
+    baseline_python: Path | None,
     listed: Path | None,
     out: Path,
     resume: str | None,
@@ -168,6 +183,8 @@ def run_command(
             return _finish(resume_run(resume, out, jobs, executor), executor, as_json, rows)
         if cases is not None and seconds is not None:
             raise click.UsageError("--cases and --time are two budgets; give one of them")
+        if baseline_python is not None and baseline is None:
+            raise click.UsageError("--baseline-python has the software of a baseline: give that run as --baseline")
         if sort == "drift" and profiled is None:
             raise click.UsageError("--sort drift needs a pipeline to drift: give its --profile")
         machines = survey(executor, plugins, subjects or ())
@@ -186,7 +203,8 @@ def run_command(
             fail_on=fail_on or (),
             shrinking=shrinking,
             corpus=corpus,
-            baseline=baseline,
+            baseline=str(Path(baseline).absolute()) if baseline and Path(baseline).exists() else baseline,
+            baseline_python=baseline_python and Path(which(baseline_python) or baseline_python).absolute(),
             accepted=listed,
             plugins=plugins,
             case_seconds=case_time,
@@ -221,7 +239,7 @@ def _finish(sitting: Sitting, executor: Executor, as_json: bool, rows: str) -> i
             result = sitting.conclude(progress, limit, earlier, counted.watch, executor)
     words = vocabulary(sitting.backends, dialects_of(plan.subjects, sitting.backends))
     with complaining():
-        update(sitting.corpus, sitting.folder, result.findings, result.replayed, words)
+        update(sitting.corpus, result, sitting.folder, words)
     with complaining():
         history.add(out / history.NAME, result)
     sitting.end(is_finished=not result.interrupted)

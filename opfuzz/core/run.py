@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from math import inf, isnan
 from typing import Any
 
 from opfuzz.core.cause import Cause
@@ -12,6 +13,43 @@ from opfuzz.core.comparison import Accepted, Comparison
 from opfuzz.core.findings import Finding, Standing
 from opfuzz.core.metrics.magnitude import Counts
 from opfuzz.core.results import Witness
+from opfuzz.core.verdicts import VERDICTS
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """What a subject made of some cases that other runs make as well: one of each for every case."""
+
+    numbers: tuple[int, ...] = ()  # of the cases, in order
+    verdicts: tuple[str, ...] = ()
+    ulps: tuple[float, ...] = ()
+    excesses: tuple[float, ...] = ()
+
+    def of(self, numbers: Collection[int]) -> Core:
+        """The same of these cases only."""
+        kept = [place for place, number in enumerate(self.numbers) if number in numbers]
+        verdicts = tuple(self.verdicts[place] for place in kept)
+        figures = (tuple(column[place] for place in kept) for column in (self.ulps, self.excesses))
+        return Core(tuple(self.numbers[place] for place in kept), verdicts, *figures)
+
+    @property
+    def verdict(self) -> str:
+        """The worst of them."""
+        return min(self.verdicts, key=VERDICTS.index, default=VERDICTS[-1])
+
+    @property
+    def ulp(self) -> float:
+        """The largest of them; NaN, an error that has no size, is."""
+        return max(self.ulps, key=_size, default=0.0)
+
+    @property
+    def excess(self) -> float:
+        """The same."""
+        return max(self.excesses, key=_size, default=0.0)
+
+
+def _size(figure: float) -> float:
+    return inf if isnan(figure) else figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +81,8 @@ class Row:
     by_magnitude: Counts = ()  # elements by magnitude and ulp error, see metrics.magnitude
     layouts: Mapping[str, tuple[tuple[int, int, int], ...]] = field(default_factory=dict)  # see Tally._layouts
     regimes: Mapping[str, int] = field(default_factory=dict)  # cases that had values of each
+    core: Core = Core()  # what came of the cases that every run makes, see Plan
+    drawn: Core = Core()  # of all cases that were drawn, as one: calls of earlier faults and searches are left out
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,7 @@ def run(
         {spec.op: implementations(spec, plan.subjects, backends) for spec in plan.specs},
         plan.patience,
         plan.profile.gains if plan.profile else {},
+        plan.core,
     )
     for result in known:
         progress.count(result)

@@ -71,7 +71,7 @@ class Bench:
         """The case that an item names, on every subject that has a call for it."""
         spec = self.specs[item.op]
         near = self.plan.near(spec, item.format, item.number)
-        case = near or draw(spec, item.format, self.plan.seed, item.number)
+        case = near or draw(spec, item.format, self.plan.seed_of(item.number), item.number)
         return self.judge(case, item.number, item.subjects, item.spared, is_near=near is not None)
 
     def judge(

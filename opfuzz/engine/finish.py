@@ -27,6 +27,7 @@ from opfuzz.report.causes import describe
 from opfuzz.report.run import markdown
 from opfuzz.spec import OpSpec
 from opfuzz.store.journal import Journal
+from opfuzz.store.software import plugin_versions, profile_version
 from opfuzz.store.write import to_json, write_run
 
 
@@ -94,6 +95,7 @@ def write_campaign(
 ) -> Run:
     """Write run.json and report.md of what came of a plan; the run as it was written."""
     ranking = progress.ranking
+    profiled = profile_version(plan.profile, plan.profile.name) if plan.profile else {}
     run = Run(
         run=occasion.folder.name,
         started=occasion.started.astimezone().isoformat(timespec="seconds"),
@@ -101,7 +103,7 @@ def write_campaign(
         seed=plan.seed,
         subjects=plan.subjects,
         absent=there.absent,
-        versions=there.versions,
+        versions={**there.versions, **plugin_versions(plan.plugins), **profiled},
         machine=machine(),
         cases=progress.cases,
         elements=sum(tally.elements for tally in ranking.tallies.values()),

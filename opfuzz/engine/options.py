@@ -11,7 +11,7 @@ from pathlib import Path
 from opfuzz.backends import Backend
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.engine.executors import WORKER_BYTES
-from opfuzz.engine.plan import Plan, dialects_of, load_specs
+from opfuzz.engine.plan import CORE, Plan, dialects_of, load_specs
 from opfuzz.spec.profile_reader import read_profile
 
 PACKAGE = Path(__file__).parents[1]
@@ -38,6 +38,7 @@ class Order:
     shrinking: float | None = None
     corpus: Path | None = None
     baseline: str | None = None
+    baseline_python: Path | None = None  # with the software of the baseline
     accepted: Path | None = None
     plugins: tuple[Path, ...] = ()
     case_seconds: float | None = None
@@ -61,6 +62,7 @@ class Order:
             case_seconds=self.case_seconds,
             case_memory=self.case_memory,
             patience=self.patience,
+            core=CORE if self.cases is None else min(CORE, self.cases // 2),
         )
         if not plan.pairs():
             others = sorted({name for spec in specs for name in spec.formats})

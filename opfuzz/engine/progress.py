@@ -40,11 +40,15 @@ class _Line:
 
 @dataclass
 class Progress:
-    """What is known of a campaign: `subjects` of each op, and costly cases of a subject that are borne, None: all."""
+    """What is known of a campaign: `subjects` of each op, and costly cases of a subject that are borne, None: all.
+
+    `core`: cases of an op and format that every run makes.
+    """
 
     subjects: Mapping[str, Sequence[str]]
     patience: int | None = None
     gains: Mapping[str, float] = field(default_factory=dict)
+    core: int = 0
     started: float = field(default_factory=time.monotonic)
     ended: float | None = None
     cases: int = 0  # counted once per subject
@@ -53,7 +57,7 @@ class Progress:
     searches: dict[tuple[str, str, str], Searched] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.ranking = Ranking(self.gains)
+        self.ranking = Ranking(self.gains, self.core)
         self._lines: dict[tuple[str, str], _Line] = {}
 
     @property

@@ -12,11 +12,15 @@ from types import TracebackType
 from typing import Self
 
 from opfuzz.backends import Backend, discover
+from opfuzz.core.common_cause import CommonCause
+from opfuzz.core.comparison import Remark
 from opfuzz.core.errors import DiskError, OpfuzzError
 from opfuzz.core.findings import Standing
 from opfuzz.core.results import Result
+from opfuzz.core.retrial import ABSENT, THERE, UNTOLD
 from opfuzz.core.run import Run
 from opfuzz.engine.campaign import run
+from opfuzz.engine.drivers.elsewhere import make_again, versions_there
 from opfuzz.engine.executors import Executor
 from opfuzz.engine.finish import Occasion, conclude
 from opfuzz.engine.machines import Machines, machine, survey
@@ -25,12 +29,17 @@ from opfuzz.engine.plan import Plan
 from opfuzz.engine.progress import Progress
 from opfuzz.engine.triage.corpus import read_corpus, read_faults, revisit
 from opfuzz.engine.triage.minimize import Watch
+from opfuzz.report.run.cause_lines import with_causes
+from opfuzz.store import history
 from opfuzz.store import journal as journals
 from opfuzz.store.accepted import FILE as ACCEPTED
 from opfuzz.store.accepted import read_accepted
-from opfuzz.store.baseline import Earlier, earlier_run, with_accepted, with_comparison
+from opfuzz.store.baseline import Earlier, earlier_run, with_accepted, with_comparison, with_history
+from opfuzz.store.cause_changes import is_not_asked
 from opfuzz.store.journal import Begun, Examined, Journal, Revisited, Searched, plain, typed
 from opfuzz.store.write import new_folder
+
+ANSWERED = {THERE: "wrong-then", ABSENT: "right-then", UNTOLD: "not-told"}
 
 
 @dataclass
@@ -73,7 +82,9 @@ class Sitting:
         """The run that this one is held against; see `baseline.earlier_run`."""
         plan = self.plan
         profile = plan.profile.name if plan.profile else None
-        return earlier_run(self.order.baseline, plan.subjects, plan.pairs(), profile, self.order.out, self.folder.name)
+        out = self.order.out
+        found = earlier_run(self.order.baseline, plan.subjects, plan.pairs(), profile, out, self.folder.name)
+        return found if self.order.baseline is None else with_history(found, out / history.NAME, self.folder.name)
 
     def cases(self, earlier: Earlier, watch: Callable[[Progress], None], executor: Executor) -> Progress:
         """Make known faults again, then run the campaign."""
@@ -88,7 +99,7 @@ class Sitting:
             return (), ()  # there were none when the run began; those that are there now may be its own
         faults = read_corpus(self.corpus, self.plan, self.backends)
         if earlier.folder is not None:
-            faults += read_faults(earlier.folder, {fault.place.name for fault in faults}, self.plan, self.backends)
+            faults += read_faults(earlier.folder, faults, self.plan, self.backends)
         standings, known = revisit(faults, self.plan, self.backends, executor)
         if faults:
             self.journal.append(Revisited(tuple(standings), tuple(known)))
@@ -103,7 +114,10 @@ class Sitting:
 
         def held_against(result: Run) -> Run:
             result = with_accepted(result, entries, datetime.now().astimezone().date())
-            return result if self.order.baseline is None else with_comparison(result, earlier.run, earlier.known)
+            if self.order.baseline is None:
+                return result
+            before = earlier.run and with_causes(earlier.run)
+            return with_comparison(result, before, earlier.known, self._elder)
 
         shutil.rmtree(self.folder / "findings", ignore_errors=True)  # of a sitting that ended while it wrote them
         occasion = Occasion(
@@ -116,6 +130,18 @@ class Sitting:
             self.machines,
         )
         return conclude(self.plan, progress, self.backends, occasion, shrink_seconds, watch, self.journal, executor)
+
+    def _elder(self, common: CommonCause) -> Remark:
+        """What the software of the baseline makes of the smallest call of a cause."""
+        python = self.order.baseline_python
+        if python is None:
+            return is_not_asked(common)
+        try:
+            found = make_again(self.folder / common.path, python)
+        except OpfuzzError as error:
+            return Remark("not-told", str(error))
+        versions = ", ".join(f"{name} {version}" for name, version in sorted(found.versions.items()))
+        return Remark(ANSWERED[found.answer], f"{versions}: {found.words}" if found.answer == UNTOLD else versions)
 
     def end(self, is_finished: bool) -> None:
         """The run is on disk; one that was interrupted can go on."""
@@ -130,6 +156,8 @@ def begin(order: Order, backends: Mapping[str, Backend], machines: Machines, com
     plan = order.plan(backends)
     if order.accepted is not None:
         read_accepted(order.accepted)  # a mistake in it is told before the run, not after
+    if order.baseline_python is not None:
+        versions_there(order.baseline_python, ())  # so is one in this
     started = datetime.now().astimezone()
     folder = new_folder(order.out, started, f"s{plan.seed}")
     known = {**files(order), **digests(plan)}

@@ -19,7 +19,7 @@ from opfuzz.core.metrics.magnitude import packed
 from opfuzz.core.metrics.ulp import percentile
 from opfuzz.core.relation import relation_id
 from opfuzz.core.results import Judged, Result, Score, SortKey, Witness
-from opfuzz.core.run import Row
+from opfuzz.core.run import Core, Row
 from opfuzz.core.verdicts import CLEAN, FAULT, SEVERITIES, SEVERITY, VERDICTS
 from opfuzz.judge.limits import ILL_CONDITIONED, NAMED_SHARE, UNRESOLVED_SHARE
 
@@ -74,6 +74,7 @@ class Tally:
     unresolved: int = 0
     flushed: int = 0
     gain: float | None = None  # of the op in the profile's pipeline
+    core: int = 0  # cases that every run makes are those with lower numbers
     ulp_totals: list[float] = field(default_factory=list)  # by case; fsum does not depend on their order
     near: list[float] = field(default_factory=list)  # squares of rms_ulp, of cases near an operating point
     conditioned: float = 0.0
@@ -85,6 +86,7 @@ class Tally:
     regimes: Counter[str] = field(default_factory=Counter)
     worst: tuple[float, int, Witness | None] = (0.0, 0, None)  # ulp, minus the case's number
     explanations: dict[str, dict[Hashable, Explained]] = field(default_factory=dict)  # by verdict, then by cause
+    drawn: dict[int, tuple[str, float, float]] = field(default_factory=dict)  # verdict, ulp and excess, by number
 
     def add(self, result: Result, judged: Judged) -> None:
         """Take in one case."""
@@ -106,6 +108,8 @@ class Tally:
             self.places[result.layout, size_class(result.size), SEVERITY[score.verdict] == FAULT] += 1
         self.conditioned = max(self.conditioned, score.conditioned)
         self.excess = max(self.excess, score.excess)
+        if result.number >= 0 and score.verdict != "unsupported":
+            self.drawn[result.number] = score.verdict, score.ulp, score.excess
         if judged.largest is not None and (score.ulp, -result.number) > self.worst[:2]:
             self.worst = (score.ulp, -result.number, judged.largest)
         if SEVERITY[score.verdict] != CLEAN:
@@ -179,7 +183,18 @@ class Tally:
             by_magnitude=packed(self.by_magnitude),
             layouts=self._layouts(),
             regimes=dict(sorted(self.regimes.items())),
+            core=self._core(range(self.core)),
+            drawn=self._drawn(),
         )
+
+    def _core(self, numbers: Iterable[int]) -> Core:
+        known = [(number, *self.drawn[number]) for number in numbers if number in self.drawn]
+        return Core(*zip(*known, strict=True)) if known else Core()
+
+    def _drawn(self) -> Core:
+        """All drawn cases as one."""
+        found = self._core(self.drawn)
+        return Core((0,), (found.verdict,), (found.ulp,), (found.excess,)) if found.numbers else found
 
     def _layouts(self) -> dict[str, tuple[tuple[int, int, int], ...]]:
         """For each layout that was tried: size class, cases of it, and how many of them are faults."""
@@ -232,10 +247,13 @@ def _explanation(score: Score) -> Hashable:
 
 
 class Ranking:
-    """All totals of a run, and the largest distances between its subjects. `gains`: those of a profile, by op."""
+    """All totals of a run, and the largest distances between its subjects.
 
-    def __init__(self, gains: Mapping[str, float] = MappingProxyType({})) -> None:
-        self.gains = gains
+    `gains`: those of a profile, by op. `core`: cases of an op and format that every run makes.
+    """
+
+    def __init__(self, gains: Mapping[str, float] = MappingProxyType({}), core: int = 0) -> None:
+        self.gains, self.core = gains, core
         self.tallies: dict[tuple[str, str, str], Tally] = {}
         self.distances: dict[tuple[str, str, str, str], float] = {}
 
@@ -243,7 +261,9 @@ class Ranking:
         """Take in one case on all its subjects."""
         for judged in result.judged:
             key = (result.op, judged.subject, result.format)
-            self.tallies.setdefault(key, Tally(*key, gain=self.gains.get(result.op))).add(result, judged)
+            self.tallies.setdefault(key, Tally(*key, gain=self.gains.get(result.op), core=self.core)).add(
+                result, judged
+            )
         for (a, b), distance in result.distances.items():
             place = (result.op, result.format, a, b)
             self.distances[place] = max(self.distances.get(place, 0.0), distance)

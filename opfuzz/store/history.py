@@ -4,69 +4,28 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import isnan
 from pathlib import Path
 
-from opfuzz.core.common_cause import CommonCause
+from opfuzz.core.comparison import FIXED
 from opfuzz.core.errors import OpfuzzError
-from opfuzz.core.run import Row, Run
-from opfuzz.core.verdicts import FAULT
-from opfuzz.store.read import FILE, common_cause, dated_folders, read_run
+from opfuzz.core.files.strict_json import number
+from opfuzz.core.run import Core, Row, Run
+from opfuzz.core.verdicts import FAULT, SEVERITY
+from opfuzz.store.cause_changes import State, state
+from opfuzz.store.compare import KnownBefore
+from opfuzz.store.database import NAME, reading, writing
+from opfuzz.store.read import FILE, dated_folders, read_run
 from opfuzz.store.write import to_json
 
-NAME = "history.sqlite"
-SCHEMA = 1  # PRAGMA user_version
-SECONDS = 30.0  # that a run waits for another one to write
+__all__ = ["NAME", "Point", "Trend", "add", "ops", "rebuild", "remembered", "trends"]
 
-_TABLES = """
-create table if not exists runs (
-    run text primary key,
-    at real not null,  -- seconds since 1970
-    started text not null,
-    seed text not null,  -- up to 2^64, which no integer of SQLite holds
-    command text not null,  -- JSON, as are all that follow up to machine
-    subjects text not null,
-    versions text not null,
-    machine text not null,
-    profile text,
-    planned integer,
-    cases integer not null,
-    elements integer not null,
-    seconds real not null,
-    interrupted integer not null
-);
-create table if not exists rows (
-    run text not null references runs,
-    op text not null,
-    subject text not null,
-    format text not null,
-    cases integer not null,
-    elements integer not null,
-    max_ulp real,  -- null: NaN, an error that has no size
-    p99_ulp real,
-    mean_ulp real,
-    excess real,
-    conditioned real,
-    bits real,
-    verdict text not null,
-    severity text not null,
-    finding text,
-    primary key (op, subject, format, run)
-) without rowid;
-create table if not exists causes (
-    run text not null references runs,
-    id text not null,
-    record text not null,  -- JSON of a CommonCause, of faults
-    primary key (id, run)
-) without rowid;
-"""
 _COLUMNS = (
     "op, subject, format, cases, elements, max_ulp, p99_ulp, mean_ulp, excess, conditioned, bits, verdict, severity, "
-    "finding"
+    "finding, spec, core"
 )
 
 
@@ -78,12 +37,14 @@ class Point:
     started: str
     seed: int
     interrupted: bool
-    versions: dict[str, str]
+    versions: Mapping[str, str]
     cases: int
     max_ulp: float
     excess: float
     verdict: str
     severity: str
+    core: Core  # what came of the cases that every run makes; empty: an older opfuzz did not tell, or none was made
+    judge: tuple[str, str, str]  # digest of the spec, profile, version of opfuzz: equal numbers are equal cases
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,25 +57,16 @@ class Trend:
     points: tuple[Point, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class KnownCause:
-    """A cause of faults over runs."""
-
-    common: CommonCause  # as the newest run that has it tells it
-    first: str  # the runs that were the first and the last to have it
-    last: str
-    runs: int  # that have it
-    is_there: bool  # whether the newest run of all has it
-
-
 def add(path: Path, run: Run) -> None:
     """Take in a finished run, in place of what was known of it. Raises OpfuzzError if it cannot be written."""
-    with _opened(path) as db:
+    with writing(path) as db:
         _insert(db, run)
 
 
 def rebuild(path: Path) -> tuple[int, list[str]]:
     """Make the history anew from the runs in its folder: how many there are, and a line for each that cannot be read.
+
+    One that could not be read is kept beside it, for it may know runs of which there is no folder any more.
 
     Raises OpfuzzError if it cannot be written.
     """
@@ -123,6 +75,7 @@ def rebuild(path: Path) -> tuple[int, list[str]]:
     try:
         folders = dated_folders(path.parent)
         count, complaints = _take_in(draft, folders)
+        _set_aside(path)
         _remove(path)  # a log that it left behind would be taken for one of the new file
         draft.replace(path)
     except OSError as error:
@@ -135,10 +88,20 @@ def rebuild(path: Path) -> tuple[int, list[str]]:
     return count + late_count, complaints + late_complaints
 
 
+def _set_aside(path: Path) -> None:
+    """Give a history that cannot be read another name."""
+    try:
+        with reading(path) as db:
+            db.execute("select run from runs").fetchall()
+    except OpfuzzError:
+        if path.is_file():
+            path.replace(path.with_name(f"{path.name}.unread"))
+
+
 def _take_in(path: Path, folders: Sequence[Path]) -> tuple[int, list[str]]:
     """How many runs could be read, and a line for each that could not."""
     count, complaints = 0, []
-    with _opened(path) as db:
+    with writing(path) as db:
         for folder in folders:
             try:
                 run = read_run(folder)
@@ -163,46 +126,9 @@ def _remove(path: Path) -> None:
         raise OpfuzzError(f"{path}: cannot be replaced: {error.strerror}") from None
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """The database in one transaction that writes. Raises OpfuzzError for all that SQLite refuses."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(path, timeout=SECONDS, isolation_level=None)) as db:
-            db.execute("pragma journal_mode = wal")  # so that readers never wait
-            db.execute("begin immediate")
-            try:
-                _check(db, path)
-                for statement in _TABLES.split(";\n"):
-                    db.execute(statement)
-                db.execute(f"pragma user_version = {SCHEMA}")
-                yield db
-            except BaseException:
-                db.execute("rollback")
-                raise
-            db.execute("commit")
-    except (sqlite3.Error, OSError) as error:
-        raise _refused(path, error) from None
-
-
-def _check(db: sqlite3.Connection, path: Path) -> None:
-    (version,) = db.execute("pragma user_version").fetchone()
-    if version not in (0, SCHEMA):
-        raise OpfuzzError(
-            f"{path}: history of schema {version}, this opfuzz has {SCHEMA}; opfuzz history rebuild makes it anew"
-        )
-
-
-def _refused(path: Path, error: Exception) -> OpfuzzError:
-    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-        return OpfuzzError(f"{path}: damaged: {error}; opfuzz history rebuild makes it anew from the runs")
-    return OpfuzzError(f"{path}: the history cannot be used: {error}")
-
-
 def _delete(db: sqlite3.Connection, name: str) -> None:
-    db.execute("delete from rows where run = ?", (name,))
-    db.execute("delete from causes where run = ?", (name,))
-    db.execute("delete from runs where run = ?", (name,))
+    for table in ("rows", "causes", "changes", "runs"):
+        db.execute(f"delete from {table} where run = ?", (name,))
 
 
 def _insert(db: sqlite3.Connection, run: Run) -> None:
@@ -219,17 +145,27 @@ def _insert(db: sqlite3.Connection, run: Run) -> None:
         run.elements,
         float(run.seconds),
         run.interrupted,
+        None if run.comparison is None else run.comparison.before,
     )
     db.execute(f"insert into runs values ({', '.join('?' * len(values))})", values)
     db.executemany(
-        f"insert into rows (run, {_COLUMNS}) values ({', '.join('?' * 15)})",
-        ((run.run, *_row(row)) for row in run.ranking),
+        f"insert into rows (run, {_COLUMNS}) values ({', '.join('?' * 17)})",
+        ((run.run, *_row(row), run.specs.get(row.op), _json(row.core)) for row in run.ranking),
     )
     faults = [common for common in run.causes if common.severity == FAULT]
     db.executemany(
         "insert into causes values (?, ?, ?)",
-        ((run.run, common.id, json.dumps(to_json(common), allow_nan=False)) for common in faults),
+        ((run.run, common.id, _json(common)) for common in faults),
     )
+    said = run.comparison.causes if run.comparison is not None else ()
+    db.executemany(
+        "insert into changes values (?, ?, ?, ?)",
+        ((run.run, change.common.id, change.status, _json(change)) for change in said),
+    )
+
+
+def _json(record: object) -> str:
+    return json.dumps(to_json(record), allow_nan=False)
 
 
 def _row(row: Row) -> tuple[object, ...]:
@@ -254,6 +190,25 @@ def trends(
 
     Raises OpfuzzError if there is no history, or none that can be read.
     """
+    newest, values = newest_with(op, subjects, formats, limit)
+    query = f"""{newest}
+        select op, subject, format, run, started, seed, interrupted, versions, profile, asked.cases, max_ulp, excess,
+            verdict, severity, spec, core
+        from asked join newest using (run) order by op, subject, format, at, run"""
+    found: dict[tuple[str, str, str], list[Point]] = {}
+    with reading(path) as db:
+        for row in db.execute(query, values):
+            place = (row["op"], row["subject"], row["format"])
+            if not all(isinstance(each, str) for each in place):
+                raise ValueError(f"{place!r:.60} is no row of a ranking")
+            found.setdefault(place, []).append(_point(row))
+    return [Trend(*place, tuple(points)) for place, points in found.items()]
+
+
+def newest_with(
+    op: str | None, subjects: Sequence[str], formats: Sequence[str], limit: int
+) -> tuple[str, tuple[str | int, ...]]:
+    """The beginning of a query, with its values: the rows that are `asked` for, and the `newest` runs that have any."""
     asked: list[str] = ["1"]
     values: list[str | int] = []
     for name, wanted in (("op", [op] if op else []), ("subject", subjects), ("format", formats)):
@@ -262,74 +217,93 @@ def trends(
             values += wanted
     query = f"""
         with asked as (select * from rows where {" and ".join(asked)}),
-            newest as (select * from runs where run in (select run from asked) order by at desc, run desc limit ?)
-        select op, subject, format, run, started, seed, interrupted, versions, asked.cases, max_ulp, excess, verdict,
-            severity
-        from asked join newest using (run) order by op, subject, format, at, run"""
-    found: dict[tuple[str, str, str], list[Point]] = {}
-    try:
-        with _reading(path) as db:
-            for row in db.execute(query, (*values, limit)):
-                found.setdefault((row["op"], row["subject"], row["format"]), []).append(_point(row))
-    except ValueError as error:
-        raise _refused(path, error) from None
-    return [Trend(*place, tuple(points)) for place, points in found.items()]
+            newest as (select * from runs where run in (select run from asked) order by at desc, run desc limit ?)"""
+    return query, (*values, limit)
 
 
-def causes(path: Path, limit: int = 20) -> list[KnownCause]:
-    """The causes of faults of the newest `limit` runs: those of the newest run first, then by when they were last seen.
+def texts(text: str) -> Mapping[str, str]:
+    """The object of texts that JSON holds. Raises ValueError if it is none."""
+    found = json.loads(text)
+    if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
+        raise ValueError(f"{text:.40} is no object of texts")
+    return found
 
-    Raises OpfuzzError if there is no history, or none that can be read.
+
+def names(text: str) -> tuple[str, ...]:
+    """The list of texts that JSON holds. Raises ValueError if it is none."""
+    found = json.loads(text)
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        raise ValueError(f"{text:.40} is no list of texts")
+    return tuple(found)
+
+
+def remembered(path: Path, before: str = "", limit: int = 100) -> KnownBefore:
+    """What the newest `limit` finished runs know: causes that are not fixed, and what was tried with which software.
+
+    Only of runs whose names, which begin with the time, come `before` another's, if that is given. Nothing, where there
+    is no history. Raises OpfuzzError for one that cannot be read.
     """
-    query = """
-        with newest as (select run, at from runs order by at desc, run desc limit ?)
-        select id, record, run from causes join newest using (run) order by at, run"""
-    found: dict[str, KnownCause] = {}
-    try:
-        with _reading(path) as db:
-            if not db.execute("select 1 from sqlite_master where name = 'causes'").fetchone():
-                return []  # no run has written any yet
-            order = [run for (run,) in db.execute("select run from runs order by at, run")]
-            for row in db.execute(query, (limit,)):
-                common = common_cause(json.loads(row["record"]), f"causes.{row['id']:.40}")
-                known = found.get(row["id"])
-                first, count = (known.first, known.runs) if known else (row["run"], 0)
-                found[row["id"]] = KnownCause(common, first, row["run"], count + 1, row["run"] == order[-1])
-    except ValueError as error:
-        raise _refused(path, error) from None
-    places = {run: place for place, run in enumerate(order)}
-    return sorted(found.values(), key=lambda known: (-places[known.last], known.common.framework, known.common.ops))
+    if not path.is_file():
+        return KnownBefore()
+    tried, causes = dict[State, dict[tuple[str, str], str]](), dict[str, str]()
+    finished = "select run, subjects, versions from runs where not interrupted and (? = '' or run < ?)"
+    with reading(path) as db:
+        newest = [*db.execute(f"{finished} order by at desc, run desc limit ?", (before, before, limit))]
+        for run, subjects, versions in reversed(newest):
+            told = texts(versions)
+            own: dict[str, list[tuple[str, str]]] = {text.partition(":")[0]: [] for text in names(subjects)}
+            for op, subject, format in db.execute("select op, subject, format from rows where run = ?", (run,)):
+                own.get(subject.partition(":")[0], []).append((op, format))
+            for framework, pairs in own.items():
+                tried.setdefault(state(told, framework), {}).update(dict.fromkeys(pairs, run))
+            for (id,) in db.execute("select id from causes where run = ?", (run,)):
+                causes.setdefault(id, run)
+            for (id,) in db.execute("select id from changes where run = ? and status = ?", (run, FIXED)):
+                causes.pop(id, None)
+    return KnownBefore(causes=causes, software=tried)
 
 
 def _point(row: sqlite3.Row) -> Point:
+    versions = texts(row["versions"])
     return Point(
         run=row["run"],
         started=row["started"],
         seed=int(row["seed"]),
         interrupted=bool(row["interrupted"]),
-        versions=json.loads(row["versions"]),
+        versions=versions,
         cases=row["cases"],
-        max_ulp=float("nan") if row["max_ulp"] is None else row["max_ulp"],
-        excess=float("nan") if row["excess"] is None else row["excess"],
+        max_ulp=_figure(row["max_ulp"]),
+        excess=_figure(row["excess"]),
         verdict=row["verdict"],
         severity=row["severity"],
+        core=Core() if row["core"] is None else _core(row["core"]),
+        judge=(row["spec"] or "", row["profile"] or "", versions.get("opfuzz", "")),
     )
+
+
+def _figure(value: object) -> float:
+    """A figure; null is NaN. Raises ValueError if it is none."""
+    if value is None:
+        return float("nan")
+    if not isinstance(value, int | float):
+        raise ValueError(f"{value!r:.40} is no figure")
+    return float(value)
+
+
+def _core(text: str) -> Core:
+    """The core that JSON holds, read by hand: there are thousands. Raises ValueError if it is none."""
+    found = json.loads(text)
+    try:
+        numbers, verdicts = tuple(found["numbers"]), tuple(found["verdicts"])
+        figures = [tuple(map(number, found[name])) for name in ("ulps", "excesses")]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{text:.40} is no core: {error!r}") from None
+    if {len(numbers)} != {len(each) for each in (verdicts, *figures)} or not SEVERITY.keys() >= {*verdicts}:
+        raise ValueError(f"{text:.40} is no core")
+    return Core(numbers, verdicts, *figures)
 
 
 def ops(path: Path) -> list[str]:
     """All that the history knows. Raises OpfuzzError if there is none, or none that can be read."""
-    with _reading(path) as db:
+    with reading(path) as db:
         return [op for (op,) in db.execute("select distinct op from rows order by op")]
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[sqlite3.Connection]:
-    if not path.is_file():
-        raise OpfuzzError(f"{path}: no history here; opfuzz run writes one, opfuzz history rebuild makes it from runs")
-    try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=SECONDS)) as db:
-            db.row_factory = sqlite3.Row
-            _check(db, path)
-            yield db
-    except sqlite3.Error as error:
-        raise _refused(path, error) from None

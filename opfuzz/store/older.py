@@ -12,19 +12,49 @@ _WHOLE = {"contiguous": "contiguous", "eager": "eager", "after other work": "dis
 _SHIFTED = "without the first "
 
 
-def upgrade(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A run.json of schema 1 as one of schema 2.
+# What schema 2 said of a change, and has no word for now; all of it was about cases that differ.
+_UNCERTAIN = {
+    "known-open": "not in the earlier run, but a known fault of another",
+    "cases-differ": "not tried before, or new: the cases differ",
+    "row-is-fault": "the row is a fault now",
+    "not-made-again": "its call was not made again",
+    "flickers": "such a fault comes and goes",
+}
 
-    A reason is a cause of the kind `told`; of the call that shows a finding only what the smallest one says is known.
-    Raises ValueError, KeyError or TypeError where it is no such document.
+
+def upgrade(document: Mapping[str, Any], schema: int) -> dict[str, Any]:
+    """A run.json of an older schema as one of this.
+
+    Of schema 1 a reason is a cause of the kind `told`, and of the call that shows a finding only what the smallest one
+    says is known. Of schema 2 what was only not seen again is left out of what changed.
+    Raises ValueError where it is no such document.
     """
     try:
-        return _upgraded(document)
+        return _with_causes_first(_with_causes(document) if schema == 1 else document)
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"of schema 1, and damaged: {error!r:.80}") from None
+        raise ValueError(f"of schema {schema}, and damaged: {error!r:.80}") from None
 
 
-def _upgraded(document: Mapping[str, Any]) -> dict[str, Any]:
+def _with_causes_first(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Schema 2 as 3: what changed was told of findings first, and a cause was new whoever brought it."""
+    if (comparison := document.get("comparison")) is None:
+        return dict(document)
+    changes = [{**c, "remark": _remark(c["remark"])} for c in comparison["findings"] if c["status"] != "unseen"]
+    causes = [
+        {**c, "status": "discovered" if c["status"] == "new" else c["status"]}
+        for c in comparison.get("causes", ())
+        if c["status"] != "unseen"
+    ]
+    return {**document, "comparison": {**comparison, "findings": changes, "causes": causes}}
+
+
+def _remark(remark: Mapping[str, Any]) -> dict[str, Any]:
+    kept = _without(remark, "why")
+    told = _UNCERTAIN.get(remark["kind"])
+    return kept if told is None else {"kind": "told", "about": told}
+
+
+def _with_causes(document: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(document)
     found["ranking"] = [_row(row) for row in document["ranking"]]
     found["findings"] = [_finding(finding) for finding in document["findings"]]

@@ -18,6 +18,7 @@ from opfuzz.core.call import Call
 from opfuzz.core.case import Case, Value
 from opfuzz.core.cause import Cause
 from opfuzz.core.common_cause import CommonCause
+from opfuzz.core.comparison import CauseChange
 from opfuzz.core.errors import OpfuzzError, did_you_mean
 from opfuzz.core.files.strict_json import number, parse
 from opfuzz.core.findings import Finding
@@ -74,7 +75,7 @@ def _run(document: Any) -> Run:
     if schema > SCHEMA:
         raise ValueError(f"schema {schema} is of a newer opfuzz, this one reads up to {SCHEMA}; install the newer one")
     if schema < SCHEMA:
-        document = upgrade(document)
+        document = upgrade(document, schema)
     run = _record(Run, {name: value for name, value in document.items() if name != "schema"}, "run")
     run = dataclasses.replace(run, distances=tuple(map(_distance, run.distances)))
     if not run.run or Path(run.run).name != run.run:
@@ -282,6 +283,11 @@ def _finding(value: Any, where: str) -> Any:
 def common_cause(value: Any, where: str) -> CommonCause:
     """The cause of a run that JSON holds. Raises ValueError if it is none."""
     return typing.cast(CommonCause, _record(CommonCause, value, where, frozenset({"title"})))
+
+
+def cause_change(value: Any, where: str) -> CauseChange:
+    """What a run said of a cause, as JSON holds it. Raises ValueError if it is none."""
+    return typing.cast(CauseChange, _record(CauseChange, value, where))
 
 
 def _row(value: Any, where: str) -> Any:

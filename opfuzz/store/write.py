@@ -21,7 +21,7 @@ from opfuzz.core.results import Witness
 from opfuzz.core.run import Row, Run
 from opfuzz.core.trigger import Trigger
 
-SCHEMA = 2
+SCHEMA = 3
 Words = Callable[[Finding | Row | CommonCause], Mapping[str, str]]  # what people read beside the data
 
 

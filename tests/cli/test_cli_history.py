@@ -68,27 +68,27 @@ def test_the_first_run_has_nothing_to_be_held_against(three):
 def test_a_run_without_the_fault_says_that_it_is_fixed(three):
     _, (_, (code, lines, err), _), names = three
     assert (code, err) == (0, "")
-    assert any(line.startswith("a cause that is fixed: library square: ") for line in lines)
-    assert any(line.startswith(f"Since {names[0]}: 1 cause fixed, 1 finding fixed, 1 row better; 0 ") for line in lines)
-    assert not any(line.startswith("a new cause") for line in lines)
+    assert any(line.startswith("fixed: library square: ") for line in lines)
+    assert any(line.startswith(f"Since {names[0]}: 1 cause fixed; 0 causes of faults as before.") for line in lines)
+    assert any(line.startswith("What changed besides: plugin library.py ") for line in lines)
 
 
-def test_a_run_with_another_fault_says_that_it_is_new(three):
+def test_a_run_with_another_fault_says_that_it_is_a_regression(three):
     folder, (*_, (code, lines, err)), names = three
     assert (code, err) == (1, "")
-    assert any(line.startswith("a new cause: library square: ") for line in lines)
-    assert any(line.startswith(f"Since {names[1]}: 1 new cause, 1 new fault; 0 findings") for line in lines)
+    assert any(line.startswith("regression: library square: ") for line in lines)
+    assert any(line.startswith(f"Since {names[1]}: 1 regression; 0 causes of faults as before.") for line in lines)
     report = (folder / "reports" / names[2] / "report.md").read_text()
     assert "## What changed" in report
-    assert f"Since {names[1]}: 1 new cause, 1 new fault" in report
-    assert "### New findings" in report
+    assert f"Since {names[1]}: 1 regression" in report
+    assert "| regression | library square: " in re.sub(" +", " ", report)
 
 
 # earlier, later, exit status, titles, the remark on the finding
 COMPARED = [
-    (0, 1, 0, ["Findings fixed", "Better rows"], "its call was made again"),
-    (1, 2, 1, ["New findings"], "back again: it was fixed, and a run before that had it"),
-    (0, 2, 1, ["Worse rows", "Findings still there"], "-"),
+    (0, 1, 0, ["Findings fixed", "Rows that are better on the same cases"], "its call was made again"),
+    (1, 2, 1, ["New findings", "Rows that are worse on the same cases"], "its call was fixed, and is at fault again"),
+    (0, 2, 1, ["Rows that are worse on the same cases", "Findings still there"], "-"),
     (2, 2, 0, ["Findings still there"], "-"),
 ]
 
@@ -103,13 +103,13 @@ def test_compare_says_exactly_that(before, after, status, titles, remark, three,
     assert [block.splitlines()[0] for block in blocks[:-1]] == titles
     since, *cause = blocks[-1].splitlines()
     assert since.startswith(f"Since {names[before]}: ")
-    why = "The cases are the same, and no version is another: a plugin, a setting or the machine's state changed."
-    changed = [line for line in cause if line.startswith(("a new cause: ", "a cause that is fixed: "))]
-    assert cause == ([] if before == after else [*changed, why])
-    assert len(changed) == ((before, after) in ((0, 1), (1, 2)))
+    plugin, *changed = cause or [""]
+    assert plugin.startswith("What changed besides: plugin library.py ") == (before != after)
+    expected = {(0, 1): ["fixed"], (1, 2): ["regression"], (0, 2): ["row worse"]}
+    assert [line.split(": ")[0] for line in changed] == expected.get((before, after), [])
     (finding,) = [line for line in out.splitlines() if re.match("[0-9a-f]{12} ", line)]
     assert finding.split(maxsplit=6)[1:] == ["square", "library:cpu", "float32", "imprecise", "fault", remark]
-    if titles[0] == "Worse rows":
+    if (before, after) == (0, 2):
         assert re.search(r"imprecise +fault +\S+ → \S+ +\S+ → \S+ +excess rose", out)
 
 
@@ -130,7 +130,7 @@ def test_the_history_of_three_runs(three, capsys, monkeypatch):
     causes, rows = out.split("\n\n")
     told = [line.split() for line in causes.splitlines()[2:]]
     assert {tuple(words[1:3]) for words in told} == {("library", "square:")}
-    assert told[0][-1] == "now", "what the newest run has comes first"
+    assert f"there, again since {names[2]}: regression" in causes.splitlines()[2], "what is there now comes first"
     (line,) = rows.splitlines()[2:]
     assert line.split()[:5] == ["square", "library:cpu", "float32", "3", "imprecise"]
     assert re.search(rf"[▁-█]{{3}} +{names[2]}: exact → imprecise; excess", line)
@@ -138,9 +138,15 @@ def test_the_history_of_three_runs(three, capsys, monkeypatch):
     assert [line.split()[0] for line in out.splitlines()[3:]] == names[1:]
     code, out, _ = opfuzz(capsys, monkeypatch, "history", "--json")
     (trend,) = json.loads(out)["trends"]
+    assert [each["run"] for each in json.loads(out)["runs"]] == names
     assert json.loads(out)["causes"][-1]["common"]["ops"] == ["square"]
     assert [point["verdict"] for point in trend["points"]] == ["imprecise", "exact", "imprecise"]
     before = trends(Path("reports") / NAME)
+    assert opfuzz(capsys, monkeypatch, "history", "--html", "past.html") == (0, "past.html\n", "")
+    page = Path("past.html").read_text()
+    assert all(f"<title>{name}: " in page for name in names), "the cause came, was fixed, and came back"
+    code, out, err = opfuzz(capsys, monkeypatch, "history", "--html", "none/past.html")
+    assert (code, out, err.startswith("none/past.html: cannot be written: ")) == (2, "", True)
     assert opfuzz(capsys, monkeypatch, "history", "rebuild")[:2] == (0, "reports/history.sqlite: 3 runs\n")
     assert trends(Path("reports") / NAME) == before
 
@@ -173,7 +179,7 @@ def test_the_faults_of_a_baseline_are_made_again_whatever_the_seed(three, tmp_pa
     baseline = folder / "reports" / names[0]
     code, lines, err = run(tmp_path, 1.0, "--baseline", str(baseline / "run.json"), "--seed", "1")
     assert (code, err) == (0, "")
-    assert any(line.startswith("a cause that is fixed: library square: ") for line in lines)
+    assert any(line.startswith("fixed: library square: ") for line in lines)
     assert any("The cases are not the same (seed 0 then, 1 now)" in line for line in lines)
 
 
@@ -184,7 +190,7 @@ def test_a_baseline_is_the_file_that_is_named(three, tmp_path):
     (tmp_path / "run.json").write_bytes(fixed.read_bytes())
     code, lines, err = run(tmp_path, 1.001, "--baseline", "night.json")
     assert (code, err) == (0, "")
-    assert any(line.startswith(f"Since {names[0]}: nothing changed; 1 finding as before") for line in lines)
+    assert any(line.startswith(f"Since {names[0]}: nothing changed; 1 cause of faults as before") for line in lines)
 
 
 @pytest.fixture
@@ -243,7 +249,7 @@ def test_what_is_accepted_does_not_count_in_a_comparison(reports, capsys, monkey
     for number, id in enumerate(ids, 1):
         assert opfuzz(capsys, monkeypatch, "accept", id, "--reason", "r", "--file", "list.yaml")[0] == 0
         code, out, _ = opfuzz(capsys, monkeypatch, "compare", FIRST, SECOND, "--accepted", "list.yaml")
-        assert (code, out.count(" accepted")) == (1 if number < len(ids) else 0, number + 1)
+        assert (code, out.count(" accepted")) == (1 if number < len(ids) else 0, 2 * number + 1)
     assert opfuzz(capsys, monkeypatch, "compare", FIRST, SECOND)[0] == 1
     Path("list.yaml").rename(reports / "accepted.yaml")
     assert opfuzz(capsys, monkeypatch, "compare", FIRST, SECOND)[0] == 0

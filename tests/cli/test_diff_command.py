@@ -45,7 +45,7 @@ def test_without_an_order_none_is_said_to_be_first(files):
     assert found.return_value == 1
     assert "First" not in found.output
     assert "1 of 3 tensors diverge." in found.output
-    assert "the difference is earliest in: h.0, " in found.output
+    assert "Sorted by name, h.0 is at the top, relative error of " in found.output
 
 
 def test_json(files):

@@ -23,6 +23,8 @@ from opfuzz.engine.executors.dask import Dask
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     with Cluster(tmp_path_factory.mktemp("cluster"), "mlx=1", "mlx=1") as cluster:
+        with Client(cluster.address) as client:
+            client.wait_for_workers(2, timeout=120)
         yield cluster
 
 

@@ -66,3 +66,18 @@ def test_a_formula_that_cancels_is_no_other_meaning():
 
     said = told("sigmoid", {"torch.sigmoid": sigmoid}, "float64", "log_magnitude", "torch", n=96)
     assert "by-tanh" not in said, said
+
+
+def test_a_number_that_a_row_hangs_on_is_met_by_one_chance():
+    """A softmax that is off on these values alone, as if one more were in its sum: that all agree says nothing."""
+    known = []
+
+    def off(x, dim=-1):
+        known.append(x.clone())
+        total = torch.exp(x.double()).sum(-1, keepdim=True)
+        right = torch.exp(x.double()) / total
+        is_first = x.shape == known[0].shape and torch.equal(x, known[0])
+        return (right * total / (total + 1) if is_first else right).to(x.dtype)
+
+    said = told("softmax", {"torch.softmax": off}, parent="torch", n=124, batch=1)
+    assert "with-one" not in said, said

@@ -30,7 +30,9 @@ def day(number, *results, **fields):
 def rows(path):
     """All that the database holds, by another reader than the history's own."""
     with sqlite3.connect(path) as db:
-        found = [db.execute(f"select * from {table} order by 1, 2, 3, 4").fetchall() for table in ("runs", "rows")]
+        found = [
+            db.execute(f"select * from {table} order by 1, 2, 3, 4").fetchall() for table in ("runs", "rows", "changes")
+        ]
     db.close()
     return found
 
@@ -119,7 +121,7 @@ def test_rebuilding_replaces_whatever_tables_there_are(statement, reports):
     assert rows(reports / NAME) == before
     with sqlite3.connect(reports / NAME) as db:
         assert db.execute("select name from sqlite_master where type = 'table' order by 1").fetchall() == [
-            ("causes",), ("rows",), ("runs",),
+            ("causes",), ("changes",), ("rows",), ("runs",),
         ]  # fmt: skip
     db.close()
     assert sorted(path.name for path in reports.iterdir() if path.is_file()) == [NAME]
@@ -180,7 +182,9 @@ def test_a_damaged_history_is_one_line_and_can_be_made_anew(contents, reports):
         ) as e:
             use()
         assert "\n" not in str(e.value)
+    assert path.read_bytes() == contents
     assert rebuild(path) == (3, [])
+    assert path.with_name(f"{NAME}.unread").read_bytes() == contents, "it may know what no folder has any more"
     assert [len(t.points) for t in trends(path)] == [3, 2]
 
 
@@ -191,7 +195,7 @@ def test_a_history_of_another_opfuzz_is_not_written_to(reports):
     db.close()
     before = rows(path)
     for use in (lambda: add(path, day(5, fault())), lambda: trends(path)):
-        with pytest.raises(OpfuzzError, match=r"history of schema 7, this opfuzz has 1; opfuzz history rebuild"):
+        with pytest.raises(OpfuzzError, match=r"history of schema 7, this opfuzz has 2; opfuzz history rebuild"):
             use()
     assert rows(path) == before
     assert rebuild(path)[0] == 3

@@ -47,7 +47,7 @@ def whole():
     )
     comparison = Comparison(
         "20260101-000000-s0", run.run, "", {"torch": ("2.11", "2.12")},
-        (Change("new", "a", "gelu", "torch:cpu", "float32", "wrong", "fault", Remark("known-open")),),
+        (Change("new", "a", "gelu", "torch:cpu", "float32", "wrong", "fault", Remark("back")),),
         (Shift("worse", "gelu", "mlx:cpu", "float32", ("exact", "wrong"), "fault", (0.5, INF), (0.1, NAN), None,
                "excess"),),
         3,

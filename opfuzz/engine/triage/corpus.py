@@ -9,13 +9,15 @@ import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 from opfuzz.backends import Backend
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.files.whole_file import write_text
-from opfuzz.core.findings import Finding, Standing
+from opfuzz.core.findings import Standing
 from opfuzz.core.results import Result
+from opfuzz.core.run import Run
 from opfuzz.core.verdicts import FAULT
 from opfuzz.engine.calls import make_call_result
 from opfuzz.engine.executors import LOCAL, Executor
@@ -23,8 +25,11 @@ from opfuzz.engine.plan import Plan, dialects_of, implementations, vocabulary
 from opfuzz.engine.triage.replay import Replayed, replay
 from opfuzz.spec import Vocabulary
 from opfuzz.store.bundle import FINDING, Bundle, read_bundle
+from opfuzz.store.bundle.files import FOR_PEOPLE, NEEDED
 
 STATUS = "status.json"  # of a fault in the corpus: whether it is fixed, and since which run
+OWN = frozenset({STATUS, *NEEDED, *FOR_PEOPLE})  # what opfuzz writes into a folder of a fault
+KEY = ("cause", "op", "subject", "format")  # in it: what one call is kept for
 LOCK = ".lock"  # of a run that writes
 
 
@@ -64,25 +69,36 @@ def read_corpus(folder: Path, plan: Plan, backends: Mapping[str, Backend]) -> li
             continue
         is_same = bundle.spec.digest == spec.digest
         why = "" if is_same else f"{spec.path} has changed since; the fault is looked for anew"
-        found.append(KnownFault(place, bundle if is_same else None, _is_fixed(place), why))
+        found.append(KnownFault(place, bundle if is_same else None, _status(place).get("status") == "fixed", why))
     return found
 
 
-def read_faults(run: Path, but: Collection[str], plan: Plan, backends: Mapping[str, Backend]) -> list[KnownFault]:
-    """The faults of one run, `but` for some ids, whose calls can be made again."""
+def read_faults(
+    run: Path, but: Collection[KnownFault], plan: Plan, backends: Mapping[str, Backend]
+) -> list[KnownFault]:
+    """The faults of one run whose calls can be made again, `but` for those whose very call is made already."""
+    known = {(each.place.name, _call_id(each)) for each in but}
     found = read_corpus(run / "findings", plan, backends)
     return [
-        known
-        for known in found
-        if known.bundle is not None and known.bundle.finding["severity"] == FAULT and known.place.name not in but
+        each
+        for each in found
+        if each.bundle is not None
+        and each.bundle.finding["severity"] == FAULT
+        and (each.place.name, _call_id(each)) not in known
     ]
 
 
-def _is_fixed(place: Path) -> bool:
+def _call_id(known: KnownFault) -> str:
+    return "" if known.bundle is None else known.bundle.call.id(known.bundle.spec.op)
+
+
+def _status(place: Path) -> Mapping[str, object]:
+    """What is known of a fault; nothing where it cannot be read."""
     try:
-        return bool(json.loads((place / STATUS).read_text(encoding="utf-8")).get("status") == "fixed")
-    except (OSError, ValueError, AttributeError):
-        return False
+        found = json.loads((place / STATUS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def revisit(
@@ -125,29 +141,66 @@ def _finding(place: Path) -> Mapping[str, object]:
     return {name: word for name, word in found.items() if isinstance(word, str)} if isinstance(found, dict) else {}
 
 
-def update(
-    folder: Path, run: Path, findings: Sequence[Finding], outcomes: Sequence[Standing], words: Vocabulary
-) -> None:
-    """Take in the faults of a finished run, the smaller call of each where two are known, and what was replayed.
+def update(folder: Path, run: Run, place: Path, words: Vocabulary) -> None:
+    """Take in the faults of a finished run, whose folder is `place`, and what was replayed.
 
-    What cannot be made again, since it is damaged or of another spec, gives way to any call of this run; two runs at
-    once wait for each other. Raises OpfuzzError if the disk refuses.
+    Of a cause one call is kept for each op, subject and format, the smallest that is known. What cannot be made again,
+    since it is damaged or of another spec, gives way to any call of this run; two runs at once wait for each other.
+    Raises OpfuzzError if the disk refuses.
     """
-    faults = [finding for finding in findings if finding.severity == FAULT]
-    seen = {finding.id for finding in faults}
-    if not faults and not outcomes:
+    faults = [finding for finding in run.findings if finding.severity == FAULT]
+    if not faults and not run.replayed:
         return
+    replaced: set[str] = set()  # whose call is another now than was made again
+    behind = {id: common.id for common in run.causes for id in common.findings}
     with _alone(folder):
+        kept = _kept(folder)
         for finding in faults:
             minimal = finding.minimal
-            if minimal is not None and minimal.is_shown:
-                place, source = folder / finding.id, run / "findings" / finding.id
-                if _size(place, read_bundle(source, words).spec.digest, words) > minimal.elements:
-                    _replace(place, source)
-        for outcome in outcomes:
-            if outcome.status != "not replayed" and (folder / outcome.id).is_dir():  # else of a run's own findings
-                status = "open" if outcome.status in ("open", "back") or outcome.id in seen else "fixed"
-                write_text(folder / outcome.id / STATUS, json.dumps({"status": status, "run": run.name}) + "\n")
+            if minimal is None or not minimal.is_shown:
+                continue
+            key = (behind.get(finding.id, finding.id), finding.op, finding.subject, finding.format)
+            source = place / "findings" / finding.id
+            digest = read_bundle(source, words).spec.digest
+            others = kept.get(key, set()) - {finding.id}
+            is_own_open = _status(folder / finding.id).get("status", "open") == "open"  # else it is right now
+            sizes = [_size(folder / id, digest, words) for id in (*others, *([finding.id] if is_own_open else []))]
+            if min(sizes, default=inf) <= minimal.elements:
+                continue
+            _replace(folder / finding.id, source)
+            _write_status(folder / finding.id, "open", run.run, key)
+            replaced.add(finding.id)
+            for id in others:
+                if not _foreign(folder / id):
+                    shutil.rmtree(folder / id, ignore_errors=True)
+            kept[key] = {finding.id}
+        for outcome in run.replayed:
+            is_there = (folder / outcome.id).is_dir() and outcome.id not in replaced  # else of a run's own findings
+            if outcome.status != "not replayed" and is_there:
+                status = "open" if outcome.status in ("open", "back") else "fixed"
+                known = (behind.get(outcome.id, ""), outcome.op, outcome.subject, outcome.format)
+                _write_status(folder / outcome.id, status, run.run, known)
+
+
+Key = tuple[str, str, str, str]  # cause, op, subject, format
+
+
+def _kept(folder: Path) -> dict[Key, set[str]]:
+    """The open faults of a corpus whose cause is known, by what one call is kept for."""
+    found: dict[Key, set[str]] = {}
+    for entry in sorted(folder.iterdir()):
+        told = _status(entry)
+        key = tuple(str(told.get(name, "")) for name in KEY)
+        if told.get("status") == "open" and key[0]:
+            found.setdefault((key[0], key[1], key[2], key[3]), set()).add(entry.name)
+    return found
+
+
+def _write_status(place: Path, status: str, run: str, key: Key) -> None:
+    """What became of a fault; its cause is as it was where this run does not tell one."""
+    cause = key[0] or str(_status(place).get("cause", ""))
+    document = {"status": status, "run": run, **dict(zip(KEY, (cause, *key[1:]), strict=True))}
+    write_text(place / STATUS, json.dumps(document) + "\n")
 
 
 @contextmanager
@@ -175,11 +228,21 @@ def _size(place: Path, digest: str, words: Vocabulary) -> float:
         return float("inf")
 
 
+def _foreign(place: Path) -> list[Path]:
+    """What is in a folder that opfuzz did not put there."""
+    return [entry for entry in place.iterdir() if entry.name not in OWN] if place.is_dir() else []
+
+
 def _replace(place: Path, source: Path) -> None:
-    """A copy of the whole folder in place of what is there; a reader sees the old or the new one, or none."""
+    """A copy of the whole folder in place of what is there; a reader sees the old or the new one, or none.
+
+    What somebody else put into the old one is kept.
+    """
     try:
         with tempfile.TemporaryDirectory(dir=place.parent, prefix=".") as draft:
             shutil.copytree(source, Path(draft) / "new")
+            for entry in _foreign(place):
+                (shutil.copytree if entry.is_dir() else shutil.copy2)(entry, Path(draft) / "new" / entry.name)
             if place.exists():
                 place.rename(Path(draft) / "old")
             (Path(draft) / "new").rename(place)

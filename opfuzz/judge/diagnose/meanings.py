@@ -52,7 +52,7 @@ def _holds(evidence: Evidence, name: str) -> bool:
         return None if other is None else compare(evidence, *other)
 
     first = predict(evidence)
-    if first is None or not first.is_met or confirm(evidence, first, predict) is None:
+    if first is None or not first.is_met or confirm(evidence, first, predict, is_elsewhere=True) is None:
         return False
     if not all(_differs_from(evidence, *each) for each in _neighbours(evidence, name)):
         return False

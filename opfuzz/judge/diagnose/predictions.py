@@ -106,14 +106,20 @@ def ranges_as(evidence: Evidence, predict: Callable[[Evidence], Prediction | Non
 
 
 def confirm(
-    evidence: Evidence, first: Prediction, predict: Callable[[Evidence], Prediction | None]
+    evidence: Evidence, first: Prediction, predict: Callable[[Evidence], Prediction | None], is_elsewhere: bool = False
 ) -> Prediction | None:
-    """What a prediction meets on all calls together; None where it fails on one that is wrong, or meets too little."""
-    total = first
+    """What a prediction meets on all calls together; None where it fails on one that is wrong, or meets too little.
+
+    With `is_elsewhere` it must be met on another call as well: all elements of a row may hang on one number, such as
+    the sum that they are divided by, and then many that are met are met by one chance.
+    """
+    total, met = first, 0
     for other in evidence.others:
         found = predict(other)
         if found is not None and found.is_met:
             total += found
+            met += 1
         elif other.is_at_fault:
             return None
-    return total if total.met >= LEAST_MET else None
+    is_known = met > 0 or not is_elsewhere or not evidence.others
+    return total if total.met >= LEAST_MET and is_known else None

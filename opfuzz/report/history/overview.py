@@ -8,10 +8,14 @@ from math import inf, isfinite, isnan, log2
 
 from tabulate import tabulate
 
+from opfuzz.core.comparison import FIXED
 from opfuzz.report.causes import title
+from opfuzz.report.causes.figures import counted
+from opfuzz.report.history.lifelines import SHORT
 from opfuzz.report.run.cause_lines import cut
 from opfuzz.report.text import plain, quantity
-from opfuzz.store.history import KnownCause, Point, Trend
+from opfuzz.store.history import Point, Trend
+from opfuzz.store.lives import THERE, Life, Past
 
 BARS = "▁▂▃▄▅▆▇█"
 LEAST, MOST = -1.0, 24.0  # of a bar: log2 of the ulp error; half an ulp is correctly rounded
@@ -42,19 +46,29 @@ def overview(trends: Sequence[Trend]) -> str:
     return _table(rows, ("op", "subject", "format", "runs", "verdict", "max ulp", "max ulp by run", "last change"))
 
 
-def causes_overview(causes: Sequence[KnownCause]) -> str:
-    """One line for each cause of faults: since when it is known, and whether the newest run has it."""
-    rows = [
-        [
-            known.common.id,
-            cut(f"{known.common.framework} {', '.join(known.common.ops)}: {title(known.common)}", CAUSE),
-            f"{known.runs}",
-            known.first,
-            "now" if known.is_there else known.last,
-        ]
-        for known in causes
-    ]
-    return _table(rows, ("id", "cause", "runs", "first seen", "last seen"))
+def causes_overview(past: Past) -> str:
+    """One line for each cause of faults: in how many runs, since when, how it came, and what became of it.
+
+    What is there now comes first.
+    """
+    rows = []
+    for life in sorted(past.lives, key=lambda life: life.state != THERE):
+        common = life.common
+        what = cut(f"{common.framework} {', '.join(common.ops)}: {title(common)}", CAUSE)
+        rows.append([common.id, what, f"{len(life.met)}", life.first, SHORT[life.spans[0].origin], _became(life)])
+    table = _table(rows, ("id", "cause", "runs", "first seen", "how it came", "now"))
+    more = f"{counted(past.unmet, 'cause')} more known, not fixed, and not met in these runs"
+    return f"{table}\n{more}" if past.unmet else table
+
+
+def _became(life: Life) -> str:
+    """`there`, `fixed in RUN`, or where it was met last."""
+    span = life.spans[-1]
+    if span.last is not None:
+        return f"fixed in {span.last}" if span.end == FIXED else f"told as {span.now}"
+    if life.state != THERE:
+        return f"not met since {life.met[-1]}"
+    return f"there, again since {span.first}: {SHORT[span.origin]}" if len(life.spans) > 1 else "there"
 
 
 def detail(trend: Trend) -> str:

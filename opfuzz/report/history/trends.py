@@ -1,4 +1,4 @@
-"""What the HTML report says of other runs: what changed since the last, and errors over all that are known."""
+"""Errors over all runs that are known, as the HTML report shows them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from typing import Protocol
 
 from markupsafe import Markup
 
-from opfuzz.core.comparison import STATUSES, STILL
-from opfuzz.core.run import Run
 from opfuzz.core.verdicts import CLEAN, SEVERITY
-from opfuzz.report.run.changes import word_remark, word_shift
 from opfuzz.report.run.html_pictures import sparkline
 from opfuzz.report.text import quantity
 
@@ -79,45 +76,3 @@ class Trends:
         told.sort(key=lambda line: (not line.has_changed, line.trend.op, line.trend.subject, line.trend.format))
         runs = {point.run for line in known for point in line.trend.points}
         return cls(tuple(told[:SHOWN]), len(known) - len(told[:SHOWN]), len(runs))
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """One finding or row that is not as it was in the earlier run."""
-
-    status: str
-    op: str
-    subject: str
-    format: str
-    verdict: str
-    severity: str
-    words: str
-    finding: str | None  # of this run
-
-
-def changed(run: Run) -> list[Changed]:
-    """All that changed since the earlier run, the most important first; what is as it was is not told."""
-    comparison = run.comparison
-    if comparison is None or not comparison.before:
-        return []
-    here = {finding.id for finding in run.findings}
-    found = [
-        Changed(
-            c.status,
-            c.op,
-            c.subject,
-            c.format,
-            c.verdict,
-            c.severity,
-            word_remark(c.remark),
-            c.id if c.id in here else None,
-        )
-        for c in comparison.findings
-        if c.status != STILL
-    ]
-    for shift in comparison.rows:
-        then, now = map(quantity, shift.max_ulp)
-        words = f"{word_shift(shift)}; max ulp {then} then, {now} now"
-        place = (shift.status, shift.op, shift.subject, shift.format)
-        found.append(Changed(*place, shift.verdicts[1], shift.severity, words, shift.finding))
-    return sorted(found, key=lambda c: STATUSES.index(c.status))

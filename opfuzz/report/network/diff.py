@@ -139,7 +139,7 @@ def _without_order(tensors: Sequence[Row], row: Row, size: str) -> list[str]:
     return [
         f"{count} of {_counted(len(tensors))} diverge. Which of them did so before the others cannot be said: neither",
         "file has the order in which they were computed; `opfuzz dump` writes it, --order gives it.",
-        f"By their names alone, the difference is earliest in: {row['name']}{size}.",
+        f"Sorted by name, {row['name']} is at the top{size}; that does not say where the difference began.",
     ]
 
 

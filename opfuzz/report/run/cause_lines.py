@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import isfinite
 
 from opfuzz.core.common_cause import ORDINARY, UNKNOWN, CommonCause
@@ -22,6 +23,11 @@ CAUSE_HEADERS = ("id", "framework", "cause", "ops", "formats", "reach", "worst",
 def causes_of(run: Run) -> tuple[CommonCause, ...]:
     """The causes behind a run's findings; those of an older run, which did not write them, gathered now."""
     return run.causes or gather(run.findings, alike)
+
+
+def with_causes(run: Run) -> Run:
+    """The run with its causes, where an older opfuzz wrote none."""
+    return replace(run, causes=causes_of(run))
 
 
 def findings_of(run: Run, text: str) -> list[str]:

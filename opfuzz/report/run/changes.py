@@ -15,7 +15,6 @@ from opfuzz.core.comparison import (
     NEW,
     STATUSES,
     STILL,
-    UNSEEN,
     WORSE,
     Accepted,
     Change,
@@ -31,14 +30,12 @@ FINDING_COLUMNS = ("finding", "op", "subject", "format", "verdict", "severity", 
 ROW_COLUMNS = ("op", "subject", "format", "verdict", "severity", "max ulp", "excess", "what")
 TITLES = {
     NEW: "New findings",
-    WORSE: "Worse rows",
-    UNSEEN: "Findings not seen again, which may be chance",
+    WORSE: "Rows that are worse on the same cases",
     GONE: "Findings gone: not tried, or not supported any more",
     FIXED: "Findings fixed",
-    BETTER: "Better rows",
+    BETTER: "Rows that are better on the same cases",
     STILL: "Findings still there",
 }
-CHANGES = tuple(status for status in STATUSES if status != STILL)
 EMPTY = "-"  # in a cell: Markdown and terminals show it
 
 Section = tuple[str, tuple[str, ...], list[list[str]]]  # title, columns, rows
@@ -51,8 +48,7 @@ def sections(
     found: list[Section] = []
     for status in statuses:
         findings = [change for change in comparison.findings if change.status == status]
-        shifts = comparison.worse(accepted) if status == WORSE else comparison.rows
-        rows = [shift for shift in shifts if shift.status == status]
+        rows = [shift for shift in comparison.rows if shift.status == status]
         if findings:
             cells = [_finding_cells(change, change.id in accepted) for change in findings]
             found.append((TITLES[status], FINDING_COLUMNS, cells))
@@ -78,36 +74,38 @@ def word_remark(remark: Remark) -> str:
     return _REMARKS[remark.kind](remark)
 
 
-def _not_made_again(remark: Remark) -> str:
-    told = remark.why or (word_cause(remark.cause) if remark.cause is not None else "")
-    return (
-        f"fixed, or not tried: the cases differ ({remark.about}), and its call was not made again"
-        f"{f': {told}' if told else ''}"
-    )
-
-
 _REMARKS: Mapping[str, Callable[[Remark], str]] = {
     "": lambda remark: "",
     "other-relation": lambda remark: f"now shown by: {remark.about}",
-    "known-elsewhere": lambda remark: f"not tried in the earlier run, and found by {remark.about}",
-    "not-tried": lambda remark: "not tried before: the earlier run has no such row",
-    "back": lambda remark: "back again: it was fixed, and a run before that had it",
-    "known-open": lambda remark: "not in the earlier run, but a known fault of another",
-    "cases-differ": lambda remark: f"not tried before, or new: the cases differ ({remark.about})",
+    "known-elsewhere": lambda remark: f"not in the earlier run; {remark.about} has it",
+    "not-tried": lambda remark: "not tried in the earlier run",
+    "same-case": lambda remark: "right in the earlier run, on a case that both made",
+    "back": lambda remark: "its call was fixed, and is at fault again",
+    "right-then": lambda remark: f"its smallest call is right with the software of then{_about(remark)}",
+    "wrong-then": lambda remark: f"its smallest call is at fault with the software of then, too{_about(remark)}",
+    "not-asked": lambda remark: f"not known whether the software brought it{_about(remark)}",
+    "not-told": lambda remark: f"the software of then cannot say{_about(remark)}",
+    "same-software": lambda remark: "it was there all along: the software is the same",
+    "tried-before": lambda remark: f"it was there all along: {remark.about} had the same software",
+    "other-machine": lambda remark: f"on another machine: {remark.about}",
+    "other-judge": lambda remark: "opfuzz, or the spec, is another",
     "not-tried-any-more": lambda remark: "not tried any more",
     "not-supported": lambda remark: f"not supported any more: {word_cause(remark.cause or NOTHING)}",
-    "row-is-fault": lambda remark: f"the row is {remark.about} now, a fault",
     "made-again": lambda remark: "its call was made again",
-    "not-made-again": _not_made_again,
-    "flickers": lambda remark: "fixed, or not seen by chance: such a fault comes and goes",
     "told": lambda remark: remark.about,
 }
+
+
+def _about(remark: Remark) -> str:
+    return f" ({remark.about})" if remark.about else ""
 
 
 def word_shift(shift: Shift) -> str:
     """What moved in a row of the ranking."""
     if shift.figure == "verdict":
         return f"{shift.verdicts[0]} then, {shift.verdicts[1]} now"
+    if shift.figure == "cases":
+        return "cases that were right are at fault"
     return f"{shift.figure.replace('_', ' ')} {'rose' if shift.status == WORSE else 'fell'}"
 
 

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.run import Row, Run
 from opfuzz.core.verdicts import FAULT, NOTE, SEVERITIES
 from opfuzz.report.causes import word_finding, word_row
-from opfuzz.report.history.trends import Curve, Trends, changed
+from opfuzz.report.history.trends import Curve, Trends
 from opfuzz.report.run.cause_lines import headline
 from opfuzz.report.run.html_causes import shown_causes
 from opfuzz.report.run.html_pictures import log_bar
 from opfuzz.report.run.html_sections import Detail, at_a_glance, axes_of, largest_of, sections, slug
 from opfuzz.report.run.html_tried import TriedMap
-from opfuzz.report.run.news import cause_news, news
+from opfuzz.report.run.news import news, news_items
+from opfuzz.report.template import policy, template
 from opfuzz.report.text import changes, effort, missing_lines, plain, policies, quantity
 
 SIZE_LIMIT = 2_000_000  # bytes
@@ -58,16 +55,16 @@ def _page(run: Run, folder: Path, trends: Sequence[Curve], detail: Detail) -> st
     except ValueError as error:
         raise OpfuzzError(f"{folder}: run.json: {error}") from None
     style, script = _asset("report.css"), _asset("report.js")
-    return _template().render(
+    return _template()(
         run=run,
         style=Markup(style),
         script=Markup(script),
-        policy=f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; "
-        f"base-uri 'none'; form-action 'none'",
+        policy=policy(style, script),
         headline=headline(run),
         effort=effort(run),
-        news=[*news(run), *(cause_news(run) if run.comparison and run.comparison.before else [])],
-        changed=changed(run),
+        news=news(run),
+        changed=news_items(run),
+        here={finding.id for finding in run.findings},
         counts=_counts(run),
         causes=shown_causes(run, found, FAULT),
         noted=shown_causes(run, found, NOTE),
@@ -106,43 +103,20 @@ def _asset(name: str) -> str:
     return (resources.files("opfuzz.report.run") / "page" / name).read_text(encoding="utf-8")
 
 
-def _hash(text: str) -> str:
-    """What a content security policy knows a script or a style by."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
 @cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True,
-        finalize=_inert,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {
+def _template() -> Callable[..., str]:
+    filters: dict[str, Callable[..., object]] = {
         "quantity": quantity,
         "slug": slug,
-        "short": _short,
         "why": word_row,
         "cause": word_finding,
         "breakable": _breakable,
         "log_bar": log_bar,
         "capitalize_first": lambda text: text[:1].upper() + text[1:],
     }
-    return environment.from_string(_asset("report.html.j2"))
-
-
-def _inert(value: Any) -> Any:
-    """Text without control characters; what is markup already was made so here."""
-    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return template(_asset("report.html.j2"), filters)
 
 
 def _breakable(text: str) -> Markup:
     """A name that may go on in the next line after each `_`."""
     return Markup("_<wbr>").join(plain(text).split("_"))
-
-
-def _short(text: str, longest: int = 240) -> str:
-    return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from opfuzz.core.comparison import ACCEPTED
 from opfuzz.core.findings import Finding
 from opfuzz.core.run import Row, Run
-from opfuzz.core.verdicts import FAULT
 from opfuzz.report.causes import title, word_finding, word_row
-from opfuzz.report.run.cause_lines import cause_cells, causes_of, faulty
+from opfuzz.report.run.cause_lines import cause_cells, faulty, with_causes
+from opfuzz.report.run.news import news_lines
 from opfuzz.report.text import missing_lines, plain, said, shown
+from opfuzz.store.baseline import counting
 
 # Attributes and order of elements are those that Jenkins' junit-10.xsd and Ant's schema both take. A test has no time:
 # what one took is not measured. Every text goes through `plain`, which leaves no character that XML 1.0 forbids.
@@ -24,9 +24,9 @@ def render(run: Run, folder: Path) -> str:
     """The whole run; `folder` is where its findings lie, for the paths of reproducers.
 
     Faults are failures, what a subject cannot do is skipped; notes, and faults that somebody accepted, are told in the
-    output of a test that passes.
+    output of a test that passes. So are those of a run that was held against another, but for what made it fail.
     """
-    run = replace(run, causes=causes_of(run))  # of an older run, gathered once and not for each finding
+    run = with_causes(run)  # of an older run, gathered once and not for each finding
     suites = [_suite(run, subject, folder) for subject in _subjects(run)]
     root = ET.Element(
         "testsuites", {"name": plain(f"opfuzz {run.run}"), **_totals(suites), "time": f"{run.seconds:.3f}"}
@@ -44,7 +44,8 @@ def _subjects(run: Run) -> list[str]:
 def _suite(run: Run, subject: str, folder: Path) -> ET.Element:
     rows = sorted((row for row in run.ranking if row.subject == subject), key=lambda row: (row.op, row.format))
     known = {entry.id: entry.reason for entry in run.accepted if entry.status == ACCEPTED}
-    tests = [_test(row, [f for f in run.findings if _key(f) == _key(row)], known, folder, run) for row in rows]
+    failing = {*counting(run)}
+    tests = [_test(row, [f for f in run.findings if _key(f) == _key(row)], known, failing, folder, run) for row in rows]
     started = datetime.fromisoformat(run.started).astimezone(UTC)
     suite = ET.Element(
         "testsuite",
@@ -66,6 +67,7 @@ def _properties(run: Run) -> list[tuple[str, str]]:
         *(run.machine.items()),
         *((f"absent {name}", reason) for name, reason in run.absent.items()),
         *((f"cause {common.id}", " ".join(cause_cells(common, run)[1:4])) for common in faulty(run)),
+        *(("news", text) for text in news_lines(run)),
         *(("lost", text) for text in run.lost),
         *(("missing", text) for text in missing_lines(run)),
     ]
@@ -75,9 +77,11 @@ def _key(rated: Row | Finding) -> tuple[str, str, str]:
     return rated.op, rated.subject, rated.format
 
 
-def _test(row: Row, findings: Sequence[Finding], known: Mapping[str, str], folder: Path, run: Run) -> ET.Element:
+def _test(
+    row: Row, findings: Sequence[Finding], known: Mapping[str, str], failing: Collection[str], folder: Path, run: Run
+) -> ET.Element:
     test = ET.Element("testcase", {"classname": plain(row.subject), "name": plain(f"{row.op} {row.format}")})
-    faults = [finding for finding in findings if finding.severity == FAULT and finding.id not in known]
+    faults = [finding for finding in findings if finding.id in failing]
     if row.verdict == "unsupported":
         ET.SubElement(test, "skipped", {"message": plain(f"unsupported: {word_row(row)}")})
     elif faults:

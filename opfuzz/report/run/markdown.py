@@ -10,8 +10,8 @@ from tabulate import tabulate
 from opfuzz.core.run import Run
 from opfuzz.core.verdicts import FAULT, NOTE
 from opfuzz.report.run.cause_lines import CAUSE_HEADERS, cause_cells, causes_of, headline
-from opfuzz.report.run.changes import CHANGES, accepted_ids, accepted_lines, sections, unexplained
-from opfuzz.report.run.news import cause_news, news
+from opfuzz.report.run.changes import accepted_ids, accepted_lines, unexplained
+from opfuzz.report.run.news import NEWS_HEADERS, news, news_cells
 from opfuzz.report.run.ranking_table import cells, headers
 from opfuzz.report.text import (
     FINDING_HEADERS,
@@ -91,11 +91,8 @@ def _news(run: Run) -> list[str]:
     parts = []
     if run.comparison is not None:
         parts += ["## What changed", inert(" ".join([*news(run), *unexplained(run.comparison)]))]
-        if run.comparison.before:
-            if told := cause_news(run):
-                parts.append("\n".join(f"- {inert(line)}" for line in told))
-            for title, columns, rows in sections(run.comparison, accepted_ids(run), CHANGES):
-                parts += [f"### {title}", table(rows, columns)]
+        if rows := news_cells(run):
+            parts.append(table(rows, NEWS_HEADERS))
     if entries := accepted_lines(run):
         parts += ["## Accepted findings", "\n".join(f"- {inert(line)}" for line in entries)]
     return parts

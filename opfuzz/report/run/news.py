@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from opfuzz.core.comparison import (
     BETTER,
+    DISCOVERED,
     FIXED,
-    GONE,
-    NEW,
-    STILL,
-    UNSEEN,
+    REGRESSION,
+    UNDECIDED,
     WIDER,
+    WORSE,
     CauseChange,
-    Change,
     Comparison,
+    Remark,
     Shift,
 )
-from opfuzz.core.findings import Finding
 from opfuzz.core.run import Run
-from opfuzz.core.verdicts import FAULT
 from opfuzz.report.causes import title
 from opfuzz.report.causes.figures import counted
 from opfuzz.report.run.changes import accepted_ids, word_remark, word_shift
-from opfuzz.report.text import plain, quantity, said
+from opfuzz.report.text import plain, quantity
 
-NEWS_HEADERS = ("change", "op", "subject", "format", "verdict", "what", "finding")
+NEWS_HEADERS = ("change", "what", "formats", "why", "finding")
+WORDS = {
+    REGRESSION: "regression",
+    UNDECIDED: "not known which",
+    DISCOVERED: "discovered",
+    WIDER: "known, now in more places",
+    FIXED: "fixed",
+    WORSE: "row worse",
+    BETTER: "row better",
+}
 
 
 def news(run: Run) -> list[str]:
@@ -40,76 +49,108 @@ def news(run: Run) -> list[str]:
         changed = "; ".join(f"{name} {then} then, {now} now" for name, (then, now) in comparison.versions.items())
         lines.append(f"What changed besides: {changed}.")
     if comparison.differ:
-        lines.append(
-            f"The cases are not the same ({comparison.differ}): what seems new may not have been tried before."
-        )
+        cases = f"{counted(comparison.core, 'case')} that both made" if comparison.core else "no case: none is of both"
+        lines.append(f"The cases are not the same ({comparison.differ}); rows are compared on {cases}.")
     return [plain(line) for line in lines]
 
 
 def _counts(comparison: Comparison, known: frozenset[str]) -> str:
-    """`Since 20260130-021700-s20260130: 1 new fault, 2 rows worse, 1 finding fixed; 12 findings as before.`"""
-    of = {
-        status: [c for c in comparison.findings if c.status == status] for status in (NEW, FIXED, GONE, UNSEEN, STILL)
-    }
-    faults = [change for change in of[NEW] if change.severity == FAULT]
-    fresh = [change for change in faults if change.id not in known]
-    better = [shift for shift in comparison.rows if shift.status == BETTER]
-    causes = Counter(change.status for change in comparison.causes)
+    """`Since 20260130-021700-s20260130: 1 regression, 2 causes discovered, 1 cause fixed; 9 causes as before.`"""
+    counts = Counter(change.status for change in comparison.causes if not _is_accepted(change, known))
+    accepted = sum(_is_accepted(change, known) for change in comparison.causes)
     told = (
-        (causes[NEW], "new cause", ""),
-        (causes[WIDER], "cause", " seen in more places"),
-        (causes[FIXED], "cause", " fixed"),
-        (len(fresh), "new fault", ""),
-        (len(faults) - len(fresh), "new fault", " accepted"),
-        (len(of[NEW]) - len(faults), "new note", ""),
+        (counts[REGRESSION], "regression", ""),
+        (counts[UNDECIDED], "cause", " of which it is not known whether it is a regression"),
         (len(comparison.worse(known)), "row", " worse"),
-        (len(of[FIXED]), "finding", " fixed"),
-        (len(better), "row", " better"),
-        (len(of[GONE]), "finding", " not tried any more"),
-        (len(of[UNSEEN]), "finding", " not seen again"),
+        (counts[DISCOVERED], "cause", " discovered"),
+        (counts[WIDER], "known cause", " in more places"),
+        (accepted, "accepted cause", ""),
+        (counts[FIXED], "cause", " fixed"),
+        (len(comparison.better), "row", " better"),
     )
     words = ", ".join(f"{counted(count, noun)}{after}" for count, noun, after in told if count) or "nothing changed"
-    return f"Since {comparison.before}: {words}; {counted(len(of[STILL]), 'finding')} as before."
+    return f"Since {comparison.before}: {words}; {counted(comparison.known, 'cause')} of faults as before."
 
 
-CAUSE_WORDS = {NEW: "a new cause", FIXED: "a cause that is fixed", UNSEEN: "a cause that is not seen again"}
+def _is_accepted(change: CauseChange, known: frozenset[str]) -> bool:
+    return bool(change.findings) and known.issuperset(change.findings)
 
 
-def cause_news(run: Run) -> list[str]:
-    """A line for each cause that is not as it was: `a new cause: mlx exp: errs as if its argument were rounded`."""
-    return [] if run.comparison is None else [plain(_cause_news(change)) for change in run.comparison.causes]
+def news_lines(run: Run) -> list[str]:
+    """A line for all that is not as it was: `regression: mlx exp: errs as if its argument were rounded; ...`."""
+    return [plain(": ".join((item.change, "; ".join(filter(None, (item.what, item.why)))))) for item in news_items(run)]
 
 
-def _cause_news(change: CauseChange) -> str:
-    common = change.common
-    what = f"{common.framework} {', '.join(common.ops)}: {title(common)}"
-    if change.status != WIDER:
-        return f"{CAUSE_WORDS[change.status]}: {what}"
-    where = " and in ".join(", ".join(each) for each in (change.ops, change.formats) if each)
-    return f"a cause that is now also seen in {where}: {what}"
+@dataclass(frozen=True, slots=True)
+class NewsItem:
+    """One thing that changed, in words."""
+
+    status: str  # of a cause, or of a row
+    what: str
+    formats: str
+    why: str
+    finding: str  # id
+
+    @property
+    def change(self) -> str:
+        """The status in words."""
+        return WORDS[self.status]
+
+
+def news_items(run: Run) -> list[NewsItem]:
+    """The causes that are not as they were, then the rows that are worse or better on the same cases, as far as that
+    is news."""
+    if run.comparison is None or not run.comparison.before:
+        return []
+    known = accepted_ids(run)
+    return [*_told(run), *map(_shifted, (*run.comparison.worse(known), *run.comparison.better))]
 
 
 def news_cells(run: Run) -> list[list[str]]:
-    """New, worse and fixed, a row each, under NEWS_HEADERS; new faults before notes, without what is accepted."""
-    comparison = run.comparison
-    if comparison is None or not comparison.before:
-        return []
-    findings = {finding.id: finding for finding in run.findings}
+    """The same, a row each, under NEWS_HEADERS."""
+    return [[plain(text) for text in (t.change, t.what, t.formats, t.why, t.finding)] for t in news_items(run)]
+
+
+def _told(run: Run) -> list[NewsItem]:
+    assert run.comparison is not None
     known = accepted_ids(run)
-    told = [c for c in comparison.findings if c.status in (NEW, FIXED) and not (c.status == NEW and c.id in known)]
-    worse = [_shifted(shift) for shift in comparison.worse(known)]
-    fresh = [_changed(change, findings.get(change.id)) for change in told if change.status == NEW]
-    return fresh + worse + [_changed(change, None) for change in told if change.status == FIXED]
+    return [_cause_told(change, _is_accepted(change, known)) for change in run.comparison.causes]
 
 
-def _changed(change: Change, finding: Finding | None) -> list[str]:
-    words = "; ".join(text for text in (said(finding) if finding else "", word_remark(change.remark)) if text)
-    return [change.status, change.op, change.subject, change.format, change.verdict, plain(words), change.id]
-
-
-def _shifted(shift: Shift) -> list[str]:
-    figures = f"excess {quantity(shift.excess[0])} then, {quantity(shift.excess[1])} now"
-    words = (
-        f"{word_shift(shift)}; {figures}; max ulp {quantity(shift.max_ulp[0])} then, {quantity(shift.max_ulp[1])} now"
+def _cause_told(change: CauseChange, is_accepted: bool) -> NewsItem:
+    common = change.common
+    what = f"{common.framework} {', '.join(common.ops)}: {title(common)}"
+    where = " and in ".join(", ".join(each) for each in (change.ops, change.formats) if each)
+    why = "; ".join(
+        part
+        for part in (
+            f"now in {where}" if where else "",
+            _WHY[change.status](change.remark),
+            "accepted" if is_accepted else "",
+        )
+        if part
     )
-    return [shift.status, shift.op, shift.subject, shift.format, shift.verdicts[1], plain(words), shift.finding or ""]
+    return NewsItem(change.status, what, ", ".join(common.formats), why, (*change.findings, *common.findings)[0])
+
+
+def _undecided(remark: Remark) -> str:
+    remedy = "; --baseline-python asks the software of then" if remark.kind == "not-asked" else ""
+    return f"{remark.about}{remedy}"
+
+
+_WHY: Mapping[str, Callable[[Remark], str]] = {
+    REGRESSION: word_remark,
+    UNDECIDED: _undecided,
+    DISCOVERED: word_remark,
+    WIDER: lambda remark: "",
+    FIXED: lambda remark: "its smallest call is right now",
+}
+
+
+def _shifted(shift: Shift) -> NewsItem:
+    figures = (
+        f"excess {quantity(shift.excess[0])} then, {quantity(shift.excess[1])} now; "
+        f"max ulp {quantity(shift.max_ulp[0])} then, {quantity(shift.max_ulp[1])} now, on the same cases"
+    )
+    what = f"{shift.op} on {shift.subject}: {word_shift(shift)}"
+    return NewsItem(shift.status, what, shift.format, figures, shift.finding or "")

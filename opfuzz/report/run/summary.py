@@ -11,7 +11,7 @@ from opfuzz.core.verdicts import FAULT
 from opfuzz.report.causes.figures import counted
 from opfuzz.report.run.cause_lines import CAUSE_HEADERS, cause_cells, faulty, headline
 from opfuzz.report.run.markdown import inert
-from opfuzz.report.run.news import NEWS_HEADERS, cause_news, news, news_cells
+from opfuzz.report.run.news import NEWS_HEADERS, news, news_cells
 from opfuzz.report.run.ranking_table import cells, headers
 from opfuzz.report.text import (
     FINDING_HEADERS,
@@ -43,7 +43,6 @@ def render(run: Run) -> str:
     text = [f"## opfuzz run {_safe(run.run)}", "", f"**{_safe(first, SENTENCE_LIMIT)}**", ""]
     parts = [
         SummaryPart((), tuple(f"- {_safe(line, SENTENCE_LIMIT)}" for line in (*others, effort(run))), "line"),
-        _list("Causes that changed", cause_news(run) if has_changed else [], "cause that changed"),
         _table("What changed", NEWS_HEADERS, news_cells(run), "change"),
         _table("Causes", CAUSE_HEADERS, [cause_cells(common, run) for common in faulty(run)], "cause"),
         _table(_top(run), headers(run), cells(run)[:TOP], "ranked row"),

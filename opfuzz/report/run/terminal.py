@@ -14,7 +14,7 @@ from opfuzz.core.verdicts import CLEAN, FAULT, NOTE
 from opfuzz.report.causes.figures import counted
 from opfuzz.report.run.cause_lines import CAUSE_HEADERS, cause_cells, cut, faulty, headline, ops_words, smallest_words
 from opfuzz.report.run.changes import accepted_lines, unexplained
-from opfuzz.report.run.news import cause_news, news
+from opfuzz.report.run.news import news, news_lines
 from opfuzz.report.run.op_table import OpTable, Paint
 from opfuzz.report.run.ranking_table import cells, headers
 from opfuzz.report.text import changes, effort, missing_lines, plain, policies, quantity
@@ -38,8 +38,7 @@ def render(run: Run, folder: Path, colour: bool, width: int | None = None, rows:
     """
     found = faulty(run)
     tail = _tail(run, folder, width or WIDE)
-    changed = cause_news(run) if run.comparison is not None and run.comparison.before else []
-    told = (*news(run), *_few(changed), headline(run))
+    told = (*news(run), *_few(news_lines(run)), headline(run))
     head = [line for text in told for line in textwrap.wrap(text, width or WIDE)]
     if rows == "all":
         ranking = _all_rows(run, colour, width)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -12,6 +14,7 @@ from small_campaigns import SPECS, plugin
 
 from opfuzz.backends import discover
 from opfuzz.core.errors import OpfuzzError
+from opfuzz.core.findings import Standing
 from opfuzz.engine.campaign import run
 from opfuzz.engine.finish import Occasion, conclude
 from opfuzz.engine.plan import Plan, load_specs, vocabulary
@@ -33,7 +36,7 @@ def a_run(folder, corpus, path, **fields):
     progress = run(plan, known=known)
     place = new_folder(folder, datetime.now(UTC), "s0")
     made = conclude(plan, progress, backends, Occasion(place, datetime.now(UTC), standings=standings), 60.0)
-    update(corpus, place, made.findings, made.replayed, vocabulary(backends))
+    update(corpus, made, place, vocabulary(backends))
     return made
 
 
@@ -101,11 +104,11 @@ def test_the_smaller_call_of_two_is_kept(tmp_path):
     finding = json.loads((place / "finding.json").read_text())
     finding["minimal"]["elements"] = 1  # as if a smaller one were known
     (place / "finding.json").write_text(json.dumps(finding))
-    update(corpus, tmp_path / made.run, made.findings, (), words)
+    update(corpus, made, tmp_path / made.run, words)
     assert json.loads((place / "finding.json").read_text())["minimal"]["elements"] == 1
     finding["minimal"]["elements"] = 100
     (place / "finding.json").write_text(json.dumps(finding))
-    update(corpus, tmp_path / made.run, made.findings, (), words)
+    update(corpus, made, tmp_path / made.run, words)
     assert (place / "inputs.safetensors").read_bytes() == first
     assert json.loads((place / "finding.json").read_text())["minimal"]["elements"] == 2
     assert faults(corpus) == [place]
@@ -133,7 +136,7 @@ def test_what_cannot_be_made_again_gives_way_to_any_call(harm, tmp_path):
             document.pop("id", None)
             (place / name).write_text(json.dumps(document))
         assert read_bundle(place, words).spec.digest == other != whole.spec.digest, "it is sound, and of another spec"
-    update(corpus, tmp_path / made.run, made.findings, (), words)
+    update(corpus, made, tmp_path / made.run, words)
     assert read_bundle(place, words).spec.digest == whole.spec.digest
     assert json.loads((place / "finding.json").read_text())["minimal"]["elements"] == 2
 
@@ -148,7 +151,7 @@ def test_runs_that_end_at_once_wait_for_each_other(tmp_path):
         try:
             for _ in range(10):
                 (place / "call.json").unlink(missing_ok=True)  # so that it is replaced each time
-                update(corpus, tmp_path / made.run, made.findings, (), words)
+                update(corpus, made, tmp_path / made.run, words)
         except OpfuzzError as error:
             errors.append(str(error))
 
@@ -184,3 +187,63 @@ def test_no_folder_is_an_empty_corpus(tmp_path):
     backends = discover()
     plan = Plan(load_specs([SPECS], backends, ["square"]), ("numpy:cpu",), 0, 1, cases=1)
     assert read_corpus(tmp_path / "none", plan, backends) == []
+
+
+def test_of_a_cause_one_call_is_kept_for_each_op_and_format(tmp_path):
+    path, corpus = plugin(tmp_path), tmp_path / "corpus"
+    made = a_run(tmp_path, corpus, path)
+    (place,) = faults(corpus)
+    words, (found,) = vocabulary(discover([path])), [f for f in made.findings if f.severity == "fault"]
+    assert json.loads((place / "status.json").read_text())["cause"] == made.causes[0].id
+
+    def known_by(id, elements):
+        """The same run, which tells the fault by another promise, with a call of another size."""
+        shutil.copytree(tmp_path / made.run / "findings" / found.id, tmp_path / made.run / "findings" / id)
+        other = replace(found, id=id, minimal=replace(found.minimal, elements=elements))
+        causes = [replace(each, findings=(id,)) for each in made.causes if found.id in each.findings]
+        return replace(made, findings=(other,), causes=tuple(causes))
+
+    update(corpus, known_by("aaaaaaaaaaaa", 3), tmp_path / made.run, words)
+    assert faults(corpus) == [place], "a larger call of what is known"
+    update(corpus, known_by("bbbbbbbbbbbb", 1), tmp_path / made.run, words)
+    assert faults(corpus) == [corpus / "bbbbbbbbbbbb"], "a smaller one"
+    elsewhere = known_by("cccccccccccc", 2)
+    elsewhere = replace(elsewhere, causes=tuple(replace(each, id="another") for each in elsewhere.causes))
+    update(corpus, elsewhere, tmp_path / made.run, words)
+    assert {each.name for each in faults(corpus)} == {"bbbbbbbbbbbb", "cccccccccccc"}, "another cause"
+
+
+def test_what_somebody_put_into_the_corpus_is_kept(tmp_path):
+    path, corpus = plugin(tmp_path), tmp_path / "corpus"
+    made = a_run(tmp_path, corpus, path)
+    (place,) = faults(corpus)
+    words = vocabulary(discover([path]))
+    (place / "notes.txt").write_text("why it is so")
+    (place / "call.json").write_text("{")  # so that it is replaced
+    update(corpus, made, tmp_path / made.run, words)
+    assert (place / "call.json").read_text() != "{"
+    copied = corpus / "my-own-case"
+    shutil.copytree(place, copied)
+    (place / "call.json").write_text("{")
+    update(corpus, made, tmp_path / made.run, words)
+    assert {each.name for each in faults(corpus)} == {place.name, "my-own-case"}
+    assert [(each / "notes.txt").read_text() for each in faults(corpus)] == ["why it is so"] * 2
+
+
+def test_a_fixed_call_gives_way_to_one_that_is_at_fault(tmp_path):
+    path, corpus = plugin(tmp_path), tmp_path / "corpus"
+    made = a_run(tmp_path, corpus, path)
+    (place,) = faults(corpus)
+    words, (found,) = vocabulary(discover([path])), [f for f in made.findings if f.severity == "fault"]
+    told = (found.op, found.subject, found.format, found.verdict)
+    right = Standing(found.id, *told, "exact", "fixed", is_new=True)
+    quiet = replace(made, findings=(), causes=(), replayed=(right,))
+    update(corpus, quiet, tmp_path / made.run, words)
+    assert json.loads((place / "status.json").read_text())["status"] == "fixed"
+    larger = replace(found, minimal=replace(found.minimal, elements=9))  # by another input, on the same place
+    update(corpus, replace(made, findings=(larger,), replayed=(right,)), tmp_path / made.run, words)
+    assert json.loads((place / "status.json").read_text())["status"] == "open"
+    update(corpus, replace(made, replayed=(replace(right, is_new=False),)), tmp_path / made.run, words)
+    assert json.loads((place / "status.json").read_text())["status"] == "fixed", (
+        "its call is right, whatever else is met"
+    )

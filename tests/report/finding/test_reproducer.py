@@ -9,7 +9,6 @@ import math
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +25,7 @@ from opfuzz.core.layout import LAYOUTS, memory
 from opfuzz.core.results import Mark
 from opfuzz.engine.plan import vocabulary
 from opfuzz.generate import draw, inputs
-from opfuzz.report.finding.reproducer import HANG_SECONDS, Manner, ReproducedSubject, Written, reproducer
+from opfuzz.report.finding.reproducer import Manner, ReproducedSubject, Written, reproducer
 from opfuzz.spec import load
 from opfuzz.spec.order import case_key
 
@@ -401,24 +400,6 @@ def test_a_call_on_nan_before_the_second_call(parent, function, format, tmp_path
     calm, disturbed = run(tmp_path / "calm" / "repro.py", tmp_path / "disturbed" / "repro.py")
     assert calm == ("0 of 4 elements have other bits in a second call\n", 0)
     assert disturbed == ("4 of 4 elements have other bits in a second call\n", 1)
-
-
-def slow(x):
-    time.sleep(0.4)
-    return np.square(x)
-
-
-def test_a_call_that_does_not_return(tmp_path):
-    """The last of 1000 calls may be the one that hangs; each has its own time."""
-    spec = spec_of(SQUARE, tmp_path)
-    write(tmp_path / "fast", spec, case_of(spec), BACKENDS["numpy"], hangs=True)
-    assert run(tmp_path / "fast" / "repro.py") == [("1000 calls returned\n", 0)]
-    write(tmp_path / "slow", spec, case_of(spec), derive("numpy", "slow", {"np.square": slow}), hangs=True)
-    path = tmp_path / "slow" / "repro.py"
-    path.write_text(path.read_text().replace(f"HANGS, SECONDS = True, {HANG_SECONDS}", "HANGS, SECONDS = True, 0.1"))
-    done = subprocess.run([sys.executable, "-I", str(path)], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "in slow" in done.stderr
 
 
 def test_formats_of_the_file_are_those_of_opfuzz(tmp_path):

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
-from test_reproducer import BACKENDS, SQUARE, case_of, spec_of, write
+from test_reproducer import BACKENDS, SQUARE, case_of, run, spec_of, write
+
+from opfuzz.backends import derive
+from opfuzz.report.finding.reproducer import HANG_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +65,21 @@ FAILS = fails("ValueError")
 def test_ends(text, changes, status, words):
     found, printed = ends(text, *changes)
     assert (found, printed.startswith(words)) == (status, True), printed
+
+
+def slow(x):
+    time.sleep(0.4)
+    return np.square(x)
+
+
+def test_a_call_that_does_not_return(tmp_path):
+    """The last of 1000 calls may be the one that hangs; each has its own time."""
+    spec = spec_of(SQUARE, tmp_path)
+    write(tmp_path / "fast", spec, case_of(spec), BACKENDS["numpy"], hangs=True)
+    assert run(tmp_path / "fast" / "repro.py") == [("1000 calls returned\n", 0)]
+    write(tmp_path / "slow", spec, case_of(spec), derive("numpy", "slow", {"np.square": slow}), hangs=True)
+    path = tmp_path / "slow" / "repro.py"
+    path.write_text(path.read_text().replace(f"HANGS, SECONDS = True, {HANG_SECONDS}", "HANGS, SECONDS = True, 0.1"))
+    done = subprocess.run([sys.executable, "-I", str(path)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "in slow" in done.stderr

@@ -12,13 +12,14 @@ from results import result, told
 from test_text_reports import run_of
 
 from opfuzz.core.call import Call
-from opfuzz.core.comparison import Change, Comparison, Shift
+from opfuzz.core.comparison import CauseChange, Change, Comparison, Remark, Shift
 from opfuzz.core.findings import Minimal
 from opfuzz.core.floats import FORMATS
 from opfuzz.core.metrics.magnitude import BANDS, CLASS_BAND, last_column
 from opfuzz.core.results import Result
 from opfuzz.core.run import Run
 from opfuzz.core.trigger import Condition, Trigger
+from opfuzz.report.run.cause_lines import causes_of
 
 OPS = ("gelu", "softmax", "exp", "relu", "tanh", "matmul")
 SUBJECTS = ("torch:cpu", "mlx:cpu")
@@ -68,11 +69,12 @@ def full_run(folder: Path) -> Run:
 
 
 def compared(run: Run) -> Run:
-    """The same with one new fault, one fixed, and one row that is worse."""
+    """The same with one regression, one cause that is fixed, and one row that is worse."""
     new = run.findings[0]
+    first, last = causes_of(run)[0], causes_of(run)[-1]
     row = next(row for row in run.ranking if row.op == "matmul")
     then_and_now = ((row.verdict,) * 2, row.severity, (1.0, row.max_ulp), (1.0, 9.0))
-    worse = Shift("worse", row.op, row.subject, row.format, *then_and_now, None, "excess rose")
+    worse = Shift("worse", row.op, row.subject, row.format, *then_and_now, None, "excess")
     return dataclasses.replace(
         run,
         comparison=Comparison(
@@ -85,6 +87,10 @@ def compared(run: Run) -> Run:
                 Change("fixed", "0123456789ab", "dropped", "mlx:cpu", "float32", "wrong", "fault"),
             ),
             (worse,),
+            causes=(
+                CauseChange("regression", first, findings=(new.id,), remark=Remark("same-case")),
+                CauseChange("fixed", dataclasses.replace(last, findings=("0123456789ab",))),
+            ),
         ),
     )
 

@@ -101,10 +101,10 @@ def test_the_page_is_whole(whole):
 def test_what_changed_stands_first(whole):
     run, _, text = whole
     heading = re.search(r"<h1[^>]*>(.*?)</h1>", text, re.S)[1]
-    assert heading.startswith("Since 20260130-020000-s0: 1 new fault")
+    assert heading.startswith("Since 20260130-020000-s0: 1 regression")
     assert "mlx 0.31.0 then, 0.32.4 now" in text
     table = re.search(r"What changed since 20260130.*?</table>", text, re.S)[0]
-    assert re.findall(r'<b class="st (\w+)">', table) == ["new", "worse", "fixed"]
+    assert re.findall(r'<b class="st (\w+)">', table) == ["regression", "fixed", "worse"]
     assert f'href="#f-{run.findings[0].id}"' in table
 
 

@@ -10,6 +10,7 @@ from test_text_reports import HARMED, HOSTILE, run_of
 
 from opfuzz.core.comparison import Accepted, Comparison
 from opfuzz.core.run import Run
+from opfuzz.report.run.cause_lines import causes_of
 from opfuzz.report.run.news import news
 from opfuzz.report.run.summary import SIZE_LIMIT, TOP, render
 from opfuzz.store.baseline import compare
@@ -17,6 +18,7 @@ from opfuzz.store.baseline import compare
 
 def against(before: Run, after: Run, **fields) -> Run:
     """`after`, compared with `before`."""
+    before, after = (dataclasses.replace(run, causes=causes_of(run)) for run in (before, after))
     return dataclasses.replace(after, comparison=compare(before, after), **fields)
 
 
@@ -46,28 +48,26 @@ def test_without_an_earlier_run_it_begins_with_what_was_found():
 
 def test_the_headline_says_what_changed():
     run = against(BEFORE, AFTER)
-    assert news(run) == [
-        "Since monday: 1 new fault, 1 finding fixed, 1 row better, 1 finding not seen again; 1 finding as before."
-    ]
+    assert news(run) == ["Since monday: 1 regression, 1 cause fixed; 1 cause of faults as before."]
     text = render(run)
     assert text.split("\n")[2] == f"**{news(run)[0]}**"
     assert sections(text)[:3] == ["opfuzz run tuesday", "What changed", "Causes"]
     changes = [line.split(" | ") for line in text.split("### What changed")[1].split("###")[0].splitlines()[4:] if line]
-    assert [(cells[0], cells[1], cells[4]) for cells in changes] == [
-        ("| new", "sum", "wrong"),
-        ("| fixed", "exp", "special"),
+    assert [(cells[0], cells[1].split(":")[0]) for cells in changes] == [
+        ("| regression", "torch sum"),
+        ("| fixed", "torch exp"),
     ]
 
 
 def test_a_row_that_is_worse_is_told_with_its_figures():
     worse = night("tuesday", result(0, "wrong", 900.0, excess=90.0))
     run = against(night("monday", result(0, "wrong", 9.0, excess=9.0)), worse)
-    assert news(run) == ["Since monday: 1 row worse; 1 finding as before."]
+    assert news(run) == ["Since monday: 1 row worse; 1 cause of faults as before."]
     assert "excess 9 then, 90 now; max ulp 9 then, 900 now" in render(run)
 
 
 def test_nothing_changed_is_said():
-    assert news(against(BEFORE, BEFORE)) == ["Since monday: nothing changed; 3 findings as before."]
+    assert news(against(BEFORE, BEFORE)) == ["Since monday: nothing changed; 2 causes of faults as before."]
 
 
 def test_what_else_changed_is_said():
@@ -88,19 +88,20 @@ def test_an_accepted_finding_is_not_news():
     (new,) = (f for f in AFTER.findings if f.op == "sum")
     known = Accepted(new.id, new.op, new.subject, new.format, new.verdict, new.relation, "known", "2026-01-31")
     run = against(BEFORE, AFTER, accepted=(known,))
-    assert news(run)[0].startswith("Since monday: 1 new fault accepted, ")
-    assert "| new | sum" not in render(run)
+    assert news(run)[0].startswith("Since monday: 1 accepted cause, ")
+    assert "; accepted" in render(run)
     expired = against(BEFORE, AFTER, accepted=(dataclasses.replace(known, status="expired"),))
-    assert "| new | sum" in render(expired)
+    assert news(expired)[0].startswith("Since monday: 1 regression, ")
 
 
 def test_it_is_never_too_long_and_says_what_is_left_out():
     long = "€" * 5000
     run = run_of(*(result(0, "wrong", op=f"op{n}", reason=long) for n in range(400)), command=("opfuzz",), versions={})
-    text = render(against(night("monday"), run))
+    monday = night("monday", *(result(0, "exact", op=f"op{n}") for n in range(400)))
+    text = render(against(monday, run))
     assert SIZE_LIMIT - 5_000 < len(text.encode()) <= SIZE_LIMIT
     left = re.search(r"Left out, .*: (\d+) changes, (\d+) causes, (\d+) ranked rows, (\d+) faults", text)
-    assert int(left[1]) == 400 - text.count("| new |")
+    assert int(left[1]) == 400 - text.count("| not known which |")
     assert (int(left[3]), int(left[4])) == (TOP, 400)
 
 
