@@ -112,7 +112,7 @@ def of_reciprocal(x, alpha):
 FAULTS = {
     "gemma2: the gain is not one more than the weight": (
         "gemma2", lambda b, patch: called(b, "RMSNorm", plain_gain, patch),
-        "model.layers.0.input_layernorm", "1 is not added"),
+        "model.layers.0.input_layernorm", "'weight' - 1 in the place of 'weight'"),
     "gemma2: logits are not capped": (
         "gemma2", lambda b, patch: called(b, "Model", without_final_cap, patch), "", "tanh(x / 3) * 3 is left out"),
     "gemma2: the residual is taken after the norm": (
