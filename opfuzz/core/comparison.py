@@ -139,8 +139,8 @@ class Comparison:
     core: int = 0  # cases of an op and format that both runs made, where not all are the same
 
     def worse(self, accepted: Collection[str] = ()) -> tuple[Shift, ...]:
-        """Rows of faults that are worse, but where a regression says so already, or what they show is `accepted`."""
-        told = self._places(REGRESSION)
+        """Rows of faults that are worse, but where a cause says so already, or what they show is `accepted`."""
+        told = self._places(REGRESSION) | self._places(DISCOVERED)
         return tuple(
             row
             for row in self.rows

@@ -93,6 +93,8 @@ class _Causes:
         more = _others((each.op for each in fresh), earlier.ops if earlier else None)
         formats = _others((each.format for each in fresh), earlier.formats if earlier else None)
         if (turned := next(filter(is_turned, fresh), None)) is not None:
+            if (run := self._tried_in(common, fresh)) is not None:  # and there the same calls were at fault
+                return CauseChange(DISCOVERED, common, more, formats, ids, Remark("tried-before", run))
             return CauseChange(REGRESSION, common, more, formats, ids, turned.remark)
         if earlier is not None or common.id in self.known or len(fresh) < len(common.findings):
             return CauseChange(WIDER, common, more, formats, ids) if more or formats else None
@@ -101,6 +103,14 @@ class _Causes:
 
     def _is_new(self, id: str) -> bool:
         return id in self.changes and self.changes[id].status == NEW
+
+    def _tried_in(self, common: CommonCause, fresh: Sequence[Change]) -> str | None:
+        """A run before the earlier one that tried all of this with the software of now, which is another than then."""
+        if not software_changed(self.before, self.after, common.framework):
+            return None
+        known = self.tried.get(state(self.after.versions, common.framework), {})
+        runs = [known.get((each.op, each.format)) for each in fresh]
+        return None if None in runs else runs[0]
 
     def _origin(self, common: CommonCause, fresh: Sequence[Change]) -> tuple[str, Remark]:
         """Whether the software or the draw brought a cause that no run knows, and what says so."""
@@ -114,10 +124,8 @@ class _Causes:
         answer = Remark("not-told") if is_plugin else self.elder(common)
         if answer.kind in ("right-then", "wrong-then"):
             return REGRESSION if answer.kind == "right-then" else DISCOVERED, answer
-        known = self.tried.get(state(self.after.versions, common.framework), {})
-        runs = [known.get((each.op, each.format)) for each in fresh]
-        if runs[0] is not None and None not in runs:
-            return DISCOVERED, Remark("tried-before", runs[0])
+        if (run := self._tried_in(common, fresh)) is not None:
+            return DISCOVERED, Remark("tried-before", run)
         what = "; ".join(f"{name} {then} then, {now} now" for name, (then, now) in changed.items())
         return UNDECIDED, Remark(answer.kind, f"{what}{f': {answer.about}' if answer.about else ''}")
 

@@ -14,7 +14,7 @@ from opfuzz.core.run import Run
 from opfuzz.judge.gather import gather
 from opfuzz.report.causes import alike, describe
 from opfuzz.report.run.news import news, news_cells, news_lines
-from opfuzz.store.baseline import with_comparison
+from opfuzz.store.baseline import counting, with_comparison
 from opfuzz.store.cause_changes import state
 from opfuzz.store.compare import KnownBefore, compare
 from opfuzz.store.read import read_run
@@ -123,6 +123,14 @@ def test_software_that_was_tried_before_brought_nothing():
     assert changed(FIRST, met, known=known) == [("discovered", ("exp",), "tried-before")]
     elsewhere = KnownBefore(software={now: {("exp", "float16"): "sunday", ("cos", "float32"): "sunday"}})
     assert changed(FIRST, met, known=elsewhere) == [("undecided", ("exp",), "not-asked")], "it tried something else"
+
+
+def test_software_that_is_taken_back_brings_back_what_it_had():
+    worse = second(fault(op="layer_norm", **EPS), fault(op="exp"), **NEW_TORCH)
+    known = KnownBefore(software={state(NEW_TORCH["versions"], "torch"): {("exp", "float32"): "sunday"}})
+    run = with_comparison(worse, FIRST, known)
+    assert [(c.status, c.remark.kind) for c in run.comparison.causes] == [("discovered", "tried-before")]
+    assert (run.comparison.worse(), counting(run)) == ((), [])
 
 
 @pytest.mark.parametrize(
