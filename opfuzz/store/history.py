@@ -10,7 +10,7 @@ from datetime import datetime
 from math import isnan
 from pathlib import Path
 
-from opfuzz.core.comparison import FIXED
+from opfuzz.core.comparison import FIXED, REGRESSION
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.files.strict_json import number
 from opfuzz.core.run import Core, Row, Run
@@ -254,7 +254,9 @@ def remembered(path: Path, before: str = "", limit: int = 100) -> KnownBefore:
             own: dict[str, list[tuple[str, str]]] = {text.partition(":")[0]: [] for text in names(subjects)}
             for op, subject, format in db.execute("select op, subject, format from rows where run = ?", (run,)):
                 own.get(subject.partition(":")[0], []).append((op, format))
-            for framework, pairs in own.items():
+            # Software that brought something worse vouches for nothing.
+            is_bad = db.execute("select 1 from changes where run = ? and status = ?", (run, REGRESSION)).fetchone()
+            for framework, pairs in () if is_bad else own.items():
                 tried.setdefault(state(told, framework), {}).update(dict.fromkeys(pairs, run))
             for (id,) in db.execute("select id from causes where run = ?", (run,)):
                 causes.setdefault(id, run)

@@ -187,6 +187,10 @@ def test_the_history_knows_causes_and_software(tmp_path):
     assert [change.status for change in mended.comparison.causes] == ["fixed"]
     history.add(path, mended)
     assert with_history(Earlier(), path).known.causes == {}, "what is fixed is known no more"
+    worse = with_comparison(later(fault(), name="20260303-000000-s0", versions={**VERSIONS, "torch": "2.14"}), mended)
+    assert [change.status for change in worse.comparison.causes] == ["regression"]
+    history.add(path, worse)
+    assert "2.14" not in str(with_history(Earlier(), path).known.software), "software that made something worse"
     path.write_bytes(b"damaged" * 99)
     (line,) = with_history(Earlier(), path).complaints
     assert "opfuzz history rebuild" in line
