@@ -1,4 +1,4 @@
-"""Records of what changed between two runs, and of findings that somebody accepted. `baseline.py` makes them."""
+"""Records of what changed between two runs, and of findings that somebody accepted. `compare.py` makes them."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from opfuzz.core.comparison import (
 )
 from opfuzz.core.run import Run
 from opfuzz.core.verdicts import FAULT
-from opfuzz.store.software import PLUGIN, software, software_changed
+from opfuzz.store.software import PLUGIN, software, software_changed, word_changed
 
 SETTLED = ("not-tried", "other-judge")  # of one that the earlier run can say nothing of
 Elder = Callable[[CommonCause], Remark]  # right-then, wrong-then, not-told, or not-asked
@@ -126,8 +126,7 @@ class _Causes:
             return REGRESSION if answer.kind == "right-then" else DISCOVERED, answer
         if (run := self._tried_in(common, fresh)) is not None:
             return DISCOVERED, Remark("tried-before", run)
-        what = "; ".join(f"{name} {then} then, {now} now" for name, (then, now) in changed.items())
-        return UNDECIDED, Remark(answer.kind, f"{what}{f': {answer.about}' if answer.about else ''}")
+        return UNDECIDED, Remark(answer.kind, f"{word_changed(changed)}{f': {answer.about}' if answer.about else ''}")
 
     def ended(self) -> Iterator[CauseChange]:
         """The causes of which all that was made again is right now."""

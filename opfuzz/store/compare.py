@@ -23,7 +23,7 @@ from opfuzz.core.findings import Finding, Standing
 from opfuzz.core.run import Core, Row, Run
 from opfuzz.core.verdicts import FAULT, NOTE, SEVERITIES, SEVERITY, VERDICTS
 from opfuzz.store.cause_changes import Elder, Tried, cause_changes, is_not_asked
-from opfuzz.store.software import all_changed, machine_changed, profile_of
+from opfuzz.store.software import all_changed, machine_changed, profile_of, word_changed
 
 # Subjects are deterministic, so on the same cases a figure that changed is a library that changed; a change of less
 # than SLIGHT is not worth a word. Another order of a sum is honest too, and moves an error: what is told of a fault is
@@ -199,7 +199,7 @@ class _Findings:
         if finding.verdict in FLICKERING or not (is_back or is_turned):
             return Remark()
         if machine := machine_changed(self.before, self.after):
-            return Remark("other-machine", "; ".join(f"{name} {a} then, {b} now" for name, (a, b) in machine.items()))
+            return Remark("other-machine", word_changed(machine))
         return Remark("back" if is_back else "same-case")
 
     def _ended(self, finding: Finding) -> Iterator[Change]:

@@ -71,6 +71,11 @@ def all_changed(before: Run, after: Run) -> Changed:
     }
 
 
+def word_changed(changed: Mapping[str, tuple[str, str]]) -> str:
+    """`torch 2.12 then, 2.13 now; ...`."""
+    return "; ".join(f"{name} {then} then, {now} now" for name, (then, now) in changed.items())
+
+
 def _changed(then: Mapping[str, str], now: Mapping[str, str], names: Iterable[str]) -> Changed:
     pairs = {name: (then.get(name, ABSENT), now.get(name, ABSENT)) for name in names}
     return {name: (a, b) for name, (a, b) in pairs.items() if a != b}

@@ -24,6 +24,7 @@ from opfuzz.report.causes import title
 from opfuzz.report.causes.figures import counted
 from opfuzz.report.run.changes import accepted_ids, word_remark, word_shift
 from opfuzz.report.text import plain, quantity
+from opfuzz.store.software import word_changed
 
 NEWS_HEADERS = ("change", "what", "formats", "why", "finding")
 WORDS = {
@@ -46,8 +47,7 @@ def news(run: Run) -> list[str]:
         return ["There is no earlier run to compare with, so everything is new."]
     lines = [_counts(comparison, accepted_ids(run))]
     if comparison.versions:
-        changed = "; ".join(f"{name} {then} then, {now} now" for name, (then, now) in comparison.versions.items())
-        lines.append(f"What changed besides: {changed}.")
+        lines.append(f"What changed besides: {word_changed(comparison.versions)}.")
     if comparison.differ:
         cases = f"{counted(comparison.core, 'case')} that both made" if comparison.core else "no case: none is of both"
         lines.append(f"The cases are not the same ({comparison.differ}); rows are compared on {cases}.")
