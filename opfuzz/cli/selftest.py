@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import click
@@ -16,6 +15,7 @@ from opfuzz.engine.selftest.mutant import bundled
 from opfuzz.engine.selftest.report import document, render
 from opfuzz.engine.selftest.run import selftest, write_findings
 from opfuzz.engine.selftest.trials import subject
+from opfuzz.report.progress import Counted
 
 DEFAULT_CASES = 2000
 
@@ -62,13 +62,8 @@ def selftest_command(
         cases=cases,
     )
     files = bundled() if file is None else (file,)
-    with click.progressbar(length=1, label="selftest", file=sys.stderr, show_pos=True) as bar:
-
-        def watch(done: int, total: int) -> None:
-            bar.length = total
-            bar.update(done - bar.pos)
-
-        report = selftest(plan, files, watch)
+    with Counted("mutants tried") as counted:
+        report = selftest(plan, files, counted.watch_stage)
     if out is not None:
         write_findings(report, plan, out)
     click.echo(json.dumps(document(report), allow_nan=False) if as_json else render(report), nl=as_json)

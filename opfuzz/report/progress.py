@@ -127,6 +127,12 @@ class Counted:
             self.spoken = now
             print(line + self._left(done, total, now), file=sys.stderr, flush=True)
 
+    def watch_stage(self, what: str, done: int, total: int) -> None:
+        """Called after every step of work whose stages are counted each on its own."""
+        if what != self.what:
+            self.what, self.begun = what, None
+        self.watch(done, total)
+
     def say(self, text: str) -> None:
         """One line, where there is no bar."""
         if self.bar.disable:

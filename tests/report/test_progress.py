@@ -66,3 +66,11 @@ def test_say(capsys):
     with Watcher(Budget()) as watcher:
         watcher.say("[bold]as it is[/bold]")
     assert capsys.readouterr().err == "[bold]as it is[/bold]\n"
+
+
+def test_stages_are_counted_each_on_its_own(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
+    with progress.Counted("tried") as counted:
+        counted.watch_stage("tried", 9, 9)
+        counted.watch_stage("diagnosed", 1, 4)
+    assert capsys.readouterr().err.splitlines() == ["9 of 9 tried", "1 of 4 diagnosed"]

@@ -94,8 +94,11 @@ class MutantSearch:
         return CaseItem(*self.pairs[pair], turn)
 
 
-def selftest(plan: Plan, files: Sequence[Path], watch: Callable[[int, int], None] = lambda done, total: None) -> Report:
-    """Try every mutant of the files on at most `plan.cases` cases; `watch` is told how many are done, of how many.
+Watch = Callable[[str, int, int], None]  # told what is being done, how many are done, and of how many
+
+
+def selftest(plan: Plan, files: Sequence[Path], watch: Watch = lambda stage, done, total: None) -> Report:
+    """Try every mutant of the files on at most `plan.cases` cases; `watch` is told how far that is.
 
     The plan's specs are all that there are to rank a mutant among. Raises OpfuzzError for a mutant that cannot be
     planted, RuntimeError for an error of opfuzz itself, KeyboardInterrupt if Ctrl-C or SIGTERM ended it.
@@ -106,18 +109,18 @@ def selftest(plan: Plan, files: Sequence[Path], watch: Callable[[int, int], None
 
     def take(number: int, batch: Sequence[tuple[Trial, Reply | Casualty]]) -> None:
         queue.take(number, batch, plan)
-        watch(sum(search.is_done for search in searches), len(searches))
+        watch("mutants tried", sum(search.is_done for search in searches), len(searches))
 
     if drive(LOCAL, TrialTask(plan, tuple(files)), queue, take, jobs=plan.jobs):
         raise KeyboardInterrupt
     base = searches[0].ranking.rows()
     faults = [_faults(search) for search in searches]
-    said = _diagnoses(plan, files, searches, faults)
+    said = _diagnoses(plan, files, searches, faults, watch)
     faults = [[replace(f, causes=said.get((n, f.id), ())) for f in own] for n, own in enumerate(faults)]
-    smaller = _smaller(plan, files, searches, faults)
+    smaller = _smaller(plan, files, searches, faults, watch)
     faults = [[smaller.get((n, f.id), f) for f in own] for n, own in enumerate(faults)]
     asked = [[f for f in own if (n, f.id) in smaller] for n, own in enumerate(faults)]
-    said = _diagnoses(plan, files, searches, asked)
+    said = _diagnoses(plan, files, searches, asked, watch)
     faults = [[replace(f, causes=said.get((n, f.id), f.causes)) for f in own] for n, own in enumerate(faults)]
     results = [
         _conclude(search, search.mutant, base, faults[n])
@@ -128,14 +131,18 @@ def selftest(plan: Plan, files: Sequence[Path], watch: Callable[[int, int], None
 
 
 def _smaller(
-    plan: Plan, files: Sequence[Path], searches: Sequence[MutantSearch], faults: Sequence[Sequence[Finding]]
+    plan: Plan,
+    files: Sequence[Path],
+    searches: Sequence[MutantSearch],
+    faults: Sequence[Sequence[Finding]],
+    watch: Watch,
 ) -> dict[tuple[int, str], Finding]:
     """By number of the search and id, what shows the first cause of each mutant, made smaller."""
     specs = {spec.op: spec for spec in plan.specs}
     chosen = [(n, _to_shrink(search.mutant, faults[n])) for n, search in enumerate(searches) if search.mutant]
     known = [(n, finding) for n, finding in chosen if finding is not None]
     targets = [replace(minimize.target_of(finding, specs[finding.op]), key=searches[n].place) for n, finding in known]
-    queue = minimize.Queue(targets)
+    queue = minimize.Queue(targets, watch=lambda done, total: watch("faults made smaller", done, total))
     if drive(LOCAL, AgainTask(plan, tuple(files)), queue, queue.take, jobs=plan.jobs, borne=RAISED):
         raise KeyboardInterrupt
     return {
@@ -242,7 +249,11 @@ def _faults(search: MutantSearch) -> list[Finding]:
 
 
 def _diagnoses(
-    plan: Plan, files: Sequence[Path], searches: Sequence[MutantSearch], faults: Sequence[Sequence[Finding]]
+    plan: Plan,
+    files: Sequence[Path],
+    searches: Sequence[MutantSearch],
+    faults: Sequence[Sequence[Finding]],
+    watch: Watch,
 ) -> dict[tuple[int, str], tuple[Cause, ...]]:
     """The diagnosis of each fault, by the number of its search and its id."""
     asked = [(n, f) for n, own in enumerate(faults) for f in own if f.verdict not in LOST]
@@ -255,6 +266,7 @@ def _diagnoses(
             if isinstance(causes, Casualty):
                 causes = (finding.cause, Cause("undiagnosed", figures={"words": causes.kind}))
             said[n, finding.id] = causes
+        watch("faults diagnosed", len(said), len(asked))
 
     if drive(LOCAL, CauseTask(plan, tuple(files)), questions, take, jobs=plan.jobs, borne=RAISED):
         raise KeyboardInterrupt

@@ -66,9 +66,26 @@ def file(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def reports(file):
+def watched():
+    """What a watcher is told: for each stage, how many are done of how many."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def reports(file, watched):
     plan = Plan(specs=SPECS, subjects=("torch:cpu",), seed=1, jobs=1, formats=("float32",), cases=64)
-    return [selftest(each, [file]) for each in (plan, replace(plan, jobs=3))]
+
+    def watch(stage, done, total):
+        watched.setdefault(stage, []).append((done, total))
+
+    return [selftest(plan, [file], watch), selftest(replace(plan, jobs=3), [file])]
+
+
+def test_every_stage_is_told_to_its_end(reports, watched):
+    assert list(watched) == ["mutants tried", "faults diagnosed", "faults made smaller"]
+    for steps in watched.values():
+        done, total = steps[-1]
+        assert done == total > 0
 
 
 @pytest.fixture(scope="module")
