@@ -91,12 +91,21 @@ def known(tmp_path_factory):
     own = tmp_path_factory.mktemp("own")
     for number, text in enumerate((RESIZE, RUNNING, GRADIENT, GROUPED)):
         (own / f"{number}.yaml").write_text(text)
-    paths = [own, Path(__file__).parents[2] / "specs" / "norm" / "rms_norm.yaml"]
+    bundled = Path(__file__).parents[2] / "specs"
+    paths = [own, bundled / "norm" / "rms_norm.yaml", bundled / "reduce" / "softmax.yaml"]
     return {spec.op: spec for spec in load_specs(paths, discover(()), dialects=())}
 
 
-def told(spec, function, arrays, layouts=None, params=None, **sizes) -> list[Cause]:
-    """The causes of a call of a function on the arrays of an op, which is seen with NaN in the gaps of its views."""
+def told(spec, function, arrays, layouts=None, params=None, wider=None, **sizes) -> list[Cause]:
+    """The causes of a call of a function on the arrays of an op, which is seen with NaN in the gaps of its views.
+
+    `wider`: evidence of a larger call, if there is one.
+    """
+    return list(diagnose(evidence_of(spec, function, arrays, layouts, params, wider, **sizes)))
+
+
+def evidence_of(spec, function, arrays, layouts=None, params=None, wider=None, **sizes) -> Evidence:
+    """What there is to see of such a call."""
     settings = {param.name: param.default for param in spec.params} | (params or {})
     placed = dict.fromkeys(arrays, "contiguous") | (layouts or {})
     call = Call(next(iter(arrays.values())).dtype.name, sizes, settings, arrays, placed)
@@ -111,7 +120,7 @@ def told(spec, function, arrays, layouts=None, params=None, **sizes) -> list[Cau
     with np.errstate(all="ignore"):
         exact, output = partial(refer, spec, 0), run(call)
         found = decide_verdict(examine(output, exact(call)), exact(call))
-        return list(diagnose(Evidence(spec, Score(found.word, found.cause), call, output, run, exact)))
+        return Evidence(spec, Score(found.word, found.cause), call, output, run, exact, wider)
 
 
 def nan_rows(x, weight, eps, **sizes):
@@ -296,3 +305,17 @@ def test_nan_for_nan_is_right_whatever_a_comparison_chooses(known):
     arrays = {"x": np.float32([[np.nan, 1]])}
     exact = refer(known["logsumexp_dx"], 0, Call("float32", {"batch": 1, "n": 2}, {}, arrays, {"x": "contiguous"}))
     assert decide_verdict(examine(np.float32([[np.nan, np.nan]]), exact), exact).word in ("exact", "faithful", "stable")
+
+
+def half_softmax(x, **sizes):
+    raised = np.exp(np.float64(x) - x.max(-1, keepdims=True)).astype(x.dtype)
+    return raised / np.add.accumulate(raised, axis=-1, dtype=x.dtype)[..., -1:]
+
+
+def test_the_larger_call_that_a_smallest_came_from_holds_no_other_values(known):
+    """The sum has 30 terms of exp(-1), each of which float16 rounds up: in all it is off by about one more of them."""
+    row = np.repeat(np.float16([0, 1, 0.003906]), (30, 15, 65))
+    wide = np.tile(np.append(row, np.full(14, -30, np.float16)), (2, 1))
+    wider = evidence_of(known["softmax"], half_softmax, {"x": wide}, batch=2, n=124)
+    causes = told(known["softmax"], half_softmax, {"x": row[None]}, wider=wider, batch=1, n=110)
+    assert causes[0].kind == "accumulates-in", causes

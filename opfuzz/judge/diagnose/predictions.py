@@ -110,16 +110,19 @@ def confirm(
 ) -> Prediction | None:
     """What a prediction meets on all calls together; None where it fails on one that is wrong, or meets too little.
 
-    With `is_elsewhere` it must be met on another call as well: all elements of a row may hang on one number, such as
-    the sum that they are divided by, and then many that are met are met by one chance.
+    With `is_elsewhere` it must be met on other values as well, which those of the larger call that the smallest came
+    from are not: all elements of a row may hang on one number, such as the sum that they are divided by, and then many
+    that are met are met by one chance.
     """
-    total, met = first, 0
+    total, met, made = first, 0, 0
     for other in evidence.others:
         found = predict(other)
+        is_other = other is not evidence.wider
+        made += is_other
         if found is not None and found.is_met:
             total += found
-            met += 1
+            met += is_other
         elif other.is_at_fault:
             return None
-    is_known = met > 0 or not is_elsewhere or not evidence.others
+    is_known = met > 0 or not is_elsewhere or not made
     return total if total.met >= LEAST_MET and is_known else None
