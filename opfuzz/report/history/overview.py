@@ -9,6 +9,7 @@ from math import inf, isfinite, isnan, log2
 from tabulate import tabulate
 
 from opfuzz.core.comparison import FIXED
+from opfuzz.core.run import Core
 from opfuzz.report.causes import title
 from opfuzz.report.causes.figures import counted
 from opfuzz.report.history.lifelines import SHORT
@@ -100,16 +101,23 @@ def _bar(value: float) -> str:
 def _change(then: Point, now: Point) -> tuple[str, str] | None:
     """What changed from one run to the next, and the name of the latter; None if nothing worth a word."""
     parts = []
-    if then.verdict != now.verdict:
-        parts.append(f"{then.verdict} → {now.verdict}")
-    low, high = sorted(inf if isnan(point.excess) else point.excess for point in (then, now))
+    before, after = _alike(then, now)
+    if before.verdict != after.verdict:
+        parts.append(f"{before.verdict} → {after.verdict}")
+    low, high = sorted(inf if isnan(each.excess) else each.excess for each in (before, after))
     if high > MOVED * low:
-        parts.append(f"excess {quantity(then.excess)} → {quantity(now.excess)}")
+        parts.append(f"excess {quantity(before.excess)} → {quantity(after.excess)}")
     both = sorted(then.versions.keys() & now.versions.keys())
     versions = [f"{n} {then.versions[n]} → {now.versions[n]}" for n in both if then.versions[n] != now.versions[n]]
     if not parts and not versions:
         return None
     return "; ".join([*parts, *versions]), now.run
+
+
+def _alike(then: Point, now: Point) -> tuple[Point | Core, Point | Core]:
+    """What came of the cases that both runs made; of all of theirs where it is not known which those are."""
+    common = set(then.core.numbers) & set(now.core.numbers) if then.judge == now.judge else set()
+    return (then.core.of(common), now.core.of(common)) if common else (then, now)
 
 
 def _table(rows: list[list[str]], columns: tuple[str, ...]) -> str:
