@@ -17,7 +17,7 @@ from opfuzz.engine.machines import machine, versions
 from opfuzz.engine.plan import vocabulary
 from opfuzz.engine.triage.minimize import Smaller, Target, smaller
 from opfuzz.engine.triage.publish import publish
-from opfuzz.engine.triage.replay import answer_steps, subject_of
+from opfuzz.engine.triage.replay import answer_steps, subject_of, told_apart
 from opfuzz.report.finding.upstream import trigger_words
 from opfuzz.report.progress import Counted
 from opfuzz.report.text import plain
@@ -41,7 +41,7 @@ def shrink_command(folder: Path, attempts: int, plugins: Paths, backends: Mappin
     """
     bundle = read_bundle(folder, vocabulary(backends))
     subject = subject_of(bundle, None, backends)
-    asked = Asked(bundle.call, bundle.cause.relation, bundle.switch)
+    asked = Asked(bundle.call, bundle.cause.relation, bundle.switch, apart=told_apart(bundle))
     target = Target(subject, bundle.spec, asked, bundle.element, bundle.finding["verdict"])
     with Counted("calls tried") as shown:
         found = answer_steps(

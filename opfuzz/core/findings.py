@@ -28,6 +28,19 @@ class Minimal:
 
 
 @dataclass(frozen=True, slots=True)
+class Apart:
+    """What tells a finding from another of its op, subject, format and verdict: a cause that does not explain it."""
+
+    cause: Cause  # its own
+    beside: Cause  # of the other
+
+    @property
+    def name(self) -> str:
+        """What a second cause is known by: its kind and its name."""
+        return f"{self.cause.kind} {self.cause.name}".strip()
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """A fault or note without repetitions: the simplest case that shows it."""
 
@@ -48,6 +61,7 @@ class Finding:
     excess: float = 0.0
     causes: tuple[Cause, ...] = ()  # its diagnosis: the cause, and what is said beside; (): it was not looked into
     minimal: Minimal | None = None
+    apart: Apart | None = None  # of a second cause under the same verdict
 
     @property
     def relation(self) -> str:
@@ -57,7 +71,8 @@ class Finding:
     @property
     def signature(self) -> tuple[str, ...]:
         """What it is deduplicated by."""
-        return (self.op, self.subject, self.format, self.verdict, self.relation)
+        own = (self.op, self.subject, self.format, self.verdict, self.relation)
+        return own if self.apart is None else (*own, self.apart.name)
 
 
 @dataclass(frozen=True, slots=True)

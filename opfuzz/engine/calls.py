@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from opfuzz.backends import Backend, Subject, perform, same_outputs, unsupported
 from opfuzz.core.call import Call, Recipe
+from opfuzz.core.cause import NOTHING
+from opfuzz.core.findings import Apart
 from opfuzz.core.layout import LAYOUTS, fits, layout_class
 from opfuzz.core.relation import DISTURBED, Relation
 from opfuzz.core.results import Judged, Outcome, Result, Score
+from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.engine.evaluate import witness_of
 from opfuzz.engine.executors import note
 from opfuzz.generate import inputs
+from opfuzz.judge.diagnose.granted import Inside, shows_second
 from opfuzz.judge.metamorphic import fill_with_nan, find_way, is_switch
 from opfuzz.judge.outputs import score_outputs
-from opfuzz.oracle.reference import references_of
+from opfuzz.judge.score import mark_at
+from opfuzz.oracle.primitive import Primitive
+from opfuzz.oracle.reference import Reference, references_of
 from opfuzz.spec import OpSpec
 from opfuzz.spec.order import call_key
 
@@ -34,6 +42,7 @@ class Asked:
     relation: Relation | None = None
     switch: Mapping[str, str] | None = None
     is_detailed: bool = False  # with the witness, which costs more than the score
+    apart: Apart | None = None  # of a second cause: what does not show that is no fault
 
 
 def follow(recipe: Recipe, spec: OpSpec) -> Call:
@@ -70,8 +79,13 @@ def outcome_of(spec: OpSpec, subject: Subject, backend: Backend, call: Call, rep
     return made
 
 
-def judge(spec: OpSpec, subject: Subject, backend: Backend, asked: Asked) -> Judged:
-    """The score of a call, in this process: a call that may harm it is made."""
+def judge(
+    spec: OpSpec, subject: Subject, backend: Backend, asked: Asked, primitives: tuple[Primitive, ...] = ()
+) -> Judged:
+    """The score of a call, in this process: a call that may harm it is made.
+
+    `primitives`: those that the subject may have inside, where one of two causes is about one.
+    """
     call, relation = asked.call, asked.relation
     is_repeat = relation is not None and relation.is_repeat
     is_disturbed = relation is not None and relation.kind == DISTURBED
@@ -91,11 +105,36 @@ def judge(spec: OpSpec, subject: Subject, backend: Backend, asked: Asked) -> Jud
             other = score_outputs(outcome_of(spec, subject, backend, replace(call, layouts=asked.switch)), exact)
             if other.verdict != "narrow" and is_switch(found, other.excess):
                 found = replace(found, verdict="imprecise")
+        if asked.apart is not None and outcome.outputs is not None and SEVERITY[found.verdict] == FAULT:
+            found = _second(found, asked, exact, outcome.outputs, asker(subject, backend, primitives))
         if not asked.is_detailed:
             return Judged(str(subject), found, None, None)
         marks = (found.largest, found.deciding)
         largest, deciding = (None if m is None else witness_of(m, "", exact) for m in marks)
         return Judged(str(subject), found, largest, deciding)
+
+
+def asker(subject: Subject, backend: Backend, primitives: tuple[Primitive, ...]) -> Inside:
+    """What a subject has inside, and how it is asked for that."""
+
+    def ask(primitive: Primitive, call: Call) -> NDArray[Any] | None:
+        own = Subject(subject.backend, subject.device)
+        outputs = outcome_of(primitive.spec, own, backend, call).outputs
+        return None if outputs is None else outputs[0]
+
+    return Inside(primitives, ask)
+
+
+def _second(
+    found: Score, asked: Asked, exact: Sequence[Reference], outputs: Sequence[NDArray[Any]], inside: Inside
+) -> Score:
+    """The score, about the element that shows a second cause; no fault where none does."""
+    assert asked.apart is not None
+    for output, reference in zip(outputs, exact, strict=True):
+        place = shows_second(output, reference, asked.call, asked.apart, inside)
+        if place is not None:
+            return replace(found, deciding=mark_at(output, reference, place))
+    return replace(found, verdict="stable", cause=NOTHING)
 
 
 def make_call_result(spec: OpSpec, call: Call, judged: Judged) -> Result:

@@ -66,7 +66,7 @@ def conclude(
     # Of a run that was interrupted, the cases that are still to come may make other findings.
     known = Remembered(None if progress.interrupted else journal)
     investigation = Investigation(plan, known, shrink_seconds, watch, executor)
-    findings, was_stopped = investigation.look_into(progress.ranking.findings())
+    findings, was_stopped = investigation.look_into(progress.ranking.findings(), progress.ranking.others)
     specs = {spec.op: spec for spec in plan.specs}
     there = occasion.machines or here(backends)
 

@@ -33,7 +33,12 @@ def place_of_format(fmt: str) -> int:
 
 def explanation(finding: Finding) -> Cause:
     """What explains a finding: its diagnosis; of a special value, why it was returned, if that is known."""
-    first, *rest = finding.causes or (finding.cause,)
+    return explanation_in(finding.causes or (finding.cause,))
+
+
+def explanation_in(diagnosis: Sequence[Cause]) -> Cause:
+    """The same of a diagnosis alone."""
+    first, *rest = diagnosis
     if first.kind == "special-at":
         overflows = first.figures.get("overflows")
         own = Cause("overflows-inside", str(overflows)) if overflows else first

@@ -32,6 +32,9 @@ MOST_ELEMENTS = 2**18  # of inputs and output, where the exact result is compute
 ALIKE = 4.0  # between the rms errors of two results that err in the same way
 BIASED, LEAST_SPREAD = 0.5, 8  # of the rms error, that its mean may exceed what roundings have; on so many elements
 NAMED_SHARE = 0.25  # of the cases of a verdict: a named cause this common is told rather than that others have none
+# Two causes under one verdict: times the limit that a call must be beyond what the first explains, which is an upper
+# bound already; and the excess from which on it is another cause even if that has no name.
+REFUTED, FAR = 4.0, 2.0**10
 # Diagnosis: with which precision.
 LEAST_LEVELS, OFF_GRID = 16, 0.02  # so many values lie so near to one of 256 grids by chance once in 10^20
 LEAST_UNHELD = 3  # elements that a narrower format could not hold, before all of them lying in it is no chance
@@ -57,6 +60,9 @@ SUM_EXACT = 2.0**-12  # half a unit of float16: its sum up to 1025 is exact, bfl
 LEAST_GROWTH = 4.0  # an error that grows by less while the terms grow 64 times is not that of a sequential sum
 SUM_ALIKE = 2.0  # between the subject's error and that of the order it is said to use
 MOST_CONSTANT = 2**20  # elements of a call on ones
+# Product of all dims of such a call: a convolution lays out every place that its kernel looks at, 4 GiB of them in all
+# where 18002 channels meet a kernel of 20 at 50 places.
+MOST_CONSTANT_WORK = 2**23
 # Diagnosis: where.
 REPETITIONS = 4  # of an equal call, of which one gives something else
 LEAST_SIZE = 4  # of an axis of which a part can be called one

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from math import fsum, sqrt
+from math import frexp, fsum, isfinite, log2, sqrt
 from types import MappingProxyType
 from typing import Any
 
@@ -24,6 +24,10 @@ from opfuzz.core.verdicts import CLEAN, FAULT, SEVERITIES, SEVERITY, VERDICTS
 from opfuzz.judge.limits import ILL_CONDITIONED, NAMED_SHARE, UNRESOLVED_SHARE
 
 EXPLAINED = frozenset({"wrong", "imprecise", "narrow", "normwise"})  # verdicts whose reason names a cause
+MOST_ASKED = 12  # cases that are asked whether the cause of a finding is theirs
+ASPECTS = ("error", "layout", "size", "magnitude")
+# Sizes that differ by less than 64 times count as one, errors by 2^8 and those of 2^32 ulp, results in 2^-10..2^10.
+SIZE_CLASSES, ERROR_BITS, MOST_LOST, ORDINARY_BITS = 3, 8, 4, 10
 SORT_KEYS = ("ulp", "excess", "conditioned", "drift")
 
 
@@ -46,17 +50,24 @@ class Sample:
 
 @dataclass
 class Explained:
-    """The cases of one verdict that have one explanation: how many, and the simplest."""
+    """The cases of one verdict that have one explanation: how many, and the simplest.
+
+    Also the simplest of each layout, size and error: what has another cause often differs in one of these.
+    """
 
     simplest: Sample
     count: int = 0
     ulp: float = 0.0  # the largest of them
     excess: float = 0.0
+    alike: dict[tuple[str, Hashable], Sample] = field(default_factory=dict)
 
-    def add(self, sample: Sample, score: Score) -> None:
+    def add(self, sample: Sample, score: Score, aspects: Iterable[tuple[str, Hashable]] = ()) -> None:
         """Take in one case."""
         if sample.place < self.simplest.place:
             self.simplest = sample
+        for aspect in aspects:
+            if sample.place < self.alike.setdefault(aspect, sample).place:
+                self.alike[aspect] = sample
         self.count += 1
         self.ulp, self.excess = max(self.ulp, score.ulp), max(self.excess, score.excess)
 
@@ -116,7 +127,7 @@ class Tally:
             recipe = judged.recipe or Recipe()
             sample = Sample(result.sort_key, result.number, result.case, score.cause, judged.deciding, recipe)
             known = self.explanations.setdefault(score.verdict, {})
-            known.setdefault(_explanation(score), Explained(sample)).add(sample, score)
+            known.setdefault(_explanation(score), Explained(sample)).add(sample, score, _aspects(result, score))
 
     def leading(self, verdict: str) -> Explained | None:
         """The explanation of most cases of a verdict; None if no case has the verdict."""
@@ -128,6 +139,22 @@ class Tally:
         named = (each for each in known if each.simplest.cause != UNEXPLAINED)
         common = [each for each in named if each.count >= NAMED_SHARE * total] or known
         return min(common, key=lambda each: (-each.count, each.simplest.place))
+
+    def others(self, verdict: str) -> list[Sample]:
+        """Cases of a verdict that may have another cause than those of its leading explanation, at most MOST_ASKED.
+
+        First those that are explained otherwise, then the simplest of each error, layout, size and magnitude.
+        """
+        leader = self.leading(verdict)
+        if leader is None:
+            return []
+        known = sorted(self.explanations[verdict].values(), key=lambda each: each.simplest.place)
+        asked = [each.simplest for each in known if each is not leader]
+        for aspect in ASPECTS:
+            own = (sample for each in known for (name, _), sample in each.alike.items() if name == aspect)
+            asked += sorted(own, key=lambda sample: sample.place)
+        found = {sample.place: sample for sample in asked if sample.place != leader.simplest.place}
+        return list(found.values())[:MOST_ASKED]
 
     def verdict(self) -> str:
         """The first verdict of the table that any case has; shares of elements decide the two about them all."""
@@ -238,6 +265,17 @@ def size_class(elements: int) -> int:
     return (elements.bit_length() + 1) // 2
 
 
+def _aspects(result: Result, score: Score) -> Iterator[tuple[str, Hashable]]:
+    """What may tell a case from others that have another cause, by ASPECTS; of each there are but a few values."""
+    yield "layout", result.layout
+    yield "size", size_class(result.size) // SIZE_CLASSES
+    if (mark := score.deciding) is not None:
+        lost = log2(max(mark.ulp, 1.0)) / ERROR_BITS if isfinite(mark.ulp) else MOST_LOST
+        yield "error", min(int(lost), MOST_LOST)
+        size = frexp(mark.exact)[1] if isfinite(mark.exact) else 0
+        yield "magnitude", (size > ORDINARY_BITS) - (size < -ORDINARY_BITS)
+
+
 def _explanation(score: Score) -> Hashable:
     """What cases of one verdict have in common: the output, and the named cause or which special value was returned."""
     output = score.deciding.output if score.deciding is not None else ""
@@ -276,6 +314,10 @@ class Ranking:
         """Faults first, then by op, subject and format."""
         found = [finding for tally in self.tallies.values() for finding in tally.findings()]
         return sorted(found, key=lambda f: (SEVERITIES.index(f.severity), f.signature))
+
+    def others(self, finding: Finding) -> list[Sample]:
+        """Cases of a finding's verdict that may have another cause, see `Tally.others`."""
+        return self.tallies[finding.op, finding.subject, finding.format].others(finding.verdict)
 
     @property
     def faults(self) -> int:

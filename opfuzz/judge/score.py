@@ -90,6 +90,11 @@ def _by_magnitude(measured: Measured) -> dict[int, int]:
     return by_magnitude(cells, measured.ulps[counted], None if wrong is None else wrong[counted])
 
 
+def mark_at(output: NDArray[Any], reference: Reference, place: Index) -> Mark | None:
+    """One element of an output, as a score tells of it."""
+    return _mark(examine(output, reference), place, reference.output)
+
+
 def _mark(measured: Measured, place: Index | None, output: str) -> Mark | None:
     if place is None:
         return None

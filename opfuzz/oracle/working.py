@@ -48,7 +48,7 @@ def emulate(root: Node, fmt: Format, lanes: int, kept: Format | None = None) -> 
             values = np.asarray(value_of(node, taken, own, lanes))
             if tables and values.dtype != own.dtype:  # a whole number took part
                 values = round_to(values.astype(np.float64), own)
-            overflowed = touched(node, [a.overflowed for a in args]) if args else np.zeros(values.shape, np.bool_)
+            overflowed = _reached(node, args) if args else np.zeros(values.shape, np.bool_)
             if args and not np.isfinite(values).all():
                 inherited = touched(node, [~np.isfinite(a.values) for a in args])
                 overflowed = overflowed | (~np.isfinite(values) & ~inherited)
@@ -56,6 +56,17 @@ def emulate(root: Node, fmt: Format, lanes: int, kept: Format | None = None) -> 
                 overflowed = overflowed | (_magnitude(node, args) > fmt.largest)
             done[id(node)] = Emulated(values, overflowed)
     return done[id(root)]
+
+
+def _reached(node: Node, args: list[Emulated]) -> NDArray[np.bool_]:
+    """Where an overflow among the arguments has a part in the result: of two branches only the one that is taken."""
+    marks = [a.overflowed for a in args]
+    if node.op != "where":
+        return touched(node, marks)
+    if node.detail is not None:
+        return np.asarray(np.where(node.detail, *marks))
+    smaller, larger, *_ = (a.values for a in args)
+    return np.asarray(marks[0] | marks[1] | np.where(smaller < larger, *marks[2:]))
 
 
 # Terms that add up to more than the largest number overflow in some order of summation, and any order is honest.

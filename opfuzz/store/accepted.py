@@ -14,13 +14,14 @@ from opfuzz.core.errors import OpfuzzError, SpecError, did_you_mean
 from opfuzz.core.files.whole_file import write_bytes
 from opfuzz.core.files.yaml_nodes import Items, Node, Scalar, Table, YamlSource, read
 from opfuzz.core.files.yaml_scalars import misread, value_of
-from opfuzz.core.findings import Finding, finding_id
+from opfuzz.core.findings import Apart, Finding, finding_id
 from opfuzz.core.run import Run
+from opfuzz.judge.gather import explanation
 
 FILE = "accepted.yaml"  # in the folder of runs
 WHAT = "file of accepted findings"
 KEYS = tuple(field.name for field in fields(Accepted) if field.name != "status")
-NEEDED = tuple(key for key in KEYS if key not in ("until", "link"))
+NEEDED = tuple(key for key in KEYS if key not in ("until", "link", "cause"))
 START = """\
 # Findings that are known and accepted: they are reported, and do not count for the exit code of opfuzz run.
 # `opfuzz accept` appends here. Mend a reason, a date or a link by hand. A finding counts again when its entry is taken
@@ -84,9 +85,8 @@ def _entry(source: YamlSource, node: Node) -> Accepted | None:
     entry = Accepted(**texts)
     own = finding_id(signature(entry))
     if own != entry.id:
-        source.report(
-            node.start, f"id is '{entry.id}', but op, subject, format, verdict and relation are those of {own}"
-        )
+        said = "verdict and relation" if entry.cause is None else "verdict, relation and cause"
+        source.report(node.start, f"id is '{entry.id}', but op, subject, format, {said} are those of {own}")
         return None
     return entry
 
@@ -115,7 +115,8 @@ def day(text: str) -> date:
 
 def signature(entry: Accepted) -> tuple[str, ...]:
     """What its finding is deduplicated by."""
-    return entry.op, entry.subject, entry.format, entry.verdict, entry.relation
+    own = (entry.op, entry.subject, entry.format, entry.verdict, entry.relation)
+    return own if entry.cause is None else (*own, entry.cause)
 
 
 def entry_of(finding: Mapping[str, Any], reason: str, today: date, until: str | None, link: str | None) -> Accepted:
@@ -128,9 +129,10 @@ def entry_of(finding: Mapping[str, Any], reason: str, today: date, until: str | 
     if until is not None and day(until) < today:
         raise OpfuzzError(f"--until {until} is past, today is {today}; an entry counts up to that day")
     place = {name: str(finding[name]) for name in ("op", "subject", "format", "verdict", "relation")}
-    return Accepted(
-        finding_id(tuple(place.values())), **place, reason=reason.strip(), date=f"{today}", until=until, link=link
-    )
+    entry = Accepted("", **place, reason=reason.strip(), date=f"{today}", until=until, link=link)
+    if finding.get("apart") is not None:
+        entry = replace(entry, cause=finding["signature"][-1])
+    return replace(entry, id=finding_id(signature(entry)))
 
 
 def accept(path: Path, entry: Accepted) -> None:
@@ -187,17 +189,28 @@ def considered(entries: Sequence[Accepted], run: Run, today: date) -> tuple[Acce
     """The entries whose op, subject and format a run tried, each with what became of it.
 
     An entry is for the finding with its id. Other cases may show the same verdict by another promise: where a run has
-    not that id, the entry is for the finding with its verdict that no entry names, and gets that one's id.
+    not that id, the entry is for the finding with its verdict that no entry names, and gets that one's id. Which of two
+    causes is the first is a matter of the cases: the entry of a second one is for that cause alone.
     """
     tried = {(row.op, row.subject, row.format) for row in run.ranking}
     found = {finding.id: finding for finding in run.findings}
     named = {entry.id for entry in entries}
-    others = {finding.signature[:4]: finding for id, finding in found.items() if id not in named}
+    others: dict[tuple[str, ...], Finding] = {}
+    for id, finding in found.items():
+        if id not in named:
+            own = explanation(finding)
+            others |= {(*finding.signature[:4], Apart(own, own).name): finding}
+            others |= {finding.signature[:4]: finding} if finding.apart is None else {}
     return tuple(
-        _become(entry, found.get(entry.id) or others.get(signature(entry)[:4]), today)
+        _become(entry, found.get(entry.id) or others.get(_loosely(entry)), today)
         for entry in entries
         if (entry.op, entry.subject, entry.format) in tried
     )
+
+
+def _loosely(entry: Accepted) -> tuple[str, ...]:
+    cause = () if entry.cause is None else (entry.cause,)
+    return (*signature(entry)[:4], *cause)
 
 
 def _become(entry: Accepted, finding: Finding | None, today: date) -> Accepted:

@@ -22,6 +22,7 @@ from opfuzz.core.comparison import (
 from opfuzz.core.findings import Finding, Standing
 from opfuzz.core.run import Core, Row, Run
 from opfuzz.core.verdicts import FAULT, NOTE, SEVERITIES, SEVERITY, VERDICTS
+from opfuzz.judge.gather import explanation
 from opfuzz.store.cause_changes import Elder, Tried, cause_changes, is_not_asked
 from opfuzz.store.software import all_changed, machine_changed, profile_of, word_changed
 
@@ -170,10 +171,14 @@ class _Findings:
         loose = {signature[:4] for signature in earlier} if self.differ else set()
         still_open = (s for s in self.after.replayed if s.status == "open")
         elsewhere = {(s.op, s.subject, s.format, s.verdict): CORPUS for s in still_open} | dict(self.known.findings)
+        # Which of two causes is the first is a matter of the cases, too.
+        told = {_by_cause(finding) for finding in self.before.findings}
         found = []
         for signature, finding in later.items():
-            if signature in earlier:
+            if signature in earlier or (finding.apart is not None and _by_cause(finding) in told):
                 found.append(_change(STILL, finding))
+            elif finding.apart is not None:
+                found.append(_change(NEW, finding, self._rests_on(finding)))
             elif signature[:4] in loose:
                 found.append(_change(STILL, finding, Remark("other-relation", finding.relation)))
             elif signature[:4] in elsewhere:
@@ -211,15 +216,23 @@ class _Findings:
         elif any(s.id == finding.id and s.status == "fixed" for s in self.after.replayed):
             yield _change(FIXED, finding, Remark("made-again"))
         elif (
-            not self.differ and finding.verdict not in FLICKERING and (finding.severity, row.severity) != (NOTE, FAULT)
+            not self.differ
+            and finding.apart is None  # else it is told where there is time
+            and finding.verdict not in FLICKERING
+            and (finding.severity, row.severity) != (NOTE, FAULT)
         ):
             yield _change(FIXED, finding)
+
+
+def _by_cause(finding: Finding) -> tuple[str, ...]:
+    own = explanation(finding)
+    return *finding.signature[:4], own.kind, own.name
 
 
 def _is_of(standing: Standing, finding: Finding) -> bool:
     """Whether what was made again is this finding, or the one that stands for it: of its row, with its verdict."""
     told = (standing.op, standing.subject, standing.format, standing.verdict)
-    return standing.id == finding.id or told == finding.signature[:4]
+    return standing.id == finding.id or (finding.apart is None and told == finding.signature[:4])
 
 
 def _shift(before: Row, after: Row, common: tuple[Core, Core], is_elsewhere: bool, has_turned: bool) -> Shift | None:

@@ -21,7 +21,7 @@ import numpy as np
 from opfuzz.core.call import Call
 from opfuzz.core.cause import Cause
 from opfuzz.core.errors import DiskError, OpfuzzError, did_you_mean
-from opfuzz.core.findings import Standing
+from opfuzz.core.findings import Finding, Standing
 from opfuzz.core.floats import FORMATS
 from opfuzz.core.results import Judged, Result
 
@@ -103,7 +103,13 @@ class Shrunk(msgspec.Struct, frozen=True, tag=True):
     judged: Judged | None
 
 
-Entry = Begun | Revisited | Examined | Searched | Ended | Diagnosed | Shrunk
+class ToldApart(msgspec.Struct, frozen=True, tag=True):
+    """Findings of second causes, with their diagnoses on calls that were drawn: all that were found."""
+
+    findings: tuple[Finding, ...]
+
+
+Entry = Begun | Revisited | Examined | Searched | Ended | Diagnosed | Shrunk | ToldApart
 
 
 class Journal:

@@ -55,3 +55,28 @@ def test_factors_in_another_order_may_be_subnormal_on_the_way(known):
 def test_a_switch_shows_on_a_number_of_elements_and_a_share_of_them(elements, beyond, told):
     found = Score("narrow", Cause("computes-in", "float16"), excess=50.0, elements=elements, beyond=beyond)
     assert is_switch(found, 1.0) == told
+
+
+SINC = """
+op: sinc
+summary: sin(pi x) / (pi x), 1 at 0.
+formats: [float32, float16]
+dims: {n: 0..}
+inputs:
+  x: {shape: [n]}
+output: {shape: [n]}
+calls: {numpy: np.sinc(x)}
+reference: where(x < 0, sin(pi * x) / (pi * x), where(x > 0, sin(pi * x) / (pi * x), 1))
+"""
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_nan_is_a_fault_where_only_a_branch_that_is_not_taken_has_none(dtype, tmp_path):
+    (tmp_path / "sinc.yaml").write_text(SINC)
+    (spec,) = load_specs((tmp_path / "sinc.yaml",), discover())
+    x = np.array([0.0, 0.5, -0.25], dtype)
+    right = np.array([1.0, 2 / np.pi, 4 * np.sin(np.pi / 4) / np.pi]).astype(dtype)
+    wrong = np.where(x == 0, np.nan, right).astype(dtype)
+    assert judged(spec, {"x": x}, right, n=3).verdict in ("exact", "faithful")
+    found = judged(spec, {"x": x}, wrong, n=3)
+    assert (found.verdict, found.deciding.index) == ("special", (0,))

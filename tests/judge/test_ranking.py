@@ -16,7 +16,7 @@ from opfuzz.core.floats import FLOAT32
 from opfuzz.core.metrics.ulp import histogram
 from opfuzz.core.results import Mark
 from opfuzz.core.verdicts import SEVERITIES, SEVERITY, VERDICTS
-from opfuzz.judge.ranking import Ranking
+from opfuzz.judge.ranking import MOST_ASKED, Ranking
 from opfuzz.report.causes import word_cause, word_reason, word_row
 
 
@@ -50,6 +50,10 @@ def test_any_order_gives_equal_rows_and_findings(items, chance: random.Random):
     assert first.rows() == second.rows()
     assert first.findings() == second.findings()
     assert first.faults == sum(finding.severity == "fault" for finding in first.findings())
+    for finding in first.findings():
+        others = [sample.place for sample in first.others(finding)]
+        assert others == [sample.place for sample in second.others(finding)]
+        assert len(others) <= MOST_ASKED
 
 
 def test_every_verdict_has_a_severity_and_faults_come_first():
@@ -157,6 +161,20 @@ def test_a_rare_name_does_not_speak_for_what_nothing_explains():
     unexplained = [result(n, "wrong", sort_key=(n, ""), cause=UNEXPLAINED) for n in range(9)]
     (finding,) = ranked([*unexplained, result(9, "wrong", sort_key=(0, ""), reason="flipped")]).findings()
     assert word_reason(finding) == f"{word_cause(UNEXPLAINED)} (9 of 10 cases)"
+
+
+def test_cases_that_may_have_another_cause_are_those_that_differ_and_the_simplest_of_these():
+    def case(number, layout="contiguous", size=10, **fields):
+        return replace(result(number, "wrong", sort_key=(size, number), cause=UNEXPLAINED, **fields), layout=layout)
+
+    alike = [case(n) for n in range(9)]
+    views = [case(n, "stepped", 20) for n in (21, 20)]
+    large = [case(n, size=9000) for n in (31, 30)]
+    named = replace(result(40, "wrong", sort_key=(50, 40), reason="flipped"), layout="contiguous")
+    ranking = ranked([*alike, *views, *large, named])
+    (finding,) = ranking.findings()
+    assert finding.case == "c0"
+    assert [sample.case for sample in ranking.others(finding)] == ["c40", "c20", "c30"]
 
 
 def test_verdicts_of_one_row_are_findings_of_their_own():

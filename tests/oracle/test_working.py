@@ -39,3 +39,15 @@ def test_says_where_an_intermediate_overflows():
     # An infinite input is no overflow.
     assert emulated.overflowed.tolist() == [False, True, False, False]
     assert emulated.overflowed.dtype == bool
+
+
+def test_an_overflow_in_a_branch_that_is_not_taken_has_no_part_in_the_result():
+    x = x_of([1e20, 1.0, -1e20, 0.0])
+    chosen = F["where"](x < 0, x * x, x)
+    assert working.emulate(chosen, FLOAT32, 1).overflowed.tolist() == [False, False, True, False]
+    quotient = F["where"](x < 0, x / x, F["where"](x > 0, x / x, 1))  # 0 / 0 is looked at by nobody
+    assert working.emulate(quotient, FLOAT32, 1).overflowed.tolist() == [False] * 4
+    compared = F["where"](x * x < 4, 2.0, 3.0)
+    assert working.emulate(compared, FLOAT32, 1).overflowed.tolist() == [True, False, True, False]
+    picked = F["where"](np.array([True, True, False, False]), x * x, x)
+    assert working.emulate(picked, FLOAT32, 1).overflowed.tolist() == [True, False, False, False]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -9,8 +10,9 @@ import yaml
 from results import result
 from runs_of_rows import clean, fault, run_of
 
+from opfuzz.core.cause import Cause
 from opfuzz.core.errors import OpfuzzError
-from opfuzz.core.findings import finding_id
+from opfuzz.core.findings import Apart, finding_id
 from opfuzz.core.relation import Relation
 from opfuzz.store.accepted import START, accept, considered, entry_of, quoted, read_accepted
 from opfuzz.store.write import to_json
@@ -175,3 +177,36 @@ def test_an_entry_holds_where_another_promise_shows_the_same_verdict():
     assert [e.status for e in both] == ["absent", "expired"], "the entry with its id decides"
     (other,) = considered([entry()], run_of(result(0, "special", 9.0)), TODAY)
     assert other.status == "absent"
+
+
+def second_of(found, kind="reads-as-contiguous", name="x"):
+    """A finding of a second cause beside another."""
+    own = Cause(kind, name)
+    made = replace(found, causes=(own,), apart=Apart(own, Cause("is-variant", "tanh")))
+    return replace(made, id=finding_id(made.signature))
+
+
+def test_of_two_causes_each_is_accepted_alone(tmp_path):
+    run = run_of(fault())
+    (first,) = (replace(each, causes=(Cause("is-variant", "tanh"),)) for each in run.findings)
+    both = replace(run, findings=(first, second_of(first)))
+    path = tmp_path / "accepted.yaml"
+    own, other = (entry_of(to_json(each), "r", TODAY, None, None) for each in both.findings)
+    accept(path, own)
+    accept(path, other)
+    assert read_accepted(path) == [own, other]
+    assert (own.id, other.id) == (first.id, second_of(first).id)
+    assert (own.cause, other.cause) == (None, "reads-as-contiguous x")
+    assert [each.status for each in considered([own], both, TODAY)] == ["accepted"]
+    assert [each.id for each in considered([own], both, TODAY)] == [first.id]
+    alone = replace(run, findings=(second_of(first),))
+    assert [each.status for each in considered([own], alone, TODAY)] == ["absent"], "another cause is not excused"
+    assert [each.status for each in considered([other], replace(run, findings=(first,)), TODAY)] == ["absent"]
+
+
+def test_a_second_cause_that_comes_first_with_other_cases_is_accepted_still():
+    (found,) = run_of(fault()).findings
+    entry = entry_of(to_json(second_of(found)), "r", TODAY, None, None)
+    now = replace(found, causes=(Cause("reads-as-contiguous", "x"),))
+    (known,) = considered([entry], replace(run_of(fault()), findings=(now,)), TODAY)
+    assert (known.status, known.id) == ("accepted", now.id)

@@ -9,7 +9,8 @@ import pytest
 from results import result
 from runs_of_rows import MACHINE, VERSIONS, clean, fault, run_of
 
-from opfuzz.core.findings import Standing, finding_id
+from opfuzz.core.cause import Cause
+from opfuzz.core.findings import Apart, Standing, finding_id
 from opfuzz.core.relation import Relation
 from opfuzz.report.run.changes import word_remark, word_shift
 from opfuzz.store.compare import NEWS, SLIGHT, KnownBefore, compare
@@ -252,3 +253,43 @@ def test_the_worst_of_some_cases():
     assert core.of({0, 2}).verdict == "normwise"
     assert (core.of(()).verdict, core.of(()).excess) == ("exact", 0.0)
     assert replace(core, numbers=()).of({1}).numbers == ()
+
+
+TANH, MISREAD = Cause("is-variant", "tanh"), Cause("reads-as-contiguous", "x")
+
+
+def two(run, first=TANH, second=MISREAD):
+    """A run whose finding has two causes, the second a finding of its own."""
+    (found,) = run.findings
+    found = replace(found, causes=(first,))
+    other = replace(found, causes=(second,), apart=Apart(second, first))
+    return replace(run, findings=(found, replace(other, id=finding_id(other.signature))))
+
+
+def statuses(before, after):
+    return [(c.status, c.id == ID) for c in compare(before, after).findings]
+
+
+def test_a_second_cause_is_known_by_that_cause():
+    before, after = two(run_of(fault())), two(later(fault(), **OTHER_SEED))
+    assert statuses(before, after) == [("still", True), ("still", False)]
+    swapped = two(later(fault(), **OTHER_SEED), MISREAD, TANH)
+    assert statuses(before, swapped) == [("still", True), ("still", False)], "which is first is a matter of the cases"
+
+
+def test_a_second_cause_that_no_run_told_is_new_though_its_verdict_is_known():
+    before, after = run_of(fault()), two(later(fault(), **OTHER_SEED))
+    assert statuses(before, after) == [("new", False), ("still", True)]
+
+
+@pytest.mark.parametrize("fields", [{}, OTHER_SEED])
+def test_a_second_cause_that_is_not_told_again_is_not_fixed(fields):
+    assert statuses(two(run_of(fault())), later(fault(), **fields)) == [("still", True)]
+
+
+def test_a_second_cause_whose_call_is_right_now_is_fixed():
+    before = two(run_of(fault()))
+    (_, second) = before.findings
+    standing = Standing(second.id, *second.signature[:4], "exact", "fixed")
+    after = later(fault(), replayed=(standing,))
+    assert statuses(before, after) == [("fixed", False), ("still", True)]

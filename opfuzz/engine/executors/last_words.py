@@ -5,14 +5,18 @@ They pass through files that both processes have open, so that noting costs a me
 
 from __future__ import annotations
 
+import _thread
 import faulthandler
 import mmap
 import os
 import re
 import shutil
 import signal
+import struct
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,9 +26,12 @@ PRINTED, LABEL = "printed", "label"
 READ = 2**16  # bytes, from the end: an abort says why in its last lines
 SHOWN = 200  # characters of a message
 LIMIT = 2**24  # bytes that one item may print
+IMPORT = "<frozen importlib"  # the file of frames that load a module
+LOOK = 0.1  # seconds between looks at what the worker does
 
 _TRACE = re.compile(r"^(?:Fatal Python error: |Current thread 0x|Thread 0x)", re.MULTILINE)
 _FRAME = re.compile(r'^  File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
+_STAMP = struct.Struct("<d")  # at the end of the label's page
 _OWN = str(Path(__file__).parents[2])
 
 
@@ -42,6 +49,12 @@ class LastWords:
     def hide(self) -> None:
         """Take the names away once the worker has opened the files: nothing is left of them when both have ended."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def importing(self) -> float:
+        """When the worker was last seen to load a module, as `time.monotonic` has it; 0 if it never was."""
+        found: float = _STAMP.unpack_from(self._label, mmap.PAGESIZE - _STAMP.size)[0]
+        return found
 
     @property
     def label(self) -> str:
@@ -107,12 +120,25 @@ def speak_into(folder: str) -> Callable[[str], None]:
     # as after a sleep that the signal cut short, would come to its next item.
     faulthandler.register(signal.SIGUSR1, file=2, all_threads=True, chain=True)
     label = _label(folder)
+    # A thread without Python's own frames, which nobody takes for the place of a hang.
+    _thread.start_new_thread(_stamp_imports, (label, threading.get_ident()))
 
     def note(text: str) -> None:
-        words = text.encode()[: mmap.PAGESIZE - 2]
+        words = text.encode()[: mmap.PAGESIZE - 2 - _STAMP.size]
         label[: 2 + len(words)] = len(words).to_bytes(2, "little") + words
 
     return note
+
+
+def _stamp_imports(label: mmap.mmap, worker: int) -> None:
+    """Say again and again when a thread is in the midst of an import, as long as it lets others run."""
+    while True:
+        time.sleep(LOOK)
+        frame = sys._current_frames().get(worker)
+        while frame is not None and not frame.f_code.co_filename.startswith(IMPORT):
+            frame = frame.f_back
+        if frame is not None:
+            _STAMP.pack_into(label, mmap.PAGESIZE - _STAMP.size, time.monotonic())
 
 
 def forget() -> None:

@@ -31,6 +31,9 @@ MEMORY_POLL = 0.1  # seconds
 _starting = threading.Lock()  # held while the environment is that of a child, whichever thread starts one
 TORN = object()  # in place of a message
 LAST_SECONDS = 0.5  # that a hanging worker has for its last words
+# That an item may load modules, which is not its time: what torch imports for its first gradient takes more than 10 s
+# on a busy machine.
+IMPORT_SECONDS = 120.0
 
 
 def run(
@@ -117,8 +120,12 @@ class _Worker:
         return [self._connection, self._process.sentinel]
 
     def waited(self) -> float:
-        """Seconds since the item that it is at began; 0 if it is at none."""
-        return time.monotonic() - self._since if self._has_begun else 0.0
+        """Seconds since the item that it is at began, or since it was last seen to import; 0 if it is at none."""
+        return time.monotonic() - self._since - self._imported() if self._has_begun else 0.0
+
+    def _imported(self) -> float:
+        """Seconds of the item that went by until it was last seen to import a module."""
+        return min(max(self._words.importing - self._since, 0.0), IMPORT_SECONDS)
 
     def advance(self, timeout: float) -> None:
         """Take in what the process sent, and replace it if it died, hangs or takes too much memory."""
@@ -129,10 +136,11 @@ class _Worker:
         elif self.batch is None or self.batch.is_done() or not self._has_begun:
             return
         elif self.waited() > timeout:
+            seconds = timeout + round(self._imported(), 1)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGUSR1)  # it says where it is, and ends
             self._process.join(LAST_SECONDS)
-            self._bury(("timeout", f"no result after {timeout:g} s{self._words.read()}"))
+            self._bury(("timeout", f"no result after {seconds:g} s{self._words.read()}"))
         elif self._memory is not None and (resident := _resident(self._process.pid)) > self._memory:
             limit = self._memory / 2**30
             self._bury(("out-of-memory", f"{resident / 2**30:.2f} GiB in use, the limit is {limit:.2f} GiB"))

@@ -14,15 +14,16 @@ from opfuzz.backends import Backend, Subject, discover
 from opfuzz.core.call import Call, Recipe
 from opfuzz.core.case import Case
 from opfuzz.core.cause import Cause
-from opfuzz.core.findings import Finding
+from opfuzz.core.findings import Apart, Finding
 from opfuzz.core.layout import LAYOUTS
 from opfuzz.core.results import Score
 from opfuzz.core.shipped import shipped
-from opfuzz.engine.calls import follow, outcome_of
+from opfuzz.engine.calls import asker, follow, outcome_of
 from opfuzz.engine.executors import LOCAL, RAISED, Casualty, Executor, Task, drive
 from opfuzz.engine.plan import Plan, dialects_of, vocabulary
 from opfuzz.engine.roster import Roster, SubjectTask
 from opfuzz.judge.diagnose import Evidence, diagnose, of_record
+from opfuzz.judge.diagnose.apart import rest_of
 from opfuzz.judge.diagnose.evidence import Array
 from opfuzz.oracle.primitive import Primitive, primitives_of
 from opfuzz.oracle.reference import Reference, references_of
@@ -60,7 +61,8 @@ class DiagnoseTask(SubjectTask[Finding, Diagnosis]):
         """See `diagnose_score`."""
         subject, smallest = Subject.parse(item.subject), smallest_of(item)
         spec, backend = self.specs[item.op], state[subject.backend]
-        return diagnose_score(score_of(item), spec, item.recipe, subject, backend, smallest, self.primitives)
+        score = score_of(item)
+        return diagnose_score(score, spec, item.recipe, subject, backend, smallest, self.primitives, item.apart)
 
 
 def known_primitives(plan: Plan) -> tuple[Primitive, ...]:
@@ -128,35 +130,52 @@ def diagnose_score(
     backend: Backend,
     smallest: Call | None = None,
     primitives: tuple[Primitive, ...] = (),
+    apart: Apart | None = None,
 ) -> Diagnosis:
     """The diagnosis of a score on the call that shows it, made in this process: calls that may harm it are made.
 
     Where a smaller call shows it, that is what is looked at; the larger one is asked where few elements hide the cause.
+    Of a second cause only what the first does not explain.
     """
     call = follow(recipe, spec)
     if score.verdict in LOST:
         return lost(score, smallest or call)
-
-    place = decided_in(score, spec)
-
-    def run(call: Call) -> Array | None:
-        outputs = outcome_of(spec, subject, backend, call).outputs
-        return None if outputs is None else outputs[place]
-
-    def ask(primitive: Primitive, call: Call) -> Array | None:
-        outputs = outcome_of(primitive.spec, Subject(subject.backend, subject.device), backend, call).outputs
-        return None if outputs is None else outputs[0]
-
-    def look(call: Call, wider: Evidence | None = None) -> Evidence | None:
-        output, exact = run(call), partial(refer, spec, place)
-        return None if output is None else Evidence(spec, score, call, output, run, exact, wider, primitives, ask)
-
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        evidence = look(call)
+        lab = Lab(spec, subject, backend, primitives)
+        evidence = lab.look(score, call, apart=apart)
         if smallest is not None:
-            evidence = look(smallest, evidence) or evidence
+            evidence = lab.look(score, smallest, evidence, apart) or evidence
         return lost(score, smallest or call) if evidence is None else diagnose(evidence)
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """A subject in this process, and an op that is called on it."""
+
+    spec: OpSpec
+    subject: Subject
+    backend: Backend
+    primitives: tuple[Primitive, ...]
+
+    def look(
+        self, score: Score, call: Call, wider: Evidence | None = None, apart: Apart | None = None
+    ) -> Evidence | None:
+        """What there is to see of a call that shows what is scored; None where it returns nothing.
+
+        Of a second cause, all that the first does not explain; None where there is nothing of that.
+        """
+        place, inside = decided_in(score, self.spec), asker(self.subject, self.backend, self.primitives)
+
+        def run(call: Call) -> Array | None:
+            outputs = outcome_of(self.spec, self.subject, self.backend, call).outputs
+            return None if outputs is None else outputs[place]
+
+        output, exact = run(call), partial(refer, self.spec, place)
+        if output is None:
+            return None
+        evidence = Evidence(self.spec, score, call, output, run, exact, wider, self.primitives, inside.ask)
+        return evidence if apart is None else rest_of(evidence, apart)
 
 
 def decided_in(score: Score, spec: OpSpec) -> int:

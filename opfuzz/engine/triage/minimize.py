@@ -21,7 +21,9 @@ from opfuzz.engine.evaluate import blame, unknown_truth
 from opfuzz.engine.executors import LOCAL, RAISED, Casualty, Executor, drive
 from opfuzz.engine.plan import Plan
 from opfuzz.engine.roster import Roster, SubjectTask
+from opfuzz.engine.triage.diagnose import known_primitives
 from opfuzz.judge.limits import EXCESS_LIMIT
+from opfuzz.oracle.primitive import Primitive
 from opfuzz.search.shrink import shrink
 from opfuzz.search.trigger import Shown, Spent, infer
 from opfuzz.spec import OpSpec
@@ -297,7 +299,10 @@ def minimize_findings(
         lambda place, found: keep(findings[place].id, found),
         (urgent, plan.jobs),
     )
-    task = MinimizeTask(Roster.of(plan.subjects, plan.plugins, discover(plan.plugins)), plan)
+    pairs = [(each.apart.cause, each.apart.beside) for each in findings if each.apart is not None]
+    is_inside = any(cause.kind == "inherits" for pair in pairs for cause in pair)
+    primitives = known_primitives(plan) if is_inside else ()
+    task = MinimizeTask(Roster.of(plan.subjects, plan.plugins, discover(plan.plugins)), plan, primitives)
     was_interrupted = drive(executor, task, queue, queue.take, jobs=plan.jobs, borne=RAISED)
     why = "interrupted" if was_interrupted else "the time for that was over"
     smaller = tuple(
@@ -309,7 +314,8 @@ def minimize_findings(
 
 def target_of(finding: Finding, spec: OpSpec) -> Target:
     """What it takes to make a finding smaller."""
-    return Target(finding.subject, spec, ask_again(finding.recipe, spec), finding.recipe.element, finding.verdict)
+    asked = replace(ask_again(finding.recipe, spec), apart=finding.apart)
+    return Target(finding.subject, spec, asked, finding.recipe.element, finding.verdict)
 
 
 def with_minimal(finding: Finding, found: Smaller) -> Finding:
@@ -329,10 +335,12 @@ def _untouched(target: Target, why: str, attempts: int = 0) -> Minimal:
     return Minimal(call, count, count, attempts, f"not made smaller: {why}", None, is_shown=False)
 
 
-def judge_or_leave(spec: OpSpec, subject: Subject, backend: Backend, asked: Asked) -> Judged:
+def judge_or_leave(
+    spec: OpSpec, subject: Subject, backend: Backend, asked: Asked, primitives: tuple[Primitive, ...] = ()
+) -> Judged:
     """The score of a call in a worker; unresolved where the reference cannot be had, such as one that is too large."""
     try:
-        return judge(spec, subject, backend, asked)
+        return judge(spec, subject, backend, asked, primitives)
     except OpfuzzError as error:
         return Judged(str(subject), unknown_truth(str(error)), None, None)
 
@@ -342,6 +350,7 @@ class MinimizeTask(SubjectTask[Question, Judged]):
     """Calls that are asked for to make findings of a plan smaller."""
 
     plan: Plan
+    primitives: tuple[Primitive, ...] = ()  # that one of two causes may be about
 
     @property
     def timeout(self) -> float:
@@ -365,4 +374,4 @@ class MinimizeTask(SubjectTask[Question, Judged]):
         """See `judge_or_leave`."""
         subject = Subject.parse(str(item.key))
         spec = next(spec for spec in self.plan.specs if spec.op == item.op)
-        return judge_or_leave(spec, subject, state[subject.backend], item.asked)
+        return judge_or_leave(spec, subject, state[subject.backend], item.asked, self.primitives)

@@ -10,6 +10,7 @@ from opfuzz.backends import Backend, Subject, resolve
 from opfuzz.backends.subject import FORM
 from opfuzz.core.cause import Cause
 from opfuzz.core.errors import OpfuzzError
+from opfuzz.core.findings import Apart
 from opfuzz.core.relation import EAGER
 from opfuzz.core.results import Judged
 from opfuzz.core.verdicts import FAULT, SEVERITY
@@ -87,6 +88,15 @@ def _is_eager(cause: Cause) -> bool:
     return cause.relation is not None and cause.relation.kind == EAGER and cause.figures.get("only") is True
 
 
+def told_apart(bundle: Bundle) -> Apart | None:
+    """What a call must show of a second cause; None where any fault will do.
+
+    That is so of a primitive inside: its spec is not in the bundle.
+    """
+    apart = bundle.apart
+    return None if apart is None or "inherits" in (apart.cause.kind, apart.beside.kind) else apart
+
+
 @dataclass(frozen=True, slots=True)
 class ReplayTask(SubjectTask[Again, Judged]):
     """Calls made again; the specs come with them."""
@@ -139,7 +149,7 @@ def replay(
 
 
 def _batch(bundle: Bundle, subject: str) -> list[Again]:
-    asked = Asked(bundle.call, bundle.cause.relation, bundle.switch, is_detailed=True)
+    asked = Asked(bundle.call, bundle.cause.relation, bundle.switch, is_detailed=True, apart=told_apart(bundle))
     item = Again(bundle.spec, subject, asked)
     return [item] * (ATTEMPTS if bundle.finding["verdict"] in FLICKERING else 1)
 

@@ -9,7 +9,7 @@ from opfuzz.core.cause import Cause
 from opfuzz.core.findings import Finding, Minimal
 from opfuzz.core.trigger import Trigger
 from opfuzz.engine.triage.minimize import Smaller
-from opfuzz.store.journal import Diagnosed, Journal, Shrunk
+from opfuzz.store.journal import Diagnosed, Journal, Shrunk, ToldApart
 
 Told = tuple[tuple[Finding, ...], bool]  # findings with what is known of them, and whether that was interrupted
 Ask = Callable[[Sequence[Finding]], Told]
@@ -22,12 +22,15 @@ class Remembered:
         self._journal = journal
         self._causes: dict[bool, dict[str, tuple[Cause, ...]]] = {False: {}, True: {}}  # of smallest calls: True
         self.smaller: dict[str, Smaller] = {}  # by the id of the finding
+        self._seconds: tuple[Finding, ...] | None = None  # None: nobody asked
         for entry in journal.entries if journal is not None else ():
             match entry:
                 case Diagnosed():
                     self._causes[entry.are_smallest].update(entry.causes)
                 case Shrunk():
                     self.smaller[entry.finding] = _smaller(entry)
+                case ToldApart():
+                    self._seconds = entry.findings
 
     def diagnose(self, findings: Sequence[Finding], ask: Ask, are_smallest: bool = False) -> Told:
         """The findings with their diagnoses, made and kept unless they are known; whether that was interrupted."""
@@ -38,6 +41,15 @@ class Remembered:
                 self._journal.append(Diagnosed({finding.id: finding.causes for finding in found}, are_smallest))
             return found, was_interrupted
         return tuple(replace(finding, causes=known[finding.id]) for finding in findings), False
+
+    def second(self, ask: Callable[[], Told]) -> Told:
+        """Findings of second causes, looked for and kept unless they are known; whether that was interrupted."""
+        if self._seconds is not None:
+            return self._seconds, False
+        found, was_interrupted = ask()
+        if self._journal is not None and not was_interrupted:
+            self._journal.append(ToldApart(found))
+        return found, was_interrupted
 
     def keep(self, finding: str, found: Smaller) -> None:
         """Take down the smallest call of a finding."""

@@ -12,7 +12,7 @@ from opfuzz.core.cause import Cause, Figure
 from opfuzz.core.metrics.conditioned import effective_bits
 from opfuzz.core.results import Score
 from opfuzz.core.verdicts import FAULT, SEVERITY
-from opfuzz.judge.diagnose import absolute, inherited, meanings, precisions, solved, steps, sums, where
+from opfuzz.judge.diagnose import absolute, inherited, meanings, precisions, solved, steps, sums, tails, where
 from opfuzz.judge.diagnose.evidence import Evidence
 from opfuzz.judge.explain import errs_as
 from opfuzz.judge.limits import EXCESS_LIMIT, ROUNDINGS
@@ -45,6 +45,7 @@ STAGES: tuple[Stage, ...] = (  # the first that is certain is told
     solved.parameter,
     precisions.quantised,
     precisions.overflow,
+    tails.tail,
 )
 
 
@@ -68,6 +69,7 @@ SURE = frozenset(
         solved.parameter,
         precisions.quantised,
         precisions.overflow,
+        tails.tail,
     )
 )
 # These are asked again with a half format, or float32 in float64, taken for granted: it hides what they predict.
@@ -146,7 +148,7 @@ def _note(evidence: Evidence) -> Cause:
 
 def _on_ordinary(evidence: Evidence) -> Cause | None:
     """The cause that shows on ordinary values, where those at fault hide it."""
-    plain = evidence.on_ordinary()
+    plain = None if evidence.is_rest else evidence.on_ordinary()
     if plain is None:
         return None
     stages = (meanings.variant, precisions.lower_call, precisions.inputs, precisions.outputs)

@@ -66,6 +66,7 @@ class Evidence:
     wider: Evidence | None = None  # the same fault on a larger call, for what a few elements hide
     primitives: tuple[Primitive, ...] = ()  # that the subject may have inside
     ask: Callable[[Primitive, Call], Array | None] = _unanswered  # its call of one of them
+    is_rest: bool = False  # another cause is taken for granted, which ordinary values may show again
     is_lenient: bool = False  # the next lower precision inside is taken for granted: what is wrong beyond that
 
     @cached_property

@@ -20,7 +20,7 @@ from opfuzz.oracle.altered import evaluate_with
 from opfuzz.oracle.forms import forms
 from opfuzz.oracle.graph import Node, topological
 from opfuzz.oracle.primitive import Primitive
-from opfuzz.oracle.reference import references_of, wide_format
+from opfuzz.oracle.reference import Reference, references_of, wide_format
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,11 @@ class Asker:
 
         None where the primitive is right on all that it is asked for, or has no answer.
         """
+        found = self.values(forms_of(evidence.reference)[number])
+        return compare(evidence, found[0]) if found is not None and found[1] else None
+
+    def values(self, form: Node) -> tuple[FloatArray, bool] | None:
+        """What a form gives with the primitive alone at fault, and whether it is; None where it has no answer."""
         is_at_fault = False
 
         def change(node: Node, args: list[FloatArray]) -> FloatArray | None:
@@ -47,10 +52,9 @@ class Asker:
             return values
 
         try:
-            values = evaluate_with(_forms(evidence)[number], change)
+            return evaluate_with(form, change), is_at_fault
         except NoAnswerError:
             return None
-        return compare(evidence, values) if is_at_fault else None
 
     def _values(self, node: Node, args: list[FloatArray]) -> tuple[FloatArray, bool]:
         fmt, primitive = FORMATS[self.format], self.primitive
@@ -83,7 +87,7 @@ def inherits(evidence: Evidence) -> Cause | None:
     for primitive in evidence.primitives:
         if primitive.spec.op == evidence.spec.op:
             continue
-        for number, fmt in _tries(evidence, primitive):
+        for number, fmt in tries(evidence.reference, primitive):
             asker = Asker(primitive, fmt, evidence.ask)
             found = asker.predict(evidence, number)
             if found is None or not found.is_met:
@@ -94,15 +98,15 @@ def inherits(evidence: Evidence) -> Cause | None:
     return None
 
 
-def _tries(evidence: Evidence, primitive: Primitive) -> Iterator[tuple[int, str]]:
+def tries(reference: Reference, primitive: Primitive) -> Iterator[tuple[int, str]]:
     """Numbers of the forms that hold an operation, and the formats in which it may be computed."""
-    formats = dict.fromkeys((evidence.fmt.name, wide_format(evidence.fmt).name))
-    for number, form in enumerate(_forms(evidence)):
+    formats = dict.fromkeys((reference.fmt.name, wide_format(reference.fmt).name))
+    for number, form in enumerate(forms_of(reference)):
         if any(node.op == primitive.operation for node in topological(form)):
             yield from ((number, fmt) for fmt in formats if fmt in primitive.spec.formats)
 
 
-def _forms(evidence: Evidence) -> tuple[Node, ...]:
-    reference = evidence.reference
+def forms_of(reference: Reference) -> tuple[Node, ...]:
+    """The forms of the usual formula and of the exact one."""
     roots = dict.fromkeys((reference.natural, reference.root))
     return tuple(form for root in roots for form in forms(root))

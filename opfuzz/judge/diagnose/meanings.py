@@ -18,6 +18,7 @@ from opfuzz.judge.diagnose.evidence import Array, Evidence, Fit, ordinary
 from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm
 from opfuzz.judge.diagnose.solved import counts_everywhere
 from opfuzz.judge.limits import ALIKE, EXCESS_LIMIT, HALF_VARIANT_ELEMENTS, MOST_ELEMENTS, NEIGHBOUR
+from opfuzz.spec import OpSpec
 
 How = tuple[Figure, ...]  # what a param or input is taken for: a word, and what it is about
 
@@ -158,7 +159,7 @@ def setting(evidence: Evidence) -> Cause | None:
     call = evidence.call
     if sum(array.size for array in call.arrays.values()) + evidence.output.size > MOST_ELEMENTS:
         return None
-    for name, how, other in _other_settings(evidence):
+    for name, how, other in other_settings(evidence.spec, evidence.call):
         if not _allows(evidence, other):
             continue
         fit = evidence.fits(other)
@@ -180,7 +181,7 @@ def _set_elsewhere(evidence: Evidence, name: str, how: How) -> list[Fit] | None:
     for other in evidence.others if evidence.takes_numbers else ():
         if not other.is_wrong.any():
             continue
-        same = [call for given, taken, call in _other_settings(other) if (given, taken) == (name, how)]
+        same = [call for given, taken, call in other_settings(other.spec, other.call) if (given, taken) == (name, how)]
         meant = next((call for call in same if _allows(other, call)), None)
         if meant is not None and (fit := other.fits(meant)) is not None:
             met.append(fit)
@@ -197,15 +198,14 @@ def _allows(evidence: Evidence, call: Call) -> bool:
     return all(call.arrays[name].shape == shape for name, shape in shapes.items())
 
 
-def _other_settings(evidence: Evidence) -> Iterator[tuple[str, How, Call]]:
+def other_settings(spec: OpSpec, call: Call) -> Iterator[tuple[str, How, Call]]:
     """Name of the param or input, what it is taken for, and the call with that."""
-    spec, call = evidence.spec, evidence.call
     for param in spec.params:
         choices = param.values if param.values is not None else range(param.low or 0, (param.high or 0) + 1)
         for value in choices:
             if value != call.params[param.name] and type(value) is not float:  # which is solved for
                 yield param.name, ("value", value), replace(call, params={**call.params, param.name: value})
-    numbers = evidence.floats
+    numbers = [item.name for item in spec.inputs if item.kind == "float" and call.arrays[item.name].size]
     for first, second in combinations(numbers, 2):
         a, b = call.arrays[first], call.arrays[second]
         if a.shape == b.shape:
@@ -269,7 +269,7 @@ def misread(evidence: Evidence) -> Cause | None:
         if layout == LAYOUTS[0]:
             continue
         array = call.arrays[name]
-        for kind, wrongly in _readings(array, layout):
+        for kind, wrongly in readings(array, layout):
             if wrongly.tobytes() == array.tobytes():
                 continue
             if _reads(evidence, name, wrongly) and _reads_again(evidence, name, kind):
@@ -293,8 +293,8 @@ def _reads_again(evidence: Evidence, name: str, kind: str) -> bool:
         if made is None:
             continue
         other = replace(evidence, call=call, output=made)
-        readings = dict(_readings(call.arrays[name], call.layouts[name]))
-        if other.is_wrong.any() and kind in readings and _reads(other, name, readings[kind]):
+        known = dict(readings(call.arrays[name], call.layouts[name]))
+        if other.is_wrong.any() and kind in known and _reads(other, name, known[kind]):
             return True
     return not tried
 
@@ -306,7 +306,8 @@ def _differs(evidence: Evidence, other: Call) -> bool:
         return bool((~(np.abs(a - b) <= np.abs(evidence.judged.computed[evidence.is_wrong] - a) / 2)).all())
 
 
-def _readings(array: Array, layout: str) -> Iterator[tuple[str, Array]]:
+def readings(array: Array, layout: str) -> Iterator[tuple[str, Array]]:
+    """How the memory of a view may be read wrongly, and what it holds then."""
     buffer, _ = memory(array, layout)
     flat = buffer.ravel()
     if flat.size >= array.size:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 
@@ -11,9 +12,9 @@ import numpy as np
 from opfuzz.core.cause import Cause, Figure
 from opfuzz.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FloatArray, Format, round_to
 from opfuzz.core.metrics.conditioned import relative_to
-from opfuzz.judge.diagnose.evidence import Evidence
+from opfuzz.judge.diagnose.evidence import Evidence, ordinary
 from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm, ranges_as
-from opfuzz.judge.limits import EXCESS_LIMIT, MOST_ELEMENTS, MOST_STEPS
+from opfuzz.judge.limits import EXCESS_LIMIT, LEAST_MET, MOST_ELEMENTS, MOST_STEPS
 from opfuzz.oracle.altered import evaluate_with
 from opfuzz.oracle.balls import midpoint
 from opfuzz.oracle.forms import forms
@@ -32,7 +33,7 @@ def rounded(evidence: Evidence) -> Cause | None:
     sizes = sum(array.size for array in evidence.call.arrays.values()) + evidence.output.size
     if evidence.fmt not in COARSER or sizes > MOST_ELEMENTS or not evidence.is_wrong.any():
         return None
-    steps = list(islice(_steps(evidence), MOST_STEPS))
+    steps, plain = list(islice(_steps(evidence), MOST_STEPS)), _on_ordinary(evidence)
     for fmt in COARSER[evidence.fmt]:
         found: dict[Step, Prediction] = {}
         for step in steps:
@@ -40,12 +41,25 @@ def rounded(evidence: Evidence) -> Cause | None:
             first = predict(evidence)
             if first is None or not first.is_met:
                 continue
+            told = None if plain is None else predict(plain)
+            if told is not None and told.elements >= LEAST_MET and not told.is_met:
+                continue  # ordinary values would differ from exact, and do not
             total = confirm(evidence, first, predict)
             if total is not None and (evidence.score.verdict != "special" or ranges_as(evidence, predict)):
                 found[step] = total
         if found:
             return _told(evidence, fmt, found)
     return None
+
+
+def _on_ordinary(evidence: Evidence) -> Evidence | None:
+    """Ordinary values of the same shapes and views; None where nothing can be said of them.
+
+    A step is rounded whatever its values are: one that goes wrong for small ones only is flushed, or lost.
+    """
+    call = ordinary(evidence, dims=evidence.call.dims) if evidence.takes_numbers else None
+    output = None if call is None else evidence.run(call)
+    return None if call is None or output is None else replace(evidence, call=call, output=output, wider=None)
 
 
 def _told(evidence: Evidence, fmt: Format, found: dict[Step, Prediction]) -> Cause:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import log2
+from math import log2, prod
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from opfuzz.judge.limits import (
     LANES,
     LEAST_GROWTH,
     MOST_CONSTANT,
+    MOST_CONSTANT_WORK,
     NEAR_POWER,
     SHORT_SUM,
     SUM_ALIKE,
@@ -185,7 +186,7 @@ def _constant(evidence: Evidence, dim: str, size: int, value: float, is_alternat
     spec, call = evidence.spec, evidence.call
     for others in (*({name: min(n, most) for name, n in call.dims.items()} for most in OTHERS), call.dims):
         dims = {**others, dim: size}
-        if min(dims.values()) > 0 and spec.allows(dims, call.params):
+        if min(dims.values()) > 0 and spec.allows(dims, call.params) and prod(dims.values()) <= MOST_CONSTANT_WORK:
             break
     else:
         return None

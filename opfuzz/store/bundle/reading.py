@@ -16,6 +16,7 @@ from opfuzz.core.case import Case
 from opfuzz.core.cause import Cause
 from opfuzz.core.errors import OpfuzzError, SpecError, did_you_mean
 from opfuzz.core.files.strict_json import number
+from opfuzz.core.findings import Apart
 from opfuzz.core.floats import FORMATS
 from opfuzz.core.layout import LAYOUTS, applicable, apply, placed
 from opfuzz.core.relation import relation_id
@@ -48,6 +49,7 @@ class Bundle:
     element: Element | None  # that decided, in the outputs of the call
     versions: Mapping[str, str]
     case: Case | None  # from which the call came; None where no regime draws its values
+    apart: Apart | None = None  # of a second cause: what it is told from another by
 
     @property
     def witness(self) -> Mapping[str, Any] | None:
@@ -103,6 +105,16 @@ def _finding(place: Path) -> dict[str, Any]:
             raise damaged(place, FINDING, "the witness has no computed_hex")
         found["witness"] = {**LONE, **witness, **numbers}
     return found
+
+
+def _apart(finding: Mapping[str, Any]) -> Apart | None:
+    """What tells a second cause from the first. Raises ValueError for what says nothing of the kind."""
+    found = finding.get("apart")
+    if found is None:
+        return None
+    if not isinstance(found, dict):
+        raise ValueError(f"apart is {found!r:.40}, not an object with a cause and the one beside it")
+    return Apart(Cause.from_json(found.get("cause")), Cause.from_json(found.get("beside")))
 
 
 def _fields(place: Path) -> dict[str, Any]:
@@ -179,6 +191,7 @@ class _Checked:
             element,
             fields["versions"],
             case,
+            _apart(finding),
         )
 
     def _layouts(self, what: str, given: object) -> dict[str, str]:

@@ -43,6 +43,12 @@ def work(state: list[str], item: Any) -> Any:
             time.sleep(0.1)
         case "parent":
             return int(Path(f"/proc/{os.getppid()}/stat").read_text().rpartition(")")[2].split()[1])
+        case "import":
+            sys.path.insert(0, str(Path(__file__).parent / "slow"))
+            sys.modules.pop("slow_to_load", None)
+            import slow_to_load
+
+            return slow_to_load.VALUE
         case "hang":
             time.sleep(600)
         case "hang with the lock held":

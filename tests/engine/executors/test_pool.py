@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -139,6 +140,17 @@ def test_a_worker_that_dies_idle_costs_nothing():
         else:
             numbers.extend(results)
     assert [n for n in numbers if n] == [2, 4, 6, 8]
+
+
+def test_an_import_is_not_the_time_of_a_call():
+    assert run([[1, "import", 2], ["import"]], timeout=0.6) == [[2, "loaded", 4], ["loaded"]]
+
+
+def test_an_import_without_end_is_a_hang(monkeypatch):
+    monkeypatch.setattr(pool, "IMPORT_SECONDS", 0.5)
+    ((_, found, other),) = run([[1, "import", 2]], timeout=0.3)
+    assert (found.kind, other) == ("timeout", 4)
+    assert re.fullmatch(r"no result after 0[.][4-9] s in <module> \(slow_to_load.py:5\)", found.message)
 
 
 def test_a_slow_consumer_is_no_timeout():
