@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from keyword import iskeyword
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
 from opfuzz.core.errors import OpfuzzError, did_you_mean
+from opfuzz.core.floats import FORMATS
 from opfuzz.core.layout import View, memory
 from opfuzz.spec.expression.program import Program
 
@@ -20,12 +25,33 @@ Tensor = Any  # the framework's own array
 Functions = Mapping[str, Callable[..., Any]]
 
 COMPILE = "compile"
+_PUBLISHABLE = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)*", re.ASCII)
+
+
+def _documented(text: str) -> dict[str, object]:
+    """Parameters and defaults in a first line such as `exp(a: array, /, *, stream: Stream = None) -> array`."""
+    line = next((each.strip() for each in text.splitlines() if each.strip()), "")
+    try:
+        (function,) = ast.parse(f"def {line}: pass").body
+    except (SyntaxError, ValueError):
+        return {}
+    if not isinstance(function, ast.FunctionDef):
+        return {}
+    given = function.args
+    places = [*given.posonlyargs, *given.args]
+    found: dict[str, object] = {each.arg: inspect.Parameter.empty for each in (*places, *given.kwonlyargs)}
+    defaults = zip([*reversed(places)], [*reversed(given.defaults)], strict=False)
+    for each, default in (*defaults, *zip(given.kwonlyargs, given.kw_defaults, strict=True)):
+        if isinstance(default, ast.Constant):
+            found[each.arg] = default.value
+    return found
 
 
 class Backend(ABC):
     """One framework on this machine. `dialect` is the key under `calls:` in a spec; `functions` is all a spec may call.
 
-    A backend of another name and with some functions replaced speaks the same dialect: `derive` makes it.
+    A backend of another name, with some functions replaced or others published beside them, speaks the same dialect:
+    `derive` makes it.
     Constructing one imports no framework; `absent` and everything after it does.
     """
 
@@ -40,9 +66,13 @@ class Backend(ABC):
         if not re.fullmatch(r"[\w.-]+", self.name):
             raise OpfuzzError(f"{self.name!r} is no backend name; write letters, digits, '_', '.' and '-' only")
         for word, function in replace.items():
+            if word.startswith("."):
+                raise OpfuzzError(f"{self.name}: '{word}' is a method of values, which cannot be replaced; use 'cast'")
             if not callable(function):
                 raise OpfuzzError(f"{self.name}: '{word}' is replaced by a {type(function).__name__}, not a function")
+        self.plugin: Path | None = None  # the file that it came from, where that is no package
         self._replaced = dict(replace)
+        self._own: dict[str, Callable[..., Any]] = {}
         self._functions: Functions | None = None
         if not replace or self.absent() is not None:
             return
@@ -54,17 +84,52 @@ class Backend(ABC):
     def functions(self) -> Functions:
         """All that a spec may call, by the dotted name as specs write it. Raises ImportError if absent."""
         if self._functions is None:
-            self._functions = MappingProxyType({**self.published(), **self._replaced})
+            self._functions = MappingProxyType({**self.published(), **self._own, **self._replaced})
         return self._functions
 
     @property
     def replaced(self) -> frozenset[str]:
-        """Names of the functions that are not the framework's own."""
-        return frozenset(self._replaced)
+        """Names of the functions that are not the framework's own: replaced, or published beside them."""
+        return frozenset({*self._replaced, *self._own})
 
-    def derived(self, name: str, replace: Functions) -> Backend:
-        """This backend under another name with more functions replaced. Raises OpfuzzError for an unknown function."""
-        return type(self)(name, {**self._replaced, **replace})
+    def derived(self, name: str, replace: Functions, publish: Functions = MappingProxyType({})) -> Backend:
+        """This backend under another name with more functions replaced, and others published beside them.
+
+        Raises OpfuzzError for an unknown function, and for one to publish that specs could not call.
+        """
+        mine = {word: function for word, function in replace.items() if word in self._own}
+        made = type(self)(name, {**self._replaced, **{w: f for w, f in replace.items() if w not in mine}})
+        made._publish({**self._own, **mine, **publish}, known={*self._own})
+        return made
+
+    def _publish(self, functions: Functions, known: Collection[str]) -> None:
+        for word, function in functions.items():
+            if not callable(function):
+                raise OpfuzzError(f"{self.name}: '{word}' is published as a {type(function).__name__}, not a function")
+            if not _PUBLISHABLE.fullmatch(word) or any(map(iskeyword, word.split("."))):
+                raise OpfuzzError(
+                    f"{self.name}: specs cannot call '{word}'; publish it under a dotted name such as 'mylib.norm', "
+                    "of words that do not begin with '_'"
+                )
+            if word in FORMATS or word in ("dtype", "pi", "inf"):
+                raise OpfuzzError(
+                    f"{self.name}: '{word}' has a meaning of its own in calls; publish it as 'mylib.{word}'"
+                )
+            if word not in known and self.absent() is None and word in self.published():
+                raise OpfuzzError(f"{self.name}: {self.dialect} publishes '{word}' itself; name it in 'replace'")
+        self._own = dict(functions)
+
+    def parameters(self, name: str) -> Mapping[str, object]:
+        """Parameters of a published function and what they are by default, `inspect.Parameter.empty` for nothing.
+
+        None at all where neither the function nor the first line of its documentation says.
+        """
+        function = self.functions().get(name)
+        try:
+            known = inspect.signature(function).parameters.values() if function is not None else ()
+        except (TypeError, ValueError):
+            return _documented(str(function.__doc__ or ""))
+        return {each.name: each.default for each in known}
 
     def put(self, array: Array, layout: str, device: str) -> Tensor:
         """Tensor with the same bits as `array`, laid out in memory as `layout` says, sharing no memory with `array`."""
@@ -109,7 +174,8 @@ class Backend(ABC):
     @abstractmethod
     def published(self) -> Functions:
         """The functions before any is replaced: a positive list of resolved objects, none of which reads or writes
-        files, imports, draws random numbers or changes its arguments."""
+        files, imports, draws random numbers or changes its arguments. A cast that is a method, `x.to(float32)`, is
+        `.to`: a function of the value and the framework's own type."""
 
     @abstractmethod
     def load(self, base: Array, device: str) -> Tensor:

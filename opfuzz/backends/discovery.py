@@ -57,10 +57,17 @@ def _made(kind: type[Backend]) -> Iterable[Backend]:
     return (kind(),)
 
 
-def derive(parent: str | Backend, name: str, replace: Functions) -> Backend:
+def derive(
+    parent: str | Backend,
+    name: str,
+    replace: Functions = MappingProxyType({}),
+    publish: Functions = MappingProxyType({}),
+) -> Backend:
     """Backend of the parent's dialect and devices in which some functions, by their dotted name, are replaced.
 
-    Raises OpfuzzError if there is no such parent, or the parent publishes no such function.
+    Those of `publish` are functions of one's own that specs may call beside the framework's.
+    Raises OpfuzzError if there is no such parent, or the parent publishes no function that is replaced, or one that is
+    to be published beside it.
     """
     if isinstance(parent, str):
         ours = {backend.name: backend for kind in BUILT_IN for backend in _made(kind)}
@@ -68,7 +75,7 @@ def derive(parent: str | Backend, name: str, replace: Functions) -> Backend:
         if parent not in known:
             raise OpfuzzError(f"{name}: derived from unknown backend '{parent}'{did_you_mean(parent, known)}")
         parent = known[parent]
-    return parent.derived(name, replace)
+    return parent.derived(name, replace, publish) if publish else parent.derived(name, replace)
 
 
 def _add(found: dict[str, Backend], backend: Backend, origin: str) -> None:
@@ -100,4 +107,5 @@ def _backends_of(path: Path) -> Iterable[Backend]:
         if not isinstance(item, Backend):
             words = f"the class {item.__name__}; call it" if isinstance(item, type) else f"a {type(item).__name__}"
             raise OpfuzzError(f"{path}: BACKENDS holds {words}; it must hold Backend objects")
+        item.plugin = path
     return listed

@@ -25,10 +25,10 @@ PUBLISHED = {
         broadcast_to ceil clip concatenate conv1d conv2d conv3d conv_general conv_transpose1d conv_transpose2d
         conv_transpose3d convolve cos cosh cummax cummin cumprod cumsum degrees diag diagonal diff divide einsum equal
         erf erfinv exp expand_dims expm1 eye flatten flip floor floor_divide full full_like greater greater_equal
-        hadamard_transform inner isfinite isinf isnan kron less less_equal linspace log log10 log1p log2 logaddexp
+        hadamard_transform imag inner isfinite isinf isnan kron less less_equal linspace log log10 log1p log2 logaddexp
         logcumsumexp logical_and logical_not logical_or logical_xor logsumexp matmul max maximum mean median min
         minimum moveaxis multiply nan_to_num negative not_equal ones ones_like outer pad permute_dims power prod
-        radians reciprocal remainder repeat reshape roll round rsqrt sigmoid sign sin sinh softmax sort sqrt square
+        radians real reciprocal remainder repeat reshape roll round rsqrt sigmoid sign sin sinh softmax sort sqrt square
         squeeze stack std stop_gradient subtract sum swapaxes take take_along_axis tan tanh tensordot tile trace
         transpose tri tril triu trunc unflatten var vecdot where zeros zeros_like
     """,
@@ -144,6 +144,7 @@ class Mlx(Backend):
             found |= {f"{prefix}.{name}": getattr(module, name) for name in names.split() if hasattr(module, name)}
         return found | {
             "cast": _cast,
+            ".astype": _astype,
             "group_norm": partial(_group_norm, nn),
             "instance_norm": partial(_instance_norm, nn),
             "upsample_nearest": partial(_upsample, nn, "nearest"),
@@ -232,6 +233,13 @@ def _is_compilation_usual() -> bool:
 
 
 def _cast(x: Tensor, dtype: Any) -> Tensor:
+    return x.astype(dtype)
+
+
+def _astype(x: Tensor, dtype: Any) -> Tensor:
+    mx = _mlx()
+    if not isinstance(x, mx.array) or not isinstance(dtype, mx.Dtype):
+        raise TypeError(f"a cast of a {type(x).__name__} to {dtype}: it is of an array, to a type")
     return x.astype(dtype)
 
 

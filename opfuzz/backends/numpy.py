@@ -17,13 +17,14 @@ PUBLISHED = """
     abs add all any arange arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax argmin argsort broadcast_to cbrt
     ceil clip concatenate convolve copysign cos cosh cross cumprod cumsum deg2rad diag diagonal diff divide dot einsum
     equal exp exp2 expand_dims expm1 eye flip floor floor_divide fmax fmin fmod full full_like gradient greater
-    greater_equal heaviside hypot inner interp isfinite isinf isnan kron ldexp less less_equal linspace log log10 log1p
-    log2 logaddexp logaddexp2 logical_and logical_not logical_or logical_xor matmul max maximum mean median min minimum
-    moveaxis multiply nan_to_num nanmax nanmean nanmin nansum negative not_equal ones ones_like outer pad power prod
-    ptp rad2deg reciprocal remainder repeat reshape rint roll round searchsorted sign signbit sin sinc sinh sort sqrt
-    square squeeze stack std subtract sum swapaxes take take_along_axis tan tanh tensordot tile trace transpose
-    trapezoid tri tril triu trunc var vdot where zeros zeros_like
+    greater_equal heaviside hypot imag inner interp isfinite isinf isnan kron ldexp less less_equal linspace log log10
+    log1p log2 logaddexp logaddexp2 logical_and logical_not logical_or logical_xor matmul max maximum mean median min
+    minimum moveaxis multiply nan_to_num nanmax nanmean nanmin nansum negative not_equal ones ones_like outer pad power
+    prod ptp rad2deg real reciprocal remainder repeat reshape rint roll round searchsorted sign signbit sin sinc sinh
+    sort sqrt square squeeze stack std subtract sum swapaxes take take_along_axis tan tanh tensordot tile trace
+    transpose trapezoid tri tril triu trunc var vdot where zeros zeros_like
 """
+FFT = "fft fft2 fftn fftshift ifft ifft2 ifftn ifftshift irfft irfft2 irfftn rfft rfft2 rfftn"
 SCIPY = """
     erf erfc erfcinv erfcx erfinv expit expm1 gamma gammaln i0 i0e i1 i1e log1p log_expit log_ndtr log_softmax logit
     logsumexp ndtr ndtri softmax xlog1py xlogy
@@ -95,9 +96,11 @@ class Numpy(Backend):
         """See Backend. `conv1d` and `group_norm` are channels first; weights lie as in torch."""
         special = importlib.import_module("scipy.special")
         found: dict[str, Callable[..., Any]] = {f"np.{name}": getattr(np, name) for name in PUBLISHED.split()}
+        found |= {f"np.fft.{name}": getattr(np.fft, name) for name in FFT.split()}
         found |= {f"scipy.special.{name}": _in_format(getattr(special, name)) for name in SCIPY.split()}
         return found | {
             "cast": cast,
+            ".astype": _astype,
             "linear": linear,
             "conv1d": conv1d,
             "conv_transpose1d": conv_transpose1d,
@@ -150,6 +153,12 @@ def _like(result: Array, x: Array) -> Array:
 
 def cast(x: Array, dtype: Any) -> Array:
     """The same numbers, rounded to another format."""
+    return x.astype(dtype)
+
+
+def _astype(x: Array, dtype: Any) -> Array:
+    if not isinstance(x, np.ndarray | np.generic) or not isinstance(dtype, np.dtype):
+        raise TypeError(f"a cast of a {type(x).__name__} to {dtype}: it is of an array, to a type")
     return x.astype(dtype)
 
 

@@ -48,6 +48,12 @@ def perform(
     text, format = str(subject), call.format
     if not backend.supports(format, subject.device):
         return Outcome(text, "unsupported", cause=unsupported(f"{subject.backend}:{subject.device} has no {format}"))
+    for name in sorted(program.functions):
+        if name not in backend.functions():
+            return Outcome(text, "unsupported", cause=unsupported(f"{subject.backend} publishes no {name}"))
+    for array in call.arrays.values():
+        if (kind := array.dtype.name) in FORMATS and not backend.supports(kind, subject.device):
+            return Outcome(text, "unsupported", cause=unsupported(f"{subject.backend}:{subject.device} has no {kind}"))
     formats = {name: backend.dtype(name) for name in FORMATS if name in program.names}
     names = {**call.dims, **call.params, **backend.constants(format), **formats}
 

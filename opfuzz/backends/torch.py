@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
@@ -133,7 +133,14 @@ class Torch(Backend):
                 value = getattr(module, name)
                 if id(value) in allowed and not inspect.isclass(value) and not LEFT_OUT.fullmatch(name):
                     found[f"{namespace}.{name}"] = value
-        return found | {"cast": _cast}
+        return found | {"cast": _cast, ".to": _to, **{f".{word}": cast for word, cast in _CASTS.items()}}
+
+    def parameters(self, name: str) -> Mapping[str, object]:
+        """See Backend. Functions in C++ have no signature; the ones that torch tests overriding with have theirs."""
+        stated = _torch().overrides.get_testing_overrides().get(self.functions().get(name))
+        if stated is None:
+            return super().parameters(name)
+        return {each.name: each.default for each in inspect.signature(stated).parameters.values()}
 
     def load(self, base: Array, device: str) -> Tensor:
         """See Backend. NumPy's bfloat16 is unknown to torch: its bits travel as int16."""
@@ -189,6 +196,26 @@ class Torch(Backend):
 
 def _cast(x: Tensor, dtype: Any) -> Tensor:
     return x.to(dtype)
+
+
+def _to(x: Tensor, dtype: Any) -> Tensor:
+    torch = _torch()
+    if not isinstance(x, torch.Tensor) or not isinstance(dtype, torch.dtype):
+        raise TypeError(f"a cast of a {type(x).__name__} to {dtype}: it is of a tensor, to a type")
+    return x.to(dtype)
+
+
+def _cast_to(format: str) -> Callable[[Tensor], Tensor]:
+    def cast(x: Tensor) -> Tensor:
+        return _to(x, getattr(_torch(), format))
+
+    return cast
+
+
+_CASTS = {
+    word: _cast_to(format)
+    for word, format in {"float": "float32", "double": "float64", "half": "float16", "bfloat16": "bfloat16"}.items()
+}
 
 
 def _compiled(torch: Any, call: Any, tensors: Mapping[str, Tensor]) -> Tensor:

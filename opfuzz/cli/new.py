@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,9 +12,11 @@ import click
 
 from opfuzz.backends import discover
 from opfuzz.cli.group import words
+from opfuzz.core.case import Value
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.files.whole_file import write_text
 from opfuzz.core.shipped import shipped
+from opfuzz.engine.draft import SIZES, Draft, draft_of
 from opfuzz.engine.plan import load_specs
 from opfuzz.report.text import plain
 from opfuzz.spec.reader import RESERVED
@@ -59,31 +62,76 @@ def new_group() -> None:
     """Write a new file to fill in."""
 
 
+DRAFT = """\
+# The op '{op}', drafted from one call by trying it on small arrays. See that it is sound with `opfuzz check {path}`.
+op: {op}
+summary: {summary}
+formats: [{formats}]
+
+# Sizes: 3 is that size, 2..64 a range, 1.. has no upper end. `batch` lists those along which slices are independent.
+dims: {{{dims}}}
+{sections}
+inputs:
+{inputs}
+{outputs}
+
+calls:
+  {dialect}: |
+{call}
+
+# The exact mathematics, with the reference functions: exp, sqrt, sum(x, axis=-1), mean, matmul, where, softmax, ...
+# {told}
+reference: |
+  {reference}
+"""
+
+
 @new_group.command("op", short_help="Write the commented spec of a new op.")
-@click.argument("name")
+@click.argument("name", required=False)
+@click.option("--from-call", metavar="CALL", help="Draft it from a call: 'torch.nn.functional.elu(x, alpha)'.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("specs"), help="Folder; default: specs.")
-@click.option("--inputs", type=words(), metavar="LIST", default="x", help="Names of its inputs; default: x.")
+@click.option("--inputs", type=words(), metavar="LIST", help="Names of its inputs; default: x, or those of the call.")
+@click.option("--plugin", multiple=True, type=click.Path(path_type=Path), help="Backends of --from-call in a file.")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
-def new_op(name: str, out: Path, inputs: tuple[str, ...], force: bool) -> int:
-    """Write OUT/NAME.yaml: a spec that is valid as it is, with comments on what to change."""
+def new_op(
+    name: str | None,
+    from_call: str | None,
+    out: Path,
+    inputs: tuple[str, ...] | None,
+    plugin: tuple[Path, ...],
+    force: bool,
+) -> int:
+    """Write OUT/NAME.yaml: a spec that is valid as it is, with comments on what to change.
+
+    With --from-call the call is tried on small arrays: its spec has the dims, inputs, params and outputs that fit, and
+    a reference to fill in. NAME is then that of the function, unless it is given.
+    """
+    backends = discover(plugin)
+    draft = None if from_call is None else draft_of(from_call, backends)
+    if draft is not None and inputs is not None:
+        raise OpfuzzError("--inputs and --from-call: the call names its inputs; leave --inputs out")
+    if name is None and draft is None:
+        raise OpfuzzError("opfuzz new op: missing NAME; write it, or draft one from a call with --from-call")
+    name = draft.name if name is None and draft is not None else str(name)
+    inputs = tuple(draft.inputs) if draft is not None else inputs or ("x",)
     if not re.fullmatch(OP_NAME, name):
         raise OpfuzzError(f"'{plain(name)}' is no name of an op; it has small letters, digits and _, a letter first")
     for word in inputs:
-        if not re.fullmatch(NAME, word) or keyword.iskeyword(word) or word in (*RESERVED, "batch", "n"):
+        if not re.fullmatch(NAME, word) or keyword.iskeyword(word) or word in (*RESERVED, *SIZES[0]):
             raise OpfuzzError(f"'{plain(word)}' cannot be the name of an input here; write a name such as x or weight")
     if len(set(inputs)) < len(inputs):
         raise OpfuzzError(f"--inputs {','.join(inputs)}: each input has a name of its own")
     path = out / f"{name}.yaml"
     if path.exists() and not force:
         raise OpfuzzError(f"{path}: is already there; choose another name or folder, or replace it with --force")
-    text = template(name, inputs, path)
+    text = template(name, inputs, path) if draft is None else drafted(name, draft, path)
     with TemporaryDirectory() as folder:
-        draft = Path(folder, path.name)
-        draft.write_text(text, encoding="utf-8")
+        written = Path(folder, path.name)
+        written.write_text(text, encoding="utf-8")
         try:
-            load_specs([draft], discover())
+            load_specs([written], backends)
         except OpfuzzError as error:
-            told = str(error).replace(str(draft), str(path))
+            told = str(error).replace(str(written), str(path))
             raise OpfuzzError(f"{told}\nno file was written: choose other names") from None
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -92,7 +140,8 @@ def new_op(name: str, out: Path, inputs: tuple[str, ...], force: bool) -> int:
     write_text(path, text)
     shown = plain(str(path))
     click.echo(f"wrote {shown}, which is valid as it is; next:")
-    click.echo(f"  1. change its sizes, calls and reference; the language is told in {shipped('specs') / 'README.md'}")
+    what = "sizes, calls and reference" if draft is None else "reference, which is what it is judged by"
+    click.echo(f"  1. change its {what}; the language is told in {shipped('specs') / 'README.md'}")
     click.echo(f"  2. opfuzz check {shown}")
     click.echo(f"  3. opfuzz run {shown} --cases 100")
     return 0
@@ -119,3 +168,49 @@ def template(op: str, inputs: tuple[str, ...], path: Path) -> str:
         reference=exact,
         variant=variant,
     )
+
+
+def drafted(op: str, draft: Draft, path: Path) -> str:
+    """The text of a valid spec of a call; its reference is zeros where no reference function gives what it gives."""
+    dims = ", ".join(f"{name}: {0 if name == 'batch' and draft.is_batched else 1}.." for name in draft.dims)
+    params = ", ".join(f"{name}: [{_yaml(value)}]" for name, value in draft.params.items())
+    shapes = [f"[{', '.join(axes)}]" for axes in draft.outputs]
+    zeros = [f"zeros({_tuple(axes)})" for axes in draft.outputs]
+    outputs = f"output: {{shape: {shapes[0]}}}"
+    if draft.is_tuple:
+        outputs = "\n".join(
+            ["outputs:", *(f"  out{place + 1}: {{shape: {shape}}}" for place, shape in enumerate(shapes))]
+        )
+    told = "Fill it in: with the zeros below every result is told as wrong."
+    if draft.reference is not None:
+        told = "This gives what the call gives on the arrays that were tried: see whether it is what the op means."
+    sections = ["batch: [batch]"] if draft.is_batched else []
+    if params:
+        sections += ["", "# Parameters: the first value is the default; add those to try.", f"params: {{{params}}}"]
+    if any("k" in re.findall(r"\w+", axis) for axes in draft.outputs for axis in axes):
+        sections += ["", "require: [n >= k]"]
+    width = max(map(len, draft.inputs)) + 1
+    return DRAFT.format(
+        op=op,
+        path=plain(str(path)),
+        summary=f"What {draft.function} computes.",
+        formats=", ".join(draft.formats),
+        dims=dims,
+        sections="".join(f"{line}\n" for line in sections),
+        inputs="\n".join(
+            f"  {f'{name}:':{width}} {{shape: [{', '.join(axes)}]}}" for name, axes in draft.inputs.items()
+        ),
+        outputs=outputs,
+        dialect=draft.dialect,
+        call="\n".join(f"    {line}" for line in draft.call.strip().splitlines()),
+        told=told,
+        reference=draft.reference or (_tuple(zeros) if draft.is_tuple else zeros[0]),
+    )
+
+
+def _tuple(items: Sequence[str]) -> str:
+    return f"({', '.join(items)}{',' * (len(items) == 1)})"
+
+
+def _yaml(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else "null" if value is None else repr(value)

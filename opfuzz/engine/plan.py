@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from opfuzz.backends import Backend, Subject
+from opfuzz.backends.base import Functions
 from opfuzz.core.call import Call
 from opfuzz.core.case import Case
 from opfuzz.core.errors import OpfuzzError, did_you_mean
@@ -78,10 +79,13 @@ def dialects_of(subjects: Iterable[str], backends: Mapping[str, Backend]) -> fro
 
 def vocabulary(backends: Mapping[str, Backend], dialects: Collection[str] | None = None) -> Vocabulary:
     """All that a spec may name, on this machine; calls of others than `dialects` are checked for their form only."""
-    published = {
-        b.dialect: None if (dialects is not None and b.dialect not in dialects) or b.absent() else b.functions()
-        for b in reversed(list(backends.values()))
-    }
+    published: dict[str, Functions | None] = {}
+    for backend in reversed(list(backends.values())):
+        dialect = backend.dialect
+        is_known = (dialects is None or dialect in dialects) and not backend.absent()
+        # All of a dialect together: what one of its backends lacks is not supported there.
+        others = published.get(dialect)
+        published[dialect] = {**(others or {}), **backend.functions()} if is_known else others
     return Vocabulary(regimes=regime_names(), reference_functions=REFERENCE_FUNCTIONS, dialects=published)
 
 

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 
 def inputs(spec: OpSpec, case: Case) -> dict[str, NDArray[Any]]:
-    """The array of each input: floats in the case's format, indices int64, masks bool; C-contiguous, in logical order.
+    """The array of each input: floats in the case's format or their own, indices int64, masks bool.
 
+    All are C-contiguous, in logical order.
     The words of an input are keyed by the case's seed and the input's name alone, so that a case keeps its values while
     another layout, param or format is tried; under most regimes a smaller array has the first values of the larger one.
     Raises OpfuzzError if the case does not fit the spec.
@@ -32,7 +33,7 @@ def inputs(spec: OpSpec, case: Case) -> dict[str, NDArray[Any]]:
     shapes = spec.shapes(case.dims, case.params)
     arrays = {}
     for given in spec.inputs:
-        array = _fill(given, shapes[given.name], case, FORMATS[case.format])
+        array = _fill(given, shapes[given.name], case, FORMATS[given.format_in(case.format)])
         # Not ascontiguousarray, which makes one dimension of none.
         arrays[given.name] = np.asarray(constant_along_broadcast(array, case.layouts[given.name]), order="C")
     return arrays

@@ -217,6 +217,8 @@ def _is_alternative(computed: FloatArray, truth: Truth, alternatives: Alternativ
         slack = truth.radius + np.where(np.isfinite(radius), radius, 0.0)
         near = (truth.size - slack < truth.threshold) & (truth.size + slack >= truth.threshold)
         right |= near & ~np.isnan(computed) & (np.sign(computed) == np.sign(truth.hi))
+    if alternatives.undefined is not None:
+        right |= alternatives.undefined
     if alternatives.nan is not None:
         right |= alternatives.nan & np.isnan(computed)
     same = np.zeros(computed.shape, np.bool_)

@@ -23,6 +23,7 @@ class Alternatives:
     values: tuple[FloatArray, ...]  # what IEEE arithmetic makes of the usual formula
     reach: Mask | None  # elements for which these count: what a NaN or infinity among the inputs can reach
     nan: Mask | None = None  # what a NaN among the inputs can reach, for which NaN is right whatever a comparison chose
+    undefined: Mask | None = None  # where anything is right
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,12 +34,14 @@ def carry(root: Node, fmt: Format) -> FloatArray | None:
 
     None where the formula is neither.
     """
-    is_log = root.op == "log"
-    running = root.args[0] if is_log else root
-    if running.op != "cumsum":
+    is_log = root.op in ("log", "logcumsumexp")
+    running = root.args[0] if root.op == "log" else root
+    if running.op not in ("cumsum", "logcumsumexp"):
         return None
     (terms,) = running.args
-    if is_log and terms.op == "exp":  # whose logarithm is known
+    if root.op == "logcumsumexp":
+        steps = evaluate_with(terms, lambda node, args: None)
+    elif is_log and terms.op == "exp":  # whose logarithm is known
         steps = evaluate_with(terms.args[0], lambda node, args: None)
     else:
         steps = evaluate_with(terms, lambda node, args: None)

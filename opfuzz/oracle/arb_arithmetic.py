@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from flint import arb
+from flint import acb, arb
 
+from opfuzz.core.floats import Format
 from opfuzz.oracle.elementary import ELEMENTARY, Elementary
+from opfuzz.oracle.graph import RELATIONS
 
 Value = Any  # an arb, or a Python float where the value is NaN or infinite
 
@@ -27,6 +30,36 @@ def smallest(terms: list[Value]) -> Value:
     return _negated(largest([_negated(t) for t in terms]))
 
 
+def running_logarithms(terms: list[Value]) -> list[Value]:
+    """log(exp(x_0) + ... + exp(x_i)) for each i; NaN and infinities as IEEE arithmetic has them."""
+    results: list[Value] = []
+    total, shift = arb(0), arb(0)  # the sum is total * exp(shift), since exp(10^30) alone is not known at any precision
+    for term in terms:
+        last = results[-1] if results else -math.inf
+        if isinstance(last, float) and last != -math.inf:  # NaN stays, and infinity unless NaN comes
+            results.append(last if not (isinstance(term, float) and math.isnan(term)) else math.nan)
+            continue
+        if isinstance(term, float):
+            results.append(last if term == -math.inf else term)
+            continue
+        if total == 0 or term > shift + 1000:
+            total, shift = total * (shift - term).exp() + 1, term
+        else:
+            total += (term - shift).exp()
+        results.append(total.log() + shift)
+    return results
+
+
+def transform(row: list[Value], is_forward: bool) -> list[Value]:
+    """The discrete Fourier transform of pairs, real and imaginary part in turn; NaN where one is NaN or infinite."""
+    if any(isinstance(value, float) for value in row):
+        return [math.nan] * len(row)
+    # conj(dft(conj(z))) has the other sign in its exponents, and is not divided by the length.
+    sign = 1 if is_forward else -1
+    made = acb.dft([acb(re, sign * im) for re, im in zip(row[::2], row[1::2], strict=True)])
+    return [part for number in made for part in (number.real, sign * number.imag)]
+
+
 def _negated(x: Value) -> Value:
     return -x
 
@@ -40,16 +73,21 @@ def _maximum(a: Value, b: Value) -> Value:
     return a.max(b)
 
 
-def _where_less(smaller: Value, larger: Value, if_less: Value, if_not: Value) -> Value:
-    if isinstance(smaller, float) or isinstance(larger, float):
-        return if_less if float(smaller) < float(larger) else if_not
-    if smaller < larger:
-        return if_less
-    if smaller >= larger:
+OPPOSITES: dict[str, Callable[[Any, Any], Any]] = {"<": operator.ge, "<=": operator.gt, "==": operator.ne}
+
+
+def where(relation: str, left: Value, right: Value, if_so: Value, if_not: Value) -> Value:
+    """One of two elements, by whether two others are in the relation; both in one ball where that is not certain."""
+    if isinstance(left, float) or isinstance(right, float):
+        first, second = (v if isinstance(v, float) else _nonzero(v) for v in (left, right))
+        return if_so if RELATIONS[relation](first, second) else if_not
+    if RELATIONS[relation](left, right):
+        return if_so
+    if OPPOSITES[relation](left, right):
         return if_not
-    if isinstance(if_less, float) or isinstance(if_not, float):
+    if isinstance(if_so, float) or isinstance(if_not, float):
         return arb.nan()
-    return if_less.union(if_not)
+    return if_so.union(if_not)
 
 
 def _special(name: str, function: Callable[..., Any]) -> Callable[..., Value]:
@@ -104,9 +142,61 @@ def _sqrt(x: arb) -> Value:
     return math.nan if x < 0 else x.sqrt()
 
 
+# Steps are taken of both ends of a ball, in whole numbers, so that a tie is one exactly where the ball is a number.
+
+
+def _nearest(x: arb, step_of: Callable[[int], int]) -> tuple[int, int]:
+    """The whole number n and the exponent e of the n 2^e nearest to an exact x, ties to even; `step_of` floor(log2 |x|)
+    is e."""
+    mantissa, exponent = map(int, x.man_exp())
+    step = step_of(mantissa.bit_length() + exponent - 1)
+    if step <= exponent or not mantissa:
+        return mantissa << max(exponent - step, 0), step
+    if mantissa.bit_length() + exponent < step - 1:  # below a quarter of a step, by whatever it is
+        return 0, step
+    whole, rest = divmod(abs(mantissa), 1 << (step - exponent))
+    half = 1 << (step - exponent - 1)
+    whole += rest > half or (rest == half and whole % 2 == 1)
+    return (whole if mantissa > 0 else -whole), step
+
+
+def _of_both_ends(x: arb, step: Callable[[arb], Value]) -> Value:
+    if not x.is_finite():
+        return arb.nan()
+    low, high = step(x.lower()), step(x.upper())
+    if isinstance(low, float) or isinstance(high, float):
+        return low if low == high else arb.nan()
+    return low if low == high else low.union(high)
+
+
+def _exactly(whole: int, exponent: int) -> arb:
+    # Wider than any mantissa of a result, and exact whatever the precision is.
+    return arb((whole, exponent))
+
+
+def _floor(x: arb) -> Value:
+    return _of_both_ends(x, lambda end: end.floor())
+
+
+def _rint(x: arb) -> Value:
+    return _of_both_ends(x, lambda end: _exactly(*_nearest(end, lambda exponent: 0)))
+
+
+def rounded(fmt: Format, x: Value) -> Value:
+    """An element rounded to a format, to nearest, ties to even; one ball of both neighbours where it may be either."""
+
+    def step(end: arb) -> Value:
+        whole, exponent = _nearest(end, lambda power: max(power, fmt.emin) - fmt.precision + 1)
+        if whole.bit_length() + exponent - 1 > fmt.emax:
+            return math.copysign(math.inf, whole)
+        return _exactly(whole, exponent)
+
+    return x if isinstance(x, float) else _of_both_ends(x, step)
+
+
 _IEEE: dict[str, Callable[..., Any]] = {name: function.value for name, function in ELEMENTARY.items()} | {
     "neg": np.negative, "abs": np.abs, "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide,
-    "square": np.square, "sqrt": np.sqrt,
+    "square": np.square, "sqrt": np.sqrt, "floor": np.floor, "rint": np.rint,
 }  # fmt: skip
 # Of balls only, which most elements are, and of any elements.
 ON_BALLS: dict[str, Callable[..., Any]] = {
@@ -118,10 +208,13 @@ ON_BALLS: dict[str, Callable[..., Any]] = {
     "div": _divide,
     "square": lambda a: a * a,
     "sqrt": _sqrt,
+    "floor": _floor,
+    "rint": _rint,
 }
 ON_BALLS |= {name: _on_ball(function) for name, function in ELEMENTARY.items()}
 FUNCTIONS: dict[str, Callable[..., Value]] = {name: _special(name, function) for name, function in ON_BALLS.items()} | {
     "maximum": _maximum,
     "minimum": lambda a, b: _negated(_maximum(_negated(a), _negated(b))),
-    "where": _where_less,
 }
+# Those that depend on the detail of their node, which comes first.
+OF_DETAIL: dict[str, Callable[..., Value]] = {"where": where, "rounded": rounded}

@@ -24,6 +24,7 @@ from opfuzz.oracle import elementwise, sums
 from opfuzz.oracle.dependencies import touched
 from opfuzz.oracle.graph import Node, Tables, is_whole, tables_of, topological
 from opfuzz.oracle.models import TINY, U64, Arithmetic, PoleOf, Radius, RadiusOf, Rule, added
+from opfuzz.oracle.rows import fourier, scans
 
 _INFLATE = 1 + 2.0**-30  # radii are rounded themselves; sums of 2^20 of them lose up to 2^-33
 
@@ -178,7 +179,8 @@ def _reshape(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, 
 
 _RING = frozenset({"add", "sub", "mul", "square"})
 _CHOOSES = frozenset({"where", "gather", "reshape"})
-_MOVES = frozenset({"number", "gather", "reshape", "neg", "abs", "maximum", "minimum", "max", "min"})  # numbers stay so
+# Numbers stay numbers.
+_MOVES = frozenset({"number", "gather", "reshape", "neg", "abs", "maximum", "minimum", "max", "min", "floor", "rint"})
 _RULES: dict[str, Rule] = {
     "input": elementwise.constant,
     "leaf": elementwise.constant,
@@ -194,8 +196,14 @@ _RULES: dict[str, Rule] = {
     "maximum": elementwise.pick,
     "minimum": elementwise.pick,
     "where": elementwise.where,
+    "floor": elementwise.step,
+    "rint": elementwise.step,
+    "rounded": elementwise.step,
     "sum": sums.sum_of,
     "cumsum": sums.cumsum,
+    "cummax": scans.cummax,
+    "logcumsumexp": scans.logcumsumexp,
+    "dft": fourier.dft,
     "softmax": sums.softmax,
     "max": sums.extreme,
     "min": sums.extreme,

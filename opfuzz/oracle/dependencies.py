@@ -9,7 +9,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.oracle.graph import Node, topological
+from opfuzz.oracle.graph import SCANS, Node, topological
 
 Places = NDArray[np.int64]  # flat, sorted
 # All places whose index along each axis is in a range. One element mostly depends on rows, columns and the like, which
@@ -102,8 +102,10 @@ def _boxes(node: Node, box: Box) -> Sequence[Box | Places]:
     sources = list(box)
     if node.op == "softmax":
         sources[node.detail[0]] = range(first[node.detail[0]])
-    elif node.op == "cumsum":
+    elif node.op in SCANS:
         sources[node.detail] = range(box[node.detail].stop)
+    elif node.op == "dft":
+        sources[-2:] = map(range, first[-2:])
     else:
         for axis in node.detail:
             sources[axis] = range(first[axis])
@@ -163,13 +165,16 @@ def _below(node: Node, arg: Node, places: Places) -> Places:
     return _distinct(below, arg.size)
 
 
-_MOVES = frozenset({"gather", "reshape", "sum", "max", "min", "cumsum", "softmax", "dot"})
+_MOVES = SCANS | {"gather", "reshape", "sum", "max", "min", "softmax", "dot", "dft"}
 
 
 def _moved(node: Node, places: Places) -> list[Places]:
     if node.op in ("sum", "max", "min"):
         return [reduced_rows(node, places).ravel()]
-    if node.op in ("softmax", "cumsum"):
+    if node.op == "dft":
+        width = 2 * node.shape[-2]
+        return [(_distinct(places // width, node.size)[:, None] * width + np.arange(width)).ravel()]
+    if node.op == "softmax" or node.op in SCANS:
         axis = node.detail[0] if node.op == "softmax" else node.detail
         along = np.unravel_index(places, node.shape)[axis]
         step = _steps(node.shape)[axis]
@@ -214,12 +219,34 @@ def spread_from(root: Node, is_flagged: Callable[[Node], NDArray[np.bool_]]) -> 
     return flags[id(root)]
 
 
+def undefined(root: Node) -> NDArray[np.bool_] | None:
+    """Elements that a transform of NaN or infinities has a part in, of which each algorithm makes something else.
+
+    None where there is none.
+    """
+    if not any(node.op == "dft" for node in topological(root)):
+        return None
+    flags: dict[int, tuple[NDArray[np.bool_], NDArray[np.bool_]]] = {}  # reached by what is no number; and transformed
+    for node in topological(root):
+        args = [flags[id(arg)] for arg in node.args]
+        if not args:
+            is_special = ~np.isfinite(node.detail) if node.op == "input" else np.zeros(node.shape, np.bool_)
+            flags[id(node)] = is_special, np.zeros(node.shape, np.bool_)
+            continue
+        is_special, is_undefined = (touched(node, list(each)) for each in zip(*args, strict=True))
+        flags[id(node)] = is_special, is_special if node.op == "dft" else is_undefined
+    found = flags[id(root)][1]
+    return found if found.any() else None
+
+
 def touched(node: Node, flags: list[NDArray[np.bool_]]) -> NDArray[np.bool_]:
     """Elements of `node` that depend on a flagged element of its arguments; one flag array per argument."""
     if node.op in ("sum", "max", "min"):
         return np.asarray(flags[0].any(axis=node.detail, keepdims=True))
-    if node.op == "cumsum":
+    if node.op in SCANS:
         return np.asarray(np.logical_or.accumulate(flags[0], axis=node.detail))
+    if node.op == "dft":
+        return np.broadcast_to(flags[0].any(axis=(-2, -1), keepdims=True), node.shape)
     if node.op == "softmax":
         return np.broadcast_to(flags[0].any(axis=node.detail[0], keepdims=True), node.shape)
     if node.op == "dot":

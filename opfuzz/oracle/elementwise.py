@@ -5,13 +5,14 @@ from __future__ import annotations
 from fractions import Fraction
 from functools import lru_cache
 from math import log2
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.core.floats import FloatArray
+from opfuzz.core.floats import FloatArray, round_to
 from opfuzz.oracle.elementary import ELEMENTARY, FLOOR
-from opfuzz.oracle.graph import Node
+from opfuzz.oracle.graph import RELATIONS, Node
 from opfuzz.oracle.models import U64, Arithmetic, PoleOf, Radius, RadiusOf, Rounding, added, full, times
 
 
@@ -25,10 +26,12 @@ def constant(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, 
 def _input_radius(node: Node, model: Arithmetic) -> Radius:
     if node.op != "input" or not (model.inputs or model.flush):
         return None
-    size = np.abs(node.detail)
+    size, inputs = np.abs(node.detail), model.inputs
+    if node.format is not None and inputs:
+        inputs = node.format.unit_roundoff
     if not model.flush:
-        return np.asarray(size * model.inputs)
-    return np.asarray(np.where(size < model.flush, size, size * model.inputs))
+        return np.asarray(size * inputs)
+    return np.asarray(np.where(size < model.flush, size, size * inputs))
 
 
 # Every case of a spec has the same few numbers. None: pi; else numerator and denominator, sooner compared than a
@@ -155,20 +158,45 @@ def pick(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None
 
 
 def where(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
-    chosen = node.detail if node.detail is not None else args[0] < args[1]
+    is_mask = len(args) == 2
+    chosen = node.detail if is_mask else RELATIONS[node.detail](args[0], args[1])
     yes, no = args[-2:]
     mid = np.where(chosen, yes, no)
 
     def radius(radii: list[Radius], model: Arithmetic) -> Radius:
         ry, rn = (0.0 if r is None else r for r in radii[-2:])
         result = np.where(chosen, ry, rn)
-        if node.detail is None and (radii[0] is not None or radii[1] is not None):
+        if not is_mask and (radii[0] is not None or radii[1] is not None):
             slack = (0.0 if radii[0] is None else radii[0]) + (0.0 if radii[1] is None else radii[1])
-            undecided = np.abs(args[0] - args[1]) <= slack
+            undecided = (np.abs(args[0] - args[1]) <= slack) & (slack > 0)
             result = np.where(undecided, np.maximum(result, np.abs(yes - no) + np.maximum(ry, rn)), result)
         return np.broadcast_to(result, mid.shape)
 
     return mid, radius, None
+
+
+def step_value(node: Node, x: NDArray[Any]) -> NDArray[Any]:
+    """What a step makes of values, in their own dtype: the next whole number below, or the nearest number."""
+    if node.op == "rounded":
+        return round_to(x.astype(np.float64), node.detail).astype(x.dtype)
+    return np.asarray(np.floor(x) if node.op == "floor" else np.rint(x))
+
+
+# Steps never fall: of all between m - r and m + r they lie between what they are at the two ends, rounded outwards.
+
+
+def step(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, PoleOf]:
+    m = args[0]
+    mid = step_value(node, m)
+
+    def radius(radii: list[Radius], model: Arithmetic) -> Radius:
+        r = radii[0]
+        if r is None:
+            return None
+        low, high = (step_value(node, np.where(r == 0, m, np.nextafter(m + s * r, s * np.inf))) for s in (-1, 1))
+        return np.asarray(np.where(high == low, 0.0, np.maximum(high - mid, mid - low)))
+
+    return mid, radius, lambda: np.isinf(mid)
 
 
 def elementary(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, PoleOf]:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate, islice
 
 import flint
@@ -18,7 +19,16 @@ from flint import arb
 from numpy.typing import NDArray
 
 from opfuzz.core.floats import FloatArray
-from opfuzz.oracle.arb_arithmetic import FUNCTIONS, ON_BALLS, Value, largest, smallest
+from opfuzz.oracle.arb_arithmetic import (
+    FUNCTIONS,
+    OF_DETAIL,
+    ON_BALLS,
+    Value,
+    largest,
+    running_logarithms,
+    smallest,
+    transform,
+)
 from opfuzz.oracle.dependencies import dot_rows, reduced_rows
 from opfuzz.oracle.graph import Node
 
@@ -120,13 +130,15 @@ class Puller:
             return self._gather(node, places)
         if op in ("sum", "max", "min"):
             return self._reduce(node, places)
-        if op == "cumsum":
-            return self._cumsum(node, places)
+        if op in ("cumsum", "cummax", "logcumsumexp"):
+            return self._scan(node, places)
+        if op == "dft":
+            return self._transform(node, places)
         if op == "dot":
             return self._dot(node, places)
         if op == "softmax":
             return self.values(node.detail[1], places)
-        if op == "where" and node.detail is not None:
+        if op == "where" and len(node.args) == 2:
             return self._masked(node, places)
         return self._map(node, places)
 
@@ -138,7 +150,7 @@ class Puller:
         columns = [self._broadcast(node, arg, places) for arg in node.args]
         if node.op in ON_BALLS and all(map(_are_balls, columns)):
             return list(map(ON_BALLS[node.op], *columns))
-        function = FUNCTIONS[node.op]
+        function = partial(OF_DETAIL[node.op], node.detail) if node.op in OF_DETAIL else FUNCTIONS[node.op]
         return [function(*row) for row in zip(*columns, strict=True)]
 
     def _masked(self, node: Node, places: NDArray[np.int64]) -> list[Value]:
@@ -179,7 +191,7 @@ class Puller:
             return _rounded_sum([float(t) for t in terms])
         return _added(terms)
 
-    def _cumsum(self, node: Node, places: NDArray[np.int64]) -> list[Value]:
+    def _scan(self, node: Node, places: NDArray[np.int64]) -> list[Value]:
         axis, length = node.detail, node.shape[node.detail]
         index = np.moveaxis(np.arange(node.size).reshape(node.shape), axis, -1).reshape(-1, length)
         row_of, place_of = np.empty((2, node.size), np.int64)
@@ -192,13 +204,24 @@ class Puller:
         rows = np.flatnonzero(furthest >= 0)
         terms = iter(self.values(arg, np.concatenate([index[row, : furthest[row] + 1] for row in rows])))
         for row in rows.tolist():
-            totals[row] = self._running_totals(arg, list(islice(terms, int(furthest[row]) + 1)))
+            totals[row] = self._running(node, list(islice(terms, int(furthest[row]) + 1)))
         return [totals[r][p] for r, p in zip(row_of[places].tolist(), place_of[places].tolist(), strict=True)]
 
-    def _running_totals(self, arg: Node, terms: list[Value]) -> list[Value]:
-        if _is_exact(arg) and self.precision == FSUM_PRECISION:
+    def _running(self, node: Node, terms: list[Value]) -> list[Value]:
+        if node.op == "cummax":
+            return list(accumulate(terms, lambda a, b: largest([a, b])))
+        if node.op == "logcumsumexp":
+            return running_logarithms(terms)
+        if _is_exact(node.args[0]) and self.precision == FSUM_PRECISION:
             return _rounded_sums([float(t) for t in terms])
         return _running(terms)
+
+    def _transform(self, node: Node, places: NDArray[np.int64]) -> list[Value]:
+        width = 2 * node.shape[-2]
+        rows, row_of = np.unique(places // width, return_inverse=True)
+        found = self._fetch(node.args[0], rows[:, None] * width + np.arange(width))
+        made = [transform(row, not node.detail) for row in found]
+        return [made[row][place] for row, place in zip(row_of.tolist(), (places % width).tolist(), strict=True)]
 
     def _dot(self, node: Node, places: NDArray[np.int64]) -> list[Value]:
         a, b = node.args

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice, product
 
 from opfuzz.oracle import graph
-from opfuzz.oracle.graph import Less, Node, as_node, topological
+from opfuzz.oracle.graph import Node, topological
 from opfuzz.oracle.operations import where
 
 MOST_FORMS = 48  # of one formula: what nests several functions has a form for each choice
@@ -19,13 +19,13 @@ def _of(op: str, x: object) -> Node:
 
 def _one_sided_sigmoid(x: Node) -> Node:
     raised = _of("exp", -_of("abs", x))
-    return where(Less(x, as_node(0)), raised / (1 + raised), 1 / (1 + raised))
+    return where(x < 0, raised / (1 + raised), 1 / (1 + raised))
 
 
 def _one_sided_tanh(x: Node) -> Node:
     raised = _of("exp", _of("abs", x) * -2)
     size = (1 - raised) / (1 + raised)
-    return where(Less(x, as_node(0)), -size, size)
+    return where(x < 0, -size, size)
 
 
 def _tanh_by_both(x: Node) -> Node:

@@ -6,6 +6,7 @@ Four evaluators read the same graph: float64 balls (`balls`), Arb on chosen elem
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from math import prod
@@ -13,6 +14,8 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from opfuzz.core.floats import Format
 
 Shape = tuple[int, ...]
 Scalar = int | float | Fraction
@@ -25,19 +28,23 @@ class Node:
 
     input, leaf   detail: float64 array of exact values (`input`: drawn for the case; `leaf`: a mask or counter)
     number        detail: Fraction, or None for pi
-    where         detail: bool array, args: (if true, if false); or args: (smaller, larger, if less, if not)
-    sum, max, min detail: axes, kept with size 1          cumsum   detail: axis
+    where         detail: bool array, args: (if true, if false); or '<', '<=' or '==', args: (a, b, if so, if not)
+    sum, max, min detail: axes, kept with size 1
+    cumsum, cummax, logcumsumexp   detail: axis
+    floor, rint   to whole numbers                        rounded  detail: format to which it is rounded
+    dft           args: (..., n, 2) real and imaginary parts; detail: whether with e^(+2 pi i jk/n)
     softmax       detail: axis, and the same result written out
     dot           args: (..., m, k) and (..., k, n)
     gather        detail: index into the concatenation of the flattened args
     reshape, neg, add, sub, mul, div, maximum, minimum, abs, square, sqrt, and every name in `elementary.ELEMENTARY`
     """
 
-    __slots__ = ("args", "before", "detail", "op", "shape")
+    __slots__ = ("args", "before", "detail", "format", "op", "shape")
     __array_ufunc__ = None  # an array beside a node leaves the arithmetic to it
 
     def __init__(self, op: str, args: tuple[Node, ...], shape: Shape, detail: Any = None) -> None:
         self.op, self.args, self.shape, self.detail = op, args, shape, detail
+        self.format: Format | None = None  # of an input that has another than the one under test
         self.before: tuple[Node, ...] | None = None  # see `topological`
 
     @property
@@ -108,26 +115,43 @@ class Node:
         assert result is not None
         return result
 
-    def __lt__(self, other: object) -> Less:
-        return Less(self, as_node(other))
+    def __lt__(self, other: object) -> Compared:
+        return Compared(self, "<", as_node(other))
 
-    def __gt__(self, other: object) -> Less:
-        return Less(as_node(other), self)
+    def __gt__(self, other: object) -> Compared:
+        return Compared(as_node(other), "<", self)
 
-    def __le__(self, other: object) -> Less:
-        return Less(as_node(other), self, inverted=True)
+    def __le__(self, other: object) -> Compared:
+        return Compared(self, "<=", as_node(other))
 
-    def __ge__(self, other: object) -> Less:
-        return Less(self, as_node(other), inverted=True)
+    def __ge__(self, other: object) -> Compared:
+        return Compared(as_node(other), "<=", self)
 
 
-class Less:
-    """`smaller < larger`, or its opposite; only `where` can use it."""
+class Compared:
+    """Whether `left < right`, `left <= right` or `left == right`, or not, element by element; only `where` can use it.
 
-    __slots__ = ("inverted", "larger", "smaller")
+    With NaN none of the three is so, as in IEEE arithmetic.
+    """
 
-    def __init__(self, smaller: Node, larger: Node, inverted: bool = False) -> None:
-        self.smaller, self.larger, self.inverted = smaller, larger, inverted
+    __slots__ = ("is_inverted", "left", "relation", "right")
+
+    def __init__(self, left: Node, relation: str, right: Node, is_inverted: bool = False) -> None:
+        self.left, self.relation, self.right, self.is_inverted = left, relation, right, is_inverted
+
+    def __bool__(self) -> bool:
+        # A chain asks its links, and any two of them would be true.
+        raise TypeError(
+            "a chain compares sizes and params, not values; write where(a < x, where(x < b, ..., ...), ...)"
+        )
+
+
+def equal(first: object, second: object, is_inverted: bool = False) -> Compared:
+    """`first == second`, or with `is_inverted` `first != second`, element by element."""
+    return Compared(as_node(first), "==", as_node(second), is_inverted)
+
+
+RELATIONS: dict[str, Callable[[Any, Any], Any]] = {"<": operator.lt, "<=": operator.le, "==": operator.eq}
 
 
 def number(value: Scalar) -> Node:
@@ -157,7 +181,7 @@ class Whole(np.ndarray[Any, Any]):
         return made.view(Whole) if isinstance(made, np.ndarray) and made.dtype.kind == "i" else made
 
 
-_OF_NODES: dict[np.ufunc, Callable[[Node, Node], object]] = {
+_OF_NODES: dict[np.ufunc, Callable[..., object]] = {
     np.add: lambda a, b: a + b,
     np.subtract: lambda a, b: a - b,
     np.multiply: lambda a, b: a * b,
@@ -166,12 +190,16 @@ _OF_NODES: dict[np.ufunc, Callable[[Node, Node], object]] = {
     np.less_equal: lambda a, b: a <= b,
     np.greater: lambda a, b: a > b,
     np.greater_equal: lambda a, b: a >= b,
+    np.equal: equal,
+    np.not_equal: lambda a, b: equal(a, b, is_inverted=True),
 }
 
 
-def leaf(values: NDArray[Any], op: str = "leaf") -> Node:
+def leaf(values: NDArray[Any], op: str = "leaf", format: Format | None = None) -> Node:
     """Exact values; any shape, any float, integer or bool dtype that float64 holds exactly."""
-    return Node(op, (), values.shape, np.ascontiguousarray(values, np.float64).reshape(values.shape))
+    node = Node(op, (), values.shape, np.ascontiguousarray(values, np.float64).reshape(values.shape))
+    node.format = format
+    return node
 
 
 def as_node(value: object) -> Node:
@@ -298,7 +326,10 @@ def is_whole(node: Node) -> bool:
     return node.op == "number" and node.detail is not None and node.detail.denominator == 1
 
 
-ELEMENTWISE = frozenset({"neg", "add", "sub", "mul", "div", "maximum", "minimum", "abs", "square", "sqrt", "where"})
+ARITHMETIC = ("neg", "add", "sub", "mul", "div", "maximum", "minimum", "abs", "square", "sqrt", "where")
+SCANS = frozenset({"cumsum", "cummax", "logcumsumexp"})  # along the axis that is their detail
+STEPS = frozenset({"floor", "rint", "rounded"})  # constant but for jumps
+ELEMENTWISE = STEPS.union(ARITHMETIC)
 
 
 def is_elementwise(root: Node, elementary: frozenset[str] | set[str]) -> bool:

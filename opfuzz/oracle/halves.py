@@ -44,7 +44,7 @@ def evaluate_halved(root: Node, fmt: Format, what: str) -> FloatArray | None:
             return narrow(values)  # which alone is no table
         elif what == "angles" and node.op in ("sin", "cos") and is_table(node):
             changed = balls.midpoint(node, [narrow(arg) for arg in args])
-        elif what == "sums" and node.op in ("sum", "cumsum"):
+        elif what == "sums" and node.op in ("sum", "cumsum", "logcumsumexp"):
             terms = [round_to(arg, fmt) for arg in args]
             changed = working.value_of(node, terms, fmt, 1).astype(np.float64)
         else:

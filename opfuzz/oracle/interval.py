@@ -13,8 +13,9 @@ from typing import Any
 
 from flint import arb
 
+from opfuzz.oracle.arb_arithmetic import OF_DETAIL, ON_BALLS, OPPOSITES, rounded
 from opfuzz.oracle.elementary import ELEMENTARY, Elementary
-from opfuzz.oracle.graph import Node, topological
+from opfuzz.oracle.graph import RELATIONS, Node, topological
 
 Ends = tuple[Any, Any]  # two arbs; None stands for what is not known
 NAN: Ends = (None, None)  # NaN over the whole range
@@ -36,7 +37,7 @@ def between(root: Node, low: float, high: float) -> tuple[float, float]:
             value = arb.pi() if node.detail is None else arb(node.detail.numerator) / node.detail.denominator
             known[id(node)] = value, value
         else:
-            known[id(node)] = _step(node.op, [e for e in ends if e is not None], len(node.args))
+            known[id(node)] = _step(node, [e for e in ends if e is not None])
     found = known[id(root)]
     if found is NAN:
         return math.nan, math.nan
@@ -53,12 +54,13 @@ def _below(value: Any) -> float:
     return math.nextafter(near, -math.inf)
 
 
-def _step(op: str, ends: list[Ends], count: int) -> Ends | None:
-    if len(ends) < count or op not in _RULES or (op == "where" and count != 4):
+def _step(node: Node, ends: list[Ends]) -> Ends | None:
+    op = node.op
+    if len(ends) < len(node.args) or op not in _RULES or (op == "where" and len(ends) != 4):
         return None
     if any(each is NAN for each in ends):
         return None if op in CHOOSES else NAN
-    return _RULES[op](*ends)
+    return _RULES[op](node.detail, *ends) if op in OF_DETAIL else _RULES[op](*ends)
 
 
 def _hull(values: list[Any]) -> Ends | None:
@@ -104,12 +106,22 @@ def _elementary(function: Elementary, a: Ends) -> Ends | None:
     return (least, greatest) if least.is_finite() and greatest.is_finite() else None
 
 
-def _where_less(smaller: Ends, larger: Ends, if_less: Ends, if_not: Ends) -> Ends | None:
-    if smaller[1] < larger[0]:
-        return if_less
-    if smaller[0] >= larger[1]:
+def _where(relation: str, a: Ends, b: Ends, if_so: Ends, if_not: Ends) -> Ends | None:
+    if relation == "==":
+        if a[1] < b[0] or b[1] < a[0]:
+            return if_not
+        return if_so if a[0] == a[1] == b[0] == b[1] else _hull([*if_so, *if_not])
+    if RELATIONS[relation](a[1], b[0]):
+        return if_so
+    if OPPOSITES[relation](a[0], b[1]):
         return if_not
-    return _hull([*if_less, *if_not])
+    return _hull([*if_so, *if_not])
+
+
+def _stepped(step: Callable[[Any], Any], a: Ends) -> Ends | None:
+    """Of what never falls: its values at the ends."""
+    low, high = step(a[0]), step(a[1])
+    return None if isinstance(low, float) or isinstance(high, float) else _hull([low, high])
 
 
 _RULES: dict[str, Callable[..., Ends | None]] = {
@@ -123,7 +135,10 @@ _RULES: dict[str, Callable[..., Ends | None]] = {
     "square": _square,
     "maximum": lambda a, b: (a[0].max(b[0]), a[1].max(b[1])),
     "minimum": lambda a, b: (a[0].min(b[0]), a[1].min(b[1])),
-    "where": _where_less,
+    "where": _where,
+    "floor": partial(_stepped, ON_BALLS["floor"]),
+    "rint": partial(_stepped, ON_BALLS["rint"]),
+    "rounded": lambda fmt, a: _stepped(partial(rounded, fmt), a),
     "sqrt": _root,
 }
 _RULES |= {name: partial(_elementary, function) for name, function in ELEMENTARY.items()}

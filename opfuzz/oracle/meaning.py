@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.core.floats import FloatArray
+from opfuzz.core.floats import FORMATS, FloatArray
 from opfuzz.oracle import balls, graph
 from opfuzz.oracle.graph import PI, Node
 from opfuzz.oracle.operations import REFERENCE_FUNCTIONS
@@ -23,7 +23,7 @@ FAILURES = (ValueError, TypeError, ZeroDivisionError, MemoryError, ExpressionErr
 
 def operands(spec: OpSpec, arrays: Mapping[str, NDArray[Any]]) -> dict[str, object]:
     """The inputs as formulas take them: exact values, indices and masks as they are."""
-    return {item.name: _operand(arrays[item.name], item.kind) for item in spec.inputs}
+    return {item.name: _operand(arrays[item.name], item.kind, item.dtype) for item in spec.inputs}
 
 
 def graphs_of(program: Program, dims: Mapping[str, int], params: Names, tensors: Names) -> tuple[Node, ...]:
@@ -33,7 +33,9 @@ def graphs_of(program: Program, dims: Mapping[str, int], params: Names, tensors:
     """
     exact = {name: _literal(value) if isinstance(value, float) else value for name, value in params.items()}
     names: dict[str, object] = {"pi": PI, "inf": np.inf, **dims, **exact, **tensors}
-    found = evaluate(program, names, REFERENCE_FUNCTIONS, literal=_literal, divide=_divide, equal=_equal)
+    found = evaluate(
+        program, names, REFERENCE_FUNCTIONS, literal=_literal, divide=_divide, equal=_equal, unequal=_unequal
+    )
     return tuple(map(graph.as_node, found if isinstance(found, tuple) else (found,)))
 
 
@@ -61,10 +63,12 @@ def variant_values(
     return tuple(balls.evaluate(root, []).mid for root in roots)
 
 
-def _operand(array: NDArray[Any], kind: str) -> object:
+def _operand(array: NDArray[Any], kind: str, dtype: str | None = None) -> object:
     if kind in ("index", "mask"):
         return array.view(graph.Whole)
-    return graph.leaf(array.astype(np.float64), "input" if kind == "float" else "leaf")
+    return graph.leaf(
+        array.astype(np.float64), "input" if kind == "float" else "leaf", None if dtype is None else FORMATS[dtype]
+    )
 
 
 def _literal(value: float) -> object:
@@ -72,12 +76,12 @@ def _literal(value: float) -> object:
 
 
 def _equal(a: object, b: object) -> object:
-    if isinstance(a, Node) or isinstance(b, Node):
-        raise TypeError(
-            "== and != compare sizes, params and indices, not values; "
-            "where x is 0 write where(x <= 0, where(x >= 0, ..., ...), ...)"
-        )
-    return a == b
+    # A node is equal to itself alone, as a key is; of its values only `where` can ask.
+    return graph.equal(a, b) if isinstance(a, Node) or isinstance(b, Node) else a == b
+
+
+def _unequal(a: object, b: object) -> object:
+    return graph.equal(a, b, is_inverted=True) if isinstance(a, Node) or isinstance(b, Node) else a != b
 
 
 def _divide(a: object, b: object) -> object:

@@ -80,7 +80,43 @@ def take(x: object, indices: object, axis: int = 0) -> Node:
     """Slices of `x` along an axis, chosen by an index input."""
     if not isinstance(indices, np.ndarray):
         raise TypeError("take needs an index input as its second argument")
+    node = as_node(x)
+    refuse_indices_beyond(indices.view(np.ndarray), node.shape[moved_axis(node.shape, axis)])
     return _moved(x, lambda index: np.take(index, indices, axis))
+
+
+def along(shape: Shape, indices: object, axis: int) -> NDArray[np.int64]:
+    """Flat places in a tensor of this shape that have each index along an axis, and their own place along the others.
+
+    Shape of the indices, which have as many axes, and none longer but this one. Raises TypeError for what is no index
+    input, ValueError where there is no such place.
+    """
+    if not isinstance(indices, np.ndarray) or indices.dtype.kind not in "iu":
+        raise TypeError(
+            "gather and scatter_add take whole numbers: an index input, or what is computed of one with + - * // %"
+        )
+    where = moved_axis(shape, axis)
+    chosen = indices.view(np.ndarray).astype(np.int64)
+    others = [i for i in range(len(shape)) if i != where]
+    if chosen.ndim != len(shape) or any(chosen.shape[i] > shape[i] for i in others):
+        raise ValueError(f"indices of the shape {list(chosen.shape)} do not fit {list(shape)} along axis {axis}")
+    refuse_indices_beyond(chosen, shape[where])
+    places = np.indices(chosen.shape)
+    places[where] = chosen
+    steps = np.array([int(np.prod(shape[i + 1 :])) for i in range(len(shape))], np.int64)
+    return np.asarray(np.tensordot(steps, places, 1), np.int64)
+
+
+def refuse_indices_beyond(indices: NDArray[Any], count: int) -> None:
+    """Raises ValueError for an index that is not from 0 to count - 1."""
+    if indices.size and not (indices.min() >= 0 and indices.max() < count):
+        raise ValueError(f"indices from {indices.min()} to {indices.max()} into an axis of {count} elements")
+
+
+def gather(x: object, indices: object, axis: int = 0) -> Node:
+    """Of each row along an axis, the elements that an index input of as many axes chooses, row by row."""
+    node = as_node(x)
+    return graph.gather((node,), along(node.shape, indices, axis))
 
 
 def reshape(x: object, shape: Sequence[int]) -> Node:
@@ -145,7 +181,7 @@ FUNCTIONS: MappingProxyType[str, Callable[..., Any]] = MappingProxyType(
     {
         function.__name__: function
         for function in (
-            swapaxes, transpose, flip, broadcast_to, repeat, narrow, take, reshape, expand_dims, squeeze,
+            swapaxes, transpose, flip, broadcast_to, repeat, narrow, take, gather, reshape, expand_dims, squeeze,
             concatenate, pad, arange, linspace, zeros, ones,
         )
     }

@@ -62,7 +62,11 @@ def _operation(spec: OpSpec) -> str:
     """What a spec computes of its inputs as they are; '' where that is more than one operation, or is none."""
     dims = {dim.name: dim.choices[0] if dim.choices else max(dim.low, 2 + i) for i, dim in enumerate(spec.dims)}
     params = {param.name: param.default for param in spec.params}
-    if len(spec.outputs) != 1 or any(given.kind != "float" for given in spec.inputs) or not spec.allows(dims, params):
+    if (
+        len(spec.outputs) != 1
+        or any(given.kind != "float" or given.dtype for given in spec.inputs)
+        or not spec.allows(dims, params)
+    ):
         return ""
     axes = [[size.text for size in given.shape] for given in spec.inputs]
     if any(not each or len(set(each)) < len(each) or set(each) - dims.keys() for each in axes):

@@ -17,7 +17,7 @@ from opfuzz.core.rounding import round_to_bits
 from opfuzz.oracle import balls, exact, graph, limits, models, working
 from opfuzz.oracle.allowances import Allowances, Alternatives
 from opfuzz.oracle.altered import carry, evaluate_with, largest_inside
-from opfuzz.oracle.dependencies import dependencies, spread_from
+from opfuzz.oracle.dependencies import dependencies, spread_from, undefined
 from opfuzz.oracle.elementary import ELEMENTARY
 from opfuzz.oracle.forms import lossy_forms
 from opfuzz.oracle.graph import Node
@@ -92,7 +92,8 @@ class Reference:
         is_number = np.isfinite(hi)
         if not is_number.all():
             hi[(radius != 0) & ~is_number] = np.nan
-        if self.is_unary:
+        # What jumps for ever has no limit, and IEEE arithmetic is right about floor(inf).
+        if self.is_unary and not any(node.op in graph.STEPS for node in graph.topological(self.root)):
             self._set_limits(hi, radius)
         self.truth = Truth(hi, np.broadcast_to(0.0, hi.shape), radius, fmt, self._signed_zeros(hi, radius))
         self._known = np.zeros(hi.size, np.bool_)  # places that Arb was asked about, and what it said
@@ -121,7 +122,10 @@ class Reference:
     @cached_property
     def has_sums(self) -> bool:
         """Whether the usual formula adds up more than two terms somewhere."""
-        return any(node.op in ("sum", "dot", "cumsum", "softmax") for node in graph.topological(self.natural))
+        return any(
+            node.op in ("sum", "dot", "cumsum", "softmax", "logcumsumexp", "dft")
+            for node in graph.topological(self.natural)
+        )
 
     @property
     def variants(self) -> dict[str, str]:
@@ -165,9 +169,8 @@ class Reference:
     def alternatives(self) -> Alternatives | None:
         """What else is right where the class of a result is not that of the exact one; None: nothing."""
         is_half, is_special = self.fmt.bits == 16, self.has_special_inputs and not self.is_unary
-        has_nan = any(
-            np.isnan(self.arrays[i.name].astype(np.float64)).any() for i in self.spec.inputs if i.kind == "float"
-        )
+        drawn = [self.arrays[i.name].astype(np.float64) for i in self.spec.inputs if i.kind == "float"]
+        has_nan = any(np.isnan(array).any() for array in drawn)
         if not is_half and not is_special and not has_nan:
             return None
         nan = self._reached(np.isnan) if has_nan else None
@@ -177,7 +180,7 @@ class Reference:
         # Underflow counts as well, so 0 * inf may be NaN.
         emulated = (self.emulated(1), self.emulated(1, narrow=True))
         values = (self.natural_values, *(each.values.astype(np.float64) for each in emulated))
-        return Alternatives(overflow, values, self.depends_on_special, nan)
+        return Alternatives(overflow, values, self.depends_on_special, nan, undefined(self.root))
 
     @cached_property
     def flushing(self) -> FloatArray:

@@ -17,7 +17,10 @@ from numpy.typing import NDArray
 from opfuzz.core.floats import Format, round_to
 from opfuzz.oracle.dependencies import touched
 from opfuzz.oracle.elementary import ELEMENTARY
-from opfuzz.oracle.graph import Node, is_whole, tables_of, topological
+from opfuzz.oracle.elementwise import step_value
+from opfuzz.oracle.graph import RELATIONS, Node, is_whole, tables_of, topological
+from opfuzz.oracle.rows.fourier import transformed
+from opfuzz.oracle.rows.scans import running
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,11 @@ def emulate(root: Node, fmt: Format, lanes: int, kept: Format | None = None) -> 
                     round_to(values, fmt) if id(arg) in tables and not is_whole(arg) else values
                     for arg, values in zip(node.args, taken, strict=True)
                 ]
+            if node.op not in _PROMOTES and len({values.dtype for values in taken} | {own.dtype}) > 1:
+                taken = [round_to(values.astype(np.float64), own) for values in taken]
             values = np.asarray(value_of(node, taken, own, lanes))
-            if tables and values.dtype != own.dtype:  # a whole number took part
+            # A whole number took part, or an input of a wider format.
+            if values.dtype != own.dtype and node.op not in _STAYS:
                 values = round_to(values.astype(np.float64), own)
             overflowed = _reached(node, args) if args else np.zeros(values.shape, np.bool_)
             if args and not np.isfinite(values).all():
@@ -56,6 +62,10 @@ def emulate(root: Node, fmt: Format, lanes: int, kept: Format | None = None) -> 
                 overflowed = overflowed | (_magnitude(node, args) > fmt.largest)
             done[id(node)] = Emulated(values, overflowed)
     return done[id(root)]
+
+
+_STAYS = frozenset({"input", "reshape", "neg", "abs"})
+_PROMOTES = _STAYS | {"add", "sub", "mul", "div", "square"}  # two formats give the wider one
 
 
 def _reached(node: Node, args: list[Emulated]) -> NDArray[np.bool_]:
@@ -74,6 +84,7 @@ _MAGNITUDES: dict[str, Callable[..., Any]] = {
     "sum": lambda node, a: np.sum(a, axis=node.detail, keepdims=True),
     "cumsum": lambda node, a: np.cumsum(a, axis=node.detail),
     "dot": lambda node, a, b: np.matmul(a, b),
+    "dft": lambda node, a: np.broadcast_to(np.sum(a, axis=(-2, -1), keepdims=True), node.shape),
 }
 
 
@@ -86,7 +97,8 @@ def _magnitude(node: Node, args: list[Emulated]) -> NDArray[Any]:
 def value_of(node: Node, args: list[NDArray[Any]], fmt: Format, lanes: int) -> NDArray[Any]:
     """One node in `fmt`, from arguments in it; see `emulate`."""
     if node.op in ("input", "leaf"):
-        return round_to(node.detail, fmt)
+        is_wider = node.format is not None and node.format.precision > fmt.precision
+        return round_to(node.detail, node.format if is_wider and node.format is not None else fmt)
     if node.op == "number":
         return round_to(np.asarray(np.pi if node.detail is None else float(node.detail)), fmt)
     if node.op == "sum":
@@ -98,10 +110,16 @@ def value_of(node: Node, args: list[NDArray[Any]], fmt: Format, lanes: int) -> N
         below = args[0] - args[0].max(axis=axis, keepdims=True)
         raised = round_to(np.exp(below.astype(np.float64)), fmt)
         return np.asarray(raised / np.expand_dims(_sum(raised, (axis,), lanes), axis))
-    if node.op == "where" and node.detail is not None:
+    if node.op == "where" and len(node.args) == 2:
         return np.where(node.detail, *args)
     if node.op == "gather":
         return np.asarray(np.concatenate([a.ravel() for a in args])[node.detail])
+    if node.op == "logcumsumexp":
+        return (
+            running(args[0], node.detail) if lanes else round_to(running(args[0].astype(np.float64), node.detail), fmt)
+        )
+    if node.op == "dft":
+        return _transformed(node, args[0], fmt)
     if node.op in ELEMENTARY:
         return round_to(ELEMENTARY[node.op].value(args[0].astype(np.float64)), fmt)
     return np.asarray(_PLAIN[node.op](node, *args))
@@ -120,10 +138,20 @@ _PLAIN: dict[str, Callable[..., Any]] = {
     "minimum": lambda node, a, b: np.minimum(a, b),
     "max": lambda node, a: np.max(a, axis=node.detail, keepdims=True),
     "min": lambda node, a: np.min(a, axis=node.detail, keepdims=True),
-    "where": lambda node, a, b, yes, no: np.where(a < b, yes, no),
+    "where": lambda node, a, b, yes, no: np.where(RELATIONS[node.detail](a, b), yes, no),
     "cumsum": lambda node, a: np.add.accumulate(a, axis=node.detail, dtype=a.dtype),
+    "cummax": lambda node, a: np.maximum.accumulate(a, axis=node.detail),
+    "floor": step_value,
+    "rint": step_value,
+    "rounded": step_value,
     "reshape": lambda node, a: a.reshape(node.shape),
 }
+
+
+def _transformed(node: Node, x: NDArray[Any], fmt: Format) -> NDArray[Any]:
+    # NumPy has the transform in float32 and float64; with half formats float32 is usual inside.
+    wide = x if fmt.bits >= 32 else x.astype(np.float32)
+    return round_to(transformed(node, wide).astype(np.float64), fmt)
 
 
 def _sum(x: NDArray[Any], axes: tuple[int, ...], lanes: int) -> NDArray[Any]:

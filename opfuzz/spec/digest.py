@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 
 from opfuzz.spec.expression.program import Program
-from opfuzz.spec.op import OpSpec
+from opfuzz.spec.op import Input, OpSpec
 
 
 def digest_of(spec: OpSpec) -> str:
@@ -19,7 +19,7 @@ def digest_of(spec: OpSpec) -> str:
         "batch": spec.batch,
         "params": [[param.name, param.values, param.low, param.high] for param in spec.params],
         "require": _meanings(spec.require),
-        "inputs": [[i.name, i.kind, _meaning(i.below), _meanings(i.shape), i.regimes] for i in spec.inputs],
+        "inputs": [_input(each) for each in spec.inputs],
         **_outputs(spec),
         "calls": {
             dialect: {name: call.meaning for name, call in implementations.items()}
@@ -34,6 +34,11 @@ def digest_of(spec: OpSpec) -> str:
     }
     text = json.dumps(meaning, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _input(given: Input) -> list[object]:
+    meaning: list[object] = [given.name, given.kind, _meaning(given.below), _meanings(given.shape), given.regimes]
+    return meaning if given.dtype is None else [*meaning, given.dtype]
 
 
 def _outputs(spec: OpSpec) -> dict[str, object]:

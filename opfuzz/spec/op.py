@@ -85,6 +85,11 @@ class Input:
     regimes: tuple[str, ...] | None
     kind: str  # float, index, mask (booleans), additive_mask (0 or -inf)
     below: Program | None
+    dtype: str | None = None  # the format that it always has; None: the one under test
+
+    def format_in(self, format: str) -> str:
+        """The format in which its floats are stored while another one, or the same, is tested."""
+        return self.dtype or format
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +135,8 @@ class OpSpec:
 
     @property
     def single_input(self) -> bool:
-        """Whether the op takes one float array and nothing else, and all that it returns has the shape of that."""
-        if len(self.inputs) != 1 or self.inputs[0].kind != "float":
+        """Whether it takes one float array of the tested format and nothing else, and returns arrays of its shape."""
+        if len(self.inputs) != 1 or self.inputs[0].kind != "float" or self.inputs[0].dtype is not None:
             return False
         own = [axis.meaning for axis in self.inputs[0].shape]
         return all([axis.meaning for axis in output.shape] == own for output in self.outputs)

@@ -182,7 +182,11 @@ class _SpecReader:
             regimes = self.nodes.several_of(fields["regimes"], "regimes", "regime", self.words.regimes)
         shape = self._shape(fields["shape"], what, sizes) if "shape" in fields else ()
         kind, below = self._kind(fields["kind"], what, sizes) if "kind" in fields else ("float", None)
-        return Input(name, shape, regimes, kind, below)
+        dtype = self.nodes.one_of(fields["dtype"], "format", FORMATS) if "dtype" in fields else None
+        if dtype is not None and kind not in ("float", "additive_mask"):
+            what = "an index is whole numbers" if kind == "index" else "a mask is truth values"
+            self.nodes.report(fields["dtype"], f"input '{name}' has no dtype: {what}; leave 'dtype' out")
+        return Input(name, shape, regimes, kind, below, dtype)
 
     def _kind(self, node: Node, what: str, sizes: Collection[str]) -> tuple[str, Program | None]:
         text = self.nodes.text(node, f"the kind of {what}") or "float"

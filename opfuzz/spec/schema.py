@@ -46,6 +46,7 @@ class InputKeys(Keys):
     kind: Annotated[str, Field(pattern=KIND)] = Field(
         "float", description="index(size): integers below it; default float"
     )
+    dtype: FormatName = Field("", description="the format that it has whichever is tested; default: the one tested")
     regimes: Annotated[list[str], Field(min_length=1)] = Field(
         default_factory=list, description="patterns of values; without it, the generator's usual ones"
     )

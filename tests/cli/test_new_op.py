@@ -83,3 +83,94 @@ def test_what_its_comments_say_of_several_outputs_is_valid(tmp_path):
     (tmp_path / "fresh.yaml").write_text(changed)
     (spec,) = load_specs([tmp_path / "fresh.yaml"], discover())
     assert spec.output_shapes({"batch": 2, "n": 3}, {}) == {"y": (2, 3), "total": ()}
+
+
+DRAFTS = {
+    "torch.nn.functional.elu(x, alpha)": ("elu", {"x": "batch n"}, {"alpha": 1.0}, ["batch n"], "torch"),
+    "torch.nn.functional.layer_norm(x, [n], w, b, eps)": (
+        "layer_norm", {"x": "batch n", "w": "n", "b": "n"}, {"eps": 1e-05}, ["batch n"], "torch",
+    ),
+    "torch.nn.functional.conv1d(x, w, b)": (
+        "conv1d", {"x": "batch m n", "w": "m m k", "b": "m"}, {}, ["batch m n - k + 1"], "torch",
+    ),
+    "torch.sum(x, dim)": ("sum", {"x": "batch n"}, {"dim": -1}, ["batch"], "torch"),
+    "torch.aminmax(x)": ("aminmax", {"x": "batch n"}, {}, ["", ""], "torch"),
+    "torch.exp(x.float()).to(dtype)": ("exp", {"x": "batch n"}, {}, ["batch n"], "torch"),
+    "mx.fast.rms_norm(x, w, eps)": ("rms_norm", {"x": "batch n", "w": "n"}, {"eps": 1e-05}, ["batch n"], "mlx"),
+    "nn.elu(x, alpha)": ("elu", {"x": "batch n"}, {"alpha": 1.0}, ["batch n"], "mlx"),
+    "np.clip(x, low, high)": (
+        "clip", {"x": "batch n", "low": "batch n", "high": "batch n"}, {}, ["batch n"], "numpy",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("call", DRAFTS)
+def test_a_draft_has_what_fits_the_call(tmp_path, call):
+    op, inputs, params, outputs, dialect = DRAFTS[call]
+    if reason := discover()[dialect].absent():
+        pytest.skip(reason)
+    new(tmp_path, "--from-call", call)
+    (spec,) = load_specs([tmp_path / f"{op}.yaml"], discover())
+    assert spec.op == op
+    assert {given.name: " ".join(axis.text for axis in given.shape) for given in spec.inputs} == inputs
+    assert {param.name: param.default for param in spec.params} == params
+    assert [" ".join(axis.text for axis in output.shape) for output in spec.outputs] == outputs
+    assert spec.calls[dialect][""].text.strip() == call
+    assert set(spec.formats) >= {"float32", "float16"}
+    assert spec.batch == (("batch",) if any("batch" in output for output in outputs) else ())
+
+
+@pytest.mark.parametrize(
+    ("call", "reference"),
+    [("torch.softmax(x, dim=-1)", "softmax(x, axis=-1)"), ("torch.nn.functional.elu(x, alpha)", "zeros((batch, n))")],
+)
+def test_a_reference_is_proposed_where_it_gives_the_same(tmp_path, call, reference):
+    new(tmp_path, "mine", "--from-call", call)
+    text = (tmp_path / "mine.yaml").read_text()
+    assert text.endswith(f"reference: |\n  {reference}\n")
+    assert ("Fill it in" in text) == (reference.startswith("zeros"))
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        ("torch.nn.functional.ellu(x)", "did you mean 'torch.nn.functional.elu'?"),
+        ("mx.sotfmax(x)", "did you mean 'mx.softmax'?"),
+        ("np.absolut(x)", "unknown function 'np.absolut'"),
+        ("trch.exp(x)", "nobody publishes 'trch'; did you mean 'torch'?"),
+        ("torch.os.system(x)", "unknown function 'torch.os.system'"),
+        ("torch.load(x)", "unknown function 'torch.load'"),
+        ("__import__('os').system(x)", "nobody publishes '__import__'"),
+        ("torch.exp(x, out=x)", "keyword 'out' is not allowed"),
+        ("torch.exp(x).tofile(x)", "'.tofile' is a method of a value"),
+        ("torch.exp(", "was never closed"),
+        ("torch.exp(2)", "it takes no array"),
+        ("x + 1", "calls nothing"),
+        ("torch.argmax(x)", "returns int64, and an op returns the format under test; cast what it returns"),
+        ("torch.fft.fft(x)", "returns complex64, and an op returns the format under test; give torch.view_as_real"),
+        ("torch.linalg.det(x, y, z)", "fails with arrays of every shape that was tried; first: TypeError"),
+    ],
+)
+def test_a_call_of_which_there_is_no_draft_is_told(tmp_path, call, words):
+    with pytest.raises(OpfuzzError) as caught:
+        new(tmp_path, "--from-call", call)
+    assert words in str(caught.value)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_draft_needs_no_name_and_takes_no_inputs(tmp_path):
+    with pytest.raises(OpfuzzError, match="missing NAME"):
+        new(tmp_path)
+    with pytest.raises(OpfuzzError, match="leave --inputs out"):
+        new(tmp_path, "mine", "--from-call", "torch.exp(x)", "--inputs", "x")
+
+
+def test_a_draft_of_a_function_that_a_plugin_publishes(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from opfuzz.backends import derive\n\n\ndef half(x, factor=0.5):\n    return x * factor\n\n\n"
+        "BACKENDS = [derive('numpy', 'mine', publish={'mylib.half': half})]\n"
+    )
+    new(tmp_path / "specs", "--from-call", "mylib.half(x, factor)", "--plugin", str(tmp_path / "mine.py"))
+    text = (tmp_path / "specs" / "half.yaml").read_text()
+    assert "params: {factor: [0.5]}" in text
+    assert "numpy: |\n    mylib.half(x, factor)" in text

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from opfuzz.oracle.graph import leaf
+from opfuzz.oracle.graph import equal, leaf
 from opfuzz.oracle.interval import between
 from opfuzz.oracle.operations import REFERENCE_FUNCTIONS
 
@@ -43,6 +43,16 @@ def test_arithmetic_and_choices():
     assert between(F["maximum"](x(), 0), -3.0, 2.0) == pytest.approx((0.0, 2.0))
     assert between(F["where"](x() < 5, x(), 2 * x()), 1.0, 2.0) == pytest.approx((1.0, 2.0))
     assert between(F["where"](x() < 1.5, x(), 10 * x()), 1.0, 2.0) == pytest.approx((1.0, 20.0))
+
+
+def test_steps_and_what_is_equal():
+    assert between(F["floor"](x() / 2), -3.0, 4.5) == pytest.approx((-2, 2))
+    assert between(F["round"](x()), 0.5, 2.5) == pytest.approx((0, 2))
+    assert between(F["float16"](x()), 1.0, 1.0004) == pytest.approx((1, 1))
+    assert between(F["where"](equal(x(), 3), 7, 8), -1.0, 1.0) == pytest.approx((8, 8))
+    assert between(F["where"](equal(x(), 3), 7, 8), 3.0, 3.0) == pytest.approx((7, 7))
+    assert between(F["where"](equal(x(), 3), 7, 8), 2.0, 4.0) == pytest.approx((7, 8))
+    assert between(F["where"](x() <= 3, 7, 8), 2.0, 3.0) == pytest.approx((7, 7))
 
 
 def test_beyond_float64_the_bound_is_its_largest_number():

@@ -78,7 +78,22 @@ def test_indices_are_whole_numbers_that_stay_exact():
         np.testing.assert_array_equal(balls.evaluate(found, []).mid, right, err_msg=text)
 
 
-@pytest.mark.parametrize("text", ["where(x == 0, x, 1)", "where(1 != x, x, 1)", "where(x == x, x, 1)"])
-def test_values_are_not_asked_whether_they_are_equal(text):
-    with pytest.raises(TypeError, match=r"not values; where x is 0 write where\(x <= 0, where\(x >= 0"):
+def test_values_that_are_equal_choose_as_ieee_arithmetic_has_it():
+    x = np.array([0.0, -0.0, 1.0, np.nan, np.inf])
+    given = {"x": _operand(x, "float"), "q": _operand(np.array([0, 1, 1, 2, 3]), "index")}
+    for text, right in [
+        ("where(x == 0, 2, x)", np.where(x == 0, 2, x)),
+        ("where(1 != x, 2, x)", np.where(x != 1, 2, x)),
+        ("where(x == x, 1, 0)", x == x),
+        ("where(q == x, 1, 0)", [True, False, True, False, False]),
+        ("where(x == inf, 1, 0)", x == np.inf),
+        ("where(x != x, 1, 0)", x != x),
+    ]:
+        (found,) = graphs(text, **given)
+        np.testing.assert_array_equal(balls.evaluate(found, []).mid, right, err_msg=text)
+
+
+@pytest.mark.parametrize("text", ["where(0 < x < 1, x, 1)", "where(0 == x == 1, x, 1)"])
+def test_a_chain_of_values_is_no_condition(text):
+    with pytest.raises(TypeError, match=r"write where\(a < x, where\(x < b"):
         graphs(text, x=_operand(np.ones(2), "float"))

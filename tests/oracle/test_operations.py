@@ -46,6 +46,24 @@ def x_of(array):
         (F["logsumexp"](x_of(X)), scipy.special.logsumexp(X, -1, keepdims=True)),
         (F["where"](x_of(X) > 0, x_of(X), 0), np.maximum(X, 0)),
         (F["linspace"](0, 1, 11), np.linspace(0, 1, 11)),
+        (F["floor"](x_of(X) * 3), np.floor(X * 3)),
+        (F["ceil"](x_of(X) * 3), np.ceil(X * 3)),
+        (F["round"](x_of(np.arange(-8, 9) / 2)), np.rint(np.arange(-8, 9) / 2)),
+        (F["sign"](x_of([-2, -0.0, 0, 5, np.nan])), np.array([-1, 0, 0, 1, np.nan])),
+        (F["clip"](x_of(X), -0.5, 1), X.clip(-0.5, 1)),
+        (F["clip"](x_of(X), None, 1), np.minimum(X, 1)),
+        (F["clip"](x_of(X), 1), np.maximum(X, 1)),
+        (F["clip"](x_of(X), 2, 1), np.ones_like(X)),
+        (F["gather"](x_of(X), np.array([[[2] * 8]] * 2), axis=1), X[:, 2:]),
+        (
+            F["gather"](x_of(X), np.arange(24).reshape(2, 3, 4) % 8, -1),
+            np.take_along_axis(X, np.arange(24).reshape(2, 3, 4) % 8, -1),
+        ),
+        (F["float16"](x_of(X)), X.astype(np.float16).astype(float)),
+        (F["where"](graph.equal(x_of([0, 1, -0.0, np.nan]), 0), 1, 2), np.array([1, 2, 1, 2])),
+        (F["where"](graph.equal(x_of([0, 1, np.nan]), 0, is_inverted=True), 1, 2), np.array([2, 1, 1])),
+        (F["where"](x_of([0, 1, np.nan]) <= 0, 1, 2), np.array([1, 2, 2])),
+        (F["where"](x_of([0, 1, np.nan]) >= 0, 1, 2), np.array([1, 1, 2])),
         (x_of(X) ** 5, X**5),
         (2 / x_of(X) - 1, 2 / X - 1),
         (x_of(X) @ x_of(X.swapaxes(1, 2)), X @ X.swapaxes(1, 2)),
@@ -114,6 +132,23 @@ def test_conv1d_pads_the_two_sides_differently():
     np.testing.assert_allclose(value(node), conv_by_loops(x, w, 1, 2, 0, 1, 1), rtol=1e-12)
 
 
+@given(st.integers(1, 5), st.integers(0, 40), st.integers(0, 2**32 - 1))
+def test_scatter_add_is_torchs(n, m, seed):
+    torch = pytest.importorskip("torch")
+    draws = np.random.default_rng(seed)
+    x, source = draws.normal(size=(n, 3)), draws.normal(size=(m, 3))
+    indices = draws.integers(0, n, (m, 2))
+    right = torch.scatter_add(*map(torch.from_numpy, (x,)), 0, torch.from_numpy(indices), torch.from_numpy(source))
+    node = F["scatter_add"](x_of(x), indices, x_of(source))
+    np.testing.assert_allclose(value(node), right.numpy(), rtol=1e-12, atol=1e-14)
+    assert sum(each.size for each in graph.topological(node)) <= 4 * (x.size + source.size) + 4 * x.size + 10
+
+
+def test_a_chain_of_values_is_refused_where_it_would_be_half_of_it():
+    with pytest.raises(TypeError, match="write where"):
+        bool(x_of(X) > 0)
+
+
 @given(hnp.arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(1, 6)), elements=st.floats(-1e3, 1e3)))
 def test_ball_of_sums_holds_numpys_fsum(x):
     import math
@@ -134,6 +169,14 @@ def test_ball_of_sums_holds_numpys_fsum(x):
         (lambda: F["reshape"](x_of(X), (7,)), "cannot reshape"),
         (lambda: F["conv1d"](x_of(X), x_of(np.ones((2, 2, 1)))), "do not fit a kernel"),
         (lambda: F["max"](x_of(np.ones((2, 0))), axis=1), "max over no elements"),
+        (lambda: F["take"](x_of(X), np.array([3]), axis=1), "indices from 3 to 3 into an axis of 3 elements"),
+        (lambda: F["take"](x_of(X), np.array([-1]), axis=1), "indices from -1 to -1"),
+        (lambda: F["gather"](x_of(X), np.array([[[9]]])), "indices from 9 to 9"),
+        (lambda: F["gather"](x_of(X), np.array([1])), r"\[1\] do not fit"),
+        (lambda: F["scatter_add"](x_of([1, 2]), np.array([0, 1, 1]), x_of([1, 2])), "too few"),
+        (lambda: F["fft"](x_of(X)), "last axis of size 2"),
+        (lambda: F["rfft"](x_of(np.ones((2, 0)))), "no elements"),
+        (lambda: F["irfft"](x_of(np.ones((2, 2))), 9), "a transform of 5 pairs, not of 2"),
     ],
 )
 def test_says_what_does_not_fit(make, words):

@@ -72,8 +72,10 @@ def _programs(
         backend.recipe,
         subject.device,
         subject.mode,
-        {name: functions[name] for name in sorted(program.functions)},
+        # What a value has as a method, such as x.to, is written as it is.
+        {name: functions[name] for name in sorted(program.functions) if not name.startswith(".")},
         backend.replaced,
+        "" if backend.plugin is None else str(backend.plugin.resolve()),
     )
     shapes = spec.output_shapes(call.dims, call.params)
     written = Written(program.text, call.format, shapes, {**call.dims, **call.params}, views)

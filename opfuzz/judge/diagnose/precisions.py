@@ -217,7 +217,7 @@ def _kind(evidence: Evidence, names: tuple[str, ...], bits: int) -> str:
     array = evidence.call.arrays[names[0]].astype(np.float64)
     largest = np.abs(array[np.isfinite(array)]).max(initial=0.0)
     scale = 2.0 ** np.ceil(np.log2(BEYOND_FLOAT16 / largest)) if largest > 0 else 1.0
-    made = evidence.again(**{names[0]: (array * scale).astype(evidence.fmt.dtype)})
+    made = evidence.again(**{names[0]: (array * scale).astype(evidence.call.arrays[names[0]].dtype)})
     if made is None:
         return "TF32 or float16"
     is_whole = np.isfinite(made.astype(np.float64))[np.isfinite(evidence.judged.computed)].all()

@@ -29,6 +29,7 @@ class ReproducedSubject:
     mode: str
     functions: Mapping[str, Call]  # every function that the call uses, by the name it is written with
     replaced: frozenset[str] = frozenset()  # those that are not the framework's own
+    plugin: str = ""  # path of the file that the backend came from; '': it came from none
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,7 @@ def reproducer(title: str, subject: ReproducedSubject, call: Written, mark: Mark
     text, names = renamed(call.text, subject)
     numbers, views, body = call.numbers, call.views, body_of(text)
     source = SourceText({*_NAMES, *_defined(subject.recipe), *numbers, *views})
-    for name, own in names.items():
-        source.define(own, subject.functions[name])
+    define_own(source, subject, names)
     settings = [f"{name} = {value!r}" for name, value in numbers.items()]
     words = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
     settings += [f"{name} = dtype_of({name!r})" for name in FORMATS if name in words]
@@ -106,6 +106,16 @@ def renamed(call: str, subject: ReproducedSubject) -> tuple[str, dict[str, str]]
             names[name] = "replaced_" + re.sub(r"\W", "_", name) if "." in name else name
             call = re.sub(rf"(?<![\w.]){re.escape(name)}(?=\s*\()", names[name], call)
     return call, names
+
+
+def define_own(source: SourceText, subject: ReproducedSubject, names: Mapping[str, str]) -> None:
+    """Write down functions that are not the framework's, by their names in the call and in the text.
+
+    One of which there is no source is taken from the plugin, which the text then loads.
+    """
+    for name, own in names.items():
+        if not source.define(own, subject.functions[name]) and subject.plugin:
+            source.load(own, subject.plugin, subject.name, name)
 
 
 def _steps(views: Mapping[str, tuple[View, ...]]) -> dict[str, list[tuple[str, tuple[Any, ...]]]]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from opfuzz.core.floats import FORMATS, to_bits
 from opfuzz.core.layout import View
 from opfuzz.core.results import Mark
-from opfuzz.report.finding.reproducer import ReproducedSubject, Written, body_of, renamed
+from opfuzz.report.finding.reproducer import ReproducedSubject, Written, body_of, define_own, renamed
 from opfuzz.report.finding.source_text import SourceText, number_text
 from opfuzz.spec.expression.program import Program
 
@@ -40,8 +40,7 @@ def snippet(
     text, names = renamed(program.text, subject)
     taken = {"np", "call", "load", "view", "run", "bits", "dtype_of", *numbers, *buffers}
     source = SourceText(taken)
-    for name, own in names.items():
-        source.define(own, subject.functions[name])
+    define_own(source, subject, names)
     kinds = {"dtype", *FORMATS} & program.names
     unused = {name for name, used in (("dtype_of", kinds), ("view", any(views.values()))) if not used}
     words = {"DEVICE": subject.device, "MODE": subject.mode}

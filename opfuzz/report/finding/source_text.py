@@ -28,13 +28,41 @@ class SourceText:
         self._taken = taken  # names that mean something else in the file
         self._lines: list[str] = []
         self._known: dict[str, object] = {}
+        self._before: tuple[list[str], dict[str, object]] = [], {}
+        self._gave_up = False
 
     def text(self) -> str:
         """All definitions, in an order in which they can run."""
         return "\n".join(self._lines) or "# every function is the framework's own"
 
-    def define(self, name: str, value: object) -> None:
-        """Make `name` stand for `value`. What cannot be written down ends the file with a word on it and status 2."""
+    def define(self, name: str, value: object) -> bool:
+        """Make `name` stand for `value`; whether that could be written down.
+
+        What cannot ends the file with a word on it and status 2, unless `load` follows.
+        """
+        self._before = list(self._lines), dict(self._known)
+        self._gave_up = False
+        self._define(name, value)
+        return not self._gave_up
+
+    def load(self, name: str, plugin: str, backend: str, word: str) -> None:
+        """In place of what `define` could not write down: the function that a plugin publishes as `word`."""
+        self._lines, self._known = self._before
+        if "_plugin" not in self._known:
+            self._known["_plugin"] = plugin
+            self._lines += [
+                f"# The source of {word} is not at hand: the plugin itself is loaded, which needs opfuzz.",
+                "import importlib.util",
+                "import sys",
+                f"_spec = importlib.util.spec_from_file_location('plugin', {plugin!r})",
+                "_plugin = importlib.util.module_from_spec(_spec)",
+                f"sys.path.insert(0, {str(Path(plugin).parent)!r})",
+                "_spec.loader.exec_module(_plugin)",
+            ]
+        chosen = f"next(each for each in _plugin.BACKENDS if each.name == {backend!r})"
+        self._lines.append(f"{name} = {chosen}.functions()[{word!r}]")
+
+    def _define(self, name: str, value: object) -> None:
         if name in self._known:
             if self._known[name] is not value:
                 self._give_up(f"two different things have the name {name}")
@@ -57,6 +85,7 @@ class SourceText:
             self._give_up(f"the source of {name} is not at hand: it needs the plugin")
 
     def _give_up(self, reason: str) -> None:
+        self._gave_up = True
         self._lines += [f"print({reason!r}, file=sys.stderr)", "sys.exit(2)"]
 
     def _define_global(self, name: str, user: FunctionType) -> None:
@@ -71,17 +100,17 @@ class SourceText:
                         self._define_global(node.id, user)
                 self._lines.append(f"{name} = {ast.unparse(first)}")
                 return
-        self.define(name, value)
+        self._define(name, value)
 
     def _define_partial(self, name: str, value: functools.partial[Any]) -> None:
         inner = f"_{name}_function"
-        self.define(inner, value.func)
+        self._define(inner, value.func)
         arguments = []
         for place, argument in enumerate(value.args):
-            self.define(f"_{name}_{place}", argument)
+            self._define(f"_{name}_{place}", argument)
             arguments.append(f"_{name}_{place}")
         for keyword, argument in value.keywords.items():
-            self.define(f"_{name}_{keyword}", argument)
+            self._define(f"_{name}_{keyword}", argument)
             arguments.append(f"{keyword}=_{name}_{keyword}")
         self._lines += ["import functools", f"{name} = functools.partial({', '.join([inner, *arguments])})"]
 
@@ -94,7 +123,7 @@ class SourceText:
         closed = dict(zip(written.__code__.co_freevars, written.__closure__ or (), strict=True))
         for other, cell in closed.items():
             if cell.cell_contents is not value:
-                self.define(other, cell.cell_contents)
+                self._define(other, cell.cell_contents)
         if source.name != name and (source.name in self._known or source.name in self._taken):
             self._give_up(f"two different things have the name {source.name}")
         self._lines.append(ast.unparse(source))

@@ -134,7 +134,7 @@ def outweighing_values(search: Search) -> Pass:
                 if call is None or not call.arrays[name].ndim:
                     continue
                 filled = {each: np.ones_like(call.arrays[each]) for each in floats}
-                filled[name] = fill(call.arrays[name].shape).astype(fmt.dtype)
+                filled[name] = fill(call.arrays[name].shape).astype(call.arrays[name].dtype)
                 if (yield from search.attempt(call.with_arrays(filled), place)):
                     yield from _descend(search, (dim.name,))
 

@@ -101,7 +101,7 @@ def remade(
     arrays, fitting = {}, {}
     for place, given in enumerate(spec.inputs):
         shape = shapes[given.name]
-        array = _filled(given, place, call.arrays[given.name], shape, fill, FORMATS[format])
+        array = _filled(given, place, call.arrays[given.name], shape, fill, FORMATS[given.format_in(format)])
         if given.below is not None:
             limit = evaluate(given.below, {**dims, **params}, {})
             assert isinstance(limit, int)

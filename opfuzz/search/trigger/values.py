@@ -8,7 +8,7 @@ from math import ceil, floor, log2
 import numpy as np
 
 from opfuzz.core.call import Call
-from opfuzz.core.floats import FORMATS, FloatArray, round_to
+from opfuzz.core.floats import FloatArray, format_of, round_to
 from opfuzz.core.layout import constant_along_broadcast
 from opfuzz.core.trigger import Condition
 from opfuzz.search.trigger.asking import Asking, Prober, Settings, Shown
@@ -77,7 +77,7 @@ class _Input:
     def __init__(self, prober: Prober, witness: Call, name: str, is_named: bool) -> None:
         self.prober, self.witness, self.name = prober, witness, name
         self.x: FloatArray = witness.arrays[name].astype(np.float64)
-        self.format = FORMATS[witness.format]
+        self.format = format_of(witness.arrays[name])
         self.place = f" in {name}" if is_named else ""
 
     def ordinary(self, fill: str) -> FloatArray:

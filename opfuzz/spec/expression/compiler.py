@@ -8,10 +8,12 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from opfuzz.core.errors import Problem
+from opfuzz.core.floats import FORMATS
+from opfuzz.spec.expression.casts import METHODS, format_named, remedy_for, remedy_for_attribute
+from opfuzz.spec.expression.compiled import VARIES, Compiled, Frame, Run
 from opfuzz.spec.expression.grammar import (
     COMPARISONS,
     DEPTH,
@@ -26,42 +28,8 @@ from opfuzz.spec.expression.grammar import (
 from opfuzz.spec.expression.limits import BITS, OPERATORS, LimitError, bounded
 from opfuzz.spec.expression.signatures import wrong_arguments
 
-Function = Callable[..., object]
-
-
-class Frame:
-    """What one evaluation hands to the closures."""
-
-    __slots__ = ("divide", "equal", "functions", "literal", "names")
-
-    def __init__(
-        self,
-        names: Mapping[str, object],
-        functions: Mapping[str, Function],
-        literal: Callable[[float], object],
-        divide: Callable[[object, object], object],
-        equal: Callable[[object, object], object] = operator.eq,
-    ) -> None:
-        self.names = names
-        self.functions = functions
-        self.literal = literal
-        self.divide = divide
-        self.equal = equal
-
-
-Run = Callable[[Frame], object]
 Comparison = Callable[[Frame, object, object], object]
-_VARIES = object()
 _NUMBERS = frozenset({int, float, bool})
-
-
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """One node: how to run it, its canonical form, and its value if that is an integer or list known beforehand."""
-
-    run: Run
-    form: str
-    constant: object = _VARIES
 
 
 def _refused(frame: Frame) -> object:
@@ -133,16 +101,21 @@ class Compiler:
                 return self._attribute(node)
             case ast.BoolOp():
                 return self.refuse(node, "'and' or 'or' is not allowed", "; write two conditions")
-        return self.refuse(node, f"{NOUNS.get(type(node), type(node).__name__)} is not allowed")
+        noun, remedy = NOUNS.get(type(node), (type(node).__name__, "write names, numbers, arithmetic and calls"))
+        return self.refuse(node, f"{noun} is not allowed", f"; {remedy}")
 
     def _attribute(self, node: ast.Attribute) -> Compiled:
         name = _dotted(node)
         if name is not None and self.functions is not None and name in self.functions:
-            return self.refuse(node, f"function '{name}' is not called")
+            return self.refuse(node, f"function '{name}' is not called", f"; write {name}(...)")
+        fmt = None if name is None or self._is_value(name) else format_named(name, self.functions)
+        if fmt is not None and (self.names is None or fmt in self.names):
+            self.free.add(fmt)
+            return Compiled(lambda frame: frame.names[fmt], fmt)
         # The word itself is pointed at, where the node begins with what it is an attribute of.
         start = (node.end_col_offset or 0) - len(node.attr.encode())
         word = ast.Name(node.attr, lineno=node.end_lineno or node.lineno, col_offset=start)
-        return self.refuse(word, f"attribute '{node.attr}' is not allowed", "; values have none here")
+        return self.refuse(word, f"attribute '{node.attr}' is not allowed", remedy_for_attribute(node.attr))
 
     def _name(self, node: ast.Name) -> Compiled:
         name = node.id
@@ -153,7 +126,7 @@ class Compiler:
                     return _REFUSED
                 self._unknown.add(name)
                 if self.functions is not None and name in self.functions:
-                    return self.refuse(node, f"function '{name}' is not called")
+                    return self.refuse(node, f"function '{name}' is not called", f"; write {name}(...)")
                 return self.refuse(node, f"unknown name '{name}'", nearest(name, {*self.names, *self.locals}))
 
         def run(frame: Frame) -> object:
@@ -173,16 +146,20 @@ class Compiler:
             return Compiled(literal, repr(value))
         if isinstance(value, int):
             if value.bit_length() > BITS:
-                return self.refuse(node, f"an integer beyond 2**{BITS}")
+                return self.refuse(node, f"an integer beyond 2**{BITS}", "; write inf, or a number with an exponent")
             return _fixed(value)
         if value is None:
             return Compiled(lambda frame: None, "None")
         if isinstance(value, str):
-            return self.refuse(node, "a text is not allowed", "; only as the value of a keyword: approximate='tanh'")
-        return self.refuse(node, f"{value!r} is not allowed")
+            remedy = "; only as the value of a keyword, or in a tuple there: approximate='tanh'"
+            return self.refuse(node, "a text is not allowed", remedy)
+        return self.refuse(node, f"{value!r} is not allowed", "; only numbers, None, True and False")
 
     def _sequence(self, node: ast.Tuple | ast.List, depth: int) -> Compiled:
-        items = [self.compile(item, depth + 1) for item in node.elts]
+        return self._joined(node, [self.compile(item, depth + 1) for item in node.elts])
+
+    def _joined(self, node: ast.Tuple | ast.List, items: list[Compiled]) -> Compiled:
+        """A tuple or list of items that are compiled."""
         runs = tuple(item.run for item in items)
         form = f"({' '.join(['list' if isinstance(node, ast.List) else 'tuple', *(i.form for i in items)])})"
         problem = self._problem(node, "")
@@ -196,8 +173,8 @@ class Compiler:
             def run(frame: Frame) -> object:
                 return _limited(bounded, problem, tuple([item(frame) for item in runs]))
 
-        known = all(item.constant is not _VARIES for item in items)
-        return Compiled(run, form, self._fold(run) if known else _VARIES)
+        known = all(item.constant is not VARIES for item in items)
+        return Compiled(run, form, self._fold(run) if known else VARIES)
 
     def _binary(self, node: ast.BinOp, depth: int) -> Compiled:
         left, right = self.compile(node.left, depth + 1), self.compile(node.right, depth + 1)
@@ -224,10 +201,10 @@ class Compiler:
                 raise _at(problem, error) from None
 
         if kind in (ast.Div, ast.FloorDiv, ast.Mod) and right.constant == 0:
-            return self.refuse(node, "division by zero")
+            return self.refuse(node, "division by zero", "; an infinity is written inf")
         if kind is ast.Div:
             return Compiled(divide, form)
-        if left.constant is _VARIES or right.constant is _VARIES:
+        if left.constant is VARIES or right.constant is VARIES:
             return Compiled(run, form)
         value = self._fold(run)
         return _fixed(value, form) if isinstance(value, int) else Compiled(run, form, value)
@@ -273,8 +250,10 @@ class Compiler:
 
     def _call(self, node: ast.Call, depth: int) -> Compiled:
         name = _dotted(node.func)
+        if isinstance(node.func, ast.Attribute) and (name is None or self._is_value(name)):
+            return self._method(node, node.func, depth)
         if name is None:
-            self.refuse(node.func, "only a function's plain dotted name can be called")
+            self.refuse(node.func, "only a function's plain dotted name can be called", "; write one such as exp(x)")
         else:
             self._check_function(node, name)
         arguments = tuple(self.compile(argument, depth + 1) for argument in node.args)
@@ -283,7 +262,7 @@ class Compiler:
         )
         for keyword in node.keywords:
             if keyword.arg is None:
-                self.refuse(keyword, "'**' before an argument is not allowed")
+                self.refuse(keyword, "'**' before an argument is not allowed", "; write the arguments out")
         if name is None:
             return _REFUSED
         if self.bind and self.functions is not None and name in self.functions:
@@ -301,24 +280,54 @@ class Compiler:
 
         return Compiled(worded if by_word else plain, f"({' '.join(parts)})")
 
+    def _is_value(self, dotted: str) -> bool:
+        """Whether a dotted name begins with a value, and not with a module."""
+        root = dotted.partition(".")[0]
+        return root in self.locals or (self.names is not None and root in self.names)
+
+    def _method(self, node: ast.Call, function: ast.Attribute, depth: int) -> Compiled:
+        """A cast: the function that the dialect publishes for this method, of the value and a format."""
+        name = f".{function.attr}"
+        value = self.compile(function.value, depth + 1)
+        published = METHODS if self.functions is None else self.functions
+        is_there = name in METHODS and name in published
+        if not is_there or (self.functions is not None and not callable(self.functions[name])):
+            text = _dotted(function) or name
+            return self.refuse(node, f"'{text}' is a method of a value", remedy_for(name, self.functions))
+        self.called.add(name)
+        if value.form in FORMATS:
+            return self.refuse(node, f"'{value.form}' is a format, not a value,", f"; write x{name}(...)")
+        for keyword in node.keywords:
+            self.refuse(keyword, f"{name}() takes a format, and no keyword,", "; write x.to(float32), for instance")
+        formats = [self.compile(argument, depth + 1) for argument in node.args]
+        for argument, fmt in zip(node.args, formats, strict=True):
+            if fmt is not _REFUSED and fmt.form not in (*FORMATS, "dtype"):
+                self.refuse(argument, f"{name}() takes a format", f"; known: {', '.join(FORMATS)}, dtype")
+        if self.functions is not None:
+            for place, message, remedy in wrong_arguments(name, self.functions[name], 1 + len(formats), ()):
+                self.refuse(node.args[place - 1] if isinstance(place, int) else node, message, remedy)
+        runs = (value.run, *(fmt.run for fmt in formats))
+        parts = (f"call {name}", value.form, *(fmt.form for fmt in formats))
+        return Compiled(lambda frame: frame.functions[name](*[run(frame) for run in runs]), f"({' '.join(parts)})")
+
     def _keyword(self, keyword: ast.keyword, depth: int) -> Compiled:
         if keyword.arg in REFUSED_KEYWORDS:
             self.refuse(keyword, f"keyword '{keyword.arg}' is not allowed", "; a call never writes into its inputs")
         value = keyword.value
         if isinstance(value, ast.Constant) and isinstance(value.value, str):
-            text = value.value
-            return Compiled(lambda frame: text, repr(text))
+            return _text(value.value)
+        if isinstance(value, ast.Tuple) and all(map(_is_text, value.elts)):
+            texts = [_text(item.value) for item in value.elts if isinstance(item, ast.Constant)]
+            if value.elts:  # as dimension_numbers=('NCH', 'OIH', 'NCH')
+                return self._joined(value, texts)
         return self.compile(value, depth + 1)
 
     def _check_function(self, node: ast.Call, name: str) -> None:
         self.called.add(name)
-        root, _, rest = name.partition(".")
-        if rest and (root in self.locals or (self.names is not None and root in self.names)):
-            self.refuse(node, f"'{name}' is a method of a value", "; call a function instead")
-        elif any(part.startswith("_") for part in name.split(".")):
+        if any(part.startswith("_") for part in name.split(".")):
             self.refuse(node, f"unknown function '{name}'", "; names that begin with '_' are private")
         elif self.functions is not None and not callable(self.functions.get(name)):
-            known = [word for word, function in self.functions.items() if callable(function)]
+            known = [word for word, function in self.functions.items() if callable(function) and word not in METHODS]
             remedy = nearest(name, known) if known else "; no function can be called here"
             self.refuse(node, f"unknown function '{name}'", remedy)
 
@@ -338,20 +347,28 @@ class Compiler:
             self.problems.extend(error.problems)
         except (ArithmeticError, TypeError, ValueError):
             pass  # 1 + [2]: it fails as clearly, with the framework's own words, when it is run
-        return _VARIES
+        return VARIES
 
 
 def _heeding(kind: type[ast.cmpop], compare: Callable[[Any, Any], object]) -> Comparison:
-    """A comparison as an evaluation has it, which may refuse to tell whether two values are equal."""
+    """A comparison as an evaluation has it, which may have a meaning of its own for what is equal."""
     if kind is ast.Eq:
         return lambda frame, a, b: frame.equal(a, b)
     if kind is ast.NotEq:
-        return lambda frame, a, b: (frame.equal(a, b), compare(a, b))[1]
+        return lambda frame, a, b: frame.unequal(a, b)
     return lambda frame, a, b: compare(a, b)
 
 
 def _fixed(value: int, form: str = "") -> Compiled:
     return Compiled(lambda frame: value, form or repr(value), value)
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _text(text: object) -> Compiled:
+    return Compiled(lambda frame: text, repr(text))
 
 
 def _at(problem: Problem, error: LimitError) -> ExpressionError:

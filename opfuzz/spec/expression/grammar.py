@@ -26,24 +26,26 @@ class ExpressionError(OpfuzzError):
         return ExpressionError, (self.problems,)
 
 
-# What is refused is named in the user's words; a node that is missing here is named by its class.
-NOUNS: Mapping[type[ast.AST], str] = {
-    ast.Lambda: "a lambda",
-    ast.Subscript: "a subscript",
-    ast.ListComp: "a comprehension",
-    ast.SetComp: "a comprehension",
-    ast.DictComp: "a comprehension",
-    ast.GeneratorExp: "a comprehension",
-    ast.JoinedStr: "an f-string",
-    ast.Starred: "a starred argument",
-    ast.NamedExpr: "':='",
-    ast.IfExp: "'if ... else'",
-    ast.BoolOp: "'and' or 'or'",
-    ast.Dict: "a dict",
-    ast.Set: "a set",
-    ast.Await: "await",
-    ast.Yield: "yield",
-    ast.YieldFrom: "yield",
+# What is refused is named in the user's words, with what to write instead; a node that is missing here is named by its
+# class.
+_ITEMS = ("a comprehension", "write its items out, or compute on whole arrays")
+_ONLY_COMPUTES = "an expression only computes"
+NOUNS: Mapping[type[ast.AST], tuple[str, str]] = {
+    ast.Lambda: ("a lambda", "name a step on a line of its own: y = ..."),
+    ast.Subscript: ("a subscript", "take a part with a function, as narrow(x, axis, start, length) in a reference"),
+    ast.ListComp: _ITEMS,
+    ast.SetComp: _ITEMS,
+    ast.DictComp: _ITEMS,
+    ast.GeneratorExp: _ITEMS,
+    ast.JoinedStr: ("an f-string", "a text is written as it is, as the value of a keyword: approximate='tanh'"),
+    ast.Starred: ("a starred argument", "write the arguments out"),
+    ast.NamedExpr: ("':='", "name it on a line of its own: y = ..."),
+    ast.IfExp: ("'if ... else'", "where(condition, a, b) chooses element by element"),
+    ast.Dict: ("a dict", "write a tuple, or arguments by keyword"),
+    ast.Set: ("a set", "write a tuple"),
+    ast.Await: ("await", _ONLY_COMPUTES),
+    ast.Yield: ("yield", _ONLY_COMPUTES),
+    ast.YieldFrom: ("yield", _ONLY_COMPUTES),
 }
 COMPARISONS: Mapping[type[ast.cmpop], tuple[str, Callable[[Any, Any], object]]] = {
     ast.Eq: ("==", operator.eq),

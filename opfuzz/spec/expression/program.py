@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from opfuzz.core.errors import Problem
-from opfuzz.spec.expression.compiler import Compiler, Frame, Function, Run
+from opfuzz.spec.expression.compiled import Frame, Function, Run
+from opfuzz.spec.expression.compiler import Compiler
 from opfuzz.spec.expression.grammar import DEPTH, ExpressionError, excerpt
 from opfuzz.spec.expression.limits import BITS
 
@@ -40,9 +41,9 @@ class Program:
     _steps: tuple[tuple[str, Run], ...] = field(repr=False, compare=False)
     _result: Run = field(repr=False, compare=False)
 
-    def __reduce__(self) -> tuple[Callable[[str], Program], tuple[str]]:
-        # Closures cannot be pickled; the text can, and it was checked here.
-        return _restore, (self.text,)
+    def __reduce__(self) -> tuple[Callable[[str, frozenset[str]], Program], tuple[str, frozenset[str]]]:
+        # Closures cannot be pickled; the text can, and it was checked here. The names tell x.float() of torch.exp(x).
+        return _restore, (self.text, self.names)
 
 
 def parse(
@@ -138,8 +139,8 @@ def _assigned(statement: ast.stmt) -> set[str]:
 
 
 @lru_cache(maxsize=4096)
-def _restore(text: str) -> Program:
-    return parse(text, names=None, functions=None)
+def _restore(text: str, names: frozenset[str]) -> Program:
+    return parse(text, names=names, functions=None)
 
 
 def _syntax(text: str) -> ast.Module:
@@ -194,18 +195,20 @@ def evaluate(
     literal: Callable[[float], object] = _identity,
     divide: Callable[[object, object], object] = operator.truediv,
     equal: Callable[[object, object], object] = operator.eq,
+    unequal: Callable[[object, object], object] = operator.ne,
 ) -> object:
     """Value of the program.
 
     `literal` makes the value of every float written in the text (integers stay integers); `divide` is called for `/`
-    between two plain Python numbers. With these two a reference stays exact. `equal` is asked for `==`, and may refuse.
+    between two plain Python numbers. With these two a reference stays exact. `equal` and `unequal` are asked for
+    `==` and `!=`.
     Raises ExpressionError where a number or list grows beyond the limits, KeyError for a name or function not given,
     and what the functions and operators raise.
     """
     if not program._steps:
-        return program._result(Frame(names, functions, literal, divide, equal))
+        return program._result(Frame(names, functions, literal, divide, equal, unequal))
     values = dict(names)
-    frame = Frame(values, functions, literal, divide, equal)
+    frame = Frame(values, functions, literal, divide, equal, unequal)
     for name, run in program._steps:
         values[name] = run(frame)
     return program._result(frame)

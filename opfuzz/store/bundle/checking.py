@@ -48,7 +48,7 @@ def check_sizes(spec: OpSpec, dims: Mapping[str, int], params: Mapping[str, Valu
 def dtype_of(item: Input, format: str) -> np.dtype[Any]:
     """How an input is stored."""
     kinds = {"index": np.dtype(np.int64), "mask": np.dtype(np.bool_)}
-    return kinds.get(item.kind, FORMATS[format].dtype)
+    return kinds.get(item.kind, FORMATS[item.format_in(format)].dtype)
 
 
 def named(what: str, given: Mapping[str, Any], known: list[str]) -> dict[str, Any]:

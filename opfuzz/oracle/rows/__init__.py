@@ -1,0 +1,1 @@
+"""Rules of balls for what runs along a row: scans, and Fourier transforms."""
