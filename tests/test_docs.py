@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from command_lines import commands, refusal
+from commands import opfuzz
 
 from opfuzz.backends import discover
 from opfuzz.engine.plan import load_specs
@@ -88,6 +89,18 @@ def test_the_spec_and_the_mutants_are_sound(tmp_path):
     (mutants,) = blocks(TEXTS[ROOT / "docs" / "selftest.md"], "python")
     (tmp_path / "mine.py").write_text(mutants, encoding="utf-8")
     assert [each.kind for each in read_mutants(tmp_path / "mine.py")] == ["fault", "honest"]
+
+
+def test_the_page_of_ops_is_what_check_prints():
+    done = opfuzz("check", "--page", cwd=ROOT)
+    assert done.status == 0, done.err
+    assert done.out == TEXTS[ROOT / "docs" / "ops.md"], "write it anew: opfuzz check --page > docs/ops.md"
+    rows = re.findall(r"^\| `(\w+)` \| \S", done.out, re.MULTILINE)
+    files = sorted((ROOT / "specs").rglob("*.yaml"))
+    assert sorted(rows) == sorted(file.stem for file in files)
+    (gelu,) = re.findall(r"^\| `gelu_tanh` .*", done.out, re.MULTILINE)
+    assert "`torch.nn.functional.gelu(x, approximate='tanh')`" in gelu
+    assert "`nn.gelu_approx(x)`" in gelu
 
 
 def test_the_page_of_the_plugin_has_all_its_settings():

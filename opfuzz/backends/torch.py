@@ -19,6 +19,7 @@ from opfuzz.spec.expression.program import Program, evaluate
 
 NAMESPACES = ("torch", "torch.nn.functional", "torch.special", "torch.linalg", "torch.fft")
 FACTORIES = ("arange", "eye", "full", "linspace", "logspace", "ones", "tensor", "zeros")
+UNLISTED = ("hardsigmoid", "hardswish")  # of torch.nn.functional: pure functions that torch's list leaves out
 
 # Private, in-place, random, uninitialised, vendor-only, or unchecked as to memory: never for a spec.
 LEFT_OUT = re.compile(
@@ -126,6 +127,7 @@ class Torch(Backend):
         torch = _torch()
         overridable = torch.overrides.get_overridable_functions()
         found = {f"torch.{name}": getattr(torch, name) for name in FACTORIES}
+        found |= {f"torch.nn.functional.{name}": getattr(torch.nn.functional, name) for name in UNLISTED}
         for namespace in NAMESPACES:
             module = importlib.import_module(namespace)
             allowed = {id(function) for function in overridable[module]}

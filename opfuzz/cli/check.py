@@ -11,16 +11,21 @@ import click
 from opfuzz.backends import Backend
 from opfuzz.cli.group import Paths, bundled_specs, plugin_option
 from opfuzz.engine.plan import load_specs
+from opfuzz.report.ops_page import ops_page
 from opfuzz.report.text import plain
 from opfuzz.spec import json_schema
 
 
 @click.command(short_help="Check spec files.")
 @click.argument("specs", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--page", is_flag=True, help="Print a page of the ops in Markdown: calls, formats, variants.")
 @plugin_option
-def check(specs: Paths, plugins: Paths, backends: Mapping[str, Backend]) -> int:
+def check(specs: Paths, page: bool, plugins: Paths, backends: Mapping[str, Backend]) -> int:
     """Check SPECS: files and folders; without any, the specs that come with opfuzz."""
     found = load_specs(specs or (bundled_specs(),), backends)
+    if page:
+        click.echo(ops_page(found), nl=False)
+        return 0
     for backend in backends.values():
         if reason := backend.absent():
             click.echo(f"calls of {backend.dialect} are checked for their form only: {plain(reason)}", err=True)

@@ -11,7 +11,9 @@ import numpy as np
 from flint import acb, arb
 
 from opfuzz.core.floats import Format
-from opfuzz.oracle.elementary import ELEMENTARY, Elementary
+from opfuzz.oracle.elementary import ELEMENTARY
+from opfuzz.oracle.functions.pairs import PAIRS
+from opfuzz.oracle.functions.record import Elementary
 from opfuzz.oracle.graph import RELATIONS
 
 Value = Any  # an arb, or a Python float where the value is NaN or infinite
@@ -121,7 +123,7 @@ def _divide(a: arb, b: arb) -> Value:
 
 def _on_ball(function: Elementary) -> Callable[[arb], Value]:
     """The function of any arb: NaN outside its domain, an infinity at its poles."""
-    if math.isinf(function.domain[0]) and math.isinf(function.domain[1]) and not function.poles:
+    if math.isinf(function.domain[0]) and math.isinf(function.domain[1]) and not function.poles and not function.holes:
         return function.ball
     low, high = map(arb, function.domain)
     with np.errstate(divide="ignore"):
@@ -133,6 +135,9 @@ def _on_ball(function: Elementary) -> Callable[[arb], Value]:
         for place, infinity in poles:
             if x == place:
                 return infinity
+        if function.holes and x <= 0 and x.is_exact() and x.is_integer():
+            with np.errstate(all="ignore"):
+                return float(function.value(np.array(float(x))))
         return function.ball(x)
 
     return wrapped
@@ -197,6 +202,7 @@ def rounded(fmt: Format, x: Value) -> Value:
 _IEEE: dict[str, Callable[..., Any]] = {name: function.value for name, function in ELEMENTARY.items()} | {
     "neg": np.negative, "abs": np.abs, "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide,
     "square": np.square, "sqrt": np.sqrt, "floor": np.floor, "rint": np.rint,
+    **{name: pair.value for name, pair in PAIRS.items()},
 }  # fmt: skip
 # Of balls only, which most elements are, and of any elements.
 ON_BALLS: dict[str, Callable[..., Any]] = {
@@ -210,6 +216,7 @@ ON_BALLS: dict[str, Callable[..., Any]] = {
     "sqrt": _sqrt,
     "floor": _floor,
     "rint": _rint,
+    **{name: pair.ball for name, pair in PAIRS.items()},
 }
 ON_BALLS |= {name: _on_ball(function) for name, function in ELEMENTARY.items()}
 FUNCTIONS: dict[str, Callable[..., Value]] = {name: _special(name, function) for name, function in ON_BALLS.items()} | {

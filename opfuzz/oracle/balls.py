@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from opfuzz.core.floats import FloatArray
 from opfuzz.oracle import elementwise, sums
 from opfuzz.oracle.dependencies import touched
+from opfuzz.oracle.functions.pairs import PAIRS
 from opfuzz.oracle.graph import Node, Tables, is_whole, tables_of, topological
 from opfuzz.oracle.models import TINY, U64, Arithmetic, PoleOf, Radius, RadiusOf, Rule, added
 from opfuzz.oracle.rows import fourier, scans
@@ -139,8 +140,10 @@ def _settle_specials(node: Node, args: list[Ball], ball: Ball, pole_of: PoleOf) 
         unknown = touched(node, [_nonfinite_radius(a, i) for a in args])
         special = inherited
         if is_pole is not None:
-            r = args[-1].radii[i]
-            special = special | (is_pole & (True if r is None else r == 0))
+            is_certain = is_pole  # by the divisor alone, or by both of a pair
+            for r in (arg.radii[i] for arg in args[-1 if node.op not in PAIRS else 0 :]):
+                is_certain = is_certain if r is None else is_certain & (r == 0)
+            special = special | is_certain
         settled = np.zeros(ball.mid.shape) if radius is None else radius
         # NaN radii come from infinity * 0: exact where an argument is an exact infinity, else nothing is known.
         settled = np.where(np.isnan(settled), np.where(from_special & ~unknown, 0.0, np.inf), settled)
@@ -210,4 +213,5 @@ _RULES: dict[str, Rule] = {
     "dot": sums.dot,
     "gather": _gather,
     "reshape": _reshape,
+    **dict.fromkeys(PAIRS, elementwise.pair),
 }

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opfuzz.core.floats import FloatArray, round_to
-from opfuzz.oracle.elementary import ELEMENTARY, FLOOR
+from opfuzz.oracle.elementary import ELEMENTARY
+from opfuzz.oracle.functions.pairs import PAIRS
+from opfuzz.oracle.functions.record import FLOOR, is_hole
 from opfuzz.oracle.graph import RELATIONS, Node
 from opfuzz.oracle.models import U64, Arithmetic, PoleOf, Radius, RadiusOf, Rounding, added, full, times
 
@@ -211,6 +213,8 @@ def elementary(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf
         rounding = result.of(model, relative)
         if rounding is not None:
             if model.is_truth:
+                if function.scale is not None:
+                    rounding = np.where(m == 0, 0.0, function.scale(m, mid)) * relative
                 is_low = result.size < 2 * FLOOR
                 if is_low.any():
                     rounding = rounding + np.where(is_low & (m != 0), FLOOR, 0.0)
@@ -224,7 +228,26 @@ def elementary(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf
         found = np.asarray((m < low) | (m > high))  # NaN, and no less certain
         for place in function.poles:
             found |= m == place
-        return found
+        return found | is_hole(m) if function.holes else found
 
-    is_everywhere = np.isinf(function.domain).all() and not function.poles
+    is_everywhere = np.isinf(function.domain).all() and not function.poles and not function.holes
     return mid, radius, None if is_everywhere else pole
+
+
+def pair(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, PoleOf]:
+    function = PAIRS[node.op]
+    a, b = args
+    mid = np.asarray(function.value(a, b))
+    result = Rounding(mid)
+
+    def radius(radii: list[Radius], model: Arithmetic) -> Radius:
+        rounding = result.of(model, 2 * U64 * function.tested if model.is_truth else model.elementary or 0.0)
+        if rounding is not None and model.is_truth:
+            is_low = result.size < 2 * FLOOR
+            rounding = np.where(is_low, np.where(a == 0, 0.0, rounding + FLOOR), rounding)  # of 0 all give exact zeros
+        if radii[0] is None and radii[1] is None:
+            return added(rounding)
+        ra, rb = (np.zeros(()) if r is None else r for r in radii)
+        return full(added(function.spread(a, b, mid, ra, rb), rounding), mid)
+
+    return mid, radius, lambda: function.special(a, b)

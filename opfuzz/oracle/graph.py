@@ -36,7 +36,8 @@ class Node:
     softmax       detail: axis, and the same result written out
     dot           args: (..., m, k) and (..., k, n)
     gather        detail: index into the concatenation of the flattened args
-    reshape, neg, add, sub, mul, div, maximum, minimum, abs, square, sqrt, and every name in `elementary.ELEMENTARY`
+    reshape, neg, add, sub, mul, div, maximum, minimum, abs, square, sqrt, every name in `elementary.ELEMENTARY`,
+    and with two args every name in `functions.pairs.PAIRS`
     """
 
     __slots__ = ("args", "before", "detail", "format", "op", "shape")

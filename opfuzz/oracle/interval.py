@@ -14,7 +14,8 @@ from typing import Any
 from flint import arb
 
 from opfuzz.oracle.arb_arithmetic import OF_DETAIL, ON_BALLS, OPPOSITES, rounded
-from opfuzz.oracle.elementary import ELEMENTARY, Elementary
+from opfuzz.oracle.elementary import ELEMENTARY
+from opfuzz.oracle.functions.record import Elementary
 from opfuzz.oracle.graph import RELATIONS, Node, topological
 
 Ends = tuple[Any, Any]  # two arbs; None stands for what is not known

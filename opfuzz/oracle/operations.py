@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from opfuzz.core.floats import FORMATS, Format
 from opfuzz.oracle import graph, movement
 from opfuzz.oracle.elementary import ELEMENTARY
+from opfuzz.oracle.functions.pairs import PAIRS
 from opfuzz.oracle.graph import Compared, Node, as_node
 from opfuzz.oracle.movement import axes_of, moved_axis
 
@@ -21,6 +22,14 @@ Axis = int | Sequence[int] | None
 def _elementwise(name: str) -> Callable[[object], Node]:
     def function(x: object) -> Node:
         return graph.unary(name, x)
+
+    function.__name__ = name
+    return function
+
+
+def _of_two(name: str) -> Callable[[object, object], Node]:
+    def function(a: object, b: object) -> Node:
+        return graph.binary(name, a, b)
 
     function.__name__ = name
     return function
@@ -346,6 +355,7 @@ def _paired_product(x: Node, kernel: Node, taps: NDArray[np.int64], valid: NDArr
 
 REFERENCE_FUNCTIONS: MappingProxyType[str, Callable[..., object]] = MappingProxyType(
     {name: _elementwise(name) for name in (*ELEMENTARY, "sqrt", "abs")}
+    | {name: _of_two(name) for name in PAIRS}
     | {name: _rounding(fmt) for name, fmt in FORMATS.items()}
     | {"sum": sum_, "max": max_, "min": min_, "round": round_}
     | {

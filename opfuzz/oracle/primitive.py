@@ -20,10 +20,11 @@ ROWS = frozenset({"sum", "cumsum", "softmax"})  # along one axis, which an op ha
 
 @dataclass(frozen=True, slots=True)
 class Primitive:
-    """An op that computes one operation of its inputs: `sqrt` stands for one that computes its reciprocal."""
+    """An op that computes one operation of its inputs, or its reciprocal."""
 
     spec: OpSpec
     operation: str
+    is_reciprocal: bool = False  # which of one operation only is an op: 1/sqrt(x)
 
     def arrange(self, node: Node, args: list[FloatArray]) -> tuple[dict[str, int], dict[str, FloatArray]]:
         """Dims and inputs of the call that computes a node of this operation from these arguments."""
@@ -49,17 +50,17 @@ class Primitive:
             (axis,) = _axes(node)
             moved = np.moveaxis(args[0], axis, -1).shape
             return np.moveaxis(made.reshape(moved), -1, axis)
-        return (1 / made if node.op == "sqrt" else made).reshape(node.shape)
+        return (1 / made if self.is_reciprocal else made).reshape(node.shape)
 
 
 def primitives_of(specs: Iterable[OpSpec]) -> tuple[Primitive, ...]:
     """The specs that are one operation each; what is never made of others first, then by name."""
-    found = [Primitive(spec, operation) for spec in specs if (operation := _operation(spec))]
+    found = [primitive for spec in specs if (primitive := _primitive(spec))]
     return tuple(sorted(found, key=lambda each: (each.operation in FORMS, each.spec.op)))
 
 
-def _operation(spec: OpSpec) -> str:
-    """What a spec computes of its inputs as they are; '' where that is more than one operation, or is none."""
+def _primitive(spec: OpSpec) -> Primitive | None:
+    """A spec that computes one operation of its inputs as they are; None where that is more than one, or is none."""
     dims = {dim.name: dim.choices[0] if dim.choices else max(dim.low, 2 + i) for i, dim in enumerate(spec.dims)}
     params = {param.name: param.default for param in spec.params}
     if (
@@ -67,24 +68,26 @@ def _operation(spec: OpSpec) -> str:
         or any(given.kind != "float" or given.dtype for given in spec.inputs)
         or not spec.allows(dims, params)
     ):
-        return ""
+        return None
     axes = [[size.text for size in given.shape] for given in spec.inputs]
     if any(not each or len(set(each)) < len(each) or set(each) - dims.keys() for each in axes):
-        return ""  # no call can be made of an array of any size
+        return None  # no call can be made of an array of any size
     arrays = {name: np.full(shape, 0.5) for name, shape in spec.shapes(dims, params).items()}
     try:
         (node,) = graphs_of(spec.reference, dims, params, operands(spec, arrays))
     except FAILURES:
-        return ""
+        return None
     while node.op == "reshape":
         (node,) = node.args
-    if node.op == "div" and node.args[0].op == "number" and node.args[0].detail == 1 and node.args[1].op == "sqrt":
+    is_reciprocal = node.op == "div" and node.args[0].op == "number" and node.args[0].detail == 1
+    if is_reciprocal and node.args[1].op == "sqrt":
         node = node.args[1]
     if [arg.op for arg in node.args] != ["input"] * len(spec.inputs):
-        return ""
+        return None
+    is_primitive = node.op in ELEMENTARY or node.op in ("sqrt", "dot")
     if node.op in ROWS:
-        return node.op if len(axes[0]) == 2 and _axes(node) == (1,) else ""
-    return node.op if node.op in ELEMENTARY or node.op in ("sqrt", "dot") else ""
+        is_primitive = len(axes[0]) == 2 and _axes(node) == (1,)
+    return Primitive(spec, node.op, is_reciprocal) if is_primitive else None
 
 
 def _axes(node: Node) -> tuple[int, ...]:

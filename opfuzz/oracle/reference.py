@@ -218,18 +218,21 @@ class Reference:
         """What IEEE arithmetic makes of the usual formula, in float64: the other right answer for special values."""
         return balls.evaluate(self.natural, []).mid
 
-    def has_certain_zero(self, x: FloatArray) -> NDArray[np.bool_]:
-        """Where the sign of a zero result is part of the answer at inputs x: elementwise references, not max(-0, 0)."""
-        chooses = any(node.op in ("maximum", "minimum", "where") for node in graph.topological(self.root))
-        return np.asarray((x != 0) | (not chooses))
+    def has_certain_zero(self, hi: FloatArray) -> NDArray[np.bool_]:
+        """Where the sign of a zero in `hi` is part of the answer: elementwise references, not max(-0, 0).
+
+        Nor where the usual formula has a zero of the other sign at infinity.
+        """
+        x = self.arrays[self.spec.inputs[0].name].astype(np.float64).reshape(self.shape)
+        is_certain = limits.has_certain_sign(self.root, x)
+        if np.isinf(x).any():
+            usual = self.natural_values
+            is_certain &= ~(np.isinf(x) & (usual == 0) & (np.signbit(usual) != np.signbit(hi)))
+        return is_certain
 
     def _signed_zeros(self, hi: FloatArray, radius: FloatArray) -> NDArray[np.bool_] | None:
-        if not self.is_unary:
-            return None
         zeros = (hi == 0) & (radius == 0)
-        if not zeros.any():
-            return None
-        return np.asarray(zeros & self.has_certain_zero(self.arrays[self.spec.inputs[0].name].reshape(self.shape)))
+        return np.asarray(zeros & self.has_certain_zero(hi)) if self.is_unary and zeros.any() else None
 
     def lower_precisions(self) -> list[models.Arithmetic]:
         """Models of less than wide arithmetic, nearest first: what a subject may behave like."""
@@ -355,10 +358,7 @@ class Reference:
             self._said[:, new] = settled.hi, settled.lo, settled.radius
             self._known[new] = True
         hi, lo, radius = (np.array(part).ravel() for part in (self.truth.hi, self.truth.lo, self.truth.radius))
-        said = self._said[:, places]
-        # Arb has one zero; the sign of an exact zero is what IEEE arithmetic made of it.
-        hi[places] = np.where((said[0] == 0) & (hi[places] == 0), hi[places], said[0])
-        lo[places], radius[places] = said[1], said[2]
+        hi[places], lo[places], radius[places] = limits.with_signs(self._said[:, places], hi[places], radius[places])
         shape = self.shape
         zeros = self._signed_zeros(hi.reshape(shape), radius.reshape(shape))
         return Truth(hi.reshape(shape), lo.reshape(shape), radius.reshape(shape), self.fmt, zeros)

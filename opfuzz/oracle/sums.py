@@ -7,7 +7,8 @@ from math import prod, sqrt
 import numpy as np
 
 from opfuzz.core.floats import FloatArray
-from opfuzz.oracle.elementary import ELEMENTARY, FLOOR
+from opfuzz.oracle.elementary import ELEMENTARY
+from opfuzz.oracle.functions.record import FLOOR
 from opfuzz.oracle.graph import Node
 from opfuzz.oracle.models import U64, Arithmetic, Radius, RadiusOf, added, full
 

@@ -18,6 +18,7 @@ from opfuzz.core.floats import Format, round_to
 from opfuzz.oracle.dependencies import touched
 from opfuzz.oracle.elementary import ELEMENTARY
 from opfuzz.oracle.elementwise import step_value
+from opfuzz.oracle.functions.pairs import PAIRS
 from opfuzz.oracle.graph import RELATIONS, Node, is_whole, tables_of, topological
 from opfuzz.oracle.rows.fourier import transformed
 from opfuzz.oracle.rows.scans import running
@@ -73,10 +74,10 @@ def _reached(node: Node, args: list[Emulated]) -> NDArray[np.bool_]:
     marks = [a.overflowed for a in args]
     if node.op != "where":
         return touched(node, marks)
-    if node.detail is not None:
+    if len(marks) == 2:
         return np.asarray(np.where(node.detail, *marks))
-    smaller, larger, *_ = (a.values for a in args)
-    return np.asarray(marks[0] | marks[1] | np.where(smaller < larger, *marks[2:]))
+    left, right, *_ = (a.values for a in args)
+    return np.asarray(marks[0] | marks[1] | np.where(RELATIONS[node.detail](left, right), *marks[2:]))
 
 
 # Terms that add up to more than the largest number overflow in some order of summation, and any order is honest.
@@ -122,6 +123,8 @@ def value_of(node: Node, args: list[NDArray[Any]], fmt: Format, lanes: int) -> N
         return _transformed(node, args[0], fmt)
     if node.op in ELEMENTARY:
         return round_to(ELEMENTARY[node.op].value(args[0].astype(np.float64)), fmt)
+    if node.op in PAIRS:
+        return round_to(PAIRS[node.op].value(*(arg.astype(np.float64) for arg in args)), fmt)
     return np.asarray(_PLAIN[node.op](node, *args))
 
 

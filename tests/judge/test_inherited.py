@@ -16,6 +16,7 @@ from opfuzz.core.rounding import cut_to_bits
 from opfuzz.engine.triage.diagnose import diagnose_score, outcome_of, refer
 from opfuzz.judge.diagnose import solved
 from opfuzz.judge.score import score
+from opfuzz.oracle import graph
 from opfuzz.oracle.primitive import primitives_of
 
 PRIMITIVES = primitives_of(BUNDLED_OPS.values())
@@ -170,3 +171,13 @@ def test_a_parameter_that_explains_nothing_is_given_up_early(monkeypatch):
     cause = found("rms_norm", {"rms_norm": in_half}, batch=3, d=16)[0]
     assert (cause.kind, cause.name) != ("is-setting", "eps")
     assert len(asked) < 200
+
+
+@pytest.mark.parametrize("op", ["sqrt", "rsqrt"])
+def test_a_primitive_is_read_as_the_operation_that_it_computes_or_its_reciprocal(op):
+    (primitive,) = [each for each in PRIMITIVES if each.spec.op == op]
+    node = graph.unary("sqrt", graph.leaf(np.array([4.0, 9.0])))
+    dims, arrays = primitive.arrange(node, [np.array([4.0, 9.0])])
+    assert (primitive.operation, dims["n"], arrays["x"].tolist()) == ("sqrt", 2, [[4.0, 9.0]])
+    made = np.array([[2.0, 3.0]]) if op == "sqrt" else np.array([[1 / 2, 1 / 3]])
+    assert primitive.read(node, [], made).tolist() == pytest.approx([2.0, 3.0])

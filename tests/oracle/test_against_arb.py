@@ -46,7 +46,9 @@ def test_no_value_lies_outside_its_ball_and_all_are_resolved(op):
     for number in range(CASES):
         name = spec.formats[number % len(spec.formats)]
         case = draw(spec, name, 7, number)
-        (reference,) = references_of(spec, Call.of(case, inputs(spec, case)))
+        # Arb has one zero.
+        arrays = {name: array + array.dtype.type(0) for name, array in inputs(spec, case).items()}
+        (reference,) = references_of(spec, Call.of(case, arrays))
         places = spread_out(reference.root.size)
         if not len(places):
             continue

@@ -21,6 +21,13 @@ CASES = {
     "relu": (lambda x: F["maximum"](x, 0), 0.0, math.inf),
     "reciprocal": (lambda x: 1 / x, -0.0, 0.0),
     "square": (lambda x: x * x, math.inf, math.inf),
+    "log10": (lambda x: F["log10"](x), math.nan, math.inf),  # 18 at 2^60
+    "asinh": (lambda x: F["asinh"](x), -math.inf, math.inf),
+    "softsign": (lambda x: x / (1 + F["abs"](x)), -1.0, 1.0),
+    "hardswish": (lambda x: x * F["minimum"](F["maximum"](x + 3, 0), 6) / 6, -0.0, math.inf),
+    "sinc": (lambda x: F["sinpi"](x) / x, 0.0, 0.0),
+    "lgamma": (lambda x: F["lgamma"](x), math.inf, math.inf),
+    "erfcx": (lambda x: F["erfcx"](x), math.inf, 0.0),
 }
 
 

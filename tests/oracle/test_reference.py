@@ -1,4 +1,4 @@
-"""What a reference refuses to compute."""
+"""What a reference refuses to compute, and what it leaves open of a zero."""
 
 from __future__ import annotations
 
@@ -83,3 +83,14 @@ def test_a_reference_of_another_shape_than_the_spec_says_names_the_output(tmp_pa
     (tmp_path / "sines.yaml").write_text(SINES.replace("b: {shape: [n]}", "b: {shape: []}"))
     with pytest.raises(OpfuzzError, match=r"reference of 'sines' has the shape \[\d+\], the output b says \[\]"):
         load_specs([tmp_path], discover())
+
+
+@pytest.mark.parametrize(
+    ("op", "at", "limit", "is_signed"), [("logsigmoid", np.inf, -0.0, False), ("silu", -np.inf, -0.0, True)]
+)
+def test_a_zero_at_infinity_has_either_sign_where_the_usual_formula_has_the_other(op, at, limit, is_signed):
+    call = Call("float32", {"batch": 1, "n": 2}, {}, {"x": np.array([[at, 1.0]], np.float32)}, {})
+    (reference,) = references_of(BUNDLED_OPS[op], call)
+    assert repr(float(reference.truth.hi[0, 0])) == repr(limit)
+    assert reference.truth.signed_zeros is not None
+    assert bool(reference.truth.signed_zeros[0, 0]) == is_signed

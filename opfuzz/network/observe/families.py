@@ -45,6 +45,8 @@ _ROUNDED_ONCE = """
     reciprocal heaviside threshold hardtanh relu6 leaky_relu prelu diff signbit copysign cummax cummin
     bitwise_and bitwise_or bitwise_not bitwise_xor fmax fmin searchsorted bucketize isclose equal rfloordiv mod ceildiv
 """
+# Of these some have a spec, and are no ops of a model nevertheless: there is nothing in them to be read wrongly.
+ARITHMETIC = frozenset(("sqrt", "square", "reciprocal", "remainder"))
 MOVES, ROUNDED_ONCE = frozenset(_MOVES.split()), frozenset(_ROUNDED_ONCE.split())
 # Says nothing of what is computed.
 DROPPED = ("inplace", "_stacklevel", "out", "memory_format")
@@ -57,6 +59,11 @@ def _arguments(function: Callable[..., Any]) -> Mapping[str, Any]:
 
 REQUIRED = inspect.Parameter.empty
 ONE = _arguments(lambda input: 0)
+UNARY = """
+    relu silu mish sigmoid tanh exp erf sin cos rsqrt exp2 expm1 log log2 log10 log1p sqrt reciprocal square tan asin
+    acos atan sinh cosh asinh acosh atanh erfc special_erfcx erfinv special_ndtr special_log_ndtr lgamma digamma sinc
+    i0 special_i0e special_i1 special_i1e softsign selu relu6 hardsigmoid hardswish logsigmoid
+"""
 # Names and defaults as torch documents them; its compiled functions have no signature to be asked for.
 SIGNATURES: Mapping[str, Mapping[str, Any]] = {
     "linear": _arguments(lambda input, weight, bias=None: 0),
@@ -107,7 +114,11 @@ SIGNATURES: Mapping[str, Mapping[str, Any]] = {
     "chunk": _arguments(lambda input, chunks, dim=0: 0),
     "masked_fill": _arguments(lambda input, mask, value: 0),
     "where": _arguments(lambda condition, input, other: 0),
-    **dict.fromkeys(("relu", "silu", "mish", "sigmoid", "tanh", "exp", "erf", "sin", "cos", "rsqrt"), ONE),
+    **dict.fromkeys(("elu", "celu"), _arguments(lambda input, alpha=1.0: 0)),
+    "leaky_relu": _arguments(lambda input, negative_slope=0.01: 0),
+    "glu": _arguments(lambda input, dim=-1: 0),
+    **dict.fromkeys(("atan2", "hypot", "logaddexp", "remainder", "xlogy"), _arguments(lambda input, other: 0)),
+    **dict.fromkeys(UNARY.split(), ONE),
 }  # fmt: skip
 RENAMED = {"self": "input", "axis": "dim", "vec": "other"}
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from opfuzz.core.errors import OpfuzzError
-from opfuzz.network.observe.families import SIGNATURES, family_of, named_arguments
+from opfuzz.network.observe.families import ARITHMETIC, SIGNATURES, family_of, named_arguments
 from opfuzz.network.observe.forms import Form, form_of
 from opfuzz.network.observe.records import Array, Bound, FunctionCall
 from opfuzz.network.pipeline.dispatch import bind
@@ -50,7 +50,7 @@ class SpecReader:
                 continue
             for program in spec.calls.get(dialect, {}).values():
                 found = _pattern_of(program.text)
-                if found is not None:
+                if found is not None and found[0] not in ARITHMETIC:
                     self._patterns.setdefault(found[0], []).append(_Pattern(spec, found[1]))
         for patterns in self._patterns.values():  # the one that says the most first, such as gelu of approximate='tanh'
             patterns.sort(key=lambda pattern: -len(pattern.arguments))

@@ -135,8 +135,8 @@ class Scorer:
         places = np.flatnonzero(both & (np.signbit(computed) != truth.has_sign))
         if not len(places):
             return places
-        inputs = block.inputs[places]
-        return places[np.ravel(self.oracle.exact(inputs).has_certain_zero(inputs.astype(np.float64)))]
+        reference = self.oracle.exact(block.inputs[places])
+        return places[np.ravel(reference.has_certain_zero(reference.truth.hi))]
 
     def _mixed(self, block: _Block) -> Part:
         """NaN and infinities, exact values beyond the format, or not certain enough, and the rest as it is."""
