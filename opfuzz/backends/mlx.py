@@ -40,6 +40,8 @@ PUBLISHED = {
         log_softmax mish prelu relu relu2 relu6 selu sigmoid silu softmax softmin softplus softshrink softsign step tanh
     """,
 }
+Sizes = int | tuple[int, ...]
+
 MODULES = {"mx": "mlx.core", "nn": "mlx.nn"}
 
 
@@ -149,8 +151,11 @@ class Mlx(Backend):
             "instance_norm": partial(_instance_norm, nn),
             "upsample_nearest": partial(_upsample, nn, "nearest"),
             "upsample_linear": partial(_upsample, nn, "linear"),
-            "avg_pool1d": partial(_pool1d, nn.AvgPool1d),
-            "max_pool1d": partial(_pool1d, nn.MaxPool1d),
+            "upsample_cubic": partial(_upsample, nn, "cubic"),
+            "avg_pool1d": partial(_pool, nn.AvgPool1d),
+            "avg_pool2d": partial(_pool, nn.AvgPool2d),
+            "max_pool1d": partial(_pool, nn.MaxPool1d),
+            "max_pool2d": partial(_pool, nn.MaxPool2d),
         }
 
     def load(self, base: Array, device: str) -> Tensor:
@@ -255,9 +260,9 @@ def _instance_norm(nn: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float)
     return layer(x)
 
 
-def _upsample(nn: Any, kind: str, x: Tensor, scale: float) -> Tensor:
-    return nn.Upsample(scale_factor=scale, mode=kind)(x)
+def _upsample(nn: Any, kind: str, x: Tensor, scale: float, align_corners: bool = False) -> Tensor:
+    return nn.Upsample(scale_factor=scale, mode=kind, align_corners=align_corners)(x)
 
 
-def _pool1d(pool: Any, x: Tensor, kernel: int, stride: int, padding: int = 0) -> Tensor:
+def _pool(pool: Any, x: Tensor, kernel: Sizes, stride: Sizes, padding: Sizes = 0) -> Tensor:
     return pool(kernel, stride=stride, padding=padding)(x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from types import MappingProxyType
 from typing import Any
 
@@ -67,13 +68,14 @@ def repeat(x: object, times: int, axis: int) -> Node:
     return _moved(x, lambda index: np.repeat(index, times, axis))
 
 
-def narrow(x: object, axis: int, start: int, length: int) -> Node:
-    """`length` elements along an axis, from `start` on."""
+def narrow(x: object, axis: int, start: int, length: int, step: int = 1) -> Node:
+    """`length` elements along an axis, from `start` on, `step` apart."""
     node = as_node(x)
     where = moved_axis(node.shape, axis)
-    if start < 0 or length < 0 or start + length > node.shape[where]:
-        raise ValueError(f"axis {axis} of the shape {list(node.shape)} has no {length} elements from {start} on")
-    return _moved(node, lambda index: np.take(index, np.arange(start, start + length), where))
+    if min(start, length) < 0 or step < 1 or (length and start + (length - 1) * step >= node.shape[where]):
+        apart = "" if step == 1 else f", {step} apart,"
+        raise ValueError(f"axis {axis} of the shape {list(node.shape)} has no {length} elements{apart} from {start} on")
+    return _moved(node, lambda index: np.take(index, start + step * np.arange(length), where))
 
 
 def take(x: object, indices: object, axis: int = 0) -> Node:
@@ -145,13 +147,58 @@ def concatenate(parts: Sequence[object], axis: int = 0) -> Node:
     return graph.gather(nodes, np.concatenate(pieces, axis))
 
 
-def pad(x: object, before: int, after: int, axis: int, value: float | Node = 0) -> Node:
-    """Copies of one value put before and after along an axis."""
+def pad(x: object, before: int, after: int, axis: int, value: float | Node = 0, mode: str = "constant") -> Node:
+    """Copies of one value put before and after along an axis; or, by mode, what stands there already.
+
+    `edge`: the outermost elements; `reflect`: mirrored at them; `wrap`: from the other end. Raises ValueError for
+    another mode, and for more elements than there are to mirror or to wrap.
+    """
     node = as_node(x)
+    place = moved_axis(node.shape, axis)
     widths = [(0, 0)] * len(node.shape)
-    widths[moved_axis(node.shape, axis)] = (before, after)
-    index = np.pad(np.arange(node.size).reshape(node.shape), widths, constant_values=node.size)
-    return graph.gather((node, as_node(value)), index)
+    widths[place] = (before, after)
+    index = np.arange(node.size).reshape(node.shape)
+    if mode == "constant":
+        return graph.gather((node, as_node(value)), np.pad(index, widths, constant_values=node.size))
+    if mode not in _MOST_PADDED:
+        raise ValueError(f"no mode '{mode}' of pad; there are constant, {', '.join(_MOST_PADDED)}")
+    length = node.shape[place]
+    if length == 0 or max(before, after) > _MOST_PADDED[mode](length):
+        raise ValueError(f"an axis of {length} elements cannot be padded by {before} and {after} with mode '{mode}'")
+    return graph.gather((node,), np.pad(index, widths, mode))  # type: ignore[call-overload]  # a mode of NumPy's
+
+
+_MOST_PADDED: MappingProxyType[str, Callable[[int], float]] = MappingProxyType(
+    {"edge": lambda length: inf, "reflect": lambda length: length - 1, "wrap": lambda length: length}
+)
+
+
+def sort(x: object, axis: int = -1) -> Node:
+    """An input's elements in ascending order along an axis, NaN last."""
+    return _chosen(x, axis, "sort", lambda values, place: np.argsort(values, place, kind="stable"))
+
+
+def argmax(x: object, axis: int = -1, keepdims: bool = True) -> Node:
+    """Place of the first of an input's largest elements along an axis."""
+    node, place = _drawn(x, "argmax"), moved_axis(as_node(x).shape, axis)
+    if node.shape[place] == 0:
+        raise ValueError("argmax over no elements")
+    return graph.leaf(np.argmax(node.detail, place, keepdims=keepdims))
+
+
+def _chosen(x: object, axis: int, name: str, choose: Callable[[NDArray[np.float64], int], NDArray[np.int64]]) -> Node:
+    node = _drawn(x, name)
+    place = moved_axis(node.shape, axis)
+    order = choose(node.detail, place)
+    return _moved(node, lambda index: np.take_along_axis(index, order, place))
+
+
+def _drawn(x: object, name: str) -> Node:
+    """A tensor whose values are known as such: which of two computed ones is larger may never be decided."""
+    node = as_node(x)
+    if node.op not in ("input", "leaf"):
+        raise TypeError(f"{name} needs an input as it was drawn, not what is computed from it")
+    return node
 
 
 def arange(count: int) -> Node:
@@ -182,7 +229,7 @@ FUNCTIONS: MappingProxyType[str, Callable[..., Any]] = MappingProxyType(
         function.__name__: function
         for function in (
             swapaxes, transpose, flip, broadcast_to, repeat, narrow, take, gather, reshape, expand_dims, squeeze,
-            concatenate, pad, arange, linspace, zeros, ones,
+            concatenate, pad, sort, argmax, arange, linspace, zeros, ones,
         )
     }
 )  # fmt: skip

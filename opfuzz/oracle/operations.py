@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opfuzz.core.floats import FORMATS, Format
-from opfuzz.oracle import graph, movement
+from opfuzz.oracle import graph, movement, windows
 from opfuzz.oracle.elementary import ELEMENTARY
 from opfuzz.oracle.functions.pairs import PAIRS
 from opfuzz.oracle.graph import Compared, Node, as_node
@@ -282,77 +282,6 @@ def largest_of(node: Node, axis: Axis) -> NDArray[Any]:
     return values
 
 
-def conv1d(x: object, weight: object, stride: int = 1, padding: int = 0, dilation: int = 1, groups: int = 1) -> Node:
-    """Cross-correlation: x (n, c_in, length), weight (c_out, c_in/groups, k) -> (n, c_out, positions).
-
-    `padding` zeros stand on both sides; a pair of numbers pads left and right differently.
-    """
-    node, kernel = as_node(x), as_node(weight)
-    _, c_in, length = node.shape
-    c_out, _, k = kernel.shape
-    left, right = movement.pair(padding)
-    positions = (length + left + right - dilation * (k - 1) - 1) // stride + 1
-    taps = np.arange(k)[:, None] * dilation + np.arange(positions)[None, :] * stride - left  # (k, positions)
-    return _windowed_product(node, kernel, taps, (taps >= 0) & (taps < length), groups, c_in, c_out // groups)
-
-
-def conv_transpose1d(
-    x: object,
-    weight: object,
-    stride: int = 1,
-    padding: int = 0,
-    output_padding: int = 0,
-    dilation: int = 1,
-    groups: int = 1,
-) -> Node:
-    """The adjoint of conv1d: x (n, c_in, length), weight (c_in, c_out/groups, k) -> (n, c_out, positions)."""
-    node, kernel = as_node(x), as_node(weight)
-    _, c_in, length = node.shape
-    _, per_group, k = kernel.shape
-    positions = (length - 1) * stride - 2 * padding + dilation * (k - 1) + output_padding + 1
-    if length < k:  # fewer places than taps
-        offsets = np.arange(positions)[None, :] + padding - np.arange(length)[:, None] * stride  # dilation * tap
-        taps = offsets // dilation
-        return _paired_product(node, kernel, taps, (offsets % dilation == 0) & (taps >= 0) & (taps < k), groups)
-    offsets = np.arange(positions)[None, :] + padding - np.arange(k)[:, None] * dilation  # stride * source
-    taps = offsets // stride
-    valid = (offsets % stride == 0) & (taps >= 0) & (taps < length)
-    # (c_in, c_out/g, k) -> (c_out, c_in/g, k), so that the product is the one of conv1d.
-    split = movement.reshape(kernel, (groups, c_in // groups, per_group, k))
-    turned = movement.reshape(movement.transpose(split, (0, 2, 1, 3)), (groups * per_group, c_in // groups, k))
-    return _windowed_product(node, turned, taps, valid, groups, c_in, per_group)
-
-
-def _windowed_product(
-    x: Node, kernel: Node, taps: NDArray[np.int64], valid: NDArray[np.bool_], groups: int, c_in: int, per_group: int
-) -> Node:
-    """sum over channels of a group and taps of kernel * x[taps]; where not `valid`, x counts as zero."""
-    n, _, length = x.shape
-    if c_in % groups or kernel.shape[1] != c_in // groups:
-        raise ValueError(f"{c_in} channels in {groups} groups do not fit a kernel of shape {list(kernel.shape)}")
-    k, positions = taps.shape
-    rows = np.arange(n * c_in)[:, None, None] * length
-    index = np.where(valid, rows + taps, x.size)  # the zero stands behind x
-    windows = graph.gather((x, graph.number(0)), index.reshape(n, groups, c_in // groups * k, positions))
-    weights = graph.reshape(kernel, (groups, per_group, c_in // groups * k))
-    return graph.reshape(graph.dot(weights, windows), (n, groups * per_group, positions))
-
-
-def _paired_product(x: Node, kernel: Node, taps: NDArray[np.int64], valid: NDArray[np.bool_], groups: int) -> Node:
-    """sum over channels of a group and places of x * kernel[taps]; where not `valid`, both count as zero."""
-    n, c_in, length = x.shape
-    _, per_group, k = kernel.shape
-    terms, positions = c_in // groups * length, taps.shape[1]
-    places = np.where(valid, np.arange(n * c_in * length).reshape(n * c_in, length, 1), x.size)  # the zero is behind x
-    rows = np.arange(c_in * per_group).reshape(groups, c_in // groups, per_group).transpose(0, 2, 1)
-    weights = np.where(valid, rows[..., None, None] * k + taps, kernel.size)
-    left = graph.gather((x, graph.number(0)), places.reshape(n, groups, 1, terms, positions))
-    right = graph.gather((kernel, graph.number(0)), weights.reshape(groups, per_group, terms, positions))
-    left, right = movement.swapaxes(left, -1, -2), movement.swapaxes(right, -1, -2)
-    product = graph.dot(movement.expand_dims(left, -2), movement.expand_dims(right, -1))
-    return graph.reshape(product, (n, groups * per_group, positions))
-
-
 REFERENCE_FUNCTIONS: MappingProxyType[str, Callable[..., object]] = MappingProxyType(
     {name: _elementwise(name) for name in (*ELEMENTARY, "sqrt", "abs")}
     | {name: _of_two(name) for name in PAIRS}
@@ -361,9 +290,10 @@ REFERENCE_FUNCTIONS: MappingProxyType[str, Callable[..., object]] = MappingProxy
     | {
         function.__name__: function
         for function in (
-            maximum, minimum, where, mean, cumsum, matmul, softmax, logsumexp, log_softmax, conv1d, conv_transpose1d,
+            maximum, minimum, where, mean, cumsum, matmul, softmax, logsumexp, log_softmax,
             floor, ceil, sign, clip, cummax, cummin, logcumsumexp, scatter_add, fft, ifft, rfft, irfft,
         )
     }
     | movement.FUNCTIONS
+    | windows.FUNCTIONS
 )  # fmt: skip

@@ -142,5 +142,6 @@ def _value(value: Any, dtype: np.dtype[Any] | None, words: Dialect) -> str:
     if dtype is None:
         return repr(number)
     texts = (f"{number:.{digits}g}" for digits in range(1, 18))
-    short = next((text for text in texts if float(np.float64(text).astype(dtype)) == number), repr(number))
+    with np.errstate(over="ignore"):  # the largest number, rounded up
+        short = next((text for text in texts if float(np.float64(text).astype(dtype)) == number), repr(number))
     return short if any(letter in short for letter in ".e") else f"{short}.0"
