@@ -16,7 +16,7 @@ from opfuzz.core.case import Value
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.files.whole_file import write_text
 from opfuzz.core.shipped import shipped
-from opfuzz.engine.draft import SIZES, Draft, draft_of
+from opfuzz.engine.draft import Draft, draft_of
 from opfuzz.engine.plan import load_specs
 from opfuzz.report.text import plain
 from opfuzz.spec.reader import RESERVED
@@ -116,8 +116,9 @@ def new_op(
     inputs = tuple(draft.inputs) if draft is not None else inputs or ("x",)
     if not re.fullmatch(OP_NAME, name):
         raise OpfuzzError(f"'{plain(name)}' is no name of an op; it has small letters, digits and _, a letter first")
+    taken = ("batch", "n") if draft is None else draft.dims
     for word in inputs:
-        if not re.fullmatch(NAME, word) or keyword.iskeyword(word) or word in (*RESERVED, *SIZES[0]):
+        if not re.fullmatch(NAME, word) or keyword.iskeyword(word) or word in (*RESERVED, *taken):
             raise OpfuzzError(f"'{plain(word)}' cannot be the name of an input here; write a name such as x or weight")
     if len(set(inputs)) < len(inputs):
         raise OpfuzzError(f"--inputs {','.join(inputs)}: each input has a name of its own")

@@ -36,8 +36,8 @@ class Accepted:
     date: str  # ISO 8601, of the day on which it was accepted
     until: str | None = None  # the last day; None: for good
     link: str | None = None
-    cause: str | None = None  # of a second cause under its verdict, by which that is known
     status: str = ACCEPTED  # expired: it counts again; absent: the run looked, and it was not there
+    cause: str | None = None  # of a second cause under its verdict, by which that is known
 
 
 # What may be said of a change, and what it rests on.

@@ -24,7 +24,7 @@ from opfuzz.core.verdicts import CLEAN, FAULT, SEVERITIES, SEVERITY, VERDICTS
 from opfuzz.judge.limits import ILL_CONDITIONED, NAMED_SHARE, UNRESOLVED_SHARE
 
 EXPLAINED = frozenset({"wrong", "imprecise", "narrow", "normwise"})  # verdicts whose reason names a cause
-MOST_ASKED = 12  # cases that are asked whether the cause of a finding is theirs
+MOST_ASKED = 16  # cases that are asked whether the cause of a finding is theirs
 ASPECTS = ("error", "layout", "size", "magnitude")
 # Sizes that differ by less than 64 times count as one, errors by 2^8 and those of 2^32 ulp, results in 2^-10..2^10.
 SIZE_CLASSES, ERROR_BITS, MOST_LOST, ORDINARY_BITS = 3, 8, 4, 10
@@ -267,13 +267,14 @@ def size_class(elements: int) -> int:
 
 def _aspects(result: Result, score: Score) -> Iterator[tuple[str, Hashable]]:
     """What may tell a case from others that have another cause, by ASPECTS; of each there are but a few values."""
-    yield "layout", result.layout
-    yield "size", size_class(result.size) // SIZE_CLASSES
+    size = size_class(result.size) // SIZE_CLASSES
+    yield "size", size
+    yield "layout", (result.layout, size)  # a view of one row may be none
     if (mark := score.deciding) is not None:
         lost = log2(max(mark.ulp, 1.0)) / ERROR_BITS if isfinite(mark.ulp) else MOST_LOST
         yield "error", min(int(lost), MOST_LOST)
-        size = frexp(mark.exact)[1] if isfinite(mark.exact) else 0
-        yield "magnitude", (size > ORDINARY_BITS) - (size < -ORDINARY_BITS)
+        bits = frexp(mark.exact)[1] if isfinite(mark.exact) else 0
+        yield "magnitude", (bits > ORDINARY_BITS) - (bits < -ORDINARY_BITS)
 
 
 def _explanation(score: Score) -> Hashable:

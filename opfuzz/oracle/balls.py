@@ -23,7 +23,7 @@ from opfuzz.core.floats import FloatArray
 from opfuzz.oracle import elementwise, sums
 from opfuzz.oracle.dependencies import touched
 from opfuzz.oracle.functions.pairs import PAIRS
-from opfuzz.oracle.graph import Node, Tables, is_whole, tables_of, topological
+from opfuzz.oracle.graph import STEPS, Node, Tables, is_whole, tables_of, topological
 from opfuzz.oracle.models import TINY, U64, Arithmetic, PoleOf, Radius, RadiusOf, Rule, added
 from opfuzz.oracle.rows import fourier, scans
 
@@ -101,7 +101,7 @@ def _step(
         radius = radius_of(inside, model)
         if radius is not None and node.op in _RING and id(node) in tables and not any(r is not None for r in inside):
             radius = None if _are_whole([mid, *(a.mid for a in args)], model) else radius
-        if radius is not None and model.is_truth and node.op not in _CHOOSES:
+        if radius is not None and model.is_truth and node.op not in _EXACT:
             inflated = radius * _INFLATE
             inflated += TINY
             # A radius of 0 at a midpoint of 0 is exact: every operation that can underflow adds its own 2^-1074.
@@ -180,6 +180,7 @@ def _reshape(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, 
     )
 
 
+_EXACT = STEPS | {"where", "gather", "reshape", "neg", "abs"}  # radii are handed on, with no arithmetic of their own
 _RING = frozenset({"add", "sub", "mul", "square"})
 _CHOOSES = frozenset({"where", "gather", "reshape"})
 # Numbers stay numbers.

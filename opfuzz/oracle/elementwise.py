@@ -89,17 +89,21 @@ def mul(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]
     def radius(radii: list[Radius], model: Arithmetic) -> Radius:
         ra, rb = radii if node.op == "mul" else (radii[0], radii[0])
         both = ra * rb if ra is not None and rb is not None else None
-        rounding = _underflow(mid, model) if exact else result.of(model)
+        rounding = _underflow(mid, (a == 0) | (b == 0), model) if exact else result.of(model)
         return full(added(times(b, ra), times(a, rb), both, rounding), mid)
 
     return mid, radius, None
 
 
-def _underflow(mid: FloatArray, model: Arithmetic) -> Radius:
-    """The rounding of a product that only moves the exponent: none above four times the smallest normal number."""
+def _underflow(mid: FloatArray, is_zero: NDArray[np.bool_], model: Arithmetic) -> Radius:
+    """The rounding of a product that only moves the exponent: none above four times the smallest normal number.
+
+    `is_zero`: where it is exactly 0, and has not become so.
+    """
     if model.roundoff == 0.0:
         return None
-    return np.asarray(np.where(np.abs(mid) < 4 * model.underflow / model.roundoff, model.underflow, 0.0) * (mid != 0))
+    is_small = (np.abs(mid) < 4 * model.underflow / model.roundoff) & ~is_zero
+    return np.where(is_small, model.underflow, 0.0)
 
 
 def _is_power_of_two(node: Node) -> bool:
@@ -125,7 +129,7 @@ def div(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, PoleO
             inherited = spread / room
             if not (room > 0).all():
                 inherited = np.where(room > 0, inherited, np.where(spread == 0, 0.0, np.inf))
-        rounding = _underflow(mid, model) if exact and model.is_truth else result.of(model)
+        rounding = _underflow(mid, a == 0, model) if exact and model.is_truth else result.of(model)
         if rounding is not None and np.isinf(b).any():
             rounding = np.where(np.isinf(b), 0.0, rounding)
         return full(added(inherited, rounding), mid)
@@ -196,7 +200,8 @@ def step(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, Pole
         if r is None:
             return None
         low, high = (step_value(node, np.where(r == 0, m, np.nextafter(m + s * r, s * np.inf))) for s in (-1, 1))
-        return np.asarray(np.where(high == low, 0.0, np.maximum(high - mid, mid - low)))
+        # Certain to be nothing where both ends agree; else wider by more than the subtraction rounds.
+        return np.asarray(np.where(high == low, 0.0, np.maximum(high - mid, mid - low) * (1 + 2.0**-50)))
 
     return mid, radius, lambda: np.isinf(mid)
 

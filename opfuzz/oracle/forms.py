@@ -7,7 +7,7 @@ from itertools import islice, product
 
 from opfuzz.oracle import graph
 from opfuzz.oracle.graph import Node, topological
-from opfuzz.oracle.operations import where
+from opfuzz.oracle.operations import max_, where
 
 MOST_FORMS = 48  # of one formula: what nests several functions has a form for each choice
 Form = Callable[[Node], Node]
@@ -77,9 +77,26 @@ def _by_logsumexp(node: Node) -> Node:
     return _of("exp", x - (_of("log", total) + largest))
 
 
+def _by_cumsum(node: Node) -> Node:
+    """log(cumsum(exp(x))), which overflows and vanishes where x is large."""
+    (x,) = node.args
+    return _of("log", Node("cumsum", (_of("exp", x),), node.shape, node.detail))
+
+
+def _by_shifted_cumsum(node: Node) -> Node:
+    """The same of x less its maximum, which loses what lies far below that."""
+    (x,) = node.args
+    largest = max_(x, node.detail)
+    return _of("log", Node("cumsum", (_of("exp", x - largest),), node.shape, node.detail)) + largest
+
+
 # Those of them that lose more than they must, as people write them.
 LOSSY: Mapping[str, Mapping[str, Form]] = {
     "softmax": {"exp(x - logsumexp(x))": _by_logsumexp},
+    "logcumsumexp": {
+        "log(cumsum(exp(x)))": _by_cumsum,
+        "log(cumsum(exp(x - max(x)))) + max(x)": _by_shifted_cumsum,
+    },
     "sigmoid": {"exp(x) / (1 + exp(x))": FORMS["sigmoid"][1], "(1 + tanh(x / 2)) / 2": FORMS["sigmoid"][3]},
     "softplus": {"log1p(exp(x))": FORMS["softplus"][0], "log(1 + exp(x))": lambda x: _of("log", 1 + _of("exp", x))},
     "tanh": {
@@ -92,6 +109,9 @@ LOSSY: Mapping[str, Mapping[str, Form]] = {
     "expm1": {"exp(x) - 1": FORMS["expm1"][0]},
     "log1p": {"log(1 + x)": FORMS["log1p"][0]},
 }
+
+
+_OF_THE_NODE = frozenset({"softmax", "logcumsumexp"})  # whose forms take the node, for its axis
 
 
 def lossy_forms(root: Node) -> Iterator[tuple[str, str, Node]]:
@@ -116,7 +136,7 @@ def _rewritten(root: Node, picked: Mapping[str, Form]) -> Node:
     """The graph with the functions in `picked` made of others; values alone may be asked of it."""
     done: dict[int, Node] = {}
     for node in topological(root):
-        if node.op == "softmax" and node.op in picked:
+        if node.op in _OF_THE_NODE and node.op in picked:
             done[id(node)] = _rewritten(picked[node.op](node), picked)
             continue
         args = tuple(done[id(arg)] for arg in node.args)

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opfuzz.core.floats import FORMATS, Format
-from opfuzz.oracle import graph, movement, windows
+from opfuzz.oracle import graph, movement
 from opfuzz.oracle.elementary import ELEMENTARY
 from opfuzz.oracle.functions.pairs import PAIRS
 from opfuzz.oracle.graph import Compared, Node, as_node
 from opfuzz.oracle.movement import axes_of, moved_axis
+from opfuzz.oracle.rows import windows
 
 Axis = int | Sequence[int] | None
 

@@ -119,4 +119,4 @@ def test_verdicts_and_the_formats_of_a_report():
 def test_the_shell_gets_its_answer():
     environment = {"_OPFUZZ_COMPLETE": "bash_complete", "COMP_WORDS": "opfuzz run --op layer_", "COMP_CWORD": "3"}
     done = CliRunner().invoke(cli, [], prog_name="opfuzz", env=environment)
-    assert done.output.split() == ["plain,layer_norm"]
+    assert done.output.split() == ["plain,layer_norm", "plain,layer_norm_axes"]

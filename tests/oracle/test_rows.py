@@ -8,7 +8,9 @@ from flint import arb
 
 from opfuzz.core.floats import FLOAT16, FLOAT32, ulp
 from opfuzz.oracle import balls, exact, graph, models, working
+from opfuzz.oracle.altered import carry
 from opfuzz.oracle.dependencies import dependencies, undefined
+from opfuzz.oracle.forms import lossy_forms
 from opfuzz.oracle.operations import REFERENCE_FUNCTIONS as F
 
 torch = pytest.importorskip("torch")
@@ -194,3 +196,20 @@ def test_the_working_formats_round_as_they_go():
     spectrum = working.emulate(F["rfft"](x_of(np.full(8, 3e38))), FLOAT32, 1)
     assert spectrum.values[0, 0] == np.inf
     assert spectrum.overflowed[0, 0]
+
+
+def test_a_running_sum_of_exponentials_that_loses_is_told_by_its_formula():
+    x = np.array([[0.0, 200.0, -200.0]])
+    written = {
+        text: working.emulate(root, FLOAT32, 1).values for _, text, root in lossy_forms(F["logcumsumexp"](x_of(x)))
+    }
+    np.testing.assert_array_equal(written["log(cumsum(exp(x)))"], [[0, np.inf, np.inf]])
+    np.testing.assert_array_equal(written["log(cumsum(exp(x - max(x)))) + max(x)"], [[-np.inf, 200, 200]])
+
+
+def test_results_that_are_kept_in_a_half_format_are_made_of_one_another():
+    x = np.full((1, 3000), -1.0)
+    kept = carry(F["logcumsumexp"](x_of(x)), FLOAT16)
+    assert kept[0, -1] == kept[0, -500] < np.log(3000) - 1.1
+    spelt = F["log"](F["cumsum"](F["exp"](x_of(x)), -1))
+    np.testing.assert_array_equal(kept, carry(spelt, FLOAT16))

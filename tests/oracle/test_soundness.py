@@ -103,3 +103,10 @@ def test_rounding_is_to_nearest_and_ties_go_to_even_whatever_lies_below_float64(
     right = [65504, np.inf, -np.inf, 0, 2.0**-24]
     assert balls.evaluate(huge, []).mid.tolist() == right
     assert exact.settle(huge, np.arange(5), lambda hi: hi * 0).hi.tolist() == right
+
+
+@pytest.mark.parametrize("name", ["floor", "ceil", "round", "float16"])
+def test_a_step_of_what_is_far_from_a_jump_is_certain(name):
+    x = graph.leaf(np.array([0.3, 5.7, -2.2, 1e5]), "input")
+    ball = balls.evaluate(F[name](x / 3), [models.TRUTH])
+    assert ball.radii[0] is None or (ball.radii[0] == 0).all()

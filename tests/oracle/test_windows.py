@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from opfuzz.core.floats import FLOAT64
-from opfuzz.oracle import movement, windows
+from opfuzz.oracle import movement
 from opfuzz.oracle.graph import leaf
+from opfuzz.oracle.rows import windows
 from opfuzz.oracle.working import emulate
 
 torch = pytest.importorskip("torch")

@@ -165,7 +165,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "other digest": ("call.json", call(digest="0" * 16), "digest"),
     "changed spec": ("call.json", text_in("spec.yaml", "reference: x * x", "reference: x * x * x"), "digest"),
     "spec with code": ("spec.yaml", text_in("spec.yaml", "summary:", ABORT), "tag"),
-    "call with code": ("spec.yaml", text_in("spec.yaml", "np.square(x)", "__import__('os').abort()"), "dotted name"),
+    "call with code": ("spec.yaml", text_in("spec.yaml", "np.square(x)", "__import__('os').abort()"), "a method of"),
     "unknown backend": ("call.json", both(subject="of:cpu"), "unknown backend"),
     "unknown device": ("call.json", both(subject="off:gpu"), "unknown device"),
     "no subject": ("call.json", both(subject="../x"), "no way to call"),

@@ -11,7 +11,7 @@ import numpy as np
 
 from opfuzz.backends import Backend, Subject, discover
 from opfuzz.core.call import Recipe
-from opfuzz.core.cause import Cause
+from opfuzz.core.cause import UNEXPLAINED, Cause
 from opfuzz.core.findings import Apart, Finding, finding_id
 from opfuzz.core.results import Judged, Score
 from opfuzz.core.verdicts import FAULT, SEVERITY
@@ -29,8 +29,9 @@ from opfuzz.search.trigger.fills import remade
 from opfuzz.spec import OpSpec
 
 Others = Callable[[Finding], Sequence[Sample]]
-# A case, what is said of it, how it is judged, and whether the smallest call of the finding shows another cause.
-Answer = tuple[Sample, tuple[Cause, ...], Judged, bool] | None
+# A case, what is said of it, how it is judged, the first cause as far as that says something of other calls, and
+# whether the smallest call of the finding shows another one.
+Answer = tuple[Sample, tuple[Cause, ...], Judged, Cause, bool] | None
 ANEW = "-anew"  # behind the id of a first finding that is made smaller once more
 UNSTEADY = frozenset({"unstable", *LOST})  # verdicts of calls that are not made again, or not with the same result
 
@@ -81,17 +82,20 @@ class ApartTask(SubjectTask[Doubt, Answer]):
 
 def _ask(lab: Lab, item: Doubt, leader: Evidence, is_astray: bool) -> Answer:
     finding, cause, nameless = item.finding, explanation(item.finding), None
-    for sample in (each for drawn in item.samples for each in (drawn, _peaked(drawn, lab.spec))):
+    has_sums = leader.reference.has_sums
+    beside = cause if explains(cause, leader) else UNEXPLAINED  # what explains not even that says nothing of others
+    ways = (each for drawn in item.samples for each in (drawn, *([_peaked(drawn, lab.spec)] if has_sums else [])))
+    for sample in ways:
         mark = sample.witness.mark if sample.witness is not None else None
         call = follow(sample.recipe, lab.spec)
         seen = lab.look(Score(finding.verdict, sample.cause, deciding=mark), call)
         if seen is None or (said := tell_apart(leader, cause, seen)) is None:
             continue
-        asked = Asked(call, is_detailed=True, apart=Apart(explanation_in(said), cause))
+        asked = Asked(call, is_detailed=True, apart=Apart(explanation_in(said), beside))
         judged = judge(lab.spec, lab.subject, lab.backend, asked, lab.primitives)
         if SEVERITY[judged.score.verdict] != FAULT:
             continue
-        found = sample, said, judged, is_astray
+        found = sample, said, judged, beside, is_astray
         if explanation_in(said).kind != "unexplained":
             return found
         nameless = nameless or found
@@ -148,8 +152,8 @@ def second_findings(
         for doubt, answer in batch:
             if answer is None or isinstance(answer, Casualty):
                 continue
-            sample, said, judged, is_astray = answer
-            second = _second(doubt, sample, said, judged)
+            sample, said, judged, beside, is_astray = answer
+            second = _second(doubt.finding, sample, said, judged, beside)
             found[number] = (second, _anew(doubt.finding, second)) if is_astray else (second,)
 
     was_interrupted = drive(executor, task, batches(), take, jobs=plan.jobs, borne=RAISED)
@@ -175,9 +179,9 @@ def _told(finding: Finding) -> tuple[str, ...]:
     return *finding.signature[:4], own.kind, own.name
 
 
-def _second(doubt: Doubt, sample: Sample, said: tuple[Cause, ...], judged: Judged) -> Finding:
+def _second(leader: Finding, sample: Sample, said: tuple[Cause, ...], judged: Judged, beside: Cause) -> Finding:
     """The finding of a second cause: its id is made of that cause, and is the same in every run."""
-    leader, score, own = doubt.finding, judged.score, explanation_in(said)
+    score, own = judged.score, explanation_in(said)
     witness = judged.deciding and replace(judged.deciding, case=sample.case)
     made = replace(
         leader,
@@ -193,7 +197,7 @@ def _second(doubt: Doubt, sample: Sample, said: tuple[Cause, ...], judged: Judge
         excess=score.excess,
         causes=said,
         minimal=None,
-        apart=Apart(own, explanation(leader)),
+        apart=Apart(own, beside),
     )
     return replace(made, id=finding_id(made.signature))
 

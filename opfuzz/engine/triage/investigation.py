@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,8 +16,8 @@ from opfuzz.engine.triage.minimize import Watch, minimize_findings
 from opfuzz.engine.triage.resume import Remembered, Told
 from opfuzz.oracle.primitive import Primitive
 
-APART_SHARE = 0.2  # of the time for smaller calls, that is kept for second causes where there may be any
-ASKED_SHARE = 0.5  # of what is left for these, to find them; then they are made smaller
+APART_SHARE = 0.2  # of the time for smaller calls, that goes into second causes where there may be any
+SMALLER_SHARE = 0.1  # the same for smaller calls of those that are found
 
 
 @dataclass
@@ -41,11 +40,10 @@ class Investigation:
         try:
             was_stopped = self._diagnose()
             if self.seconds and not was_stopped:
-                deadline = time.monotonic() + self.seconds
                 is_open = any(doubts(tuple(self.latest.values()), others))
                 was_stopped = self._shrink(self.seconds * (1 - APART_SHARE * is_open))
                 was_stopped = was_stopped or self._diagnose(are_smallest=True)
-                was_stopped = was_stopped or (is_open and self._tell_apart(others, deadline))
+                was_stopped = was_stopped or (is_open and self._tell_apart(others))
         except KeyboardInterrupt:  # between the calls of workers, which end by themselves
             was_stopped = True
         return tuple(self._in_order()), was_stopped
@@ -83,22 +81,19 @@ class Investigation:
         known, keep = self.known.smaller, self.known.keep
         return minimize_findings(self.plan, findings, seconds, self.watch, known, keep, self.executor, urgent)
 
-    def _tell_apart(self, others: Others, deadline: float) -> bool:
+    def _tell_apart(self, others: Others) -> bool:
         """Look for second causes, and into those that are found; one is kept that its smallest call has as well."""
         ordered, _ = widest_first(tuple(self.latest.values()))
 
         def ask() -> Told:
-            left = (deadline - time.monotonic()) * ASKED_SHARE
-            return second_findings(
-                self.plan, tuple(doubts(ordered, others)), left, self.executor, lambda: self._primitives
-            )
+            asked, seconds = tuple(doubts(ordered, others)), self.seconds * APART_SHARE
+            return second_findings(self.plan, asked, seconds, self.executor, lambda: self._primitives)
 
         found, was_stopped = self.known.second(ask)
         if not found or was_stopped:
             self._take([each for each in found if renewed(each) is each])
             return was_stopped
-        left = max(deadline - time.monotonic(), 0.0)
-        smaller, was_stopped = self._smaller(found, left, len(found))
+        smaller, was_stopped = self._smaller(found, self.seconds * SMALLER_SHARE, len(found))
         small = [each for each in smaller if smallest_of(each) is not None]
         if small and not was_stopped:
             told, was_stopped = self.known.diagnose(small, self._ask, are_smallest=True)

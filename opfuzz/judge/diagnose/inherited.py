@@ -84,8 +84,9 @@ def inherits(evidence: Evidence) -> Cause | None:
     sizes = sum(array.size for array in evidence.call.arrays.values()) + evidence.output.size
     if sizes > MOST_ELEMENTS or not evidence.is_wrong.any():
         return None
+    operations = {node.op for form in forms_of(evidence.reference) for node in topological(form)}
     for primitive in evidence.primitives:
-        if primitive.spec.op == evidence.spec.op:
+        if primitive.spec.op == evidence.spec.op or primitive.operation not in operations:
             continue
         for number, fmt in tries(evidence.reference, primitive):
             asker = Asker(primitive, fmt, evidence.ask)
