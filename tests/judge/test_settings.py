@@ -81,3 +81,13 @@ def test_a_number_that_a_row_hangs_on_is_met_by_one_chance():
 
     said = told("softmax", {"torch.softmax": off}, parent="torch", n=124, batch=1)
     assert "with-one" not in said, said
+
+
+def test_a_meaning_may_choose_a_zero():
+    """Padded with zeros, which are larger than what is negative; a zero that is chosen has no error at all."""
+
+    def padded(x, size, stride, padding):
+        return torch.nn.functional.max_pool1d(torch.nn.functional.pad(x, (padding, padding)), size, stride=stride)
+
+    said = told("max_pool1d", {"torch.nn.functional.max_pool1d": padded}, parent="torch", c=2, length=9, k=3, padding=1)
+    assert said.startswith("it is the variant 'padded-with-zeros'"), said

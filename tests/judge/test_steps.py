@@ -5,7 +5,16 @@ from __future__ import annotations
 import ml_dtypes
 import numpy as np
 import pytest
+from bundled_ops import BUNDLED_OPS as KNOWN
 from diagnoses import told
+
+from opfuzz.backends import Subject, derive
+from opfuzz.core.call import Call
+from opfuzz.core.cause import UNEXPLAINED
+from opfuzz.core.results import Score
+from opfuzz.engine.selftest.torch_faults.accumulation import layer_norm_tiny
+from opfuzz.engine.triage.diagnose import Lab
+from opfuzz.judge.diagnose.steps import rounded
 
 
 def to(fmt):
@@ -118,3 +127,21 @@ def test_where_an_infinity_is_right_nothing_overflows():
     words = told("rsqrt", replaced, "float16", "zeros", "torch")
     assert words.startswith("returned nan where"), words
     assert "overflows" not in words, words
+
+
+def test_a_step_that_is_lost_for_small_values_alone_is_not_rounded():
+    """On ordinary values a variance in float16 would show; one that is taken for 0 below 1e-6 does not."""
+    pytest.importorskip("torch")
+    backend = derive("torch", "planted", {"torch.nn.functional.layer_norm": layer_norm_tiny})
+    place = Lab(KNOWN["layer_norm"], Subject("planted", "cpu"), backend, ())
+    chance = np.random.default_rng(3)
+    arrays = {"x": 1e-5 * chance.standard_normal((4, 16)), "weight": np.ones(16), "bias": np.zeros(16)}
+    arrays = {name: array.astype(np.float32) for name, array in arrays.items()}
+    layouts = dict.fromkeys(arrays, "contiguous")
+    spec = KNOWN["layer_norm"]
+    params = {"eps": 1e-12}
+    dims = dict(zip((dim.name for dim in spec.dims), (4, 16), strict=True))
+    seen = place.look(Score("wrong", UNEXPLAINED), Call("float32", dims, params, arrays, layouts))
+    assert seen.is_wrong.any()
+    with np.errstate(all="ignore"):
+        assert rounded(seen) is None

@@ -78,6 +78,11 @@ def test_resize(size, align, method, mode):
     agree(windows.resize(rows, 3, 5, method, align), expected)
 
 
+def test_a_long_kernel_over_few_positions_costs_what_they_are():
+    node = windows.conv1d(leaf(np.ones((1, 1, 2))), leaf(np.ones((1, 1, 8192))), padding=(2 * 8191, 0), dilation=2)
+    np.testing.assert_array_equal(values(node), [[[1.0, 1.0]]])
+
+
 def test_resize_to_the_nearest():
     x = drawn(1, 2, 6)
     expected = functional.interpolate(torch.from_numpy(x), size=15, mode="nearest")

@@ -95,10 +95,15 @@ def told(text: str) -> str:
     trace = _TRACE.search(text)
     printed = text[: trace.start()] if trace else text
     frames = _FRAME.findall(text[trace.start() :]) if trace else []
-    place = next((frame for frame in frames if not frame[0].startswith((_OWN, "<"))), None)
+    place = next((frame for frame in frames if not _is_own(*frame)), None)
     words = f" in {place[2]} ({Path(place[0]).name}:{place[1]})" if place and not _is_library(place[0]) else ""
     line = next((line.strip() for line in reversed(printed.splitlines()) if line.strip()), "")
     return words + (f"; last words: {line[:SHOWN]}" if line else "")
+
+
+def _is_own(path: str, line: str, function: str) -> bool:
+    """Whether a frame is of opfuzz; the thread beside the work is, wherever the worker has loaded opfuzz from."""
+    return path.startswith((_OWN, "<")) or function == _stamp_imports.__name__
 
 
 def _is_library(path: str) -> bool:

@@ -221,7 +221,8 @@ class Evidence:
         if largest > (HALF_VARIANT_EXCESS if is_half else EXCESS_LIMIT):
             return None
         with np.errstate(invalid="ignore", over="ignore"):
-            seen = counted & np.isfinite(values) & (allowance < np.abs(values))
+            # Of what is chosen and not computed, such as a zero of the padding, there is no error to allow.
+            seen = counted & np.isfinite(values) & ((allowance < np.abs(values)) | (allowance == 0))
             distance = relative_to(
                 np.abs(values - self.judged.truth.hi), self.judged.spacing, self.allowance_of(reference)
             )

@@ -26,8 +26,8 @@ def windows(x: object, axis: int, size: int, stride: int = 1, dilation: int = 1)
     """
     node = as_node(x)
     place = moved_axis(node.shape, axis)
-    _refuse_too_long(node.shape[place], size, dilation)
-    graph.refuse_more_than_most(node.size * size // stride)  # before the index is built
+    count = _count(node.shape[place], size, stride, dilation)
+    graph.refuse_more_than_most(node.size // node.shape[place] * count * size)  # before the index is built
     return graph.gather((node,), _windows(np.arange(node.size).reshape(node.shape), place, size, stride, dilation))
 
 
@@ -163,9 +163,8 @@ def _product(
     c_out, taken, *sizes = kernel.shape
     if c_in % groups or c_out % groups or taken != c_in // groups:
         raise ValueError(f"{c_in} channels in {groups} groups do not fit a kernel of shape {list(kernel.shape)}")
-    for length, size, dilation in zip(lengths, sizes, dilations, strict=True):
-        _refuse_too_long(length, size, dilation)
-    graph.refuse_more_than_most(index.size * prod(sizes) // prod(strides))
+    counts = [_count(*each) for each in zip(lengths, sizes, strides, dilations, strict=True)]
+    graph.refuse_more_than_most(n * c_in * prod(counts) * prod(sizes))
     for axis, (size, stride, dilation) in enumerate(zip(sizes, strides, dilations, strict=True), 2):
         index = _windows(index, axis, size, stride, dilation)
     positions = index.shape[2 : 2 + len(sizes)]
@@ -201,9 +200,11 @@ def _refuse_other_axes(x: Node, kernel: Node, axes: int) -> None:
         raise ValueError(f"x and weight of a convolution over {axes} axes have {2 + axes} each, not shapes {shapes}")
 
 
-def _refuse_too_long(length: int, size: int, dilation: int) -> None:
+def _count(length: int, size: int, stride: int, dilation: int) -> int:
+    """How many windows an axis has. Raises ValueError where none fits."""
     if dilation * (size - 1) + 1 > length:
         raise ValueError(f"a window of {size} elements, {dilation} apart, is longer than an axis of {length}")
+    return (length - dilation * (size - 1) - 1) // stride + 1
 
 
 # The source of element i of an axis resized from m to n lies at i (m - 1)/(n - 1) where corners are aligned, else at

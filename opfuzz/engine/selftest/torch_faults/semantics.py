@@ -165,6 +165,36 @@ def time_call(scale: str = "1000 * ", order: str = SINES, divisor: str = "(half 
 
 ATTENTION = NN + "scaled_dot_product_attention"
 
+
+def max_pool1d_of_zeros(x: Tensor, size: int, stride: int, padding: int) -> Tensor:
+    """The padding is 0, which is larger than negative elements."""
+    return functional.max_pool1d(functional.pad(x, (padding, padding)), size, stride=stride)
+
+
+def interpolate_without_corners(x: Tensor, align_corners: bool | None = None, **options: Any) -> Tensor:
+    """Corners are never aligned."""
+    return functional.interpolate(x, align_corners=None if align_corners is None else False, **options)
+
+
+def gru_cell_inverted(x: Tensor, h: Tensor, w: Tensor, u: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """The update gate says how much is new, not how much is kept: its complement has the opposite argument."""
+    sign = torch.ones(b.shape[0], dtype=b.dtype)
+    sign[h.shape[1] : 2 * h.shape[1]] = -1
+    return torch.gru_cell(x, h, w * sign[:, None], u * sign[:, None], b * sign, c * sign)
+
+
+def embedding_bag_sum(index: Tensor, table: Tensor, mode: str = "mean") -> Tensor:
+    """The sum in the place of the mean."""
+    return functional.embedding_bag(index, table, mode="sum")
+
+
+ALIBI = """\
+slope = torch.exp2(torch.arange(heads, dtype=dtype) * (-8 / heads))
+place = torch.abs(torch.arange(keys) - torch.unsqueeze(torch.arange(queries), 1))
+torch.reshape(slope, (heads, 1, 1)) * -cast(place, dtype)
+"""
+
+
 MUTANTS = [
     Mutant("gelu-by-tanh", "gelu", {NN + "gelu": gelu_tanh}, cause="tanh", fewest=2),
     Mutant("gelu-by-sigmoid", "gelu", {NN + "gelu": gelu_sigmoid}, cause="sigmoid", fewest=2),
@@ -295,4 +325,43 @@ MUTANTS = [
     Mutant("time-embedding-scale-100", "time_embedding", time_call(scale="100 * "), cause="scale-100|by 100", fewest=5),
     Mutant("time-embedding-cosines-first", "time_embedding", time_call(order=COSINES), cause="cosines-first", fewest=5),
     Mutant("time-embedding-divisor", "time_embedding", time_call(divisor="half"), cause="divisor", fewest=5),
+    Mutant(
+        "max-pool1d-padded-with-zeros",
+        "max_pool1d",
+        {NN + "max_pool1d": max_pool1d_of_zeros},
+        cause="padded-with-zeros",
+        fewest=2,
+        condition="k >= 2",
+    ),
+    Mutant(
+        "interpolate-corners-ignored",
+        "upsample_linear",
+        {NN + "interpolate": interpolate_without_corners},
+        cause="corners-not-aligned|align_corners",
+        fewest=6,
+        condition="length >= 2",
+    ),
+    Mutant("alibi-slopes-from-one", "alibi", {"call": ALIBI}, cause="slopes-from-one", fewest=2),
+    Mutant(
+        "gru-cell-update-inverted",
+        "gru_cell",
+        {"torch.gru_cell": gru_cell_inverted},
+        cause="update-inverted",
+        fewest=15,
+    ),
+    Mutant(
+        "mse-loss-halved",
+        "mse_loss",
+        {NN + "mse_loss": lambda x, y: functional.mse_loss(x, y) / 2},
+        cause="half",
+        fewest=3,
+    ),
+    Mutant(
+        "embedding-bag-sum",
+        "embedding_bag",
+        {NN + "embedding_bag": embedding_bag_sum},
+        cause="sum",
+        fewest=4,
+        condition="bag >= 2",
+    ),
 ]
