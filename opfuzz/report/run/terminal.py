@@ -25,6 +25,8 @@ WIDE = 100  # columns where nobody says how many there are
 NARROW = 110  # columns of a terminal; with fewer, a row without these says more
 LEFT_OUT = ("p99 ulp", "conditioned", "bits")
 LINES = 78  # of all that is printed on a run that found much
+LEAST_OPS = 8  # with a fault that have a line in the ranking, however many lines there are
+NAMES = 3  # lines of names of ops that have none
 LEAST_PAIRS = 4  # causes that are shown with their smallest calls, however many lines there are
 BESIDE = ("formats", "reach", "worst")  # what a cause is
 LEAST = 4  # lines of each of what is new, absent, lost and accepted
@@ -44,11 +46,11 @@ def render(run: Run, folder: Path, colour: bool, width: int | None = None, rows:
         ranking = _all_rows(run, colour, width)
         room = 2 * len(found)
     else:
-        lines = _ops(
-            run, LINES - len(tail) - len(head) - 5 - 2 * len(found), width or WIDE, _painted if colour else _plain
-        )
+        room = LINES - len(tail) - len(head) - 5
+        rooms = room - 2 * len(found), room - len(found) - LEAST_PAIRS - 1
+        lines = _ops(run, rooms, width or WIDE, _painted if colour else _plain)
         ranking = "\n".join(lines)
-        room = LINES - len(tail) - len(head) - 5 - len(lines)
+        room -= len(lines)
     sections = ["\n".join(head)]
     if found:
         sections.append("\n".join(_causes(found, run, room, width or WIDE, colour)))
@@ -81,26 +83,41 @@ def _causes(found: Sequence[CommonCause], run: Run, room: int, width: int, colou
     return lines
 
 
-def _ops(run: Run, room: int, width: int, paint: Paint) -> list[str]:
+def _ops(run: Run, rooms: tuple[int, int], width: int, paint: Paint) -> list[str]:
     """A line an op; of more than there is room for, the clean are named in one, then notes give way, the least first.
 
-    Ops with a fault have a line however little room there is.
+    `rooms`: for as many lines as leave each cause its smallest call; and at most, which ops with a fault may take.
     """
     table = OpTable.of(run, width)
     lines = table.lines(paint)
-    if len(lines) <= room:
+    if len(lines) <= rooms[0]:
         return lines
-    clean = table.named(CLEAN)
-    named = textwrap.wrap(f"clean: {', '.join(clean)}", width) if clean else []
-    notes = table.named(NOTE)
+    clean, notes, faults = (table.named(severity) for severity in (CLEAN, NOTE, FAULT))
+    named = _named("clean", clean, width)
     for count in range(len(notes), -1, -1):
         left_out = {*clean, *notes[count:]}
         rest = f"{counted(len(notes) - count, 'op')} with notes alone left out; --rows all shows them"
-        lines = table.without(left_out).lines(paint)
-        lines += [*textwrap.wrap(rest, width), *named] if count < len(notes) else named
-        if len(lines) <= room:
+        told = textwrap.wrap(rest, width) if count < len(notes) else []
+        lines = [*table.without(left_out).lines(paint), *told, *named]
+        if len(lines) <= rooms[0]:
+            return lines
+    for count in range(len(faults), LEAST_OPS - 1, -1):
+        if len(lines) <= rooms[1]:
             break
+        more = _named("faults in", faults[count:], width, NAMES)
+        lines = table.without({*left_out, *faults[count:]}).lines(paint)
+        lines += [*more, *told, *_named("clean", clean, width, NAMES)]
     return lines
+
+
+def _named(what: str, ops: Sequence[str], width: int, most: int | None = None) -> list[str]:
+    """The names of ops; of those that do not fit into `most` lines, how many there are."""
+    for count in range(len(ops), 0, -1):
+        more = f" and {len(ops) - count} more" if count < len(ops) else ""
+        lines = textwrap.wrap(f"{what}: {', '.join(ops[:count])}{more}", width)
+        if most is None or len(lines) <= most:
+            return lines
+    return []
 
 
 def _tail(run: Run, folder: Path, width: int) -> list[str]:

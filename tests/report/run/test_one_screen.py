@@ -75,6 +75,20 @@ def test_notes_give_way_before_the_smallest_calls_of_causes_do(causes, notes):
     assert len(lines) >= 77  # none is left empty while something is left out
 
 
+@pytest.mark.parametrize("causes", [12, 26, 36])
+def test_a_hundred_and_more_ops_fit_as_well(causes):
+    lines = lines_of(night(causes, ops=141, notes=30))
+    assert len(lines) < 80
+    assert sum(line.startswith("mlx attention") for line in lines) == causes
+    rows = [line for line in lines if line.startswith("attention_with_name_")]
+    told = " ".join(lines)
+    assert len(rows) >= 8
+    assert len(rows) >= causes or "faults in: " in told
+    assert "clean: attention_with_name_" in told
+    assert " more" in told.partition("clean: ")[2]
+    assert sum(line.endswith("/repro.py") for line in lines) >= 4
+
+
 def test_a_run_that_judged_nothing_does_not_say_that_there_is_no_fault():
     run = dataclasses.replace(run_of(), subjects=("mlx:cpu",), interrupted=True)
     assert lines_of(run)[0] == "interrupted, nothing was judged (mlx:cpu)"
