@@ -232,12 +232,16 @@ def _is_halved(charge: _Charge, what: str) -> bool:
 def is_no_rival(measured: Measured, reference: Reference, values: FloatArray, guilty: Mask) -> Mask:
     """Guilty elements that an honest implementation would not have: neither what was computed, nor these values.
 
-    It rounds every intermediate to the format once, but no sum, count or table.
+    It rounds every intermediate to the format once, or just what sums have come to, but no term of a sum, count or
+    table: a sum of two numbers that is rounded once is no sum that is added up in the format.
     """
-    rival = reference.emulated(0, narrow=True).values.astype(np.float64)
+    totals = reference.halved("totals")
+    rivals = [reference.emulated(0, narrow=True).values.astype(np.float64)]
     with np.errstate(over="ignore"):
+        rivals += [] if totals is None else [round_to(totals, reference.fmt).astype(np.float64)]
         rounded = round_to(values, reference.fmt).astype(np.float64)
-    return np.asarray(guilty & (rival != rounded) & (rival != measured.computed))
+    apart = [(rival != rounded) & (rival != measured.computed) for rival in rivals]
+    return np.asarray(guilty & np.logical_and.reduce(apart))
 
 
 def computes_tables(measured: Measured, reference: Reference, counted: Mask) -> bool:

@@ -93,19 +93,19 @@ class Node:
         return dot(as_node(other), self)
 
     def __floordiv__(self, other: object) -> Node:
-        raise TypeError("// and % are for whole numbers: sizes, params and indices")
+        raise TypeError("// and % are for whole numbers: sizes, params and indices; write remainder(a, b)")
 
     __rfloordiv__ = __mod__ = __rmod__ = __floordiv__
 
     def __rpow__(self, other: object) -> Node:
-        raise TypeError("a power in a reference is a whole number from 1 to 64; write others with exp and log")
+        raise TypeError("a power in a reference is a whole number from 1 to 64; write others as pow(a, b)")
 
     def __pow__(self, exponent: object) -> Node:
         """Whole powers, by squaring. Raises ValueError for any other exponent."""
         if isinstance(exponent, Node) and exponent.op == "number" and exponent.detail is not None:
             exponent = exponent.detail
         if not isinstance(exponent, int | Fraction) or exponent != int(exponent) or not 1 <= exponent <= 64:
-            raise ValueError("a power in a reference is a whole number from 1 to 64; write others with exp and log")
+            raise ValueError("a power in a reference is a whole number from 1 to 64; write others as pow(a, b)")
         result, base, left = None, self, int(exponent)
         while left:
             if left & 1:

@@ -9,6 +9,8 @@ from opfuzz.oracle import balls, graph, working
 from opfuzz.oracle.altered import evaluate_with
 from opfuzz.oracle.graph import Node
 
+SUMS = ("sum", "cumsum", "logcumsumexp")
+
 
 def _counted(root: Node) -> frozenset[int]:
     """Ids of the nodes that counters, indices or masks have a part in."""
@@ -22,8 +24,9 @@ def _counted(root: Node) -> frozenset[int]:
 def evaluate_halved(root: Node, fmt: Format, what: str) -> FloatArray | None:
     """Values of `root` in float64, its counts, angles, tables or sums rounded to `fmt`; None where it has none.
 
-    `numbers` are tables and the constants that they are made with. A table is made of counters or indices; a parameter
-    or constant alone is none.
+    `sums` are added up one by one in the format, `totals` rounded to it when they are added up; `numbers` are tables
+    and the constants that they are made with. A table is made of counters or indices; a parameter or constant alone is
+    none.
     """
     tables, counted = graph.tables_of(root), _counted(root)
     is_found = False
@@ -44,7 +47,9 @@ def evaluate_halved(root: Node, fmt: Format, what: str) -> FloatArray | None:
             return narrow(values)  # which alone is no table
         elif what == "angles" and node.op in ("sin", "cos") and is_table(node):
             changed = balls.midpoint(node, [narrow(arg) for arg in args])
-        elif what == "sums" and node.op in ("sum", "cumsum", "logcumsumexp"):
+        elif what == "totals" and node.op in SUMS:
+            changed = narrow(values)
+        elif what == "sums" and node.op in SUMS:
             terms = [round_to(arg, fmt) for arg in args]
             changed = working.value_of(node, terms, fmt, 1).astype(np.float64)
         else:

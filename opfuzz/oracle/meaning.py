@@ -18,7 +18,7 @@ from opfuzz.spec.expression.program import ExpressionError, Program, evaluate
 
 Names = Mapping[str, object]
 # Of a formula that does not fit its inputs.
-FAILURES = (ValueError, TypeError, ZeroDivisionError, MemoryError, ExpressionError)
+FAILURES = (ValueError, TypeError, ZeroDivisionError, OverflowError, MemoryError, ExpressionError)
 
 
 def operands(spec: OpSpec, arrays: Mapping[str, NDArray[Any]]) -> dict[str, object]:

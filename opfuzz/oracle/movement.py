@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import inf
+from math import inf, prod
 from types import MappingProxyType
 from typing import Any
 
@@ -157,6 +157,7 @@ def pad(x: object, before: int, after: int, axis: int, value: float | Node = 0, 
     place = moved_axis(node.shape, axis)
     widths = [(0, 0)] * len(node.shape)
     widths[place] = (before, after)
+    graph.refuse_more_than_most(node.size // max(node.shape[place], 1) * (before + after))
     index = np.arange(node.size).reshape(node.shape)
     if mode == "constant":
         return graph.gather((node, as_node(value)), np.pad(index, widths, constant_values=node.size))
@@ -203,6 +204,7 @@ def _drawn(x: object, name: str) -> Node:
 
 def arange(count: int) -> Node:
     """0, 1, ..., count - 1."""
+    graph.refuse_more_than_most(count)
     return graph.leaf(np.arange(count))
 
 
@@ -216,11 +218,13 @@ def linspace(start: object, stop: object, count: int) -> Node:
 
 def zeros(shape: Sequence[int]) -> Node:
     """All 0."""
+    graph.refuse_more_than_most(prod(shape))
     return graph.leaf(np.zeros(tuple(shape)))
 
 
 def ones(shape: Sequence[int]) -> Node:
     """All 1."""
+    graph.refuse_more_than_most(prod(shape))
     return graph.leaf(np.ones(tuple(shape)))
 
 

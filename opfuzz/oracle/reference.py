@@ -389,12 +389,12 @@ class Reference:
         return graphs_of(self.spec.reference, self.dims, self.params, tensors)[self.place]
 
     def _set_limits(self, hi: FloatArray, radius: FloatArray) -> None:
-        """Unary ops: the mathematical limit at the infinities, instead of IEEE arithmetic such as -inf * 0."""
+        """Unary ops: the limit at the infinities, not -inf * 0; where none is seen, what IEEE arithmetic has there."""
         x = self.arrays[self.spec.inputs[0].name].astype(np.float64)
         for sign in (1.0, -1.0):
             at = x == sign * np.inf
-            if at.any():
-                hi[at] = _limit(self, sign)
+            if at.any() and not np.isnan(found := _limit(self, sign)):
+                hi[at] = found
                 radius[at] = 0.0
 
 

@@ -110,6 +110,15 @@ def test_counts_are_wide_and_intermediates_may_be_rounded(known, count, step, to
     assert verdict_of(found) == told or (told[0] == "faithful" and found.verdict in ("exact", "faithful"))
 
 
+def test_a_sum_that_is_rounded_once_is_not_added_up_in_the_format(known):
+    """The mean of two numbers is stored in float16, as torch stores that of an instance: no order of a sum is seen."""
+    x = np.array([[[1.0, 1.1455078125]]], np.float16)
+    arrays = {"x": x, "weight": np.ones(1, np.float16), "bias": np.zeros(1, np.float16)}
+    made = np.array([[[-0.99267578125, 1.005859375]]])
+    found = judged(known["instance_norm"], arrays, made, "float16", n=1, c=1, length=2)
+    assert verdict_of(found) == ("narrow", "computes-in")
+
+
 @pytest.mark.parametrize("factor", [1.0, 0.5], ids=["ones", "constant"])
 @pytest.mark.parametrize("is_rounded", [False, True], ids=["exact scalar", "rounded scalar"])
 def test_a_scalar_parameter_is_no_table(known, factor, is_rounded):

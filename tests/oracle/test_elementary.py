@@ -85,6 +85,10 @@ def test_spread_covers_the_function_at_the_ends_of_an_interval(name):
     assert not np.any(function.spread(m, y, np.zeros(2000)))
 
 
+def test_a_sine_of_pi_times_infinity_is_no_number():
+    assert np.isnan(ELEMENTARY["sinpi"].value(np.array([np.inf, -np.inf]))).all()
+
+
 def validation_rows(name: str) -> tuple[np.ndarray, np.ndarray]:
     with (VALIDATION / f"umath-validation-set-{NUMPYS.get(name, name)}.csv").open() as file:
         rows = [row for row in csv.reader(file) if row and row[0] == "np.float32"]

@@ -188,3 +188,20 @@ def test_too_many_elements_are_refused():
     index = np.broadcast_to(np.int64(0), (2**25 + 1,))
     with pytest.raises(ValueError, match=r"^33554433 elements are more than a reference may have$"):
         graph.gather((x_of([1.0]),), index)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: F["arange"](10**12),
+        lambda x: F["linspace"](0, 1, 10**12),
+        lambda x: F["zeros"]((10**6, 10**6)),
+        lambda x: F["ones"]((10**6, 10**6)),
+        lambda x: F["pad"](x, 10**12, 0, 0),
+        lambda x: F["resize"](x, 0, 10**12),
+    ],
+    ids=["arange", "linspace", "zeros", "ones", "pad", "resize"],
+)
+def test_what_is_far_too_large_is_refused_before_memory_is_taken_for_it(make):
+    with pytest.raises(ValueError, match=r"^1000000000000 elements are more than a reference may have$"):
+        make(graph.leaf(np.array([1.0]), "input"))

@@ -79,6 +79,19 @@ def test_limits_at_infinity_are_those_of_the_output(tmp_path):
     assert [each.truth.hi.tolist() for each in references_of(spec, call)] == [[1, -1], [2, -2]]
 
 
+SLOW = {"log(log(x))": np.inf, "1 / log(x)": 0.0, "asinh(asinh(x))": np.inf, "pow(x, 0.001)": np.inf, "sin(x)": np.nan}
+
+
+@pytest.mark.parametrize("formula", SLOW)
+def test_what_grows_or_vanishes_slowly_is_at_infinity_what_ieee_arithmetic_has_there(tmp_path, formula):
+    (tmp_path / "sines.yaml").write_text(SINES.replace("reference: (tanh(x)", f"reference: ({formula}"))
+    (spec,) = load_specs([tmp_path], discover())
+    call = Call("float32", {"n": 1}, {}, {"x": np.array([np.inf], np.float32)}, {})
+    truth = references_of(spec, call)[0].truth
+    assert repr(truth.hi.tolist()) == repr([SLOW[formula]])
+    assert truth.radius.tolist() == [0]
+
+
 def test_a_reference_of_another_shape_than_the_spec_says_names_the_output(tmp_path):
     (tmp_path / "sines.yaml").write_text(SINES.replace("b: {shape: [n]}", "b: {shape: []}"))
     with pytest.raises(OpfuzzError, match=r"reference of 'sines' has the shape \[\d+\], the output b says \[\]"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from opfuzz.core.floats import FLOAT64
-from opfuzz.oracle import movement
+from opfuzz.core.floats import FLOAT32, FLOAT64
+from opfuzz.oracle import balls, models, movement
 from opfuzz.oracle.graph import leaf
 from opfuzz.oracle.rows import windows
 from opfuzz.oracle.working import emulate
@@ -81,6 +81,18 @@ def test_resize(size, align, method, mode):
 def test_a_long_kernel_over_few_positions_costs_what_they_are():
     node = windows.conv1d(leaf(np.ones((1, 1, 2))), leaf(np.ones((1, 1, 8192))), padding=(2 * 8191, 0), dilation=2)
     np.testing.assert_array_equal(values(node), [[[1.0, 1.0]]])
+
+
+def test_a_source_that_is_whole_may_be_computed_as_less():
+    """7 as 6.9999995: then the element before has a part, which an honest float32 is allowed."""
+    x = np.eye(8)[6:7]
+    node = windows.resize(leaf(x, "input"), 1, 24, align_corners=True)
+    ball = balls.evaluate(node, [models.working("float32", FLOAT32)])
+    expected = functional.interpolate(
+        torch.from_numpy(x[None].astype(np.float32)), size=24, mode="linear", align_corners=True
+    )
+    assert ball.mid[0, -1] == 0
+    assert abs(expected[0, 0, -1].item()) <= 3 * ball.radii[0][0, -1] < 1e-5
 
 
 def test_resize_to_the_nearest():

@@ -43,7 +43,8 @@ def _i0(x: FloatArray) -> FloatArray:
 def _sinpi(x: FloatArray) -> FloatArray:
     turns = np.round(x)
     sine = np.sin(np.pi * (x - turns))
-    return np.where(x == turns, np.copysign(0.0, x), np.where(np.mod(turns, 2.0) == 0, sine, -sine))
+    whole = np.where(np.isinf(x), np.nan, np.copysign(0.0, x))
+    return np.where(x == turns, whole, np.where(np.mod(turns, 2.0) == 0, sine, -sine))
 
 
 def _cotangent_size(x: FloatArray) -> FloatArray:

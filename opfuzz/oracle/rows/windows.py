@@ -222,6 +222,7 @@ def resize(x: object, axis: int, size: int, method: str = "linear", align_corner
         raise ValueError(f"no method '{method}' of resize; there are {', '.join(_METHODS)}")
     if length == 0 or size < 0:
         raise ValueError(f"an axis of {length} elements cannot be resized to {size}")
+    graph.refuse_more_than_most(max(node.size // length, 1) * size)
     places = np.arange(size)
     if method == "nearest":
         return _along(node, place, places * length // max(size, 1))
@@ -236,8 +237,8 @@ def resize(x: object, axis: int, size: int, method: str = "linear", align_corner
             whole, left = np.maximum(whole, 0), np.where(whole < 0, 0, left)
     share = graph.reshape(source - graph.leaf(whole), (size, *(1,) * (len(node.shape) - 1 - place)))
     taps = _METHODS[method](share)
-    first = whole - (len(taps) // 2 - 1)
-    parts = [_along(node, place, np.clip(first + tap, 0, length - 1)) * weight for tap, weight in enumerate(taps)]
+    index = (np.clip(whole + tap, 0, length - 1) for tap in range(-1, len(taps) - 1))
+    parts = [_along(node, place, chosen) * weight for chosen, weight in zip(index, taps, strict=True)]
     total = parts[0]
     for part in parts[1:]:
         total = total + part
@@ -248,8 +249,12 @@ def _along(x: Node, axis: int, index: Index) -> Node:
     return graph.gather((x,), np.take(np.arange(x.size).reshape(x.shape), index, axis))
 
 
+# Weights of the elements from the one before the whole part of the source on. Where that is whole, whoever computes it
+# may come out below, so the element before counts as well, with a weight of 0.
+
+
 def _linear(share: Node) -> list[Node]:
-    return [1 - share, share]
+    return [graph.binary("maximum", -share, 0), 1 - share, graph.binary("maximum", share, 0)]
 
 
 def _cubic(share: Node) -> list[Node]:
