@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from inspect import signature
 from typing import Any
 
 from opfuzz.backends import Backend
 from opfuzz.core.errors import OpfuzzError, did_you_mean
 from opfuzz.engine.selftest.mutant import CALL, Mutant
 from opfuzz.spec import OpSpec
-from opfuzz.spec.expression.program import ExpressionError, parse
+from opfuzz.spec.expression.program import ExpressionError, Program, parse
 from opfuzz.spec.reader import RESERVED
 
 
 def harmed(mutant: Mutant, specs: Sequence[OpSpec], dialect: str) -> tuple[OpSpec, ...]:
     """The specs that a mutant changes, its own op first.
 
+    Others only where they pass what its functions take: one that is written for its own op says nothing of them.
     Raises OpfuzzError if the op is unknown, or its call uses nothing that the mutant replaces.
     """
     known = {spec.op: spec for spec in specs}
     if mutant.op not in known:
         raise OpfuzzError(f"mutant '{mutant.name}': unknown op '{mutant.op}'{did_you_mean(mutant.op, known)}")
     own = known[mutant.op]
-    found = [spec for spec in specs if any(c.functions & mutant.replace.keys() for c in _calls(spec, dialect))]
+    found = [
+        spec
+        for spec in specs
+        if any(c.functions & mutant.replace.keys() for c in _calls(spec, dialect))
+        and (spec is own or all(_takes(mutant, call) for call in _calls(spec, dialect)))
+    ]
     if own not in found and CALL not in mutant.replace:
         called = sorted({name for call in _calls(own, dialect) for name in call.functions})
         raise OpfuzzError(
@@ -53,6 +61,20 @@ def _with_call(mutant: Mutant, spec: OpSpec, text: str, backend: Backend) -> OpS
     except ExpressionError as error:
         raise OpfuzzError(f"mutant '{mutant.name}': its call {text!r}: {error}") from error
     return replace(spec, calls={**spec.calls, backend.dialect: {"": program}})
+
+
+def _takes(mutant: Mutant, program: Program) -> bool:
+    """Whether the functions of a mutant can be called as a call of a spec does."""
+    for node in ast.walk(ast.parse(program.text)):
+        function = mutant.replace.get(ast.unparse(node.func)) if isinstance(node, ast.Call) else None
+        if isinstance(node, ast.Call) and callable(function):
+            try:
+                signature(function).bind(*node.args, **{word.arg or "": word for word in node.keywords})
+            except TypeError:
+                return False
+            except ValueError:  # it does not say what it takes
+                continue
+    return True
 
 
 def _calls(spec: OpSpec, dialect: str) -> list[Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from bundled_ops import EVERY_OP
 
@@ -17,8 +19,16 @@ def ops(mutant: Mutant) -> list[str]:
     return [spec.op for spec in harmed(mutant, EVERY_OP, "torch")]
 
 
+def test_what_passes_other_arguments_does_not_change():
+    plain = Mutant("m", "layer_norm", {"torch.nn.functional.scaled_dot_product_attention": lambda q, k, v: q})
+    assert ops(replace(plain, op="attention")) == ["attention"]
+    masked = {"torch.nn.functional.scaled_dot_product_attention": lambda q, k, v, attn_mask=None: q}
+    assert "grouped_query_attention" not in ops(replace(plain, op="attention", replace=masked))
+    assert "causal_attention" in ops(replace(plain, op="attention", replace=masked))
+
+
 def test_every_op_that_calls_a_replaced_function_changes():
-    assert ops(Mutant("m", "matmul", {"torch.matmul": abs})) == ["matmul", "attention_written_out"]
+    assert ops(Mutant("m", "matmul", {"torch.matmul": lambda a, b: a})) == ["matmul", "attention_written_out"]
     assert ops(Mutant("m", "sin", {"torch.sin": abs})) == ["sin", "snake", "time_embedding", "rope", "rope_neighbours"]
     assert ops(Mutant("m", "cfg_mix", {"call": "c"})) == ["cfg_mix"]
 

@@ -155,7 +155,9 @@ def attention_heads_inside(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | 
 
 
 def layer_norm_welford(x: Tensor, shape: list[int], weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-    """Mean and sum of squares of blocks of 8, merged as Chan does."""
+    """Mean and sum of squares of blocks of 8, merged as Chan does; over one axis."""
+    if len(shape) > 1:
+        return functional.layer_norm(x, shape, weight, bias, eps)
     v = wide(x)
     count, mean, squares = 0, torch.zeros_like(v[..., :1]), torch.zeros_like(v[..., :1])
     if v.shape[-1] > 4096:
