@@ -39,13 +39,10 @@ def carry(root: Node, fmt: Format) -> FloatArray | None:
     if running.op not in ("cumsum", "logcumsumexp"):
         return None
     (terms,) = running.args
-    if root.op == "logcumsumexp":
-        steps = evaluate_with(terms, lambda node, args: None)
-    elif is_log and terms.op == "exp":  # whose logarithm is known
-        steps = evaluate_with(terms.args[0], lambda node, args: None)
-    else:
-        steps = evaluate_with(terms, lambda node, args: None)
-        steps = np.log(steps) if is_log else steps
+    is_known = root.op == "log" and terms.op == "exp"  # the logarithm of a term
+    steps = evaluate_with(terms.args[0] if is_known else terms, lambda node, args: None)
+    if root.op == "log" and not is_known:
+        steps = np.log(steps)
     steps = np.moveaxis(np.broadcast_to(steps, running.shape), running.detail, 0)
     results = np.empty(steps.shape)
     with np.errstate(all="ignore"):

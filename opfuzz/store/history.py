@@ -46,6 +46,11 @@ class Point:
     core: Core  # what came of the cases that every run makes; empty: an older opfuzz did not tell, or none was made
     judge: tuple[str, str, str]  # digest of the spec, profile, version of opfuzz: equal numbers are equal cases
 
+    def common(self, later: Point) -> tuple[Core, Core] | None:
+        """What came, here and later, of the cases that both runs made; None where it is not known of any."""
+        numbers = {*self.core.numbers} & {*later.core.numbers} if self.judge == later.judge else set()
+        return (self.core.of(numbers), later.core.of(numbers)) if numbers else None
+
 
 @dataclass(frozen=True, slots=True)
 class Trend:

@@ -1,1 +1,1 @@
-"""Rules of balls for what runs along a row: scans, and Fourier transforms."""
+"""What runs along rows: rules of balls for scans and Fourier transforms; functions that look through windows."""

@@ -72,8 +72,7 @@ def _order(each: tuple[Trend, Sequence[Point], tuple[str, ...]]) -> tuple[object
 def moves(points: Sequence[Point]) -> Iterator[str]:
     """The runs whose core is another than in the run before: in verdict, or by more than SLIGHT, on the same cases."""
     for then, now in pairwise(points):
-        numbers = {*then.core.numbers} & {*now.core.numbers}
-        if then.judge == now.judge and numbers and _differ(then.core.of(numbers), now.core.of(numbers)):
+        if (common := then.common(now)) is not None and _differ(*common):
             yield now.run
 
 

@@ -9,7 +9,6 @@ from math import inf, isfinite, isnan, log2
 from tabulate import tabulate
 
 from opfuzz.core.comparison import FIXED
-from opfuzz.core.run import Core
 from opfuzz.report.causes import title
 from opfuzz.report.causes.figures import counted
 from opfuzz.report.history.lifelines import SHORT
@@ -101,7 +100,8 @@ def _bar(value: float) -> str:
 def _change(then: Point, now: Point) -> tuple[str, str] | None:
     """What changed from one run to the next, and the name of the latter; None if nothing worth a word."""
     parts = []
-    before, after = _alike(then, now)
+    # Of all the cases of both where it is not known which they have in common.
+    before, after = then.common(now) or (then, now)
     if before.verdict != after.verdict:
         parts.append(f"{before.verdict} → {after.verdict}")
     low, high = sorted(inf if isnan(each.excess) else each.excess for each in (before, after))
@@ -112,12 +112,6 @@ def _change(then: Point, now: Point) -> tuple[str, str] | None:
     if not parts and not versions:
         return None
     return "; ".join([*parts, *versions]), now.run
-
-
-def _alike(then: Point, now: Point) -> tuple[Point | Core, Point | Core]:
-    """What came of the cases that both runs made; of all of theirs where it is not known which those are."""
-    common = set(then.core.numbers) & set(now.core.numbers) if then.judge == now.judge else set()
-    return (then.core.of(common), now.core.of(common)) if common else (then, now)
 
 
 def _table(rows: list[list[str]], columns: tuple[str, ...]) -> str:
