@@ -223,7 +223,8 @@ def _is_alternative(computed: FloatArray, truth: Truth, alternatives: Alternativ
         right |= alternatives.nan & np.isnan(computed)
     same = np.zeros(computed.shape, np.bool_)
     for natural in alternatives.values:
-        close = np.abs(computed - natural) <= NATURAL_ROUNDOFFS * truth.fmt.unit_roundoff * np.abs(natural)
+        with np.errstate(invalid="ignore"):
+            close = np.abs(computed - natural) <= NATURAL_ROUNDOFFS * truth.fmt.unit_roundoff * np.abs(natural)
         same |= (np.isnan(computed) & np.isnan(natural)) | (np.isfinite(computed) & close) | (computed == natural)
     return right if alternatives.reach is None else np.asarray(right | same & alternatives.reach)
 

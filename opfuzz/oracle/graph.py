@@ -333,16 +333,15 @@ STEPS = frozenset({"floor", "rint", "rounded"})  # constant but for jumps
 ELEMENTWISE = STEPS.union(ARITHMETIC)
 
 
-def is_elementwise(root: Node, elementary: frozenset[str] | set[str]) -> bool:
+def is_unary(root: Node, elementary: frozenset[str] | set[str]) -> bool:
     """Whether each element of the result depends on one element of one input, at the same place."""
-    nodes = topological(root)
-    tensors = [n for n in nodes if n.op == "input"]
-    return (
-        len(tensors) == 1
-        and tensors[0].shape == root.shape
-        and all(
-            n.op in ELEMENTWISE or n.op in elementary or n.op in ("input", "number") or (n.op == "leaf" and n.size == 1)
-            for n in nodes
-        )
-        and all(n.shape in ((), root.shape) for n in nodes)
+    return is_elementwise(root, elementary) and sum(node.op == "input" for node in topological(root)) == 1
+
+
+def is_elementwise(root: Node, elementary: frozenset[str] | set[str]) -> bool:
+    """Whether each element of the result depends on those of the inputs that are at the same place, and no others."""
+    return all(
+        (n.op in ELEMENTWISE or n.op in elementary or n.op in ("input", "number") or (n.op == "leaf" and n.size == 1))
+        and (n.shape == root.shape or (n.shape == () and n.op != "input"))
+        for n in topological(root)
     )

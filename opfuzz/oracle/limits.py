@@ -15,6 +15,7 @@ from opfuzz.oracle.graph import Node, topological
 _EXPONENTS = (40, 50, 60)
 _FURTHEST = 900  # where what still grows at 2^60 but is small there, as a logarithm, is asked for once more
 _LARGE = 20
+FAR = 2.0**900  # stands for an infinity, where a product with 0 is to be 0
 _SIGN_EXPONENTS = (60, 20, 10, 7)  # far out, Arb may know that a value is tiny but not its sign
 _PRECISION = 256
 

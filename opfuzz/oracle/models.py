@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.core.floats import FloatArray, Format
+from opfuzz.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FloatArray, Format
 from opfuzz.oracle.graph import Node
 
 Radius = FloatArray | None  # None: exactly zero everywhere
@@ -87,6 +87,23 @@ def rounded(fmt: Format, wide: Format) -> Arithmetic:
     """
     model = flushing(fmt) if fmt.emin == wide.emin else working("narrow", fmt)
     return replace(model, name="narrow", sums=wide.unit_roundoff, tables=working("tables", wide))
+
+
+def lower_than(wide: Format, fmt: Format, has_products: bool) -> list[Arithmetic]:
+    """Models of less than the arithmetic that is usual in a format, nearest first: what a subject may behave like."""
+    found: list[Arithmetic] = []
+    if fmt.bits == 16:
+        found.append(rounded(fmt, wide))
+    if fmt is FLOAT64:
+        # float64 that a float32 function computes also loses what that function flushes to zero.
+        found.append(replace(flushing(FLOAT32), name="float32 inside"))
+    if has_products:
+        found += [
+            working(f"factors of {bits} bits", wide, factors=2.0**-bits) for bits in (11, 8) if bits < fmt.precision
+        ]
+    if fmt.bits > 16:
+        found += [working("float16 inside", FLOAT16), working("bfloat16 inside", BFLOAT16)]
+    return found
 
 
 # A rule takes the midpoints and returns: the midpoint, a function from the radii of the arguments and a model to the

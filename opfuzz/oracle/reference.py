@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from math import log2
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from opfuzz.core.call import Call
 from opfuzz.core.errors import OpfuzzError
-from opfuzz.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, FloatArray, Format, ulp
+from opfuzz.core.floats import FLOAT32, FORMATS, FloatArray, Format, ulp
 from opfuzz.core.rounding import round_to_bits
 from opfuzz.oracle import balls, exact, graph, limits, models, working
 from opfuzz.oracle.allowances import Allowances, Alternatives
@@ -82,7 +82,7 @@ class Reference:
         self.place, self.output = place, spec.outputs[place].name
         self._tensors = meaning.tensors
         self.root, self.natural = meaning.roots[place], meaning.naturals[place]
-        self.is_unary = len(spec.inputs) == 1 and graph.is_elementwise(self.root, set(ELEMENTARY))
+        self.is_unary = len(spec.inputs) == 1 and graph.is_unary(self.root, set(ELEMENTARY))
         asked = [models.TRUTH, models.conditioning(fmt)]
         if self.natural is self.root:
             asked.append(models.working("wide", wide_format(fmt)))
@@ -179,7 +179,7 @@ class Reference:
             return Alternatives(overflow, (), None, nan)
         # Underflow counts as well, so 0 * inf may be NaN.
         emulated = (self.emulated(1), self.emulated(1, narrow=True))
-        values = (self.natural_values, *(each.values.astype(np.float64) for each in emulated))
+        values = (self.natural_values, *(each.values.astype(np.float64) for each in emulated), *self._limits())
         return Alternatives(overflow, values, self.depends_on_special, nan, undefined(self.root))
 
     @cached_property
@@ -204,6 +204,20 @@ class Reference:
                 arrays[item.name], is_any = np.where(is_subnormal, np.copysign(0.0, array), array), True
         if not is_any:
             return None
+        return self._usual_values(arrays)
+
+    def _limits(self) -> Iterator[FloatArray]:
+        """Of an elementwise formula, as x * sigmoid(x), what comes of numbers far out for one input's infinities."""
+        if graph.is_elementwise(self.root, set(ELEMENTARY)):
+            for item in self.spec.inputs:
+                array = self.arrays[item.name].astype(np.float64)
+                if item.kind == "float" and np.isinf(array).any():
+                    far = np.where(np.isinf(array), np.copysign(limits.FAR, array), array)
+                    values = self._usual_values({**self.arrays, item.name: far})
+                    yield np.where(np.abs(values) > limits.FAR**0.5, np.copysign(np.inf, values), values)
+
+    def _usual_values(self, arrays: Mapping[str, NDArray[np.generic]]) -> FloatArray:
+        """What IEEE arithmetic makes of the usual formula on other inputs."""
         program = self.spec.natural or self.spec.reference
         roots = graphs_of(program, self.dims, self.params, operands(self.spec, arrays))
         return balls.evaluate(roots[self.place], []).mid
@@ -235,24 +249,9 @@ class Reference:
         return np.asarray(zeros & self.has_certain_zero(hi)) if self.is_unary and zeros.any() else None
 
     def lower_precisions(self) -> list[models.Arithmetic]:
-        """Models of less than wide arithmetic, nearest first: what a subject may behave like."""
-        found: list[models.Arithmetic] = []
+        """See models.lower_than."""
         has_products = any(node.op == "dot" for node in graph.topological(self.natural))
-        wide = wide_format(self.fmt)
-        if self.fmt.bits == 16:
-            found.append(models.rounded(self.fmt, wide))
-        if self.fmt is FLOAT64:
-            # float64 that a float32 function computes also loses what that function flushes to zero.
-            found.append(replace(models.flushing(FLOAT32), name="float32 inside"))
-        if has_products:
-            found += [
-                models.working(f"factors of {bits} bits", wide, factors=2.0**-bits)
-                for bits in (11, 8)
-                if bits < self.fmt.precision
-            ]
-        if self.fmt.bits > 16:
-            found += [models.working("float16 inside", FLOAT16), models.working("bfloat16 inside", BFLOAT16)]
-        return found
+        return models.lower_than(wide_format(self.fmt), self.fmt, has_products)
 
     def variant(self, name: str, is_narrow: bool = False) -> tuple[FloatArray, FloatArray] | None:
         """Values and allowance, `wide` or `narrow`, of another meaning.
@@ -309,7 +308,8 @@ class Reference:
         """
         emulated, exact = self.emulated(1), self.truth.hi
         values = emulated.values.astype(np.float64)
-        is_right = ~np.isfinite(exact) & ((values == exact) | (np.isnan(values) & np.isnan(exact)))
+        is_same = (values == exact) | (np.isnan(values) & np.isnan(exact))
+        is_right = ~np.isfinite(exact) & np.isfinite(self.truth.radius) & is_same  # NaN may be what is not known yet
         return np.asarray(emulated.overflowed & ~is_right)
 
     @cached_property

@@ -144,7 +144,8 @@ class Truth:
     @cached_property
     def share(self) -> FloatArray:
         """The radius in units of the spacing."""
-        return np.asarray(self.radius / self.spacing)
+        with np.errstate(over="ignore"):
+            return np.asarray(self.radius / self.spacing)
 
     @cached_property
     def largest_share(self) -> float:

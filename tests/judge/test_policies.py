@@ -21,12 +21,13 @@ SPECS = Path(__file__).parents[2] / "specs"
 
 @pytest.fixture(scope="module")
 def known():
-    paths = [SPECS / "elementary" / "rsqrt.yaml", SPECS / "norm" / "layer_norm.yaml"]
+    named = ("elementary/rsqrt", "norm/layer_norm", "norm/group_norm", "activation/swiglu")
+    paths = [SPECS / f"{name}.yaml" for name in named]
     return {spec.op: spec for spec in load_specs(paths, discover(()), dialects=())}
 
 
 def judged(spec, arrays, made, **sizes) -> Score:
-    params = {param.name: param.default for param in spec.params}
+    params = {param.name: sizes.pop(param.name, param.default) for param in spec.params}
     call = Call(made.dtype.name, sizes, params, arrays, dict.fromkeys(arrays, "contiguous"))
     with np.errstate(all="ignore"):
         return score(made, references_of(spec, call)[0])
@@ -80,3 +81,19 @@ def test_nan_is_a_fault_where_only_a_branch_that_is_not_taken_has_none(dtype, tm
     assert judged(spec, {"x": x}, right, n=3).verdict in ("exact", "faithful")
     found = judged(spec, {"x": x}, wrong, n=3)
     assert (found.verdict, found.deciding.index) == ("special", (0,))
+
+
+def test_the_limit_at_an_infinity_is_as_right_as_what_ieee_arithmetic_has_there(known):
+    gate, x = np.float32([[-np.inf, np.inf, 1.0, -np.inf]]), np.float32([[2.0, 3.0, -np.inf, np.inf]])
+    for made in ([-0.0, np.inf, -np.inf, np.nan], [np.nan, np.inf, -np.inf, np.nan]):
+        found = judged(known["swiglu"], {"gate": gate, "x": x}, np.float32([made]), batch=1, n=4)
+        assert found.verdict in ("exact", "faithful")
+    for made in ([2.0, np.inf, -np.inf, np.nan], [-0.0, np.nan, -np.inf, np.nan], [-0.0, np.inf, -np.inf, 0.0]):
+        assert judged(known["swiglu"], {"gate": gate, "x": x}, np.float32([made]), batch=1, n=4).verdict == "special"
+
+
+def test_a_sum_that_overflows_is_excused_where_float64_does_not_know_the_exact_result(known):
+    x = np.float64([[[8e307, 7e307, -8e307, -7.5e307, 6e307, -7e307]]])
+    arrays = {"x": x, "weight": np.ones(1), "bias": np.zeros(1)}
+    found = judged(known["group_norm"], arrays, np.full(x.shape, np.nan), n=1, c=1, length=6, groups=1)
+    assert (found.verdict, found.cause.kind) == ("normwise", "overflows-inside")
