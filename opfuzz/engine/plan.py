@@ -14,8 +14,8 @@ from opfuzz.core.errors import OpfuzzError, did_you_mean
 from opfuzz.core.floats import FORMATS
 from opfuzz.engine.executors import WORKER_BYTES
 from opfuzz.generate import draw, draw_near, inputs, regime_names
+from opfuzz.oracle.meaning import meaning_of
 from opfuzz.oracle.operations import REFERENCE_FUNCTIONS
-from opfuzz.oracle.reference import references_of
 from opfuzz.spec import OpSpec, Vocabulary, load_all
 from opfuzz.spec.expression.program import Program
 from opfuzz.spec.profile import Profile
@@ -98,9 +98,10 @@ def load_specs(
     """The specs in these files and folders, each tried on its simplest cases; only `ops` if any are named.
 
     With `dialects`, calls of others are checked for their form only, and their frameworks are not imported.
-    Raises SpecError for what is wrong in the files, OpfuzzError for an unknown op or a reference that fails.
+    Raises SpecError for what is wrong in the files that are read, OpfuzzError for an unknown op or a reference that
+    fails.
     """
-    specs = load_all(paths, vocabulary(backends, dialects))
+    specs = load_all(paths, vocabulary(backends, dialects), ops)
     known = {spec.op: spec for spec in specs}
     for op in ops:
         if op not in known:
@@ -109,7 +110,7 @@ def load_specs(
     for spec in chosen:
         for number in range(3):
             case = draw(spec, spec.formats[0], 0, number)
-            references_of(spec, Call.of(case, inputs(spec, case)))
+            meaning_of(spec, Call.of(case, inputs(spec, case)))
     return chosen
 
 

@@ -20,6 +20,7 @@ Key = tuple[str, ...]  # severity, framework, kind, name, and what else tells ca
 FORMATS_FIRST = ("float32", "float16", "bfloat16", "float64")  # of findings that say the same
 # What these say of an op is what it does there; why, they leave open: all of an op are one cause.
 OPEN = frozenset({"", "unexplained", "rounds-argument", "special-at", "fails", "told", "undiagnosed"})
+SEEN = frozenset({"", "unexplained", "special-at", "undiagnosed"})  # of these, what says nothing of why
 BESIDE = frozenset({"depends-on", "bits", "unconfirmed", "at-call", "undiagnosed"})  # conditions of a special value
 WORDED = frozenset({"raises", "wrong-shape", "hangs", "dies", "out-of-memory"})  # the words tell them apart
 ONE_OP = frozenset({"depends-on", "leaks"})  # what the name is, or says, is a matter of the op
@@ -119,12 +120,13 @@ def _common(key: Key, found: Sequence[Finding]) -> CommonCause:
     reaches = {finding.id: reach_of(finding) for finding in found}
 
     def order(finding: Finding) -> tuple[object, ...]:
-        """The widest reach first, of what is known; then what shows it simplest."""
+        """The widest reach first, of what is known; then what says more than what is seen, and shows it simplest."""
         reach, minimal = reaches[finding.id], finding.minimal
-        is_inherited = explanation(finding).kind == "inherits" and key[2] != "inherits"
+        kind = explanation(finding).kind
+        is_inherited = kind == "inherits" and key[2] != "inherits"
         size = minimal.elements if minimal is not None and minimal.is_shown else float("inf")
         place = place_of_format(finding.format)
-        return is_inherited, reach == UNKNOWN, REACHES.index(reach), place, size, finding.op, finding.id
+        return is_inherited, reach == UNKNOWN, REACHES.index(reach), kind in SEEN, place, size, finding.op, finding.id
 
     first, *_ = members = sorted(found, key=order)
     known = [reaches[finding.id] for finding in members if reaches[finding.id] != UNKNOWN]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from opfuzz.core.call import Call
+from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.floats import FORMATS, FloatArray
 from opfuzz.oracle import balls, graph
 from opfuzz.oracle.graph import PI, Node
@@ -19,6 +22,43 @@ from opfuzz.spec.expression.program import ExpressionError, Program, evaluate
 Names = Mapping[str, object]
 # Of a formula that does not fit its inputs.
 FAILURES = (ValueError, TypeError, ZeroDivisionError, OverflowError, MemoryError, ExpressionError)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Meaning:
+    """What a spec says of a call: the graphs of its formulas, one an output."""
+
+    spec: OpSpec
+    call: Call
+    tensors: Names  # the inputs as formulas take them
+    roots: tuple[Node, ...]
+    naturals: tuple[Node, ...]  # of the formula as it is usually computed
+
+
+def meaning_of(spec: OpSpec, call: Call) -> Meaning:
+    """The graphs of a call.
+
+    Raises OpfuzzError if the formulas do not give the outputs of the spec, in their number and shapes.
+    """
+    dims, params, tensors = call.dims, call.params, operands(spec, call.arrays)
+    try:
+        roots = graphs_of(spec.reference, dims, params, tensors)
+        naturals = roots if spec.natural is None else graphs_of(spec.natural, dims, params, tensors)
+    except FAILURES as error:
+        raise OpfuzzError(
+            f"{spec.path}: the reference of '{spec.op}' fails at {_settings(dims, params)}: {error}"
+        ) from error
+    expected = spec.output_shapes(dims, params)
+    for what, nodes in (("reference", roots), ("natural formula", naturals)):
+        if len(nodes) != len(expected):
+            raise OpfuzzError(f"{spec.path}: the {what} of '{spec.op}' gives {len(nodes)} results, not {len(expected)}")
+        for node, (output, shape) in zip(nodes, expected.items(), strict=True):
+            if node.shape != shape:
+                raise OpfuzzError(
+                    f"{spec.path}: the {what} of '{spec.op}' has the shape {list(node.shape)}, "
+                    f"the output{f' {output}' if output else ''} says {list(shape)} at {_settings(dims, params)}"
+                )
+    return Meaning(spec, call, tensors, roots, naturals)
 
 
 def operands(spec: OpSpec, arrays: Mapping[str, NDArray[Any]]) -> dict[str, object]:
@@ -86,3 +126,7 @@ def _unequal(a: object, b: object) -> object:
 
 def _divide(a: object, b: object) -> object:
     return graph.binary("div", a, b)
+
+
+def _settings(dims: Mapping[str, int], params: Names) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in {**dims, **params}.items()) or "any size"

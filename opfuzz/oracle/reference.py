@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from math import log2
 
@@ -11,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opfuzz.core.call import Call
-from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.floats import FLOAT32, FORMATS, FloatArray, Format, ulp
 from opfuzz.core.rounding import round_to_bits
 from opfuzz.oracle import balls, exact, graph, limits, models, working
@@ -22,7 +20,7 @@ from opfuzz.oracle.elementary import ELEMENTARY
 from opfuzz.oracle.forms import lossy_forms
 from opfuzz.oracle.graph import Node
 from opfuzz.oracle.halves import evaluate_halved
-from opfuzz.oracle.meaning import FAILURES, Names, graphs_of, operands, variant_graphs
+from opfuzz.oracle.meaning import FAILURES, Meaning, graphs_of, meaning_of, operands, variant_graphs
 from opfuzz.oracle.truth import Truth, inside, tolerance
 from opfuzz.spec import OpSpec
 
@@ -35,42 +33,10 @@ def wide_format(fmt: Format) -> Format:
     return FLOAT32 if fmt.bits == 16 else fmt
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Meaning:
-    """What a spec says of a call: the graphs of its formulas, one an output."""
-
-    spec: OpSpec
-    call: Call
-    tensors: Names  # the inputs as formulas take them
-    roots: tuple[Node, ...]
-    naturals: tuple[Node, ...]  # of the formula as it is usually computed
-
-
 def references_of(spec: OpSpec, call: Call) -> tuple[Reference, ...]:
-    """The exact result of a call, one reference an output.
-
-    Raises OpfuzzError if the formulas do not give the outputs of the spec, in their number and shapes.
-    """
-    dims, params, tensors = call.dims, call.params, operands(spec, call.arrays)
-    try:
-        roots = graphs_of(spec.reference, dims, params, tensors)
-        naturals = roots if spec.natural is None else graphs_of(spec.natural, dims, params, tensors)
-    except FAILURES as error:
-        raise OpfuzzError(
-            f"{spec.path}: the reference of '{spec.op}' fails at {_settings(dims, params)}: {error}"
-        ) from error
-    expected = spec.output_shapes(dims, params)
-    for what, nodes in (("reference", roots), ("natural formula", naturals)):
-        if len(nodes) != len(expected):
-            raise OpfuzzError(f"{spec.path}: the {what} of '{spec.op}' gives {len(nodes)} results, not {len(expected)}")
-        for node, (output, shape) in zip(nodes, expected.items(), strict=True):
-            if node.shape != shape:
-                raise OpfuzzError(
-                    f"{spec.path}: the {what} of '{spec.op}' has the shape {list(node.shape)}, "
-                    f"the output{f' {output}' if output else ''} says {list(shape)} at {_settings(dims, params)}"
-                )
-    meaning = Meaning(spec, call, tensors, roots, naturals)
-    return tuple(Reference(meaning, place) for place in range(len(roots)))
+    """The exact result of a call, one reference an output. Raises what `meaning_of` does."""
+    meaning = meaning_of(spec, call)
+    return tuple(Reference(meaning, place) for place in range(len(meaning.roots)))
 
 
 class Reference:
@@ -413,7 +379,3 @@ def _limit(reference: Reference, sign: float) -> float:
 
 def _filled(radius: FloatArray | None, mid: FloatArray) -> FloatArray:
     return np.zeros(mid.shape) if radius is None else np.broadcast_to(radius, mid.shape)
-
-
-def _settings(dims: Mapping[str, int], params: Names) -> str:
-    return ", ".join(f"{name} = {value}" for name, value in {**dims, **params}.items()) or "any size"

@@ -6,7 +6,8 @@ reported at once, with its place and the remedy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from opfuzz.core.errors import OpfuzzError, Problem, SpecError
@@ -14,21 +15,30 @@ from opfuzz.core.files.yaml_nodes import Table, read
 from opfuzz.spec.op import OpSpec, Vocabulary
 from opfuzz.spec.reader import read_spec
 
+_OP_LINE = re.compile(rb"^op: *([a-z][a-z0-9_]*) *(?:#.*)?\r?$", re.MULTILINE)
+
 
 def load(path: Path, words: Vocabulary) -> OpSpec:
     """The op that a file describes. Raises SpecError with all problems of the file."""
     return read_spec(path, words)
 
 
-def load_all(paths: Sequence[Path], words: Vocabulary) -> tuple[OpSpec, ...]:
+def load_all(paths: Sequence[Path], words: Vocabulary, ops: Collection[str] = ()) -> tuple[OpSpec, ...]:
     """The ops of files, and of all *.yaml below folders; each file once, in the order of `paths` and then of names.
 
-    Raises SpecError with all problems of all files, two files for one op among them; OpfuzzError for a path that leads
-    to no spec.
+    With `ops`, files that plainly describe others are left unread, which is most of the time that reading takes; so
+    of an op that is not there, every file must be read to know.
+    Raises SpecError with all problems of all files read, two files for one op among them; OpfuzzError for a path that
+    leads to no spec.
     """
     specs: dict[str, OpSpec] = {}
     problems: list[Problem] = []
-    for path in _files(paths):
+    files = _files(paths)
+    if ops:
+        said = {path: _op_line(path) for path in files}
+        if set(ops) <= set(said.values()):
+            files = [path for path in files if said[path] is None or said[path] in ops]
+    for path in files:
         try:
             spec = load(path, words)
         except SpecError as error:
@@ -53,6 +63,15 @@ def _files(paths: Sequence[Path]) -> list[Path]:
         for file in found:
             files.setdefault(file.resolve(), file)
     return list(files.values())
+
+
+def _op_line(path: Path) -> str | None:
+    """The op that a file says it describes, where one plain line says so; None where it must be read to know."""
+    try:
+        found = _OP_LINE.findall(path.read_bytes())
+    except OSError:
+        return None
+    return found[0].decode("ascii") if len(found) == 1 else None
 
 
 def _twice(path: Path, op: str, first: str) -> Problem:

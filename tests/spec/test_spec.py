@@ -285,6 +285,20 @@ def test_reports_the_problems_of_all_files(write, tmp_path: Path) -> None:
     ]
 
 
+def test_files_that_plainly_describe_other_ops_are_left_unread(write, tmp_path: Path) -> None:
+    write(valid("scale"), "a.yaml")
+    wrong = write(valid("conv1d").replace("op: conv1d", "op: other  # of mine\nop_: 1"), "b.yaml")
+    assert [spec.op for spec in load_all([tmp_path], WORDS, ["scale"])] == ["scale"]
+    for ops in (["other"], ["scale", "nothing"], []):
+        with pytest.raises(SpecError, match=r"b\.yaml"):
+            load_all([tmp_path], WORDS, ops)
+    wrong.write_text(valid("conv1d").replace("op: conv1d", "'op': conv1d"))  # read to know of which op it is
+    assert [spec.op for spec in load_all([tmp_path], WORDS, ["conv1d"])] == ["scale", "conv1d"]
+    write(valid("scale"), "c.yaml")
+    with pytest.raises(SpecError, match=r"c\.yaml:1:5: op 'scale' is already described"):
+        load_all([tmp_path], WORDS, ["scale"])
+
+
 def test_paths_that_lead_to_nothing(tmp_path: Path) -> None:
     with pytest.raises(OpfuzzError, match=r"nothing: no such file or folder"):
         load_all([tmp_path / "nothing"], WORDS)

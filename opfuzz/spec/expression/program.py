@@ -11,7 +11,7 @@ import operator
 import re
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 from opfuzz.core.errors import Problem
@@ -38,12 +38,9 @@ class Program:
     meaning: str  # canonical form: equal for texts that differ in layout, comments or redundant parentheses only
     is_comparison: bool
     divides: bool  # has a `/`
-    _steps: tuple[tuple[str, Run], ...] = field(repr=False, compare=False)
-    _result: Run = field(repr=False, compare=False)
 
-    def __reduce__(self) -> tuple[Callable[[str, frozenset[str]], Program], tuple[str, frozenset[str]]]:
-        # Closures cannot be pickled; the text can, and it was checked here. The names tell x.float() of torch.exp(x).
-        return _restore, (self.text, self.names)
+
+Code = tuple[tuple[tuple[str, Run], ...], Run]  # of each line that names a value, and of the last
 
 
 def parse(
@@ -62,6 +59,16 @@ def parse(
     tuple; it is checked as far as the text shows it, and not at all without.
     Raises ExpressionError with all problems of the text.
     """
+    return _parse(text, names, functions, bind, gives)[0]
+
+
+def _parse(
+    text: str,
+    names: Collection[str] | None,
+    functions: Mapping[str, Function] | None,
+    bind: bool,
+    gives: Sequence[str] | None,
+) -> tuple[Program, Code]:
     tree = _syntax(text)
     compiler = Compiler(text, names, functions, bind)
     steps: list[tuple[str, Run]] = []
@@ -96,16 +103,15 @@ def parse(
         _check_items(compiler, last.value, count, gives)
     if compiler.problems:
         raise ExpressionError(compiler.problems)
-    return Program(
+    program = Program(
         text,
         frozenset(compiler.free),
         frozenset(compiler.called),
         "\n".join([*forms, result.form]),
         isinstance(last.value, ast.Compare),
         any(isinstance(node, ast.Div) for node in nodes),
-        tuple(steps),
-        result.run,
     )
+    return program, (tuple(steps), result.run)
 
 
 def _items(node: ast.expr, known: Mapping[str, int | None], is_bound: bool) -> int | None:
@@ -138,9 +144,13 @@ def _assigned(statement: ast.stmt) -> set[str]:
     return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
 
 
-@lru_cache(maxsize=4096)
-def _restore(text: str, names: frozenset[str]) -> Program:
-    return parse(text, names=names, functions=None)
+@lru_cache(maxsize=1 << 14)
+def _code(text: str, names: frozenset[str]) -> Code:
+    """The closures of a text that was checked; its names tell x.float() from torch.exp(x).
+
+    Made where it is run: most programs of many specs never are, and closures cannot be sent to another process.
+    """
+    return _parse(text, names, None, bind=False, gives=None)[1]
 
 
 def _syntax(text: str) -> ast.Module:
@@ -205,10 +215,11 @@ def evaluate(
     Raises ExpressionError where a number or list grows beyond the limits, KeyError for a name or function not given,
     and what the functions and operators raise.
     """
-    if not program._steps:
-        return program._result(Frame(names, functions, literal, divide, equal, unequal))
+    steps, result = _code(program.text, program.names)
+    if not steps:
+        return result(Frame(names, functions, literal, divide, equal, unequal))
     values = dict(names)
     frame = Frame(values, functions, literal, divide, equal, unequal)
-    for name, run in program._steps:
+    for name, run in steps:
         values[name] = run(frame)
-    return program._result(frame)
+    return result(frame)
