@@ -38,7 +38,7 @@ KINDS: Mapping[str, Kind] = {
     "fails": Kind("another program said that it failed", "", WORDS),
     "unknown-truth": Kind("the exact result is not known", "", WORDS),
     # What is computed.
-    "is-variant": Kind("another meaning of the op", "variant of the spec", ("note", *FIT)),
+    "is-variant": Kind("another meaning of the op", "variant of the spec", ("note", "sets", *FIT)),
     "is-setting": Kind("as if a parameter or input were another", "parameter or input", ("how", *FIT)),
     "special-at": Kind("NaN, an infinity or the sign of a zero", "", ("computed", "exact", "overflows")),
     "leaks": Kind("NaN and infinities reach elements that depend on none", "", ("elements",)),

@@ -77,9 +77,11 @@ def _key(finding: Finding, alike: Alike) -> Key:
     if cause.kind in OPEN:
         return (*place, UNEXPLAINED.kind, "", finding.op)
     name = OWN if cause.name == finding.format else cause.name
-    told = [_roughly(cause.figures.get(figure)) for figure in ("how", "bits", "output")]
+    kind, how = SAME.get(cause.kind, cause.kind), cause.figures.get("how")
+    if isinstance(sets := cause.figures.get("sets"), tuple):  # whether a spec has a name for that value or not
+        kind, name, how = "is-setting", str(sets[0]), ("value", sets[1])
+    told = [_roughly(how), *(_roughly(cause.figures.get(figure)) for figure in ("bits", "output"))]
     more = alike(cause) if cause.kind in WORDED else told
-    kind = SAME.get(cause.kind, cause.kind)
     return (*place, kind, name, repr(more), finding.op if kind in ONE_OP or "step" in cause.figures else "")
 
 

@@ -85,6 +85,22 @@ def test_a_value_that_was_solved_for_need_not_be_the_same_to_the_last_digit():
     assert sorted(each.ops for each in found) == [("group_norm",), ("layer_norm", "rms_norm")]
 
 
+def test_a_value_for_which_one_spec_has_a_name_is_the_same_where_another_has_none():
+    named = Cause("is-variant", "eps-1e-3", figures={"note": "eps is 1e-3", "sets": ("eps", 1e-3), "fit": 0.1})
+    solved = Cause("is-setting", "eps", figures={"how": ("value", 1e-3), "fit": 0.1, "elements": 4})
+    other = Cause("is-variant", "eps-1e-5", figures={"note": "eps is 1e-5", "sets": ("eps", 1e-5), "fit": 0.1})
+    found = gather([finding("layer_norm", named), finding("rms_norm", solved), finding("group_norm", other)], alike)
+    assert sorted(each.ops for each in found) == [("group_norm",), ("layer_norm", "rms_norm")]
+
+
+def test_of_what_is_not_explained_that_which_says_more_stands_for_the_rest():
+    argument = finding(
+        "sin", Cause("rounds-argument", figures={"roundings": 1.2}), verdict="imprecise", format="float16"
+    )
+    (found,) = gather([finding("sin", SPECIAL, verdict="special"), argument], alike)
+    assert found.cause.kind == "rounds-argument"
+
+
 def test_what_is_not_explained_is_one_cause_an_op():
     wrong = finding("exp", Cause("unexplained", figures={"bits": 3.0, "of": 24}))
     argument = finding("exp", Cause("rounds-argument", figures={"roundings": 60.0}), verdict="imprecise")

@@ -16,7 +16,7 @@ from opfuzz.core.metrics.conditioned import relative_to
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.judge.diagnose.evidence import Array, Evidence, Fit, ordinary
 from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm
-from opfuzz.judge.diagnose.solved import counts_everywhere
+from opfuzz.judge.diagnose.solved import counts_everywhere, named_variant
 from opfuzz.judge.limits import ALIKE, EXCESS_LIMIT, HALF_VARIANT_ELEMENTS, MOST_ELEMENTS, NEIGHBOUR
 from opfuzz.spec import OpSpec
 
@@ -31,7 +31,7 @@ def variant(evidence: Evidence) -> Cause | None:
         if other is None or not _holds(evidence, name):
             continue
         if (fit := _seen_to_fit(evidence, name)) is not None:
-            return Cause("is-variant", name, figures={"note": reference.variants[name], **_figures(evidence, fit)})
+            return named_variant(evidence.spec, name, _figures(evidence, fit))
     return None
 
 

@@ -15,6 +15,7 @@ from opfuzz.core.layout import LAYOUTS
 from opfuzz.judge.diagnose.evidence import Evidence, ordinary
 from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm
 from opfuzz.judge.limits import EXCESS_LIMIT, MOST_SOLVED, SAME_QUOTIENT
+from opfuzz.spec import OpSpec
 
 DECADES = range(-14, 4)  # in which an effective value is looked for
 STEPS, NUDGE = 8, 1e-5  # of the search from there, as near as float64 tells, and how far its slopes reach
@@ -78,9 +79,18 @@ def _as_variant(evidence: Evidence, cause: Cause, params: Mapping[str, float]) -
     """The variant of the spec that has this value and changes nothing else, if there is one."""
     for variant in evidence.spec.variants.values():
         if variant.reference is None and variant.params == params:
-            figures = {figure: cause.figures[figure] for figure in ("fit", "elements", "own")}
-            return Cause("is-variant", variant.name, figures={"note": variant.note, **figures})
+            return named_variant(evidence.spec, variant.name, {f: cause.figures[f] for f in ("fit", "elements", "own")})
     return cause
+
+
+def named_variant(spec: OpSpec, name: str, figures: Mapping[str, Figure]) -> Cause:
+    """The cause that a variant of a spec is; of one that only sets a param, what it sets, which has no other name."""
+    known = spec.variants[name]
+    sets: dict[str, Figure] = {}
+    if known.reference is None and len(known.params) == 1:
+        ((param, value),) = known.params.items()
+        sets["sets"] = (param, value)
+    return Cause("is-variant", name, figures={"note": known.note, **sets, **figures})
 
 
 def _heeds(evidence: Evidence, name: str, value: float) -> bool:

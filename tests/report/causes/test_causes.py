@@ -49,6 +49,7 @@ EXAMPLES = (  # of every kind, with every figure that it may have
     *(Cause(kind, figures=TOLD) for kind in ("unsupported", "told", "fails", "unknown-truth", "undiagnosed")),
     Cause("wrong-shape", "shape", figures={**TOLD, "output": "mean"}),
     Cause("is-variant", "tanh", figures={"note": "by tanh", **FIT}),
+    Cause("is-variant", "eps-1e-5", figures={"note": "eps is 1e-5", "sets": ("eps", 1e-5), **FIT}),
     Cause("is-setting", "eps", figures={"how": ("value", 1e-6), **FIT}),
     Cause("is-setting", "x", figures={"how": ("shifted", 1, 0), **FIT, "own": None}),
     Cause("special-at", "", Relation("rows", "n"), {"computed": NAN, "exact": -INF, "overflows": "float16"}),
