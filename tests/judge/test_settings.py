@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from bundled_ops import BUNDLED_OPS
 from diagnoses import told
+
+from opfuzz.backends import Subject, derive
+from opfuzz.core.call import Call, Recipe
+from opfuzz.core.case import Case
+from opfuzz.core.cause import Cause
+from opfuzz.core.floats import FORMATS
+from opfuzz.core.results import Score
+from opfuzz.engine.triage.diagnose import diagnose_score
 
 torch = pytest.importorskip("torch")
 CONV1D = "torch.nn.functional.conv1d"
@@ -91,3 +101,32 @@ def test_a_meaning_may_choose_a_zero():
 
     said = told("max_pool1d", {"torch.nn.functional.max_pool1d": padded}, parent="torch", c=2, length=9, k=3, padding=1)
     assert said.startswith("it is the variant 'padded-with-zeros'"), said
+
+
+def test_inputs_of_which_too_large_an_eps_leaves_nothing_are_not_ignored():
+    def layer_norm(x, shape, weight=None, bias=None, eps=1e-5):
+        return torch.nn.functional.layer_norm(x, shape, weight=weight, bias=bias, eps=1e-4)
+
+    fault = {"torch.nn.functional.layer_norm": layer_norm}
+    spec, dims = BUNDLED_OPS["layer_norm"], {"batch": 2, "d": 1024}
+    regimes = {"x": "small", "weight": "log_magnitude", "bias": "normal"}
+    layouts = dict.fromkeys(regimes, "contiguous")
+    case = Case("layer_norm", spec.digest, "float16", dims, {"eps": 1e-12}, regimes, layouts, 8585272937941236800)
+    figures = {"computed": -1013.0, "exact": -66244.8, "overflows": "float16"}
+    found = Score("special", Cause("special-at", figures=figures))
+    backend = derive("torch", "planted", fault)
+    causes = diagnose_score(found, spec, Recipe(case), Subject("planted", "cpu"), backend)
+    assert "is-setting" not in {cause.kind for cause in causes if cause.name == "x"}
+
+
+def test_at_an_infinity_where_nothing_is_known_nothing_is_as_predicted():
+    def gelu(x, approximate="none"):
+        return 0.5 * x * (1 + 0.98 * torch.tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)))
+
+    spec, x = BUNDLED_OPS["gelu_tanh"], np.full((1, 1), -np.inf).astype(FORMATS["bfloat16"].dtype)
+    call = Call("bfloat16", {"batch": 1, "n": 1}, {}, {"x": x}, {"x": "contiguous"})
+    figures = {"computed": -np.inf, "exact": -0.0, "overflows": ""}
+    backend = derive("torch", "planted", {"torch.nn.functional.gelu": gelu})
+    found = Score("special", Cause("special-at", figures=figures))
+    causes = diagnose_score(found, spec, Recipe(None, call), Subject("planted", "cpu"), backend)
+    assert "rounds-counts" not in {cause.kind for cause in causes}

@@ -9,12 +9,13 @@ from itertools import combinations
 import numpy as np
 
 from opfuzz.core.call import Call
-from opfuzz.core.cause import Cause, Figure
+from opfuzz.core.cause import UNEXPLAINED, Cause, Figure
 from opfuzz.core.floats import round_to
 from opfuzz.core.layout import LAYOUTS, has_gaps, memory
 from opfuzz.core.metrics.conditioned import relative_to
+from opfuzz.core.results import Score
 from opfuzz.core.verdicts import FAULT, SEVERITY
-from opfuzz.judge.diagnose.evidence import Array, Evidence, Fit, ordinary
+from opfuzz.judge.diagnose.evidence import Array, Evidence, Fit, ordinary, same_values
 from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm
 from opfuzz.judge.diagnose.solved import counts_everywhere, named_variant
 from opfuzz.judge.limits import ALIKE, EXCESS_LIMIT, HALF_VARIANT_ELEMENTS, MOST_ELEMENTS, NEIGHBOUR
@@ -187,7 +188,28 @@ def _set_elsewhere(evidence: Evidence, name: str, how: How) -> list[Fit] | None:
             met.append(fit)
         elif other.is_at_fault and (meant is None or not other.agrees(meant)):
             return None
-    return met
+    return met if _holds_for_ordinary(evidence, name, how) else None
+
+
+def _holds_for_ordinary(evidence: Evidence, name: str, how: How) -> bool:
+    """Whether nothing speaks against it where just the values are ordinary ones.
+
+    A parameter too large leaves nothing of tiny inputs, as if they were not heeded; of others it does. An input that
+    counts as some value whatever it is has to give what that value gives.
+    """
+    made = ordinary(evidence, dims=evidence.call.dims)
+    output = None if made is None else evidence.run(made)
+    if made is None or output is None or not output.size:
+        return True
+    other = replace(evidence, score=Score("wrong", UNEXPLAINED), call=made, output=output, wider=None)
+    same = (call for given, taken, call in other_settings(other.spec, made) if (given, taken) == (name, how))
+    meant = next((call for call in same if _allows(other, call)), None)
+    if meant is None:
+        return True
+    if how[0] == "value" and name in made.arrays:
+        again = evidence.run(meant)
+        return again is None or same_values(again, output)
+    return other.is_at_fault or other.agrees(meant)
 
 
 def _allows(evidence: Evidence, call: Call) -> bool:

@@ -74,6 +74,8 @@ def compare(evidence: Evidence, values: FloatArray, allowance: FloatArray | None
     with np.errstate(invalid="ignore", over="ignore"):
         apart = relative_to(np.abs(values - judged.truth.hi), judged.spacing, np.maximum(allowance, wide))
     telling = telling & ~((apart <= TELLING_EXCESS) & (allowance > wide) & (off <= EXCESS_LIMIT))
+    # Where it is infinite, anything would be as predicted.
+    telling = telling & (np.isfinite(allowance) | _same_class(judged.computed, values))
     met = telling & (off <= EXCESS_LIMIT) & (BETTER * off <= own)
     covered = int(np.count_nonzero((off <= EXCESS_LIMIT) & counted))
     return Prediction(
