@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -67,10 +68,16 @@ class DiagnoseTask(SubjectTask[Finding, Diagnosis]):
 
 def known_primitives(plan: Plan) -> tuple[Primitive, ...]:
     """Those that a plan's subjects may have: what one's own exp does is asked for also where nobody tests it."""
-    backends = discover(plan.plugins)
-    words = vocabulary(backends, dialects_of(plan.subjects, backends))
-    known = {spec.op: spec for spec in (*load_all((shipped("specs"),), words), *plan.specs)}
+    dialects = dialects_of(plan.subjects, discover(plan.plugins))
+    known = {spec.op: spec for spec in (*_shipped_primitives(plan.plugins, dialects), *plan.specs)}
     return primitives_of(known.values())
+
+
+@lru_cache(maxsize=8)
+def _shipped_primitives(plugins: tuple[Path, ...], dialects: frozenset[str]) -> tuple[OpSpec, ...]:
+    """The primitives among the specs that come with opfuzz: reading all of these takes seconds."""
+    specs = load_all((shipped("specs"),), vocabulary(discover(plugins), dialects))
+    return tuple(primitive.spec for primitive in primitives_of(specs))
 
 
 def diagnose_findings(

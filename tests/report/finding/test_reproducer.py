@@ -148,23 +148,23 @@ def present(name: str):
 
 
 @pytest.mark.parametrize(
-    ("name", "format"),
-    [("numpy", "float32"), ("numpy", "float64"), ("torch", "bfloat16"), ("torch", "float32"), ("mlx", "bfloat16"),
-     ("mlx", "float32")],
+    ("name", "format", "step"),  # a format that NumPy lacks is written in another way, whatever the op
+    [("numpy", "float32", 1), ("numpy", "float64", 8), ("torch", "bfloat16", 1), ("torch", "float32", 8),
+     ("mlx", "bfloat16", 8), ("mlx", "float32", 1)],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore:var")  # torch on the variance of one element
-def test_every_call_of_every_spec_gives_the_bits_of_the_run(name, format, tmp_path):
+def test_every_call_of_every_spec_gives_the_bits_of_the_run(name, format, step, tmp_path):
     backend = present(name)
     marks = {}
-    for spec in EVERY_OP:
+    for spec in EVERY_OP[::step]:
         for implementation in spec.calls.get(name, {}) if format in spec.formats else ():
             folder = tmp_path / f"{spec.op}-{implementation}"
-            drawn = (draw(spec, format, 11, number) for number in range(20))
+            drawn = (draw(spec, format, 11, number) for number in range(8))
             for case in sorted(drawn, key=lambda case: case_key(spec, case)):
                 if (mark := write(folder, spec, case, backend, implementation)) is not None:
                     marks[folder] = mark
                     break
-    assert len(marks) > 12
+    assert len(marks) > 80 // step
     found = run(*(folder / "repro.py" for folder in marks))
     for (folder, mark), (text, status) in zip(marks.items(), found, strict=True):
         assert f"({mark.computed_hex})" in text, folder.name
