@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from opfuzz.core.errors import OpfuzzError, did_you_mean
-from opfuzz.core.floats import FORMATS
+from opfuzz.core.floats import NAMED_FORMATS
 from opfuzz.core.layout import View, memory
 from opfuzz.spec.expression.program import Program
 
@@ -111,7 +111,7 @@ class Backend(ABC):
                     f"{self.name}: specs cannot call '{word}'; publish it under a dotted name such as 'mylib.norm', "
                     "of words that do not begin with '_'"
                 )
-            if word in FORMATS or word in ("dtype", "pi", "inf"):
+            if word in NAMED_FORMATS or word in ("dtype", "pi", "inf"):
                 raise OpfuzzError(
                     f"{self.name}: '{word}' has a meaning of its own in calls; publish it as 'mylib.{word}'"
                 )

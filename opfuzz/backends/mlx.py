@@ -14,6 +14,7 @@ import ml_dtypes
 import numpy as np
 
 from opfuzz.backends.base import COMPILE, Array, Backend, Functions, Tensor
+from opfuzz.core.floats import SMALL_FORMATS
 from opfuzz.core.layout import View
 from opfuzz.spec.expression.program import Program, evaluate
 
@@ -23,14 +24,15 @@ PUBLISHED = {
     "mx": """
         abs add addmm all any arange arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax argmin argsort
         broadcast_to ceil clip concatenate conv1d conv2d conv3d conv_general conv_transpose1d conv_transpose2d
-        conv_transpose3d convolve cos cosh cummax cummin cumprod cumsum degrees diag diagonal diff divide einsum equal
-        erf erfinv exp expand_dims expm1 eye flatten flip floor floor_divide full full_like greater greater_equal
-        hadamard_transform imag inner isfinite isinf isnan kron less less_equal linspace log log10 log1p log2 logaddexp
-        logcumsumexp logical_and logical_not logical_or logical_xor logsumexp matmul max maximum mean median min
-        minimum moveaxis multiply nan_to_num negative not_equal ones ones_like outer pad permute_dims power prod
-        radians real reciprocal remainder repeat reshape roll round rsqrt sigmoid sign sin sinh softmax sort sqrt square
-        squeeze stack std stop_gradient subtract sum swapaxes take take_along_axis tan tanh tensordot tile trace
-        transpose tri tril triu trunc unflatten var vecdot where zeros zeros_like
+        conv_transpose3d convolve cos cosh cummax cummin cumprod cumsum degrees dequantize diag diagonal diff divide
+        einsum equal erf erfinv exp expand_dims expm1 eye flatten flip floor floor_divide from_fp8 full full_like
+        greater greater_equal hadamard_transform imag inner isfinite isinf isnan kron less less_equal linspace log log10
+        log1p log2 logaddexp logcumsumexp logical_and logical_not logical_or logical_xor logsumexp matmul max maximum
+        mean median min minimum moveaxis multiply nan_to_num negative not_equal ones ones_like outer pad permute_dims
+        power prod quantize quantized_matmul radians real reciprocal remainder repeat reshape roll round rsqrt sigmoid
+        sign sin sinh softmax sort sqrt square squeeze stack std stop_gradient subtract sum swapaxes take
+        take_along_axis tan tanh tensordot tile to_fp8 trace transpose tri tril triu trunc unflatten var vecdot where
+        zeros zeros_like
     """,
     "mx.fast": "layer_norm rms_norm rope scaled_dot_product_attention",
     "mx.fft": "fft fft2 fftn fftshift ifft ifft2 ifftn ifftshift irfft irfft2 irfftn rfft rfft2 rfftn",
@@ -127,15 +129,16 @@ class Mlx(Backend):
         return "mlx"
 
     def supports(self, format: str, device: str) -> bool:
-        """See Backend."""
-        return not (format == "float64" and device == "gpu")
+        """See Backend. Of the small formats MLX has functions, and no dtypes."""
+        return not (format == "float64" and device == "gpu") and format not in SMALL_FORMATS
 
     def dtype(self, format: str) -> object:
         """See Backend."""
         return getattr(_mlx(), format)
 
     def published(self) -> Functions:
-        """See Backend. `group_norm`, `instance_norm`, `upsample` and the pools are channels last, as in MLX."""
+        """See Backend. `group_norm`, `instance_norm`, `upsample` and the pools are channels last, as in MLX;
+        `packed` and `as_bytes` make words and bytes of codes, and `quantized` gives codes."""
         nn = importlib.import_module("mlx.nn")
         found: dict[str, Any] = {}
         for prefix, names in PUBLISHED.items():
@@ -147,6 +150,9 @@ class Mlx(Backend):
         return found | {
             "cast": _cast,
             ".astype": _astype,
+            "packed": packed,
+            "as_bytes": as_bytes,
+            "quantized": quantized,
             "group_norm": partial(_group_norm, nn),
             "instance_norm": partial(_instance_norm, nn),
             "upsample_nearest": partial(_upsample, nn, "nearest"),
@@ -258,6 +264,31 @@ def _instance_norm(nn: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float)
     layer = nn.InstanceNorm(x.shape[-1], eps=eps, affine=True)
     layer.weight, layer.bias = weight, bias
     return layer(x)
+
+
+# Codes of a row follow each other bit by bit, the lowest first, so that those of 3, 5 and 6 bits straddle words.
+
+
+def packed(codes: Tensor, bits: int) -> Tensor:
+    """Whole numbers below 2^bits as MLX keeps them: each row as words of 32 bits."""
+    mx = _mlx()
+    ones = (mx.expand_dims(codes.astype(mx.uint32), -1) >> mx.arange(bits, dtype=mx.uint32)) & 1
+    rows = mx.reshape(ones, (*codes.shape[:-1], codes.shape[-1] * bits // 32, 32))
+    return mx.sum(rows << mx.arange(32, dtype=mx.uint32), axis=-1)
+
+
+def as_bytes(codes: Tensor) -> Tensor:
+    """Whole numbers below 256 as MLX keeps the scales of the mx formats and of nvfp4: eight bits each."""
+    return codes.astype(_mlx().uint8)
+
+
+def quantized(w: Tensor, group: int, bits: int, mode: str = "affine") -> tuple[Tensor, ...]:
+    """What `mx.quantize` makes of rows: a code for each number, and what each group has; as numbers of their format."""
+    mx = _mlx()
+    words, *others = mx.quantize(w, group_size=group, bits=bits, mode=mode)
+    ones = (mx.expand_dims(words, -1) >> mx.arange(32, dtype=mx.uint32)) & 1
+    codes = mx.sum(mx.reshape(ones, (*w.shape, bits)) << mx.arange(bits, dtype=mx.uint32), axis=-1)
+    return codes.astype(w.dtype), *(each.astype(w.dtype) for each in others)
 
 
 def _upsample(nn: Any, kind: str, x: Tensor, scale: float, align_corners: bool = False) -> Tensor:

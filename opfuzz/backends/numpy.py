@@ -10,6 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from opfuzz.backends.base import Array, Backend, Functions, Tensor
+from opfuzz.core.floats import NAMED_FORMATS
 from opfuzz.core.layout import View, apply
 from opfuzz.spec.expression.program import Program, evaluate
 
@@ -36,6 +37,10 @@ import scipy.special
 
 
 def dtype_of(name):
+    if name.startswith(("float8", "float4")):
+        import ml_dtypes
+
+        return np.dtype(getattr(ml_dtypes, name))
     return np.dtype(name)
 
 
@@ -90,7 +95,7 @@ class Numpy(Backend):
 
     def dtype(self, format: str) -> object:
         """See Backend."""
-        return np.dtype(format)
+        return NAMED_FORMATS[format].dtype
 
     def published(self) -> Functions:
         """See Backend. `conv1d` and `group_norm` are channels first; weights lie as in torch."""

@@ -11,7 +11,7 @@ from opfuzz.backends.base import Array, Backend, Tensor
 from opfuzz.backends.subject import Subject
 from opfuzz.core.call import Call
 from opfuzz.core.cause import Cause
-from opfuzz.core.floats import FORMATS
+from opfuzz.core.floats import FORMATS, NAMED_FORMATS, SMALL_FORMATS
 from opfuzz.core.results import Outcome
 from opfuzz.spec.expression.program import Program
 
@@ -54,7 +54,10 @@ def perform(
     for array in call.arrays.values():
         if (kind := array.dtype.name) in FORMATS and not backend.supports(kind, subject.device):
             return Outcome(text, "unsupported", cause=unsupported(f"{subject.backend}:{subject.device} has no {kind}"))
-    formats = {name: backend.dtype(name) for name in FORMATS if name in program.names}
+    for kind in sorted(program.names & SMALL_FORMATS.keys()):
+        if not backend.supports(kind, subject.device):
+            return Outcome(text, "unsupported", cause=unsupported(f"{subject.backend}:{subject.device} has no {kind}"))
+    formats = {name: backend.dtype(name) for name in NAMED_FORMATS if name in program.names}
     names = {**call.dims, **call.params, **backend.constants(format), **formats}
 
     def once() -> tuple[Array, ...]:

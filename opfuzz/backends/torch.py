@@ -107,8 +107,8 @@ class Torch(Backend):
         return None if device == "cpu" else device
 
     def supports(self, format: str, device: str) -> bool:
-        """See Backend. Apple's GPU has no float64."""
-        return not (format == "float64" and device == "mps")
+        """See Backend. Apple's GPU has no float64; float4 is there in pairs only, to which nothing is cast."""
+        return not (format == "float64" and device == "mps") and hasattr(_torch(), format)
 
     def dtype(self, format: str) -> object:
         """See Backend."""
@@ -123,7 +123,10 @@ class Torch(Backend):
         return int(_torch().get_num_threads())
 
     def published(self) -> Functions:
-        """See Backend. `torch.os` is a module: each name is kept by the object it resolves to, never by its prefix."""
+        """See Backend. `torch.os` is a module: each name is kept by the object it resolves to, never by its prefix.
+
+        `int8_linear_dynamic` is what torch has as a module only.
+        """
         torch = _torch()
         overridable = torch.overrides.get_overridable_functions()
         found = {f"torch.{name}": getattr(torch, name) for name in FACTORIES}
@@ -135,6 +138,7 @@ class Torch(Backend):
                 value = getattr(module, name)
                 if id(value) in allowed and not inspect.isclass(value) and not LEFT_OUT.fullmatch(name):
                     found[f"{namespace}.{name}"] = value
+        found["int8_linear_dynamic"] = int8_linear_dynamic
         return found | {"cast": _cast, ".to": _to, **{f".{word}": cast for word, cast in _CASTS.items()}}
 
     def parameters(self, name: str) -> Mapping[str, object]:
@@ -205,6 +209,14 @@ def _to(x: Tensor, dtype: Any) -> Tensor:
     if not isinstance(x, torch.Tensor) or not isinstance(dtype, torch.dtype):
         raise TypeError(f"a cast of a {type(x).__name__} to {dtype}: it is of a tensor, to a type")
     return x.to(dtype)
+
+
+def int8_linear_dynamic(x: Tensor, codes: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+    """x times the transpose of a weight of 8 bits and one scale, as `torch.ao.nn.quantized.dynamic.Linear` has it."""
+    torch = _torch()
+    weight = torch._make_per_tensor_quantized_tensor(codes.to(torch.int8).contiguous(), scale.item(), 0)
+    packed = torch.ops.quantized.linear_prepack(weight, bias)
+    return torch.ops.quantized.linear_dynamic(x, packed, reduce_range=True)
 
 
 def _cast_to(format: str) -> Callable[[Tensor], Tensor]:

@@ -20,23 +20,32 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "float32": np.dtype(np.float32),
     "float16": np.dtype(np.float16),
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
+    "float8_e4m3fn": np.dtype(ml_dtypes.float8_e4m3fn),
+    "float8_e5m2": np.dtype(ml_dtypes.float8_e5m2),
+    "float4_e2m1fn": np.dtype(ml_dtypes.float4_e2m1fn),
 }
-_BITS_DTYPES: dict[int, np.dtype[Any]] = {bits: np.dtype(f"uint{bits}") for bits in (64, 32, 16)}
+_BITS_DTYPES: dict[int, np.dtype[Any]] = {bits: np.dtype(f"uint{max(bits, 8)}") for bits in (64, 32, 16, 8, 4)}
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A binary float format: precision p counts the hidden bit, emax is the exponent of the largest number."""
+    """A binary float format: precision p counts the hidden bit, emax is the exponent of the largest number.
+
+    In IEEE's formats the largest exponent is the bias, and infinity lies beyond. Small ones may have another `bias`,
+    and beyond the largest number NaN alone, or nothing, so that it stands for all that is larger.
+    """
 
     name: str
     bits: int
     precision: int
     emax: int
+    bias: int | None = None  # None: emax
+    beyond: float | None = np.inf  # what rounds too high; None: the largest number
 
     @property
     def emin(self) -> int:
         """Exponent of the smallest normal number."""
-        return 1 - self.emax
+        return 1 - (self.emax if self.bias is None else self.bias)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -55,13 +64,15 @@ class Format:
 
     @property
     def largest(self) -> float:
-        """Largest finite number."""
-        return float((2.0 - 2.0 ** (1 - self.precision)) * 2.0**self.emax)
+        """Largest finite number; of a format without infinity the last of its patterns but for NaN."""
+        last = 2 if self.beyond is not None and np.isnan(self.beyond) else 1
+        return float((2.0 - last * 2.0 ** (1 - self.precision)) * 2.0**self.emax)
 
     @property
     def normals(self) -> range:
-        """Ordinals of the positive normal numbers; infinity comes next."""
-        return range(1 << (self.precision - 1), (2 * self.emax + 1) << (self.precision - 1))
+        """Ordinals of the positive normal numbers; infinity, or NaN, comes next."""
+        last = 1 if self.beyond is not None and np.isnan(self.beyond) else 0
+        return range(1 << (self.precision - 1), ((self.emax - self.emin + 2) << (self.precision - 1)) - last)
 
     @property
     def smallest_normal(self) -> float:
@@ -80,7 +91,13 @@ FLOAT16 = Format("float16", 16, 11, 15)
 BFLOAT16 = Format("bfloat16", 16, 8, 127)
 FORMATS: Mapping[str, Format] = MappingProxyType({f.name: f for f in (FLOAT64, FLOAT32, FLOAT16, BFLOAT16)})
 HALVES = (FLOAT16, BFLOAT16)
-_BY_DTYPE = {f.dtype: f for f in FORMATS.values()}  # a dtype makes its name anew each time it is asked
+# What numbers are rounded to and kept in, but nothing is computed in: calls and references name them, no case has them.
+FLOAT8_E4M3FN = Format("float8_e4m3fn", 8, 4, 8, bias=7, beyond=np.nan)
+FLOAT8_E5M2 = Format("float8_e5m2", 8, 3, 15)
+FLOAT4_E2M1FN = Format("float4_e2m1fn", 4, 2, 2, bias=1, beyond=None)
+SMALL_FORMATS: Mapping[str, Format] = MappingProxyType({f.name: f for f in (FLOAT8_E4M3FN, FLOAT8_E5M2, FLOAT4_E2M1FN)})
+NAMED_FORMATS: Mapping[str, Format] = MappingProxyType({**FORMATS, **SMALL_FORMATS})
+_BY_DTYPE = {f.dtype: f for f in NAMED_FORMATS.values()}  # a dtype makes its name anew each time it is asked
 _EXPONENT = np.int64(0x7FF0 << 48)  # of a float64
 
 
@@ -116,11 +133,11 @@ def ulp(exact: FloatArray, fmt: Format) -> FloatArray:
 def round_to(values: FloatArray, fmt: Format) -> NDArray[Any]:
     """`values` rounded once to `fmt`, to nearest, ties to even; shape kept, dtype `fmt.dtype`.
 
-    NumPy converts float64 to float32 and float16 in one rounding; ml_dtypes goes to bfloat16 through float32,
+    NumPy converts float64 to float32 and float16 in one rounding; ml_dtypes goes to its formats through float32,
     which would round twice, so that conversion rounds to odd in float32 first (Boldo and Melquiond, 2008).
     """
     values = np.asarray(values, np.float64)
-    if fmt.name != "bfloat16":
+    if fmt.dtype.isbuiltin == 1:
         with np.errstate(over="ignore", under="ignore"):
             return values.astype(fmt.dtype)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
@@ -142,12 +159,29 @@ def from_bits(bits: NDArray[Any], fmt: Format) -> NDArray[Any]:
     return np.ascontiguousarray(bits, dtype=fmt.bits_dtype).view(fmt.dtype).reshape(np.shape(bits))
 
 
+# One of eight bits has no Format: a scale, which is a power of two or NaN, without sign and zero.
+_CODED: Mapping[str, np.dtype[Any]] = MappingProxyType(
+    {**{name: fmt.dtype for name, fmt in SMALL_FORMATS.items()}, "float8_e8m0fnu": np.dtype(ml_dtypes.float8_e8m0fnu)}
+)
+
+
+def numbers_of_codes(format: str) -> FloatArray:
+    """The number that each bit pattern of a small format stands for, in the order of the patterns.
+
+    Raises ValueError, with those that there are, for another format.
+    """
+    if format not in _CODED:
+        raise ValueError(f"no codes of a format '{format}'; known: {', '.join(_CODED)}")
+    bits = SMALL_FORMATS[format].bits if format in SMALL_FORMATS else 8
+    return np.arange(2**bits, dtype=np.uint8).view(_CODED[format]).astype(np.float64)
+
+
 def ordinals(array: NDArray[Any]) -> NDArray[np.int64]:
     """Position of each float in the order of its format; both zeros are 0, infinities come after the largest."""
-    bits = to_bits(array)
+    bits, width = to_bits(array), format_of(array).bits
     signed = bits.view(f"i{bits.itemsize}").astype(np.int64)
-    magnitude = signed & ((1 << (8 * bits.itemsize - 1)) - 1)
-    return np.where(signed < 0, -magnitude, magnitude)
+    magnitude = signed & ((1 << (width - 1)) - 1)
+    return np.where(bits >> (width - 1) != 0, -magnitude, magnitude)
 
 
 def format_of_both(a: NDArray[Any], b: NDArray[Any]) -> Format:

@@ -10,15 +10,16 @@ from itertools import count
 from math import ceil, inf
 from random import Random
 
-from opfuzz.backends import Backend, discover
+from opfuzz.backends import Backend, Subject, discover
+from opfuzz.backends.perform import unsupported
 from opfuzz.core.call import Recipe
 from opfuzz.core.floats import FORMATS
-from opfuzz.core.results import Judged, Result
+from opfuzz.core.results import Judged, Result, Score
 from opfuzz.engine.calls import make_call_result
 from opfuzz.engine.drivers.climb import climb_here
 from opfuzz.engine.evaluate import Bench, CaseItem, blame, make_result, unknown_truth
 from opfuzz.engine.executors import LOCAL, Casualty, Executor, drive
-from opfuzz.engine.plan import Plan, implementations
+from opfuzz.engine.plan import Plan, calls_of, implementations
 from opfuzz.engine.progress import Progress
 from opfuzz.engine.roster import Roster, RosterTask
 from opfuzz.spec import OpSpec
@@ -216,11 +217,21 @@ class _Work:
             unknown = unknown_truth(f"the exact result is not known: {casualty.message}")
             done = self.progress.done(item.op, item.format, item.number)
             judged = [
-                Judged(each, unknown, None, None, Recipe(case))
+                Judged(each, self._unsupported(item, each) or unknown, None, None, Recipe(case))
                 for each in self._crew(item.op, item.subjects)
                 if each not in done
             ]
         return pack(make_result(self.specs[item.op], case, item.number, judged, {}))
+
+    def _unsupported(self, item: CaseItem, text: str) -> Score | None:
+        """The score of a subject that could not have made the call; None for one that could."""
+        subject = Subject.parse(text)
+        backend = self.backends[subject.backend]
+        if calls_of(self.specs[item.op], subject, backend).get(subject.implementation) is None:
+            return Score("unsupported", unsupported(f"the spec has no call for the dialect {backend.dialect}"))
+        if not backend.supports(item.format, subject.device):
+            return Score("unsupported", unsupported(f"{subject.backend}:{subject.device} has no {item.format}"))
+        return None
 
     def _crew(self, op: str, subjects: Sequence[str]) -> list[str]:
         """The implementations of an op that subjects mean, all of the plan's if none are given."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from opfuzz.backends import Backend
 from opfuzz.core.case import Value
 from opfuzz.core.errors import OpfuzzError, did_you_mean
-from opfuzz.core.floats import FORMATS, round_to
+from opfuzz.core.floats import FORMATS, NAMED_FORMATS, round_to
 from opfuzz.oracle import balls, graph
 from opfuzz.oracle.meaning import FAILURES, graphs_of
 from opfuzz.oracle.operations import REFERENCE_FUNCTIONS
@@ -137,7 +137,7 @@ class _Trial:
     def outputs(self, sizes: Mapping[str, int], arrays: Mapping[str, Array], format: str) -> tuple[list[Array], bool]:
         """What the call returns, and whether as a tuple. Raises _UnfitError with the words of what it raised."""
         backend = self.backend
-        formats = {name: backend.dtype(name) for name in FORMATS if name in self.program.names}
+        formats = {name: backend.dtype(name) for name in NAMED_FORMATS if name in self.program.names}
         names = {**sizes, **self.params, **backend.constants(format), **formats}
         try:
             tensors = {name: backend.put(array, "contiguous", "cpu") for name, array in arrays.items()}

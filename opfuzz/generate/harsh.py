@@ -109,6 +109,17 @@ def cancelling(words: Words, shape: Shape, fmt: Format) -> NDArray[Any]:
     return round_to(np.moveaxis(pairs[..., place], -1, axis), fmt)
 
 
+def outliers(words: Words, shape: Shape, fmt: Format) -> FloatArray:
+    """Normal values, a few of them 16 to 256 times as large: here and there, or at one place of the last axis."""
+    factor = words.pick((16.0, 64.0, 256.0))
+    is_channel, anywhere = words.chance(1, 2), words.below(1 << 32)
+    values = numbers.normal(words, shape)
+    hit = numbers.integers(words, shape, 0, 31) == 0
+    if is_channel and shape and values.size:
+        hit = np.broadcast_to(np.arange(shape[-1]) == anywhere % shape[-1], shape)
+    return np.where(hit, factor, 1.0) * values
+
+
 def specials(words: Words, shape: Shape, fmt: Format) -> NDArray[Any]:
     """Normal values with a few special ones, or one whole row of one special value (mlx #1467: softmax of all -inf).
 

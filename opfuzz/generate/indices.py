@@ -34,3 +34,16 @@ def sorted_index(words: Words, shape: Shape, below: int) -> Indices:
     """Ascending along the last axis, with repetitions."""
     indices: NDArray[Any] = random_index(words, shape, below)
     return np.sort(indices, axis=-1) if shape else indices
+
+
+def alternating_index(words: Words, shape: Shape, below: int) -> Indices:
+    """The first and the last in turn along the last axis: of packed codes, every bit is another than beside it."""
+    start = words.below(2)
+    turns = (np.arange(shape[-1]) + start) % 2 if shape else np.asarray(start)
+    return np.array(np.broadcast_to(turns * (below - 1), shape), np.int64)
+
+
+def middle_index(words: Words, shape: Shape, below: int) -> Indices:
+    """Within 8 of the middle: an exponent that is stored with a bias, of numbers around 1."""
+    low, high = max(below // 2 - 8, 0), min(below // 2 + 8, below)
+    return low + random_index(words, shape, high - low)

@@ -57,6 +57,11 @@ def positive(words: Words, shape: Shape, fmt: Format) -> FloatArray:
     return numbers.powers(words, shape, low, high, signed=False)
 
 
+def powers_of_two(words: Words, shape: Shape, fmt: Format) -> FloatArray:
+    """1/256 to 256, positive: scales by which a product is exact."""
+    return np.ldexp(1.0, numbers.integers(words, shape, -8, 8).astype(np.int64))
+
+
 def log_magnitude(words: Words, shape: Shape, fmt: Format) -> FloatArray:
     """Both signs, every power of two from 2^-20 to 2^20 as likely as another."""
     low, high = _exponents(fmt)

@@ -56,8 +56,16 @@ _MASKS: tuple[tuple[MaskRegime, int], ...] = (
     (masks.some_left, 10),
 )
 
-FLOAT_REGIMES: Mapping[str, FloatRegime] = MappingProxyType({f.__name__: f for f, _ in _FLOATS})
-INDEX_REGIMES: Mapping[str, IndexRegime] = MappingProxyType({f.__name__: f for f, _ in _INDICES})
+# Of scales and codes, which only a spec that has them names.
+_NAMED_FLOATS: tuple[FloatRegime, ...] = (mild.powers_of_two, harsh.outliers)
+_NAMED_INDICES: tuple[IndexRegime, ...] = (indices.alternating_index, indices.middle_index)
+
+FLOAT_REGIMES: Mapping[str, FloatRegime] = MappingProxyType(
+    {f.__name__: f for f in (*(f for f, _ in _FLOATS), *_NAMED_FLOATS)}
+)
+INDEX_REGIMES: Mapping[str, IndexRegime] = MappingProxyType(
+    {f.__name__: f for f in (*(f for f, _ in _INDICES), *_NAMED_INDICES)}
+)
 MASK_REGIMES: Mapping[str, MaskRegime] = MappingProxyType({f.__name__: f for f, _ in _MASKS})
 REGIMES: Mapping[str, Callable[..., NDArray[Any]]] = MappingProxyType(
     {**FLOAT_REGIMES, **INDEX_REGIMES, **MASK_REGIMES}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 from opfuzz.generate.choices import Choices
@@ -52,6 +54,13 @@ def nearest_allowed(dim: Dim, size: int) -> int:
     return max(dim.low, size if dim.high is None else min(dim.high, size))
 
 
+@lru_cache(maxsize=1024)
+def numbers_in(rule: Program) -> tuple[int, ...]:
+    """The whole numbers above 1 that are written in a rule, such as the 32 of which a size is a multiple."""
+    written = (node.value for node in ast.walk(ast.parse(rule.text)) if isinstance(node, ast.Constant))
+    return tuple(sorted({value for value in written if type(value) is int and value > 1}))
+
+
 def _holds(rule: Program, values: Mapping[str, Value]) -> bool:
     try:
         return bool(evaluate(rule, values, {}))
@@ -75,6 +84,7 @@ def _changes(
     dims = [dim for dim in spec.dims if dim.name in rule.names and dim.name != focus]
     params = [param for param in spec.params if param.name in rule.names]
     others = [value for name, value in values.items() if name in rule.names and type(value) is int and value > 0]
+    others += numbers_in(rule)
     for dim in _from_anywhere(choices, dims):
         for size in _sizes_near(dim, values[dim.name], others):
             yield {**values, dim.name: size}

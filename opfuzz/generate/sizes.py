@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.generate.choices import Choices
-from opfuzz.generate.repair import mend, nearest_allowed
+from opfuzz.generate.repair import mend, nearest_allowed, numbers_in
 from opfuzz.spec.expression.program import ExpressionError, Program, evaluate
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def smallest(spec: OpSpec) -> tuple[dict[str, int], dict[str, Value]]:
     """
     for params in _param_sets(spec):
         for reach in (1, 2, 4, 8):
-            ladders = [_ladder(dim, reach) for dim in spec.dims]
+            ladders = [_ladder(dim, reach, _met_by(dim, spec, params)) for dim in spec.dims]
             if prod(map(len, ladders)) > 20_000:
                 break
             for sizes in sorted(product(*ladders), key=lambda sizes: (min(sizes, default=1) == 0, sum(sizes), sizes)):
@@ -167,11 +167,18 @@ def _param_sets(spec: OpSpec) -> Iterator[dict[str, Value]]:
             yield {**defaults, param.name: value}
 
 
-def _ladder(dim: Dim, reach: int) -> tuple[int, ...]:
+def _met_by(dim: Dim, spec: OpSpec, params: Mapping[str, Value]) -> set[int]:
+    """Numbers and values of params that a rule has together with a dim, such as the group that it is a multiple of."""
+    rules = [rule for rule in spec.require if dim.name in rule.names]
+    named = {value for rule in rules for name, value in params.items() if name in rule.names and type(value) is int}
+    return named.union(*map(numbers_in, rules))
+
+
+def _ladder(dim: Dim, reach: int, others: Iterable[int]) -> tuple[int, ...]:
     if dim.choices:
         return tuple(sorted(dim.choices))[:reach]
     last = dim.low + reach if dim.high is None else min(dim.high, dim.low + reach)
-    return tuple(range(dim.low, last + 1))
+    return tuple(sorted({*range(dim.low, last + 1), *filter(dim.allows, others)}))
 
 
 def _param(choices: Choices, param: Param) -> Value:

@@ -240,8 +240,12 @@ def is_no_rival(measured: Measured, reference: Reference, values: FloatArray, gu
     with np.errstate(over="ignore"):
         rivals += [] if totals is None else [round_to(totals, reference.fmt).astype(np.float64)]
         rounded = round_to(values, reference.fmt).astype(np.float64)
-    apart = [(rival != rounded) & (rival != measured.computed) for rival in rivals]
+    apart = [_is_other(rival, rounded) & _is_other(rival, measured.computed) for rival in rivals]
     return np.asarray(guilty & np.logical_and.reduce(apart))
+
+
+def _is_other(a: FloatArray, b: FloatArray) -> Mask:
+    return np.asarray((a != b) & ~(np.isnan(a) & np.isnan(b)))
 
 
 def computes_tables(measured: Measured, reference: Reference, counted: Mask) -> bool:

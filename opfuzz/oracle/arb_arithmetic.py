@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from flint import acb, arb
 
-from opfuzz.core.floats import Format
+from opfuzz.core.floats import Format, round_to
 from opfuzz.oracle.elementary import ELEMENTARY
 from opfuzz.oracle.functions.pairs import PAIRS
 from opfuzz.oracle.functions.record import Elementary
@@ -170,8 +170,13 @@ def _of_both_ends(x: arb, step: Callable[[arb], Value]) -> Value:
         return arb.nan()
     low, high = step(x.lower()), step(x.upper())
     if isinstance(low, float) or isinstance(high, float):
-        return low if low == high else arb.nan()
+        is_same = low == high or (_is_nan(low) and _is_nan(high))
+        return low if is_same else arb.nan()
     return low if low == high else low.union(high)
+
+
+def _is_nan(value: Value) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _exactly(whole: int, exponent: int) -> arb:
@@ -192,11 +197,15 @@ def rounded(fmt: Format, x: Value) -> Value:
 
     def step(end: arb) -> Value:
         whole, exponent = _nearest(end, lambda power: max(power, fmt.emin) - fmt.precision + 1)
-        if whole.bit_length() + exponent - 1 > fmt.emax:
-            return math.copysign(math.inf, whole)
-        return _exactly(whole, exponent)
+        nearest = _exactly(whole, exponent)
+        if abs(nearest) <= fmt.largest:
+            return nearest
+        return arb(math.copysign(fmt.largest, whole)) if fmt.beyond is None else math.copysign(fmt.beyond, whole)
 
-    return x if isinstance(x, float) else _of_both_ends(x, step)
+    if isinstance(x, float):
+        found = float(round_to(np.asarray(x), fmt))
+        return arb(found) if math.isfinite(found) else found
+    return _of_both_ends(x, step)
 
 
 _IEEE: dict[str, Callable[..., Any]] = {name: function.value for name, function in ELEMENTARY.items()} | {

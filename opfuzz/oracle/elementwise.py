@@ -203,7 +203,7 @@ def step(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, Pole
         # Certain to be nothing where both ends agree; else wider by more than the subtraction rounds.
         return np.asarray(np.where(high == low, 0.0, np.maximum(high - mid, mid - low) * (1 + 2.0**-50)))
 
-    return mid, radius, lambda: np.isinf(mid)
+    return mid, radius, lambda: ~np.isfinite(mid)
 
 
 def elementary(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, PoleOf]:

@@ -226,9 +226,11 @@ class Puller:
     def _dot(self, node: Node, places: NDArray[np.int64]) -> list[Value]:
         a, b = node.args
         left, right = dot_rows(node, places)
-        if self.precision == FSUM_PRECISION and _has_exact_products(a) and _has_exact_products(b):
-            products = _leaf_values(a)[left] * _leaf_values(b)[right]
-            return [_rounded_sum(row.tolist()) for row in products]
+        if self.precision == FSUM_PRECISION:
+            first, second = _factors(a), _factors(b)
+            if first is not None and second is not None:
+                products = first.ravel()[left] * second.ravel()[right]
+                return [_rounded_sum(row.tolist()) for row in products]
         return [_inner(x, y) for x, y in zip(self._fetch(a, left), self._fetch(b, right), strict=True)]
 
 
@@ -240,24 +242,43 @@ def _is_exact_part(node: Node) -> bool:
     return _is_exact(node) or (node.op == "number" and node.detail == 0)
 
 
-def _has_exact_products(node: Node) -> bool:
-    """Whether the values are inputs of at most 26 bits and moderate exponents, so that their products are exact."""
-    if not _is_exact(node):
-        return False
-    values = _leaf_values(node)
-    with np.errstate(invalid="ignore", over="ignore"):
-        cut = values.astype(np.float32).astype(np.float64)
-    return bool(np.all((cut == values) | np.isnan(values)))
+# A product of two numbers of float32 is exact in float64: such as are inputs, and what half-precision scales make of
+# the codes of a weight.
 
 
-def _leaf_values(node: Node) -> FloatArray:
-    """Flat values of inputs that were only moved."""
-    if node.op == "number":
-        return np.zeros(1)
+def _factors(node: Node) -> FloatArray | None:
+    """The values of a node where they are exact and numbers of float32, so that products of them are exact; or None."""
+    with np.errstate(invalid="ignore", over="ignore", under="ignore"):
+        values = _exactly(node)
+        is_narrow = values is not None and np.all((values.astype(np.float32) == values) | np.isnan(values))
+    return values if is_narrow else None
+
+
+def _exactly(node: Node) -> FloatArray | None:
+    """The values of a node where float64 has them exactly; None where that is not seen."""
     if node.op in ("input", "leaf"):
-        return np.asarray(node.detail.ravel())
-    flat = np.concatenate([_leaf_values(arg) for arg in node.args])
-    return flat if node.op == "reshape" else np.asarray(flat[node.detail.ravel()])
+        return np.asarray(node.detail, np.float64)
+    if node.op == "number":
+        is_float = node.detail is not None and abs(node.detail) < 2**1000 and node.detail == float(node.detail)
+        return np.asarray(float(node.detail)) if is_float else None
+    if node.op in ("mul", "add", "sub"):
+        a, b = (_factors(arg) for arg in node.args)
+        if a is None or b is None:
+            return None
+        if node.op == "mul":
+            return np.asarray(a * b)
+        b = b if node.op == "add" else -b
+        total = np.asarray(a + b)
+        taken = total - a  # Knuth's sum of two: what is lost is (a - (total - taken)) + (b - taken), exactly
+        is_exact = (((a - (total - taken)) + (b - taken)) == 0) | ~np.isfinite(total)
+        return total if is_exact.all() else None
+    if node.op not in ("gather", "reshape"):
+        return None
+    parts = [_exactly(arg) for arg in node.args]
+    if any(part is None for part in parts):
+        return None
+    flat = np.concatenate([part.ravel() for part in parts if part is not None])
+    return np.asarray(flat.reshape(node.shape) if node.op == "reshape" else flat[node.detail])
 
 
 def _rounded_sum(terms: list[float]) -> Value:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from opfuzz.core.floats import numbers_of_codes
 from opfuzz.oracle import graph
 from opfuzz.oracle.graph import Node, Shape, as_node
 
@@ -85,6 +86,11 @@ def take(x: object, indices: object, axis: int = 0) -> Node:
     node = as_node(x)
     refuse_indices_beyond(indices.view(np.ndarray), node.shape[moved_axis(node.shape, axis)])
     return _moved(x, lambda index: np.take(index, indices, axis))
+
+
+def decoded(codes: object, format: str) -> Node:
+    """The numbers that codes of a small format stand for, as `decoded(q, format='float4_e2m1fn')`."""
+    return take(graph.leaf(numbers_of_codes(format)), codes)
 
 
 def along(shape: Shape, indices: object, axis: int) -> NDArray[np.int64]:
@@ -232,8 +238,8 @@ FUNCTIONS: MappingProxyType[str, Callable[..., Any]] = MappingProxyType(
     {
         function.__name__: function
         for function in (
-            swapaxes, transpose, flip, broadcast_to, repeat, narrow, take, gather, reshape, expand_dims, squeeze,
-            concatenate, pad, sort, argmax, arange, linspace, zeros, ones,
+            swapaxes, transpose, flip, broadcast_to, repeat, narrow, take, decoded, gather, reshape, expand_dims,
+            squeeze, concatenate, pad, sort, argmax, arange, linspace, zeros, ones,
         )
     }
 )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.core.floats import FORMATS, Format
+from opfuzz.core.floats import NAMED_FORMATS, Format
 from opfuzz.oracle import graph, movement
 from opfuzz.oracle.elementary import ELEMENTARY
 from opfuzz.oracle.functions.pairs import PAIRS
@@ -286,7 +286,7 @@ def largest_of(node: Node, axis: Axis) -> NDArray[Any]:
 REFERENCE_FUNCTIONS: MappingProxyType[str, Callable[..., object]] = MappingProxyType(
     {name: _elementwise(name) for name in (*ELEMENTARY, "sqrt", "abs")}
     | {name: _of_two(name) for name in PAIRS}
-    | {name: _rounding(fmt) for name, fmt in FORMATS.items()}
+    | {name: _rounding(fmt) for name, fmt in NAMED_FORMATS.items()}
     | {"sum": sum_, "max": max_, "min": min_, "round": round_}
     | {
         function.__name__: function

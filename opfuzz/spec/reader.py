@@ -12,7 +12,7 @@ from typing import TypeVar
 from opfuzz.core.case import Value
 from opfuzz.core.errors import SpecError, did_you_mean
 from opfuzz.core.files.yaml_nodes import Items, Node, Scalar, Table, read
-from opfuzz.core.floats import FORMATS
+from opfuzz.core.floats import FORMATS, NAMED_FORMATS
 from opfuzz.spec.digest import digest_of
 from opfuzz.spec.expression.program import Program
 from opfuzz.spec.nodes import NodeReader, description
@@ -20,7 +20,7 @@ from opfuzz.spec.op import Input, OpSpec, OpVariant, Output, Param, Vocabulary
 from opfuzz.spec.schema import LABEL, NAME, OP_NAME, InputKeys, OutputKeys, SpecKeys, VariantKeys
 from opfuzz.spec.sizes import SizeReader
 
-RESERVED = ("pi", "inf", "dtype", *FORMATS)  # in calls; a reference knows the first two
+RESERVED = ("pi", "inf", "dtype", *NAMED_FORMATS)  # in calls; a reference knows the first two
 KINDS = ("float", "index(size)", "mask", "mask(additive)")
 _SECTIONS_OF_NAMES = {"dims": "dim", "params": "param", "inputs": "input"}
 _LABEL_RULE = "it has small letters, digits and - _ ."

@@ -76,6 +76,20 @@ def test_plain_functions():
     assert normed.outputs[0][0].mean(axis=0) == pytest.approx([1, 1], abs=1e-6)
 
 
+@pytest.mark.parametrize("bits", [1, 2, 3, 4, 5, 6, 8])
+def test_codes_are_packed_as_mlx_does_it(bits):
+    """Against what MLX makes of a row of all codes in another order, with the scale 1 and the bias 0."""
+    codes = np.random.Generator(np.random.Philox(bits)).integers(0, 2**bits, (3, 64))
+    codes[:, 0], codes[:, 32] = 2**bits - 1, 2**bits - 1  # the largest is kept exactly
+    codes[:, 1], codes[:, 33] = 0, 0
+    rows = mx.array(codes.astype(np.float32))
+    words, scales, biases = mx.quantize(rows, group_size=32, bits=bits)
+    kept = codes if scales[0, 0].item() > 0 else 2**bits - 1 - codes
+    assert np.array_equal(MLX.functions()["packed"](mx.array(kept), bits), words)
+    for made, right in zip(MLX.functions()["quantized"](rows, 32, bits), (kept, scales, biases), strict=True):
+        assert np.array_equal(made, right)
+
+
 GELU = """
 import numpy as np
 from opfuzz.backends import Subject, discover, perform

@@ -76,3 +76,14 @@ def test_threads():
         assert torch.get_num_threads() == 1
     finally:
         TORCH.limit_threads(before)
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+def test_int8_linear_dynamic_is_the_module():
+    generator = torch.Generator().manual_seed(3)
+    x, bias = torch.randn(5, 24, generator=generator), torch.randn(7, generator=generator)
+    codes = torch.randint(-128, 128, (7, 24), generator=generator)
+    layer = torch.ao.nn.quantized.dynamic.Linear(24, 7)
+    layer.set_weight_bias(torch._make_per_tensor_quantized_tensor(codes.to(torch.int8), 0.05, 0), bias)
+    made = TORCH.functions()["int8_linear_dynamic"](x, codes, torch.tensor([0.05]).double(), bias)
+    assert torch.equal(made, layer(x))

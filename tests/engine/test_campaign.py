@@ -141,6 +141,15 @@ def test_an_end_outside_of_every_subject_is_nobodys_fault():
     assert lost.case != ""
 
 
+def test_of_an_end_outside_of_every_subject_nothing_is_said_where_there_is_no_call():
+    plan = plan_of(["numpy:cpu", "torch:cpu"], ops=["mean"], cases=1)
+    slow = Casualty("timeout", "no result after 10 s")
+    for format, known in (("float32", "unresolved"), ("bfloat16", "unsupported")):
+        lost = unpack(work_of(plan).lost(CaseItem("mean", format, 0), slow))
+        verdicts = {judged.subject: judged.score.verdict for judged in lost.judged}
+        assert verdicts == {"numpy:cpu/plain": known, "numpy:cpu/doubled": known, "torch:cpu": "unsupported"}
+
+
 def test_an_error_of_opfuzz_is_not_a_finding():
     class Failing(Executor):
         batch = 1

@@ -35,6 +35,8 @@ def test_indices_are_as_their_names_say() -> None:
     assert np.unique(drawn("boundary_index")).tolist() == [0, 99]
     assert len(np.unique(drawn("random_index"))) > 90
     assert (np.diff(drawn("sorted_index"), axis=-1) >= 0).all()
+    assert (np.abs(np.diff(drawn("alternating_index"), axis=-1)) == 99).all()
+    assert np.unique(drawn("middle_index")).tolist() == [*range(42, 58)]
     assert len({INDEX_REGIMES["equal_index"](Words("e", seed), (), 9).item() for seed in range(99)}) == 9
 
 

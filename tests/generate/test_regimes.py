@@ -60,7 +60,8 @@ def test_the_default_lists() -> None:
     assert {kind: sum(weights.values()) for kind, weights in DEFAULT_REGIMES.items()} == dict.fromkeys(BY_KIND, 100)
     assert DEFAULT_REGIMES["float"]["specials"] == 8
     assert all(weight > 0 for weights in DEFAULT_REGIMES.values() for weight in weights.values())
-    assert set(REGIMES) == {name for weights in DEFAULT_REGIMES.values() for name in weights}
+    listed = {"powers_of_two", "outliers", "alternating_index", "middle_index"}  # only where a spec names them
+    assert set(REGIMES) - {name for weights in DEFAULT_REGIMES.values() for name in weights} == listed
 
 
 def test_a_regime_of_another_kind_is_refused() -> None:
@@ -87,6 +88,20 @@ def test_integers_are_exact(fmt: Format) -> None:
     assert all((values == np.round(values)).all() for values in seen)
     assert max(np.abs(values).max() for values in seen) > 0.9 * min(2**fmt.precision, fmt.largest)
     assert any((values >= 0).all() for values in seen)
+
+
+@formats
+def test_powers_of_two_scale_exactly(fmt: Format) -> None:
+    values = values_of("powers_of_two", fmt)
+    assert set(np.unique(values)) == {2.0**e for e in range(-8, 9)}
+
+
+def test_outliers_are_few_and_far_above_the_others() -> None:
+    seen = many("outliers", FLOAT16)
+    assert all(6 < np.abs(values).max() < FLOAT16.largest for values in seen)
+    assert all(np.median(np.abs(values)) < 2 for values in seen)
+    is_column = [(np.abs(values).max(axis=0) > 12).sum() == 1 for values in seen]
+    assert 0.1 < np.mean(is_column) < 0.9
 
 
 @formats

@@ -18,6 +18,8 @@ from opfuzz.generate.choices import Words
 from opfuzz.generate.repair import mend, nearest_allowed
 from opfuzz.generate.sizes import BOUNDARIES, budget_of, smallest, work
 from opfuzz.spec import Dim, OpSpec
+from opfuzz.spec.expression.program import parse
+from opfuzz.spec.op import Param
 
 toys = pytest.mark.parametrize("spec", TOYS, ids=lambda spec: spec.op)
 
@@ -143,6 +145,16 @@ def test_the_smallest_sizes() -> None:
     assert smallest(UNARY) == ({"n": 1}, {})
     assert smallest(CONVOLUTION)[0] == {"n": 1, "c_in": 1, "c_out": 1, "length": 1, "k": 1}
     assert smallest(LOOKUP)[0] == {"rows": 1, "columns": 1, "vocab": 1, "d": 4}
+
+
+def test_sizes_that_are_multiples_of_a_param_are_as_small_as_it_is() -> None:
+    rule = parse("k % group == 0", names=["k", "group"], functions={})
+    sizes = {"dims": (Dim("k", 1, None, None),), "params": (Param("group", (64, 32)),), "require": (rule,)}
+    spec = replace(UNARY, **sizes, inputs=(), outputs=())
+    assert smallest(spec) == ({"k": 64}, {"group": 64})
+    written = replace(spec, require=(parse("k % 96 == 0", names=["k"], functions={}),))
+    assert smallest(written)[0] == {"k": 96}
+    assert mend(Words("mend"), written, {"k": 1000}, {"group": 64}, "k") == ({"k": 1056}, {"group": 64})
 
 
 def test_a_rule_that_nothing_meets_is_named() -> None:

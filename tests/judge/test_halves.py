@@ -7,12 +7,15 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
+from bundled_ops import BUNDLED_OPS
 
 from opfuzz.backends import discover
 from opfuzz.core.call import Call
 from opfuzz.core.floats import FORMATS
 from opfuzz.core.results import Score
 from opfuzz.engine.plan import load_specs
+from opfuzz.judge.explain import is_no_rival
+from opfuzz.judge.measure import measure
 from opfuzz.judge.score import score
 from opfuzz.oracle.reference import references_of
 
@@ -164,3 +167,15 @@ def test_nan_for_a_row_that_begins_with_minus_infinity_is_no_overflow(known):
     assert judged(known["scan"], {"x": x}, right, "float32", n=4).verdict == "exact"
     found = judged(known["scan"], {"x": x}, np.where(np.arange(4) == 0, right, np.nan), "float32", n=4)
     assert verdict_of(found) == ("special", "special-at")
+
+
+def test_a_number_for_nan_says_nothing_of_counts():
+    """A limit such as 448 is a whole number, and rounded to bfloat16 it leaves NaN as it was."""
+    spec = BUNDLED_OPS["to_float8_e4m3fn"]
+    x = np.array([[np.nan, 3.0]]).astype(BFLOAT16)
+    (reference,) = references_of(spec, Call("bfloat16", {"batch": 1, "d": 2}, {}, {"x": x}, {"x": "contiguous"}))
+    measured = measure(np.array([[448.0, 3.0]]).astype(BFLOAT16), reference.truth, reference.allowances)
+    assert measured.is_special_wrong.tolist() == [[True, False]]
+    values = reference.halved("counts")
+    assert np.isnan(values[0, 0])
+    assert not is_no_rival(measured, reference, values, measured.is_special_wrong).any()

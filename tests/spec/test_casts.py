@@ -87,7 +87,11 @@ def local(text, x):
         ("x.to(float32).tofile(d)", "'.tofile' is a method of a value"),
         ("x.to(float32).__reduce__()", "'.__reduce__' is a method of a value"),
         ("(x + 1).__init__(float32)", "'.__init__' is a method of a value"),
-        ("x.to(x)", ".to() takes a format in 'x.to(x)'; known: float64, float32, float16, bfloat16, dtype"),
+        (
+            "x.to(x)",
+            ".to() takes a format in 'x.to(x)'; known: float64, float32, float16, bfloat16, "
+            "float8_e4m3fn, float8_e5m2, float4_e2m1fn, dtype",
+        ),
         ("x.to(d)", ".to() takes a format"),
         ("x.to('cuda')", "a text is not allowed"),
         ("x.to(torch.os)", "attribute 'os' is not allowed"),
@@ -171,7 +175,10 @@ def test_texts_stand_in_a_tuple_that_is_the_value_of_a_keyword():
         ("x.shape", "; values have none here: sizes are dims, written by their names"),
         ("torch.exp(x.T)", "exchange axes with a function"),
         ("x.real", "write a function, as torch.view_as_real(x)"),
-        ("x.to(torch.int8)", "; types are float64, float32, float16, bfloat16 and dtype"),
+        (
+            "x.to(torch.int8)",
+            "; types are float64, float32, float16, bfloat16, float8_e4m3fn, float8_e5m2, float4_e2m1fn and dtype",
+        ),
         ("x if d else pi", "; where(condition, a, b) chooses element by element"),
         ("torch.exp", "; write torch.exp(...)"),
     ],

@@ -18,7 +18,7 @@ from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.judge.diagnose.evidence import Array, Evidence, Fit, ordinary, same_values
 from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm
 from opfuzz.judge.diagnose.solved import counts_everywhere, named_variant
-from opfuzz.judge.limits import ALIKE, EXCESS_LIMIT, HALF_VARIANT_ELEMENTS, MOST_ELEMENTS, NEIGHBOUR
+from opfuzz.judge.limits import ALIKE, EXCESS_LIMIT, HALF_VARIANT_ELEMENTS, LEAST_MET, MOST_ELEMENTS, NEIGHBOUR
 from opfuzz.spec import OpSpec
 
 How = tuple[Figure, ...]  # what a param or input is taken for: a word, and what it is about
@@ -154,8 +154,8 @@ def _figures(evidence: Evidence, fit: Fit) -> dict[str, Figure]:
 def setting(evidence: Evidence) -> Cause | None:
     """A parameter or an input that the subject takes for another, or ignores.
 
-    The output must be as it would be then; where it holds too few numbers to tell, such as an infinity, those of other
-    values must tell.
+    The output must be as it would be then; where it holds too few numbers to tell, such as an infinity or one number
+    many times, those of other values must tell.
     """
     call = evidence.call
     if sum(array.size for array in call.arrays.values()) + evidence.output.size > MOST_ELEMENTS:
@@ -167,10 +167,16 @@ def setting(evidence: Evidence) -> Cause | None:
         if fit is None and not evidence.agrees(other):
             continue
         elsewhere = _set_elsewhere(evidence, name, how)
-        if elsewhere is None or (fit is None and not elsewhere):
+        if elsewhere is None or (not elsewhere and (fit is None or _is_uniform(evidence))):
             continue
         return Cause("is-setting", name, figures={"how": how, **_figures(evidence, fit or elsewhere[0])})
     return None
+
+
+def _is_uniform(evidence: Evidence) -> bool:
+    """Whether many wrong elements are fewer than LEAST_MET numbers, as where all columns of a weight are alike."""
+    wrong = evidence.output[evidence.is_wrong].astype(np.float64)
+    return wrong.size >= LEAST_MET > np.unique(wrong).size
 
 
 def _set_elsewhere(evidence: Evidence, name: str, how: How) -> list[Fit] | None:

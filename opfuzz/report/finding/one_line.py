@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opfuzz.core.call import Call
-from opfuzz.core.floats import FORMATS
+from opfuzz.core.floats import NAMED_FORMATS
 from opfuzz.core.layout import LAYOUTS
 from opfuzz.spec.expression.program import Program
 
@@ -60,7 +60,7 @@ def one_line(program: Program, dialect: str, call: Call) -> str:
     words = DIALECTS.get(dialect, NUMPY)
     numbers = {name: _number(value, words) for name, value in {**call.dims, **call.params}.items()}
     arrays = {name: _array(array, words) for name, array in call.arrays.items()}
-    kinds = {name: f"{words.module}.{name}" for name in FORMATS}
+    kinds = {name: f"{words.module}.{name}" for name in NAMED_FORMATS}
     constants = {**kinds, "dtype": kinds[call.format], "inf": f"{words.module}.inf", "pi": repr(pi)}
     tree = _Written({**constants, **numbers, **{k: v for k, v in arrays.items() if v}}, call).visit(
         ast.parse(program.text.strip())

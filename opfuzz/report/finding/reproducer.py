@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from opfuzz.core.floats import FORMATS
+from opfuzz.core.floats import NAMED_FORMATS
 from opfuzz.core.layout import View
 from opfuzz.core.results import Mark
 from opfuzz.report.finding.source_text import SourceText, number_text
@@ -70,7 +70,7 @@ def reproducer(title: str, subject: ReproducedSubject, call: Written, mark: Mark
     define_own(source, subject, names)
     settings = [f"{name} = {value!r}" for name, value in numbers.items()]
     words = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
-    settings += [f"{name} = dtype_of({name!r})" for name in FORMATS if name in words]
+    settings += [f"{name} = dtype_of({name!r})" for name in NAMED_FORMATS if name in words]
     inputs = [f"{name} = view(load(TENSORS[{name!r}]), {steps!r})" for name, steps in _steps(views).items()]
     return _TEMPLATE.format(
         title=_inert(title),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.core.floats import FORMATS, to_bits
+from opfuzz.core.floats import FORMATS, NAMED_FORMATS, to_bits
 from opfuzz.core.layout import View
 from opfuzz.core.results import Mark
 from opfuzz.report.finding.reproducer import ReproducedSubject, Written, body_of, define_own, renamed
@@ -41,7 +41,7 @@ def snippet(
     taken = {"np", "call", "load", "view", "run", "bits", "dtype_of", *numbers, *buffers}
     source = SourceText(taken)
     define_own(source, subject, names)
-    kinds = {"dtype", *FORMATS} & program.names
+    kinds = {"dtype", *NAMED_FORMATS} & program.names
     unused = {name for name, used in (("dtype_of", kinds), ("view", any(views.values()))) if not used}
     words = {"DEVICE": subject.device, "MODE": subject.mode}
     settings: dict[str, object] = {name: value for name, value in words.items() if name in subject.recipe}
@@ -62,7 +62,7 @@ def snippet(
 
 
 def _constants(format: str) -> dict[str, str]:
-    kinds = {"dtype": format} | {name: name for name in FORMATS}
+    kinds = {"dtype": format} | {name: name for name in NAMED_FORMATS}
     return {"pi": repr(math.pi), "inf": "float('inf')"} | {own: f"dtype_of({kind!r})" for own, kind in kinds.items()}
 
 

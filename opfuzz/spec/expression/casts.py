@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from opfuzz.core.floats import FORMATS
+from opfuzz.core.floats import NAMED_FORMATS
 
 # Those that a dialect may publish; of one that is not installed they are all that is known.
 METHODS = frozenset({".to", ".astype", ".float", ".double", ".half", ".bfloat16"})
@@ -21,7 +21,7 @@ def format_named(dotted: str, functions: Collection[str] | None) -> str | None:
     if functions is not None and not any(name.partition(".")[0] == root for name in functions):
         return None
     word = _ALIASES.get(word, word) if root == "torch" else word
-    return word if word in FORMATS else None
+    return word if word in NAMED_FORMATS else None
 
 
 def remedy_for(method: str, functions: Collection[str] | None) -> str:
@@ -48,7 +48,7 @@ def remedy_for_attribute(word: str) -> str:
     if word in ("real", "imag"):
         return "; values have none here: write a function, as torch.view_as_real(x) or mx.real(x)"
     if word.startswith(("int", "uint", "float", "bfloat", "complex", "bool", "long")):
-        return f"; types are {', '.join(FORMATS)} and dtype"
+        return f"; types are {', '.join(NAMED_FORMATS)} and dtype"
     return "; values have none here: call a function"
 
 

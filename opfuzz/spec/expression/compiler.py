@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from opfuzz.core.errors import Problem
-from opfuzz.core.floats import FORMATS
+from opfuzz.core.floats import NAMED_FORMATS
 from opfuzz.spec.expression.casts import METHODS, format_named, remedy_for, remedy_for_attribute
 from opfuzz.spec.expression.compiled import VARIES, Compiled, Frame, Run
 from opfuzz.spec.expression.grammar import (
@@ -295,14 +295,14 @@ class Compiler:
             text = _dotted(function) or name
             return self.refuse(node, f"'{text}' is a method of a value", remedy_for(name, self.functions))
         self.called.add(name)
-        if value.form in FORMATS:
+        if value.form in NAMED_FORMATS:
             return self.refuse(node, f"'{value.form}' is a format, not a value,", f"; write x{name}(...)")
         for keyword in node.keywords:
             self.refuse(keyword, f"{name}() takes a format, and no keyword,", "; write x.to(float32), for instance")
         formats = [self.compile(argument, depth + 1) for argument in node.args]
         for argument, fmt in zip(node.args, formats, strict=True):
-            if fmt is not _REFUSED and fmt.form not in (*FORMATS, "dtype"):
-                self.refuse(argument, f"{name}() takes a format", f"; known: {', '.join(FORMATS)}, dtype")
+            if fmt is not _REFUSED and fmt.form not in (*NAMED_FORMATS, "dtype"):
+                self.refuse(argument, f"{name}() takes a format", f"; known: {', '.join(NAMED_FORMATS)}, dtype")
         if self.functions is not None:
             for place, message, remedy in wrong_arguments(name, self.functions[name], 1 + len(formats), ()):
                 self.refuse(node.args[place - 1] if isinstance(place, int) else node, message, remedy)
