@@ -22,21 +22,25 @@ from opfuzz.spec.expression.program import Program, evaluate
 # import_function, export_function, compile, random, as_strided (reads anywhere), empty (uninitialised), metal_kernel.
 PUBLISHED = {
     "mx": """
-        abs add addmm all any arange arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax argmin argsort
-        broadcast_to ceil clip concatenate conv1d conv2d conv3d conv_general conv_transpose1d conv_transpose2d
+        abs add addmm all any arange arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax argmin argpartition
+        argsort broadcast_to ceil clip concatenate conv1d conv2d conv3d conv_general conv_transpose1d conv_transpose2d
         conv_transpose3d convolve cos cosh cummax cummin cumprod cumsum degrees dequantize diag diagonal diff divide
         einsum equal erf erfinv exp expand_dims expm1 eye flatten flip floor floor_divide from_fp8 full full_like
-        greater greater_equal hadamard_transform imag inner isfinite isinf isnan kron less less_equal linspace log log10
-        log1p log2 logaddexp logcumsumexp logical_and logical_not logical_or logical_xor logsumexp matmul max maximum
-        mean median min minimum moveaxis multiply nan_to_num negative not_equal ones ones_like outer pad permute_dims
-        power prod quantize quantized_matmul radians real reciprocal remainder repeat reshape roll round rsqrt sigmoid
-        sign sin sinh softmax sort sqrt square squeeze stack std stop_gradient subtract sum swapaxes take
-        take_along_axis tan tanh tensordot tile to_fp8 trace transpose tri tril triu trunc unflatten var vecdot where
-        zeros zeros_like
+        greater greater_equal hadamard_transform hanning imag inner isfinite isinf isnan kron less less_equal linspace
+        log log10 log1p log2 logaddexp logcumsumexp logical_and logical_not logical_or logical_xor logsumexp matmul max
+        maximum mean median min minimum moveaxis multiply nan_to_num negative not_equal ones ones_like outer pad
+        permute_dims power prod quantize quantized_matmul radians real reciprocal remainder repeat reshape roll round
+        rsqrt searchsorted sigmoid sign sin sinh softmax sort sqrt square squeeze stack std stop_gradient subtract sum
+        swapaxes take take_along_axis tan tanh tensordot tile to_fp8 topk trace transpose tri tril triu trunc unflatten
+        var vecdot where zeros zeros_like
     """,
     "mx.fast": "layer_norm rms_norm rope scaled_dot_product_attention",
     "mx.fft": "fft fft2 fftn fftshift ifft ifft2 ifftn ifftshift irfft irfft2 irfftn rfft rfft2 rfftn",
     "mx.linalg": "cross inv norm pinv qr solve svd tri_inv",
+    "nn.losses": """
+        binary_cross_entropy cosine_similarity_loss cross_entropy gaussian_nll_loss hinge_loss huber_loss kl_div_loss
+        l1_loss log_cosh_loss margin_ranking_loss mse_loss nll_loss smooth_l1_loss triplet_loss
+    """,
     "nn": """
         celu elu gelu gelu_approx gelu_fast_approx glu hard_shrink hard_tanh hardswish leaky_relu log_sigmoid
         log_softmax mish prelu relu relu2 relu6 selu sigmoid silu softmax softmin softplus softshrink softsign step tanh
@@ -153,6 +157,8 @@ class Mlx(Backend):
             "packed": packed,
             "as_bytes": as_bytes,
             "quantized": quantized,
+            "complex": partial(_complex, _mlx()),
+            "dropout": partial(_dropout, nn),
             "group_norm": partial(_group_norm, nn),
             "instance_norm": partial(_instance_norm, nn),
             "upsample_nearest": partial(_upsample, nn, "nearest"),
@@ -252,6 +258,17 @@ def _astype(x: Tensor, dtype: Any) -> Tensor:
     if not isinstance(x, mx.array) or not isinstance(dtype, mx.Dtype):
         raise TypeError(f"a cast of a {type(x).__name__} to {dtype}: it is of an array, to a type")
     return x.astype(dtype)
+
+
+def _complex(mx: Any, real: Tensor, imaginary: Tensor) -> Tensor:
+    pairs = mx.stack([real.astype(mx.float32), imaginary.astype(mx.float32)], axis=-1)
+    return mx.squeeze(mx.contiguous(pairs).view(mx.complex64), axis=-1)
+
+
+def _dropout(nn: Any, x: Tensor, p: float) -> Tensor:
+    layer = nn.Dropout(p)
+    layer.eval()
+    return layer(x)
 
 
 def _group_norm(nn: Any, x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float) -> Tensor:

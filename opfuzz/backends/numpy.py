@@ -15,15 +15,16 @@ from opfuzz.core.layout import View, apply
 from opfuzz.spec.expression.program import Program, evaluate
 
 PUBLISHED = """
-    abs add all any arange arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax argmin argsort broadcast_to cbrt
-    ceil clip concatenate convolve copysign cos cosh cross cumprod cumsum deg2rad diag diagonal diff divide dot einsum
-    equal exp exp2 expand_dims expm1 eye flip floor floor_divide fmax fmin fmod full full_like gradient greater
-    greater_equal heaviside hypot imag inner interp isfinite isinf isnan kron ldexp less less_equal linspace log log10
-    log1p log2 logaddexp logaddexp2 logical_and logical_not logical_or logical_xor matmul max maximum mean median min
-    minimum moveaxis multiply nan_to_num nanmax nanmean nanmin nansum negative not_equal ones ones_like outer pad power
-    prod ptp rad2deg real reciprocal remainder repeat reshape rint roll round searchsorted sign signbit sin sinc sinh
-    sort sqrt square squeeze stack std subtract sum swapaxes take take_along_axis tan tanh tensordot tile trace
-    transpose trapezoid tri tril triu trunc var vdot where zeros zeros_like
+    abs add all any arange arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax argmin argpartition argsort
+    bincount broadcast_to cbrt ceil clip concatenate convolve copysign corrcoef cos cosh cov cross cumprod cumsum
+    deg2rad diag diagonal diff digitize divide dot einsum equal exp exp2 expand_dims expm1 eye flip floor
+    floor_divide fmax fmin fmod full full_like gradient greater greater_equal hanning heaviside hypot imag inner
+    interp isfinite isinf isnan kron ldexp less less_equal linspace log log10 log1p log2 logaddexp logaddexp2
+    logical_and logical_not logical_or logical_xor matmul max maximum mean median min minimum moveaxis multiply
+    nan_to_num nanmax nanmean nanmin nansum negative not_equal ones ones_like outer pad power prod ptp rad2deg real
+    reciprocal remainder repeat reshape rint roll round searchsorted sign signbit sin sinc sinh sort sqrt square
+    squeeze stack std subtract sum swapaxes take take_along_axis tan tanh tensordot tile trace transpose trapezoid
+    tri tril triu trunc var vdot where zeros zeros_like
 """
 FFT = "fft fft2 fftn fftshift ifft ifft2 ifftn ifftshift irfft irfft2 irfftn rfft rfft2 rfftn"
 SCIPY = """
@@ -105,6 +106,7 @@ class Numpy(Backend):
         found |= {f"scipy.special.{name}": _in_format(getattr(special, name)) for name in SCIPY.split()}
         return found | {
             "cast": cast,
+            "complex": complex_of,
             ".astype": _astype,
             "linear": linear,
             "conv1d": conv1d,
@@ -165,6 +167,13 @@ def _astype(x: Array, dtype: Any) -> Array:
     if not isinstance(x, np.ndarray | np.generic) or not isinstance(dtype, np.dtype):
         raise TypeError(f"a cast of a {type(x).__name__} to {dtype}: it is of an array, to a type")
     return x.astype(dtype)
+
+
+def complex_of(real: Array, imaginary: Array) -> Array:
+    """Complex numbers of two parts, as they are: 1j * inf would make a NaN of the other part."""
+    made = np.empty(np.broadcast_shapes(real.shape, imaginary.shape), np.result_type(real, np.complex64))
+    made.real, made.imag = real, imaginary
+    return made
 
 
 def linear(x: Array, weight: Array, bias: Array) -> Array:

@@ -18,7 +18,19 @@ from opfuzz.core.layout import View
 from opfuzz.spec.expression.program import Program, evaluate
 
 NAMESPACES = ("torch", "torch.nn.functional", "torch.special", "torch.linalg", "torch.fft")
-FACTORIES = ("arange", "eye", "full", "linspace", "logspace", "ones", "tensor", "zeros")
+FACTORIES = (
+    "arange",
+    "eye",
+    "full",
+    "linspace",
+    "logspace",
+    "ones",
+    "tensor",
+    "zeros",
+    "hann_window",
+    "hamming_window",
+)
+EVALUATED = ("dropout", "dropout1d", "dropout2d", "alpha_dropout", "rrelu")  # random only while they train
 UNLISTED = ("hardsigmoid", "hardswish")  # of torch.nn.functional: pure functions that torch's list leaves out
 
 # Private, in-place, random, uninitialised, vendor-only, or unchecked as to memory: never for a spec.
@@ -131,6 +143,8 @@ class Torch(Backend):
         overridable = torch.overrides.get_overridable_functions()
         found = {f"torch.{name}": getattr(torch, name) for name in FACTORIES}
         found |= {f"torch.nn.functional.{name}": getattr(torch.nn.functional, name) for name in UNLISTED}
+        for name in EVALUATED:
+            found[f"torch.nn.functional.{name}"] = _evaluated(getattr(torch.nn.functional, name))
         for namespace in NAMESPACES:
             module = importlib.import_module(namespace)
             allowed = {id(function) for function in overridable[module]}
@@ -198,6 +212,17 @@ class Torch(Backend):
             if device != "cpu":
                 getattr(torch, device).synchronize()
         return result
+
+
+def _evaluated(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A function that draws random numbers while it trains, for calls that say `training=False`."""
+
+    def evaluated(x: Tensor, *settings: Any, training: bool) -> Tensor:
+        if training is not False:
+            raise ValueError("it draws random numbers while it trains: write training=False")
+        return function(x, *settings, training=False)
+
+    return evaluated
 
 
 def _cast(x: Tensor, dtype: Any) -> Tensor:

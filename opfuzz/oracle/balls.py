@@ -25,7 +25,7 @@ from opfuzz.oracle.dependencies import touched
 from opfuzz.oracle.functions.pairs import PAIRS
 from opfuzz.oracle.graph import STEPS, Node, Tables, is_whole, tables_of, topological
 from opfuzz.oracle.models import TINY, U64, Arithmetic, PoleOf, Radius, RadiusOf, Rule, added
-from opfuzz.oracle.rows import fourier, scans
+from opfuzz.oracle.rows import fourier, products, scans
 
 _INFLATE = 1 + 2.0**-30  # radii are rounded themselves; sums of 2^20 of them lose up to 2^-33
 
@@ -205,6 +205,7 @@ _RULES: dict[str, Rule] = {
     "rounded": elementwise.step,
     "sum": sums.sum_of,
     "cumsum": sums.cumsum,
+    "cumprod": products.cumprod,
     "cummax": scans.cummax,
     "logcumsumexp": scans.logcumsumexp,
     "dft": fourier.dft,

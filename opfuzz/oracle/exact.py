@@ -30,7 +30,7 @@ from opfuzz.oracle.arb_arithmetic import (
     transform,
 )
 from opfuzz.oracle.dependencies import dot_rows, reduced_rows
-from opfuzz.oracle.graph import Node
+from opfuzz.oracle.graph import SCANS, Node
 
 FSUM_PRECISION = 106  # at the first precision, exact dot products are kept as a correctly rounded float64
 PRECISIONS = (FSUM_PRECISION, 256, 640, 1280, 2560)
@@ -92,9 +92,10 @@ def _split(value: Value) -> tuple[float, float, float]:
     spread = float(value.rad())
     if math.isinf(hi):
         return hi, 0.0, (0.0 if abs(value) > _BEYOND else math.inf)
-    lo = float(mid - hi)
-    # lo is rounded in turn: 2^-106 of hi, or the last place of the subnormals.
-    return hi, lo, spread * (1 + 2.0**-20) + abs(lo) * 2.0**-52 + (2.0**-1074 if value.rad() != 0 or lo else 0.0)
+    rest = mid - hi
+    lo = float(rest)
+    # lo is rounded in turn: 2^-106 of hi, or the last place of the subnormals, below which it is 0.
+    return hi, lo, spread * (1 + 2.0**-20) + abs(lo) * 2.0**-52 + (2.0**-1074 if value.rad() != 0 or rest != 0 else 0.0)
 
 
 _BEYOND = arb(2) ** 1024
@@ -130,7 +131,7 @@ class Puller:
             return self._gather(node, places)
         if op in ("sum", "max", "min"):
             return self._reduce(node, places)
-        if op in ("cumsum", "cummax", "logcumsumexp"):
+        if op in SCANS:
             return self._scan(node, places)
         if op == "dft":
             return self._transform(node, places)
@@ -210,6 +211,8 @@ class Puller:
     def _running(self, node: Node, terms: list[Value]) -> list[Value]:
         if node.op == "cummax":
             return list(accumulate(terms, lambda a, b: largest([a, b])))
+        if node.op == "cumprod":
+            return list(accumulate(terms, FUNCTIONS["mul"]))
         if node.op == "logcumsumexp":
             return running_logarithms(terms)
         if _is_exact(node.args[0]) and self.precision == FSUM_PRECISION:

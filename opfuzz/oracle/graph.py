@@ -30,7 +30,7 @@ class Node:
     number        detail: Fraction, or None for pi
     where         detail: bool array, args: (if true, if false); or '<', '<=' or '==', args: (a, b, if so, if not)
     sum, max, min detail: axes, kept with size 1
-    cumsum, cummax, logcumsumexp   detail: axis
+    cumsum, cumprod, cummax, logcumsumexp   detail: axis
     floor, rint   to whole numbers                        rounded  detail: format to which it is rounded
     dft           args: (..., n, 2) real and imaginary parts; detail: whether with e^(+2 pi i jk/n)
     softmax       detail: axis, and the same result written out
@@ -328,7 +328,7 @@ def is_whole(node: Node) -> bool:
 
 
 ARITHMETIC = ("neg", "add", "sub", "mul", "div", "maximum", "minimum", "abs", "square", "sqrt", "where")
-SCANS = frozenset({"cumsum", "cummax", "logcumsumexp"})  # along the axis that is their detail
+SCANS = frozenset({"cumsum", "cumprod", "cummax", "logcumsumexp"})  # along the axis that is their detail
 STEPS = frozenset({"floor", "rint", "rounded"})  # constant but for jumps
 ELEMENTWISE = STEPS.union(ARITHMETIC)
 

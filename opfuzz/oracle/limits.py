@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from opfuzz.core.floats import FloatArray
 from opfuzz.oracle import balls, exact
-from opfuzz.oracle.graph import Node, topological
+from opfuzz.oracle.graph import STEPS, Node, topological
 
 _EXPONENTS = (40, 50, 60)
 _FURTHEST = 900  # where what still grows at 2^60 but is small there, as a logarithm, is asked for once more
@@ -18,6 +18,14 @@ _LARGE = 20
 FAR = 2.0**900  # stands for an infinity, where a product with 0 is to be 0
 _SIGN_EXPONENTS = (60, 20, 10, 7)  # far out, Arb may know that a value is tiny but not its sign
 _PRECISION = 256
+
+
+def has_limits(root: Node) -> bool:
+    """Whether a limit is the right answer at infinity: of what jumps for ever, and of what asks whether `x == inf`,
+    IEEE arithmetic is right there."""
+    return not any(
+        node.op in STEPS or (node.op == "leaf" and not np.isfinite(node.detail).all()) for node in topological(root)
+    )
 
 
 def limit(rebuild: Callable[[FloatArray], Node], sign: float) -> float:

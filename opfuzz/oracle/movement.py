@@ -138,6 +138,11 @@ def expand_dims(x: object, axis: int) -> Node:
     return graph.reshape(node, np.expand_dims(np.empty(node.shape, np.bool_), axis).shape)
 
 
+def _expanded(x: object, axis: int) -> object:
+    """What a reference calls `expand_dims`: of indices they stay whole numbers, which can choose elements."""
+    return np.expand_dims(x, axis) if isinstance(x, graph.Whole) else expand_dims(x, axis)
+
+
 def squeeze(x: object, axis: int | Sequence[int]) -> Node:
     """Axes of size 1 removed."""
     node = as_node(x)
@@ -242,4 +247,5 @@ FUNCTIONS: MappingProxyType[str, Callable[..., Any]] = MappingProxyType(
             squeeze, concatenate, pad, sort, argmax, arange, linspace, zeros, ones,
         )
     }
+    | {"expand_dims": _expanded}
 )  # fmt: skip

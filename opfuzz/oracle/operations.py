@@ -16,6 +16,7 @@ from opfuzz.oracle.functions.pairs import PAIRS
 from opfuzz.oracle.graph import Compared, Node, as_node
 from opfuzz.oracle.movement import axes_of, moved_axis
 from opfuzz.oracle.rows import windows
+from opfuzz.oracle.rows.equations import einsum
 
 Axis = int | Sequence[int] | None
 
@@ -89,6 +90,15 @@ def cumsum(x: object, axis: int = -1) -> Node:
     """Sums of the first 1, 2, 3, ... elements along an axis."""
     node = as_node(x)
     return Node("cumsum", (node,), node.shape, moved_axis(node.shape, axis))
+
+
+def cumprod(x: object, axis: int = -1) -> Node:
+    """Products of the first 1, 2, 3, ... elements along an axis.
+
+    A node of its own: a product on the way may be far beyond float64, and a later one inside it again.
+    """
+    node = as_node(x)
+    return Node("cumprod", (node,), node.shape, moved_axis(node.shape, axis))
 
 
 def cummax(x: object, axis: int = -1) -> Node:
@@ -291,7 +301,7 @@ REFERENCE_FUNCTIONS: MappingProxyType[str, Callable[..., object]] = MappingProxy
     | {
         function.__name__: function
         for function in (
-            maximum, minimum, where, mean, cumsum, matmul, softmax, logsumexp, log_softmax,
+            maximum, minimum, where, mean, cumsum, cumprod, einsum, matmul, softmax, logsumexp, log_softmax,
             floor, ceil, sign, clip, cummax, cummin, logcumsumexp, scatter_add, fft, ifft, rfft, irfft,
         )
     }

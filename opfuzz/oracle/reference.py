@@ -58,8 +58,7 @@ class Reference:
         is_number = np.isfinite(hi)
         if not is_number.all():
             hi[(radius != 0) & ~is_number] = np.nan
-        # What jumps for ever has no limit, and IEEE arithmetic is right about floor(inf).
-        if self.is_unary and not any(node.op in graph.STEPS for node in graph.topological(self.root)):
+        if self.is_unary and limits.has_limits(self.root):
             self._set_limits(hi, radius)
         self.truth = Truth(hi, np.broadcast_to(0.0, hi.shape), radius, fmt, self._signed_zeros(hi, radius))
         self._known = np.zeros(hi.size, np.bool_)  # places that Arb was asked about, and what it said

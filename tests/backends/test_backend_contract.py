@@ -28,7 +28,7 @@ PLACES = [
 HOSTILE = {
     "torch.load", "torch.save", "torch.os", "torch.os.system", "torch.sys", "torch.hub", "torch.hub.load",
     "torch.from_file", "torch.compile", "torch.nn.functional.torch", "torch.set_default_dtype", "torch.ops",
-    "torch.relu_", "torch.as_strided", "torch.rand", "torch.randn", "torch.nn.functional.dropout",
+    "torch.relu_", "torch.as_strided", "torch.rand", "torch.randn", "torch.dropout",
     "torch.classes.load_library", "torch.autocast", "torch.empty", "torch.bernoulli", "mx.load", "mx.save",
     "mx.savez", "mx.save_safetensors", "mx.save_gguf", "mx.import_function", "mx.export_function",
     "mx.compile", "mx.random", "mx.random.normal", "mx.as_strided", "mx.empty", "mx.fast.metal_kernel",

@@ -35,6 +35,15 @@ def test_layouts_are_real(layout, stride, offset, dtype):
     assert np.array_equal(TORCH.get(tensor), array)
 
 
+def test_what_is_random_in_training_is_published_for_evaluation_alone():
+    functions, x = TORCH.functions(), torch.arange(5.0)
+    assert torch.equal(functions["torch.nn.functional.dropout"](x, 0.5, training=False), x)
+    assert torch.equal(functions["torch.nn.functional.rrelu"](-x, 0.25, 0.75, training=False), -x / 2)
+    for settings in ({}, {"training": True}, {"training": 1}):
+        with pytest.raises((TypeError, ValueError), match="training"):
+            functions["torch.nn.functional.dropout"](x, 0.5, **settings)
+
+
 def test_published_names_resolve_to_torchs_own_objects():
     functions = TORCH.functions()
     assert functions["torch.nn.functional.layer_norm"] is torch.nn.functional.layer_norm

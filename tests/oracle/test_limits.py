@@ -2,11 +2,15 @@
 
 import math
 
+import numpy as np
 import pytest
+from bundled_ops import BUNDLED_OPS
 
+from opfuzz.core.call import Call
 from opfuzz.oracle import graph
 from opfuzz.oracle.limits import limit
 from opfuzz.oracle.operations import REFERENCE_FUNCTIONS as F
+from opfuzz.oracle.reference import references_of
 
 CASES = {
     "gelu": (lambda x: x / 2 * F["erfc"](-x / F["sqrt"](2)), -0.0, math.inf),
@@ -37,3 +41,11 @@ def test_limit(name):
     for sign, right in ((-1.0, below), (1.0, above)):
         found = limit(lambda values: function(graph.leaf(values, "input")), sign)
         assert repr(found) == repr(right), (name, sign)
+
+
+def test_what_asks_for_infinity_has_no_limit_there():
+    spec = BUNDLED_OPS["nan_to_num"]
+    arrays = {"x": np.array([np.inf, -np.inf, np.nan, 1e30], np.float32)}
+    call = Call("float32", {"n": 4}, {"value": 2.0, "most": 1000.0, "least": -1000.0}, arrays, {})
+    (reference,) = references_of(spec, call)
+    assert reference.truth.hi.tolist() == [1000.0, -1000.0, 2.0, np.float32(1e30)]

@@ -22,6 +22,8 @@ def mean(x: object, axis: int | None = None, keepdims: bool = True) -> tuple[obj
 
 FUNCTIONS = {"torch.cos": lambda *args, **kwargs: (args, kwargs), "mean": mean}
 NAMES = frozenset({"x", "c_in", "groups", "eps"})
+PAIR = {"pair": lambda x: (x, 2 * x), "one": lambda x: x}
+EINSUM = FUNCTIONS | {"torch.einsum": lambda equation, *arrays: (equation, *arrays)}
 
 
 def value(text: str, **names: object) -> object:
@@ -78,6 +80,71 @@ def test_a_block_names_its_parts() -> None:
     program = parse("half = n // 2  # rounded down\nx = half + x\n(half, x)", names={"n", "x"}, functions={})
     assert program.names == {"n", "x"}
     assert evaluate(program, {"n": 9, "x": 1}, {}) == (4, 5)
+
+
+def test_a_line_can_name_the_items_of_a_tuple() -> None:
+    program = parse("most, _ = pair(x)\nmost + 1", names={"x"}, functions=PAIR)
+    assert evaluate(program, {"x": 3}, PAIR) == 4
+    assert pickle.loads(pickle.dumps(program)) == program
+    assert program.meaning != parse("_, most = pair(x)\nmost + 1", names={"x"}, functions=PAIR).meaning
+
+
+@pytest.mark.parametrize(("text", "found"), [("a, b = one(x)\na", "one str"), ("a, b, c = pair(x)\na", "2 values")])
+def test_a_tuple_of_another_size_is_refused_when_it_is_seen(text: str, found: str) -> None:
+    with pytest.raises(TypeError, match=f"values, not for {found}"):
+        evaluate(parse(text, names={"x"}, functions=PAIR), {"x": "ab"}, PAIR)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a, b = mean(x)\na", "2 names for 1 value in 'a, b = mean(x)'"),
+        ("a, b = (x, x, x)\na", "2 names for 3 values in 'a, b = (x, x, x)'"),
+        ("a, a = (x, x)\na", "not of the form name = expression in 'a, a = (x, x)'"),
+        ("a, *b = (x, x)\na", "not of the form name = expression in 'a, *b = (x, x)'"),
+        ("a, b.c = (x, x)\na", "not of the form name = expression in 'a, b.c = (x, x)'"),
+        ("a, (b, c) = (x, x)\na", "not of the form name = expression in 'a, (b, c) = (x, x)'"),
+        ("a = b = x\na", "not of the form name = expression in 'a = b = x'"),
+        ("a, b = (x, x)\nx", "'a, b' is never used in 'a, b = (x, x)'"),
+        ("a, mean = (x, x)\na", "'mean' is a function and cannot be assigned in 'a, mean = (x, x)'"),
+    ],
+)
+def test_refuses_other_targets(text: str, message: str) -> None:
+    assert problems(text)[0][2].startswith(message)
+
+
+@pytest.mark.parametrize("equation", ["bij,bjk->bik", "bhqd, bhkd -> bhqk", "i,j->ij", "ij->", "Ab,bc,cA->"])
+def test_einsum_takes_its_equation_by_place(equation: str) -> None:
+    others = ["x"] * (equation.count(",") + 1)
+    program = parse(f"torch.einsum('{equation}', {', '.join(others)})", names={"x"}, functions=EINSUM)
+    assert evaluate(program, {"x": 1}, EINSUM) == (equation, *[1] * len(others))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("torch.einsum('ij,jk', x, x)", "no equation of einsum"),
+        ("torch.einsum('...j,jk->...k', x, x)", "no equation of einsum"),
+        ("torch.einsum('ij,jk->ik; import os', x, x)", "no equation of einsum"),
+        ("torch.einsum('__import__->i', x)", "no equation of einsum"),
+        ("torch.einsum('i\\n->i', x)", "no equation of einsum"),
+        ("torch.einsum('éj->j', x)", "no equation of einsum"),
+        ("torch.einsum('%s->i', x)", "no equation of einsum"),
+        (f"torch.einsum('{'i' * 99}->i', x)", "no equation of einsum"),
+        ("torch.einsum('ij->ii', x)", "an axis of the result that is there twice, or in no array,"),
+        ("torch.einsum('ij->k', x)", "an axis of the result that is there twice, or in no array,"),
+        ("torch.einsum('ij->i', x, x)", "an equation of 1 arrays, with 2 behind it,"),
+        ("torch.einsum(x, 'ij->i')", "a text is not allowed"),
+        ("torch.einsum('ij->i' * 9, x)", "a text is not allowed"),
+        ("torch.einsum(('ij->i', x))", "a text is not allowed"),
+        ("torch.load('ij->i', x)", "unknown function 'torch.load'"),
+        ("torch.cos('ij->i', x)", "a text is not allowed"),
+    ],
+)
+def test_no_other_text_stands_by_place(text: str, message: str) -> None:
+    with pytest.raises(ExpressionError) as caught:
+        parse(text, names={"x"}, functions=EINSUM)
+    assert caught.value.problems[0].message.startswith(message)
 
 
 def test_calls_receive_their_arguments() -> None:

@@ -31,6 +31,24 @@ def windows(x: object, axis: int, size: int, stride: int = 1, dilation: int = 1)
     return graph.gather((node,), _windows(np.arange(node.size).reshape(node.shape), place, size, stride, dilation))
 
 
+def overlap_add(x: object, stride: int) -> Node:
+    """Windows (..., count, size) laid `stride` apart and added up, (..., (count - 1) stride + size): the adjoint of
+    `windows`. Raises ValueError where there is none, or a stride below 1."""
+    node = as_node(x)
+    *batch, count, size = node.shape
+    if min(count, size, stride) < 1:
+        raise ValueError(f"{count} windows of {size} elements cannot be laid {stride} apart")
+    terms, length = -(-size // stride), (count - 1) * stride + size
+    graph.refuse_more_than_most(prod(batch) * length * terms)
+    place = np.arange(length)[:, None]
+    turn = np.arange(terms)[::-1]  # the earliest window first
+    window, inside = place // stride - turn, place % stride + turn * stride
+    is_met = (window >= 0) & (window < count) & (inside < size)
+    rows = np.arange(prod(batch)).reshape(*batch, 1, 1) * (count * size)
+    seen = graph.gather((node, graph.number(0)), np.where(is_met, rows + window * size + inside, node.size))
+    return graph.reshape(Node("sum", (seen,), (*batch, length, 1), (len(batch) + 1,)), (*batch, length))
+
+
 def conv1d(x: object, weight: object, stride: int = 1, padding: Sizes = 0, dilation: int = 1, groups: int = 1) -> Node:
     """Cross-correlation: x (n, c_in, length), weight (c_out, c_in/groups, k) -> (n, c_out, positions).
 
@@ -274,6 +292,6 @@ _METHODS: MappingProxyType[str, Callable[[Node], list[Node]]] = MappingProxyType
 FUNCTIONS: MappingProxyType[str, Callable[..., Any]] = MappingProxyType(
     {
         function.__name__: function
-        for function in (windows, conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, resize)
+        for function in (windows, overlap_add, conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, resize)
     }
 )

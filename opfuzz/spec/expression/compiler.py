@@ -27,6 +27,7 @@ from opfuzz.spec.expression.grammar import (
 )
 from opfuzz.spec.expression.limits import BITS, OPERATORS, LimitError, bounded
 from opfuzz.spec.expression.signatures import wrong_arguments
+from opfuzz.spec.expression.texts import USUAL, refusal_of
 
 Comparison = Callable[[Frame, object, object], object]
 _NUMBERS = frozenset({int, float, bool})
@@ -151,8 +152,7 @@ class Compiler:
         if value is None:
             return Compiled(lambda frame: None, "None")
         if isinstance(value, str):
-            remedy = "; only as the value of a keyword, or in a tuple there: approximate='tanh'"
-            return self.refuse(node, "a text is not allowed", remedy)
+            return self.refuse(node, "a text is not allowed", USUAL)
         return self.refuse(node, f"{value!r} is not allowed", "; only numbers, None, True and False")
 
     def _sequence(self, node: ast.Tuple | ast.List, depth: int) -> Compiled:
@@ -256,7 +256,7 @@ class Compiler:
             self.refuse(node.func, "only a function's plain dotted name can be called", "; write one such as exp(x)")
         else:
             self._check_function(node, name)
-        arguments = tuple(self.compile(argument, depth + 1) for argument in node.args)
+        arguments = tuple(self._argument(node, name, place, depth) for place in range(len(node.args)))
         keywords = tuple(
             (keyword.arg, self._keyword(keyword, depth)) for keyword in node.keywords if keyword.arg is not None
         )
@@ -279,6 +279,13 @@ class Compiler:
             return frame.functions[name](*[run(frame) for run in runs], **named)
 
         return Compiled(worded if by_word else plain, f"({' '.join(parts)})")
+
+    def _argument(self, node: ast.Call, name: str | None, place: int, depth: int) -> Compiled:
+        argument = node.args[place]
+        if not isinstance(argument, ast.Constant) or not isinstance(argument.value, str):
+            return self.compile(argument, depth + 1)
+        refusal = refusal_of(name, place, argument.value, len(node.args) - 1)
+        return _text(argument.value) if refusal is None else self.refuse(argument, *refusal)
 
     def _is_value(self, dotted: str) -> bool:
         """Whether a dotted name begins with a value, and not with a module."""

@@ -27,10 +27,12 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")  # Python takes 
 _BRACKET = re.compile(r"[(\[{}\])]")
 BLOCK_RULE = "; a block is lines of name = expression, then one expression"
 
+Names = tuple[str, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One checked text: lines of `name = expression`, then one expression."""
+    """One checked text: lines of `name = expression` or `name, name = expression`, then one expression."""
 
     text: str
     names: frozenset[str]  # that it takes from outside
@@ -40,7 +42,7 @@ class Program:
     divides: bool  # has a `/`
 
 
-Code = tuple[tuple[tuple[str, Run], ...], Run]  # of each line that names a value, and of the last
+Code = tuple[tuple[tuple[str | Names, Run], ...], Run]  # of each line that names a value, and of the last
 
 
 def parse(
@@ -71,29 +73,32 @@ def _parse(
 ) -> tuple[Program, Code]:
     tree = _syntax(text)
     compiler = Compiler(text, names, functions, bind)
-    steps: list[tuple[str, Run]] = []
+    steps: list[tuple[str | Names, Run]] = []
     forms: list[str] = []
     items: dict[str, int | None] = {}  # of each name that a line gives
     nodes = list(ast.walk(tree))
     used = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     for statement in tree.body[:-1]:
-        if (
-            not isinstance(statement, ast.Assign)
-            or len(statement.targets) != 1
-            or not isinstance(target := statement.targets[0], ast.Name)
-        ):
+        targets = _targets(statement)
+        if not isinstance(statement, ast.Assign) or not targets:
             compiler.refuse(statement, "not of the form name = expression", BLOCK_RULE)
             compiler.locals.update(_assigned(statement))
             continue
         value = compiler.compile(statement.value)
-        if functions is not None and any(word.partition(".")[0] == target.id for word in functions):
-            compiler.refuse(target, f"'{target.id}' is a function and cannot be assigned", "; choose another name")
-        elif target.id not in used:
-            compiler.refuse(target, f"'{target.id}' is never used")
-        compiler.locals.add(target.id)
-        items[target.id] = _items(statement.value, items, bind)
-        steps.append((target.id, value.run))
-        forms.append(f"{target.id}={value.form}")
+        count = _items(statement.value, items, bind)
+        given = tuple(target.id for target in targets)
+        is_tuple = isinstance(statement.targets[0], ast.Tuple)
+        if is_tuple and count is not None and count != len(given):
+            compiler.refuse(statement, f"{len(given)} names for {count or 1} value{'s' * (count > 1)}", BLOCK_RULE)
+        for target in targets:
+            if functions is not None and any(word.partition(".")[0] == target.id for word in functions):
+                compiler.refuse(target, f"'{target.id}' is a function and cannot be assigned", "; choose another name")
+        if used.isdisjoint(given):
+            compiler.refuse(targets[0], f"'{', '.join(given)}' is never used")
+        compiler.locals.update(given)
+        items |= dict.fromkeys(given) if is_tuple else {given[0]: count}
+        steps.append((given if is_tuple else given[0], value.run))
+        forms.append(f"{' '.join(('tuple', *given)) if is_tuple else given[0]}={value.form}")
     last = tree.body[-1]
     if not isinstance(last, ast.Expr):
         compiler.refuse(last, "no expression at the end", BLOCK_RULE)
@@ -137,6 +142,16 @@ def _check_items(compiler: Compiler, node: ast.expr, count: int, gives: Sequence
         compiler.refuse(node, "no tuple", f"; {outputs}: write ({', '.join(gives)}{',' * (len(gives) == 1)})")
     elif count != len(gives):
         compiler.refuse(node, f"a tuple of {count}", f"; {outputs}: give {len(gives)}, in this order")
+
+
+def _targets(statement: ast.stmt) -> list[ast.Name]:
+    """The names that a line gives: of one, or of each item of a tuple; none where it is no such line."""
+    if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
+        return []
+    target = statement.targets[0]
+    items = target.elts if isinstance(target, ast.Tuple) else [target]
+    names = [item for item in items if isinstance(item, ast.Name)]
+    return names if len({name.id for name in names}) == len(items) else []
 
 
 def _assigned(statement: ast.stmt) -> set[str]:
@@ -220,6 +235,17 @@ def evaluate(
         return result(Frame(names, functions, literal, divide, equal, unequal))
     values = dict(names)
     frame = Frame(values, functions, literal, divide, equal, unequal)
-    for name, run in steps:
-        values[name] = run(frame)
+    for target, run in steps:
+        if isinstance(target, str):
+            values[target] = run(frame)
+        else:
+            values.update(zip(target, _items_of(run(frame), target), strict=True))
     return result(frame)
+
+
+def _items_of(value: object, names: Names) -> Sequence[object]:
+    """The items of a tuple or list, one a name. Raises TypeError for anything else, an array among it."""
+    if isinstance(value, tuple | list) and len(value) == len(names):
+        return value
+    found = f"{len(value)} values" if isinstance(value, tuple | list) else f"one {type(value).__name__}"
+    raise TypeError(f"'{', '.join(names)}' stand for {len(names)} values, not for {found}")
