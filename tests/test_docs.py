@@ -103,6 +103,14 @@ def test_the_page_of_ops_is_what_check_prints():
     assert "`nn.gelu_approx(x)`" in gelu
 
 
+def test_the_page_of_accuracies_has_every_function_of_one_number():
+    found = re.findall(r"^\| `(\w+)`", TEXTS[ROOT / "docs" / "accuracy.md"].split("## Answers")[0], re.MULTILINE)
+    specs = load_specs([ROOT / "specs" / "elementary", ROOT / "specs" / "activation"], discover())
+    several = {"glu"}  # of one array, and each element of two numbers
+    wanted = {spec.op for spec in specs if len(spec.inputs) == 1 and spec.op not in several}
+    assert set(found) == wanted, "write it anew; the page says how"
+
+
 def test_the_page_of_the_plugin_has_all_its_settings():
     rows = re.findall(r"^\| `(opfuzz_\w+)`", TEXTS[ROOT / "docs" / "pytest.md"], re.MULTILINE)
     assert sorted(rows) == sorted(SETTINGS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from opfuzz.backends import Backend, resolve
 from opfuzz.cli.group import Paths, bundled_specs, ending, plugin_option, width, words
@@ -24,9 +24,10 @@ from opfuzz.core.floats import FORMATS
 from opfuzz.engine.drivers.sweep import SweepState, run
 from opfuzz.engine.drivers.sweep_file import SweepFile, document
 from opfuzz.engine.drivers.sweep_sides import Sweep
-from opfuzz.engine.machines import here, machine
+from opfuzz.engine.machines import here, machine, vector_unit
 from opfuzz.engine.plan import calls_of, load_specs
 from opfuzz.report.progress import Counted
+from opfuzz.report.search.accuracy_page import accuracy_page
 from opfuzz.report.search.sweep import render
 from opfuzz.report.search.sweep_picture import draw
 from opfuzz.report.text import plain
@@ -37,6 +38,8 @@ DEFAULT_FORMATS = ("float16", "bfloat16")  # 2^16 inputs each; float32 takes min
 # Other bits come with other kernels: MKL's exp, tanh and erf differ between processors.
 ENVIRONMENT = ("ATEN_CPU_CAPABILITY", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS")
 MOST_FLOAT64 = 2**20  # inputs: each takes Arb, some 50 microseconds
+PAGE_FORMATS = (*DEFAULT_FORMATS, "float32")
+PAGE_SAMPLE = 2**19  # of float32: a second an op, where all inputs take minutes
 
 
 def bits_range(text: str) -> tuple[int, int]:
@@ -59,9 +62,21 @@ def bits_range(text: str) -> tuple[int, int]:
     "formats",
     type=words(*FORMATS),
     metavar="LIST",
-    help="Default: float16,bfloat16.",
+    help="Default: float16,bfloat16; of a page also float32.",
 )
 @click.option("--range", "bits", type=bits_range, metavar="0xLO:0xHI", help="Only these bit patterns, 0xHI excluded.")
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    metavar="COUNT",
+    help="Of more inputs than COUNT, so many spread evenly, and those around hard places and the worst.",
+)
+@click.option(
+    "--page",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="PATH",
+    help=f"Write a page of the largest errors in Markdown; of float32 a --sample of {PAGE_SAMPLE}.",
+)
 @click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="Default: the spec's first value.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: the number of cores.")
 @click.option("--again", is_flag=True, help="Forget what an earlier sweep has found.")
@@ -76,6 +91,8 @@ def sweep_command(
     subjects: tuple[str, ...] | None,
     formats: tuple[str, ...] | None,
     bits: tuple[int, int] | None,
+    sample: int | None,
+    page: Path | None,
     params: tuple[str, ...],
     jobs: int | None,
     again: bool,
@@ -89,11 +106,16 @@ def sweep_command(
     SPECS are files and folders; without any, the specs that come with opfuzz. What is done is kept in a progress file,
     so a sweep that was ended or killed goes on where it was. It is a measurement: the exit code is 0 whatever it finds.
     """
+    if page and not page.parent.is_dir():
+        raise OpfuzzError(f"--page {plain(str(page))}: there is no folder '{plain(str(page.parent))}'; make it first")
     loaded = load_specs(specs or (bundled_specs(),), backends, ops or ())
     chosen = here(backends).subjects(subjects or (), backends)
-    sweeps = _sweeps(
-        loaded, chosen, formats or DEFAULT_FORMATS, bits, params, backends, is_named=bool(ops) or len(loaded) == 1
-    )
+    wanted = formats or (PAGE_FORMATS if page else DEFAULT_FORMATS)
+    is_named = bool(ops) or len(loaded) == 1
+    sweeps = [
+        replace(sweep, sample=_sample(sweep, sample or (PAGE_SAMPLE if page else 0)))
+        for sweep in _sweeps(loaded, chosen, wanted, bits, params, backends, is_named)
+    ]
     if not sweeps:
         raise OpfuzzError("nothing to sweep: none of these ops has a call for these subjects in these formats")
     files = [_file(sweep, out, again, backends) for sweep in sweeps]
@@ -102,6 +124,7 @@ def sweep_command(
         _say(f"Finished before; stored results from {plain(str(out))}. Measure anew with --again.")
     elif any(file.chunks for file in files):
         _say(f"Going on from {plain(str(out))}: {todo} chunks are left.")
+    kept = [len(file.chunks) for file in files]
     started = time.monotonic()
     with Counted("times 65536 inputs") as bar:
 
@@ -116,12 +139,17 @@ def sweep_command(
         elif len(file.chunks) == len(sweep.chunks()):
             swept = file.swept()
             results.append(document(file.header, swept))
-            picture = draw(results[-1], swept.body.buckets, swept.tail.buckets)
-            write_text(file.path.with_suffix(".svg"), picture)
+            drawing = file.path.with_suffix(".svg")
+            if not page and (len(file.chunks) > kept[i] or not drawing.exists()):
+                write_text(drawing, draw(results[-1], swept.body.buckets, swept.tail.buckets))
+    if page and results and not state.interrupted:
+        options = {"--op": ops, "--format": formats, "--subjects": subjects, "--sample": sample, "--param": params}
+        write_text(page, accuracy_page(results, _command(specs, page, bits, options), vector_unit()))
+        _say(f"{len(results)} sweeps are in {plain(str(page))}.")
     if wants_json:
         for result in results:
             click.echo(json.dumps(strict(result), allow_nan=False))
-    elif results:
+    elif results and not page:
         click.echo(render(results, width()), nl=False)
         click.echo(f"{time.monotonic() - started:.1f} s; progress and pictures: {plain(str(out))}")
     if state.interrupted:
@@ -130,6 +158,17 @@ def sweep_command(
     if not results:
         raise OpfuzzError("nothing was swept")
     return 0
+
+
+def _command(specs: Paths, page: Path, bits: tuple[int, int] | None, options: Mapping[str, Any]) -> str:
+    """What was typed, as far as figures depend on it."""
+    words = ["opfuzz", "sweep", *map(str, specs), "--page", str(page)]
+    for name, value in options.items():
+        if name == "--param":
+            words += [word for text in value for word in (name, text)]
+        elif value:
+            words += [name, ",".join(value) if isinstance(value, tuple) else str(value)]
+    return shlex.join([*words, *(["--range", f"{bits[0]:#x}:{bits[1]:#x}"] if bits else [])])
 
 
 def _say(line: str) -> None:
@@ -187,6 +226,12 @@ def _check_known(params: tuple[str, ...], sweeps: list[Sweep]) -> None:
             raise OpfuzzError(f"--param {plain(text)}: no op to sweep has a parameter '{plain(name)}'{remedy}")
 
 
+def _sample(sweep: Sweep, count: int) -> int:
+    """How many inputs of a sweep are spread; 0 where there are no more than these, and all are tried."""
+    is_all = sweep.high - sweep.low <= max(count, 2**16) or FORMATS[sweep.format].bits > 32
+    return 0 if is_all else count
+
+
 def _range(format: str, bits: tuple[int, int] | None) -> tuple[int, int]:
     width = FORMATS[format].bits
     low, high = bits or (0, 2**width)
@@ -225,14 +270,21 @@ def _file(sweep: Sweep, out: Path, again: bool, backends: Mapping[str, Backend])
     words += [f"{name}={value}" for name, value in sweep.params.items()]
     if sweep.high - sweep.low < 2 ** FORMATS[sweep.format].bits:
         words.append(f"{sweep.low:#x}-{sweep.high:#x}")
+    if sweep.sample:
+        words.append(f"sample={sweep.sample}")
     header: dict[str, Any] = {
         "op": sweep.spec.op,
         "digest": sweep.spec.digest,
         "subject": sweep.subject,
         "format": sweep.format,
         "range": [sweep.low, sweep.high],
+        **({"sample": sweep.sample} if sweep.sample else {}),
         "params": strict(dict(sweep.params)),
-        "versions": {"opfuzz": version("opfuzz"), backend.dialect: backend.version(), "numpy": np.__version__},
+        "versions": {
+            "opfuzz": version("opfuzz"),
+            backend.dialect: backend.version(),
+            **{name: version(name) for name in ("numpy", "scipy")},  # whose functions the references are made of
+        },
         "processor": machine().get("processor", ""),
         "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
     }

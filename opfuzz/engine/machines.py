@@ -15,6 +15,8 @@ from opfuzz.engine.executors import Executor
 
 LIBRARIES = ("opfuzz", "numpy", "scipy", "ml_dtypes", "python-flint")
 DEFAULT_BACKENDS = ("torch", "mlx")
+# By the word that Linux has for it, the widest first.
+VECTOR_UNITS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "sve": "SVE", "asimd": "NEON"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +115,23 @@ def machine() -> dict[str, str]:
     }
 
 
+def vector_unit() -> str:
+    """The widest registers that kernels may choose their code by: `AVX-512`, `AVX2`, `NEON`, or the architecture."""
+    told = _told_of_processor("flags") or _told_of_processor("Features")
+    for flag, name in VECTOR_UNITS.items():
+        if flag in told.split():
+            return name
+    return "NEON" if platform.machine() in ("arm64", "aarch64") else platform.machine()
+
+
 def _processor() -> str:
+    return _told_of_processor("model name") or platform.processor() or platform.machine()
+
+
+def _told_of_processor(name: str) -> str:
+    """What Linux says of the first core under a name; empty where it says nothing."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+        return ""
+    return next((line.split(":", 1)[1].strip() for line in lines if line.split(":")[0].strip() == name), "")

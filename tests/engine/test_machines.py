@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
 from opfuzz.backends import discover
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.engine.executors.pool import Pool
-from opfuzz.engine.machines import Machines, here, survey
+from opfuzz.engine.machines import Machines, here, survey, vector_unit
 
 OURS = {"opfuzz": metadata.version("opfuzz")}
 
@@ -71,3 +72,16 @@ def test_this_machine():
     found = here(discover())
     assert "numpy:cpu" in found.devices
     assert found.versions["opfuzz"] == OURS["opfuzz"]
+
+
+@pytest.mark.parametrize(
+    ("told", "unit"),
+    [
+        ("flags\t\t: fpu avx avx2 avx512f\n", "AVX-512"),
+        ("model name\t: Some Xeon\nflags\t\t: fpu avx avx2 avx512_fake\n", "AVX2"),
+        ("Features\t: fp asimd\n", "NEON"),
+    ],
+)
+def test_the_widest_vector_registers_are_told(monkeypatch, told, unit):
+    monkeypatch.setattr(Path, "read_text", lambda path, encoding: told)
+    assert vector_unit() == unit

@@ -81,10 +81,10 @@ def run(
 
     Raises OpfuzzError for a spec whose reference fails, RuntimeError for an error of opfuzz itself.
     """
-    pieces = [sweep.chunks() for sweep in sweeps]
-    items = [ChunkItem(i, c) for i, file in enumerate(files) for c in range(len(pieces[i])) if c not in file.chunks]
-    state = SweepState(inputs=sum(sweep.high - sweep.low for sweep in sweeps))
-    state.done = state.inputs - sum(_size(pieces, item) for item in items)
+    counts = [len(sweep.chunks()) for sweep in sweeps]
+    items = [ChunkItem(i, c) for i, file in enumerate(files) for c in range(counts[i]) if c not in file.chunks]
+    state = SweepState(inputs=sum(sweep.sample or sweep.high - sweep.low for sweep in sweeps))
+    state.done = state.inputs - sum(sweeps[item.sweep].size(item.chunk) for item in items)
     if not items:
         return state
 
@@ -92,7 +92,7 @@ def run(
         for item, found in batch:
             if isinstance(found, Chunk):
                 files[item.sweep].add(found)
-                state.done += _size(pieces, item)
+                state.done += sweeps[item.sweep].size(item.chunk)
             else:
                 reason = f"{found.kind}: {found.message}" if isinstance(found, Casualty) else found
                 state.failed.setdefault(item.sweep, reason)
@@ -102,8 +102,3 @@ def run(
     batches = ([] if item.sweep in state.failed else [item] for item in items)
     state.interrupted = drive(LOCAL, task, batches, take, jobs=min(jobs, len(items)))
     return state
-
-
-def _size(pieces: Sequence[Sequence[tuple[int, int]]], item: ChunkItem) -> int:
-    start, stop = pieces[item.sweep][item.chunk]
-    return stop - start

@@ -51,6 +51,11 @@ class Swept:
     reference_seconds: float
 
 
+def pieces(fmt: Format, low: int, high: int, sample: int) -> list[tuple[int, int]]:
+    """The ranges of patterns in which a sweep is done; a sample is taken of one."""
+    return [(low, high)] if sample else list(chunks(fmt, low, high))
+
+
 class SweepFile:
     """One progress file, read when it is opened; `chunks` by their place."""
 
@@ -114,14 +119,16 @@ class SweepFile:
         found: dict[int, Chunk] = {}
         try:
             fmt = FORMATS[self.header["format"]]
-            pieces = list(chunks(fmt, *self.header["range"]))
+            sample = self.header.get("sample", 0)
+            low, high = self.header["range"]
+            ranges = pieces(fmt, low, high, sample)
             for line in lines:
                 chunk = _chunk(json.loads(line))
                 if chunk.place in found:
                     raise ValueError("a chunk that is there already")
-                start, stop = pieces[chunk.place] if chunk.place >= 0 else (0, 0)
+                start, stop = ranges[chunk.place] if chunk.place >= 0 else (0, 0)
                 for totals in (chunk.body, chunk.tail):
-                    _check(totals, stop - start, fmt)
+                    _check(totals, stop - start, fmt, sample)
                 found[chunk.place] = chunk
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
             self.replaced = f"it is damaged in line {len(found) + 2}"
@@ -146,8 +153,10 @@ def _chunk(line: Mapping[str, Any]) -> Chunk:
     )
 
 
-def _check(totals: Totals, inputs: int, fmt: Format) -> None:
-    """Raises ValueError or TypeError for totals that no chunk of so many inputs has."""
+def _check(totals: Totals, inputs: int, fmt: Format, sample: int) -> None:
+    """Raises ValueError or TypeError for totals that no chunk of so many inputs, or no sample of them, has."""
+    if sample and sample <= totals.inputs <= inputs:
+        inputs = totals.inputs
     counts = (
         totals.normal,
         *totals.above,
@@ -186,14 +195,17 @@ def document(header: Mapping[str, Any], swept: Swept) -> dict[str, Any]:
     """
     fmt = FORMATS[header["format"]]
     named = {name: header[name] for name in ("op", "subject", "format")}
+    unknown = {"falls": None} if "sample" in header else {}  # between neighbours, of which a sample has few
     return {
         **named,
         **_figures(swept.body, fmt),
-        "tail": {**_figures(swept.tail, fmt), "differing": swept.differing, "strays": swept.strays},
+        **unknown,
+        "tail": {**_figures(swept.tail, fmt), **unknown, "differing": swept.differing, "strays": swept.strays},
         "seconds": swept.seconds,
         "op_seconds": swept.op_seconds,
         "reference_seconds": swept.reference_seconds,
         "range": [f"{end:#x}" for end in header["range"]],
+        **({"sample": header["sample"]} if "sample" in header else {}),
         "params": header["params"],
         "versions": header["versions"],
         "processor": header["processor"],

@@ -15,11 +15,12 @@ from opfuzz.backends import Backend, Subject, perform, resolve, same_bits
 from opfuzz.core.call import Call
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.floats import FORMATS, Format
-from opfuzz.engine.drivers.sweep_file import Chunk
+from opfuzz.engine.drivers.sweep_file import Chunk, pieces
 from opfuzz.engine.plan import calls_of
 from opfuzz.report.causes import word_cause
-from opfuzz.search.sweep.chunk import chunks, patterns, sweep_chunk
+from opfuzz.search.sweep.chunk import patterns, sweep_chunk
 from opfuzz.search.sweep.reference import ROW, FlatReference, Shapes
+from opfuzz.search.sweep.sample import sweep_sample
 from opfuzz.spec import OpSpec, Value
 from opfuzz.spec.expression.program import Program
 
@@ -28,7 +29,7 @@ SHORT_CALLS = 8  # in a chunk, to see that a short array gives the bits of the b
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """All bit patterns in [low, high) of one op, subject and format."""
+    """All bit patterns in [low, high) of one op, subject and format, or a sample of them."""
 
     spec: OpSpec
     subject: str  # with its implementation
@@ -36,10 +37,16 @@ class Sweep:
     params: Mapping[str, Value]
     low: int
     high: int
+    sample: int = 0  # inputs that are spread evenly, and others are looked into; 0 for all
 
     def chunks(self) -> list[tuple[int, int]]:
-        """The pieces in which it is done."""
-        return list(chunks(FORMATS[self.format], self.low, self.high))
+        """The pieces in which it is done; a sample is one."""
+        return pieces(FORMATS[self.format], self.low, self.high, self.sample)
+
+    def size(self, place: int) -> int:
+        """About how many inputs a piece has."""
+        start, stop = self.chunks()[place]
+        return self.sample or stop - start
 
 
 class UnsupportedError(Exception):
@@ -117,7 +124,10 @@ def measure(sweep: Sweep, place: int, oracle: FlatReference, subject: Called) ->
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what a framework has to say about extreme inputs
-            body, tail, differing = sweep_chunk(start, stop, subject, oracle, fmt, start == sweep.low)
+            if sweep.sample:
+                body, tail, differing = sweep_sample(start, stop, sweep.sample, subject, oracle, fmt)
+            else:
+                body, tail, differing = sweep_chunk(start, stop, subject, oracle, fmt, start == sweep.low)
             called = subject.seconds
             strays = subject.strays(start, stop, fmt)
     except (UnsupportedError, FailedError) as error:

@@ -43,7 +43,8 @@ _ROUNDED_ONCE = """
     amin argmax argmin clamp clamp_min clamp_max eq ne lt le gt ge logical_and logical_or logical_not
     logical_xor and or xor not invert isnan isinf isfinite any all floor_divide remainder fmod nan_to_num
     reciprocal heaviside threshold hardtanh relu6 leaky_relu prelu diff signbit copysign cummax cummin
-    bitwise_and bitwise_or bitwise_not bitwise_xor fmax fmin searchsorted bucketize isclose equal rfloordiv mod ceildiv
+    bitwise_and bitwise_or bitwise_not bitwise_xor fmax fmin searchsorted bucketize histc isclose equal rfloordiv
+    mod ceildiv
 """
 # Of these some have a spec, and are no ops of a model nevertheless: there is nothing in them to be read wrongly.
 ARITHMETIC = frozenset(("sqrt", "square", "reciprocal", "remainder"))
@@ -85,10 +86,23 @@ SIGNATURES: Mapping[str, Mapping[str, Any]] = {
     "layer_norm": _arguments(lambda input, normalized_shape, weight=None, bias=None, eps=1e-5: 0),
     "rms_norm": _arguments(lambda input, normalized_shape, weight=None, eps=None: 0),
     "group_norm": _arguments(lambda input, num_groups, weight=None, bias=None, eps=1e-5: 0),
-    "conv1d": _arguments(lambda input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1: 0),
-    "conv_transpose1d": _arguments(
-        lambda input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1: 0
+    "batch_norm": _arguments(
+        lambda input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5: 0
     ),
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), _arguments(
+        lambda input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1: 0
+    )),
+    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d"), _arguments(
+        lambda input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1: 0
+    )),
+    **dict.fromkeys(("avg_pool1d", "avg_pool2d"), _arguments(
+        lambda input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True,
+        divisor_override=None: 0
+    )),
+    "adaptive_avg_pool2d": _arguments(lambda input, output_size: 0),
+    **dict.fromkeys(("_grouped_mm", "grouped_mm"), _arguments(
+        lambda input, mat2, offs=None, bias=None, out_dtype=None: 0
+    )),
     "interpolate": _arguments(
         lambda input, size=None, scale_factor=None, mode="nearest", align_corners=None, recompute_scale_factor=None,
         antialias=False: 0
@@ -120,7 +134,7 @@ SIGNATURES: Mapping[str, Mapping[str, Any]] = {
     **dict.fromkeys(("atan2", "hypot", "logaddexp", "remainder", "xlogy"), _arguments(lambda input, other: 0)),
     **dict.fromkeys(UNARY.split(), ONE),
 }  # fmt: skip
-RENAMED = {"self": "input", "axis": "dim", "vec": "other"}
+RENAMED = {"self": "input", "axis": "dim", "vec": "other", "mat_a": "input", "mat_b": "mat2"}
 
 
 def family_of(dotted: str) -> str:

@@ -7,29 +7,14 @@ says the same call in the arguments of the programs, and what is left to do with
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from itertools import pairwise
 
 import numpy as np
 
+from opfuzz.network.observe.form import Arguments, Form, is_list
 from opfuzz.network.observe.records import Array
-
-Arguments = dict[str, Any]
-
-
-def unchanged(output: Array) -> Array:
-    """The output as it is."""
-    return output
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """A call as specs would say it."""
-
-    family: str
-    arguments: Arguments
-    finish: Callable[[Array], Array] = unchanged
+from opfuzz.network.observe.windows import adaptive_average, average_pool, convolution, interpolate
 
 
 def form_of(family: str, arguments: Arguments) -> Form | None:
@@ -69,7 +54,7 @@ def _reduction(family: str) -> Callable[[Arguments], Form | None]:
 
     def make(arguments: Arguments) -> Form | None:
         x, given = arguments["input"], arguments["dim"]
-        listed = range(x.ndim) if given is None or given in ((), []) else given if _is_list(given) else (given,)
+        listed = range(x.ndim) if given is None or given in ((), []) else given if is_list(given) else (given,)
         axes = sorted({axis % x.ndim for axis in listed}) if x.ndim else []
         if not axes or not _keeps_format(arguments, x):
             return None
@@ -96,10 +81,6 @@ def _keeps_format(arguments: Arguments, x: Array) -> bool:
     return arguments.get("dtype") is None or str(arguments["dtype"]).rpartition(".")[2] == x.dtype.name
 
 
-def _is_list(value: object) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str)
-
-
 # Norms.
 
 
@@ -108,7 +89,7 @@ def _norm(family: str) -> Callable[[Arguments], Form]:
 
     def make(arguments: Arguments) -> Form:
         x, sizes = arguments["input"], arguments["normalized_shape"]
-        count = len(sizes) if _is_list(sizes) else 1
+        count = len(sizes) if is_list(sizes) else 1
         own = dict(arguments)
         if own["eps"] is None:
             own["eps"] = float(np.finfo(x.dtype).eps)
@@ -128,6 +109,15 @@ def _group_norm(arguments: Arguments) -> Form | None:
     if x.ndim < 2:
         return None
     return Form("group_norm", {**arguments, "input": x.reshape(*x.shape[:2], -1)}, lambda y: y.reshape(x.shape))
+
+
+def _batch_norm(arguments: Arguments) -> Form | None:
+    """By statistics that were kept; of rows, or of images, whose axes are then one."""
+    x = arguments["input"]
+    if arguments["training"] or arguments["running_mean"] is None or x.ndim < 2:
+        return None
+    own = {name: value for name, value in arguments.items() if name != "momentum"}  # of training alone
+    return Form("batch_norm", {**own, "input": x.reshape(*x.shape[:2], -1)}, lambda y: y.reshape(x.shape))
 
 
 # Products.
@@ -159,6 +149,23 @@ def _matmul(arguments: Arguments) -> Form | None:
     return Form("matmul", own, lambda y: y.reshape(shape))
 
 
+def _grouped_product(arguments: Arguments) -> Form | None:
+    """Each group of rows by a matrix of its own: a batch of products, with rows of zeros where groups are shorter."""
+    rows, matrices, ends = (arguments[name] for name in ("input", "mat2", "offs"))
+    if rows.ndim != 2 or matrices.ndim != 3 or ends is None or arguments["bias"] is not None:
+        return None
+    spans = list(pairwise([0, *ends.tolist()]))
+    if len(spans) != len(matrices) or spans[-1][1] != len(rows):
+        return None
+    longest = max(stop - start for start, stop in spans)
+    groups = [np.pad(rows[start:stop], [(0, longest - stop + start), (0, 0)]) for start, stop in spans]
+
+    def finish(output: Array) -> Array:
+        return np.concatenate([part[: stop - start] for part, (start, stop) in zip(output, spans, strict=True)])
+
+    return Form("matmul", {"input": np.stack(groups), "other": matrices}, finish)
+
+
 def _addmm(arguments: Arguments) -> Form | None:
     """bias + x @ weight, with the weight as [in, out]."""
     bias, x, weight = (arguments[name] for name in ("input", "mat1", "mat2"))
@@ -170,7 +177,7 @@ def _addmm(arguments: Arguments) -> Form | None:
 def _einsum(arguments: Arguments) -> Form | None:
     """A contraction of two factors, as a product of matrices."""
     equation, factors = arguments["0"], [arguments[name] for name in arguments if name != "0"]
-    if len(factors) == 1 and _is_list(factors[0]):
+    if len(factors) == 1 and is_list(factors[0]):
         factors = list(factors[0])
     if not isinstance(equation, str) or len(factors) != 2 or "." in equation or "->" not in equation:
         return None
@@ -206,49 +213,10 @@ def _embedding(arguments: Arguments) -> Form | None:
     return Form("embedding", own, lambda y: y.reshape(*index.shape, table.shape[1]))
 
 
-# Convolutions. Specs have the bias apart: adding it rounds once more than a library that starts its sums from it.
-
-
-def _convolution(family: str) -> Callable[[Arguments], Form | None]:
-    def make(arguments: Arguments) -> Form | None:
-        x, weight, bias = (arguments[name] for name in ("input", "weight", "bias"))
-        if weight.ndim != 3 or x.ndim not in (2, 3):
-            return None
-        own = {name: _one(value) for name, value in arguments.items() if name not in ("input", "weight", "bias")}
-        if own["padding"] == "valid":
-            own["padding"] = 0
-        if own["padding"] == "same":
-            whole = own["dilation"] * (weight.shape[2] - 1)
-            if whole % 2:
-                x = np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, 1)])
-            own["padding"] = whole // 2
-        is_batched = arguments["input"].ndim == 3
-        own |= {"input": x if is_batched else x[None], "weight": weight}
-
-        def finish(output: Array) -> Array:
-            biased = output if bias is None else output + bias[:, None]
-            return biased if is_batched else biased[0]
-
-        return Form(family, own, finish)
-
-    return make
-
-
-def _one(value: Any) -> Any:
-    """The size along the only axis."""
-    return value[0] if _is_list(value) and len(value) == 1 else value
-
-
-def _interpolate(arguments: Arguments) -> Form | None:
-    x = arguments["input"]
-    size, factor = _one(arguments["size"]), _one(arguments["scale_factor"])
-    if x.ndim != 3:
-        return None
-    if factor is None and isinstance(size, int) and size % x.shape[-1] == 0:
-        factor = size // x.shape[-1]
-    if not isinstance(factor, int | float) or factor != int(factor):
-        return None
-    return Form("interpolate", {**arguments, "size": None, "scale_factor": int(factor)})
+def _adaptive_average(arguments: Arguments) -> Form | None:
+    if arguments["output_size"] not in (1, (1, 1), [1, 1]):
+        return adaptive_average(arguments)
+    return _reduction("mean")({"input": arguments["input"], "dim": (-2, -1), "keepdim": True, "dtype": None})
 
 
 # Attention.
@@ -311,7 +279,10 @@ FORMS: Mapping[str, Callable[[Arguments], Form | None]] = {
     **{family: _along(family) for family in ("softmax", "log_softmax", "cumsum", "normalize")},
     **{family: _reduction(family) for family in ("sum", "mean", "var", "logsumexp")},
     **{family: _norm(family) for family in ("layer_norm", "rms_norm")},
-    **{family: _convolution(family) for family in ("conv1d", "conv_transpose1d")},
+    **{f"conv{axes}d": convolution(f"conv{axes}d", axes) for axes in (1, 2, 3)},
+    **{f"conv_transpose{axes}d": convolution(f"conv_transpose{axes}d", axes) for axes in (1, 2)},
+    **{f"avg_pool{axes}d": average_pool(f"avg_pool{axes}d", axes) for axes in (1, 2)},
+    "adaptive_avg_pool2d": _adaptive_average,
     **dict.fromkeys(("matmul", "bmm", "mm", "mv"), _matmul),
     "std": _deviation,
     "group_norm": _group_norm,
@@ -319,7 +290,9 @@ FORMS: Mapping[str, Callable[[Arguments], Form | None]] = {
     "addmm": _addmm,
     "einsum": _einsum,
     "embedding": _embedding,
-    "interpolate": _interpolate,
+    "interpolate": interpolate,
+    "batch_norm": _batch_norm,
+    **dict.fromkeys(("_grouped_mm", "grouped_mm"), _grouped_product),
     "scaled_dot_product_attention": _attention,
     "softplus": _softplus,
     "pow": _power,

@@ -13,7 +13,8 @@ import numpy as np
 
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.network.observe.families import ARITHMETIC, SIGNATURES, family_of, named_arguments
-from opfuzz.network.observe.forms import Form, form_of
+from opfuzz.network.observe.form import Form
+from opfuzz.network.observe.forms import form_of
 from opfuzz.network.observe.records import Array, Bound, FunctionCall
 from opfuzz.network.pipeline.dispatch import bind
 from opfuzz.spec import OpSpec

@@ -375,9 +375,9 @@ def _kind(family: str, bound: Bound | None, args: Any, outputs: tuple[Array, ...
         return OP
     if family in MOVES:
         return MOVE
-    is_square = family == "pow" and len(args) == 2 and args[1] in (1, 2)
+    is_root = family == "pow" and len(args) == 2 and isinstance(args[1], int | float) and args[1] in (0.5, 1, 2)
     is_rounded = any(array.dtype.kind in "fcV" for array in outputs)
-    return EXACT if family in ROUNDED_ONCE or is_square or not is_rounded else OTHER
+    return EXACT if family in ROUNDED_ONCE or is_root or not is_rounded else OTHER
 
 
 def _is_array(node: Any) -> bool:

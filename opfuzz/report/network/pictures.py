@@ -54,15 +54,18 @@ def draw(found: Localization) -> dict[str, str]:
     return {name: picture(partial(paint, found=found)) for name, (paint, is_there) in painters.items() if is_there}
 
 
-def picture(paint: Callable[[Figure], None], height: float = 3.0) -> str:
-    """SVG of what `paint` draws in an empty figure, WIDTH by `height` inches."""
+def picture(paint: Callable[[Figure], None], height: float = 3.0, is_laid_out: bool = False) -> str:
+    """SVG of what `paint` draws in an empty figure, WIDTH by `height` inches.
+
+    Margins are made to fit, for which all is drawn twice, unless `paint` lays it out.
+    """
     import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # a person's own settings change no report
         matplotlib.rcParams.update(STYLE)
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        figure = Figure(figsize=(WIDTH, height), layout=None if is_laid_out else "constrained")
         paint(figure)
         return _svg(figure)
 

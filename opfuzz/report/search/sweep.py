@@ -54,13 +54,15 @@ def _row(document: Document, figures: Document, array: str) -> list[str]:
         quantity(figures["max_excess"]),
         *(str(figures[name]) for name in ("above_half", "above_1", "above_16")),
         *(str(wrong[name]) for name in ("nan", "inf", "zero")),
-        *(str(figures[name]) for name in ("flushed", "falls")),
+        *("" if figures[name] is None else str(figures[name]) for name in ("flushed", "falls")),
     ]
 
 
 def _notes(document: Document) -> Iterator[str]:
     name = plain(f"{document['op']} {document['subject']} {document['format']}")
     tail = document["tail"]
+    if "sample" in document:
+        yield f"{name}: {document['inputs']} inputs were tried, {document['sample']} of them spread evenly"
     for name_of, figures in (("", document), (" in the tail", tail)):
         if name_of and not tail["differing"]:
             continue

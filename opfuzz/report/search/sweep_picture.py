@@ -29,12 +29,13 @@ def draw(document: Mapping[str, Any], body: Buckets, tail: Buckets) -> str:
     def paint(figure: Figure) -> None:
         _paint(figure, document, body, tail)
 
-    return picture(paint, height=3.2)
+    return picture(paint, height=3.2, is_laid_out=True)
 
 
 def _paint(figure: Figure, document: Mapping[str, Any], body: Buckets, tail: Buckets) -> None:
     fmt = FORMATS[document["format"]]
     axes = figure.subplots()
+    figure.subplots_adjust(left=0.09, right=0.98, top=0.92, bottom=0.24)  # the same for all: a folder has hundreds
     is_same = not document["tail"]["differing"]
     for buckets, colour, width, label in (
         (tail, ORANGE, 2.4, "scalar tail"),
@@ -47,6 +48,7 @@ def _paint(figure: Figure, document: Mapping[str, Any], body: Buckets, tail: Buc
             axes.plot(places, np.maximum(values, FLOOR), color=colour, linewidth=width, label=name)
     axes.axhline(0.5, color=GREY, linewidth=0.8, linestyle=":", label="0.5: correctly rounded")
     axes.set_yscale("log")
+    axes.minorticks_off()
     low, high = axes.get_ylim()
     axes.set_ylim(max(low, FLOOR / 1.5), max(high, 2.0))
     axes.yaxis.set_major_formatter(lambda value, _: quantity(value))
@@ -54,10 +56,10 @@ def _paint(figure: Figure, document: Mapping[str, Any], body: Buckets, tail: Buc
     axes.grid(axis="y")
     name = plain(f"{document['op']} on {document['subject']}, {document['format']}")
     largest = max((document, document["tail"]), key=lambda figures: figures["max_ulp"])
-    axes.set_title(f"{name}: at most {largest['max_ulp']:.6g} ulp, at {largest['at']:.9g}")
+    axes.set_title(f"{name}: at most {largest['max_ulp']:.6g} ulp, at {largest['at']:.9g}", y=1.01)
     axes.set_ylabel("largest error, in ulp")
     axes.set_xlabel("input")
-    figure.legend(loc="outside lower center", ncols=3)
+    figure.legend(loc="lower center", ncols=3)
 
 
 def _lines(buckets: Buckets, fmt: Format) -> list[tuple[FloatArray, FloatArray]]:

@@ -55,17 +55,23 @@ def sweep_chunk(
 
     Unless it `is_first` of a range, the input before it is looked at too, for a fall between the two.
     """
-    scorer = Scorer(oracle, fmt)
-    ends = np.concatenate([patterns(start, start + 1, fmt), patterns(stop - 1, stop, fmt)])
-    only = scorer.only_answer(ends)
     before: Before | None = None
     if not is_first:
         inputs = np.repeat(patterns(start - 1, start, fmt), 128)
         before = Before(inputs[:1], (subject.body(inputs)[:1], subject.tail(inputs)[:1]))
+    return sweep_inputs(patterns(start, stop, fmt), subject, Scorer(oracle, fmt), before)
+
+
+def sweep_inputs(
+    floats: NDArray[Any], subject: SweptSubject, scorer: Scorer, before: Before | None = None
+) -> tuple[Totals, Totals, int]:
+    """The same of any inputs in the order of their patterns."""
+    oracle, fmt = scorer.oracle, scorer.fmt
+    only = scorer.only_answer(floats[[0, -1]])
     parts: tuple[list[Part], list[Part]] = [], []
     differing = 0
-    for first in range(start, stop, BLOCK):
-        inputs = patterns(first, min(stop, first + BLOCK), fmt)
+    for first in range(0, floats.size, BLOCK):
+        inputs = floats[first : first + BLOCK]
         results = subject.body(inputs), subject.tail(inputs)
         last, before = before, Before(inputs[-1:], (results[0][-1:], results[1][-1:]))
         unlike = _unlike(*results, fmt)
@@ -76,12 +82,14 @@ def sweep_chunk(
             parts[1].append(nothing)
             continue
         enclosed = oracle.enclose(inputs)
-        exact = None if last is None else oracle.enclose(last.input)
-        edges = [None if last is None or exact is None else Edge(last.results[way], exact) for way in (0, 1)]
-        body = scorer.part(first, inputs, results[0], enclosed, edges[0])
+        edges: list[Edge | None] = [None, None]
+        if last is not None:
+            exact = oracle.enclose(last.input)
+            edges = [Edge(last.input.view(fmt.bits_dtype), result, exact) for result in last.results]
+        body = scorer.part(inputs, results[0], enclosed, edges[0])
         is_same = not unlike and (last is None or not _unlike(*last.results, fmt))
         parts[0].append(body)
-        parts[1].append(body if is_same else scorer.part(first, inputs, results[1], enclosed, edges[1]))
+        parts[1].append(body if is_same else scorer.part(inputs, results[1], enclosed, edges[1]))
     vector = scorer.settled(parts[0])
     if all(a is b for a, b in zip(*parts, strict=True)):
         return vector, vector, differing

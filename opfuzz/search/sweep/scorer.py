@@ -31,8 +31,9 @@ POINTWISE = 256  # inputs so few that Arb rather takes them one by one
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """The input before a block in one of the two ways, to compare with the first of it."""
+    """The input before a block in one of the two ways, to compare with the first of it: arrays of one element."""
 
+    bits: Bits
     computed: NDArray[Any]
     enclosed: Enclosed
 
@@ -66,15 +67,15 @@ class Scorer:
 
     oracle: FlatReference
     fmt: Format
+    bucket_bits: int = BUCKET_BITS
+    has_neighbours: bool = True  # whether inputs that follow each other are neighbours, and falls between them count
 
-    def part(
-        self, first: int, inputs: NDArray[Any], results: NDArray[Any], enclosed: Enclosed, before: Edge | None
-    ) -> Part:
-        """A block of the patterns from `first` on."""
+    def part(self, inputs: NDArray[Any], results: NDArray[Any], enclosed: Enclosed, before: Edge | None) -> Part:
+        """A block of inputs in the order of their patterns."""
         block = _Block(inputs.view(self.fmt.bits_dtype), inputs, results, enclosed)
         truth = enclosed.truth
         with np.errstate(all="ignore"):
-            falls = self._falls(first, block, before)
+            falls = self._falls(block, before) if self.has_neighbours else None
             # Comparisons that are false for NaN.
             is_plain = self.fmt.bits < 64 and truth.largest_share <= LOOSE and truth.largest_size <= self.fmt.largest
             part = self._plain(block) if is_plain and np.isfinite(results).all() else self._mixed(block)
@@ -269,7 +270,7 @@ class Scorer:
     def _buckets(self, bits: Bits, errors: FloatArray) -> dict[int, float]:
         if not bits.size:
             return {}
-        shift = self.fmt.bits - BUCKET_BITS
+        shift = self.fmt.bits - self.bucket_bits
         if bits[0] >> shift == bits[-1] >> shift:
             return {int(bits[0] >> shift): float(errors.max())}
         names, starts = np.unique(bits >> shift, return_index=True)
@@ -277,26 +278,27 @@ class Scorer:
 
     # Neighbours.
 
-    def _falls(self, first: int, block: _Block, before: Edge | None) -> Totals | None:
+    def _falls(self, block: _Block, before: Edge | None) -> Totals | None:
         """Counts of neighbours between which the result goes one way and the exact value surely the other."""
-        truth, computed = block.enclosed.truth, block.results.astype(np.float64)
-        falls = first + 1 + self._against(first, computed, truth.hi, truth.radius)
+        bits, truth, computed = block.bits, block.enclosed.truth, block.results.astype(np.float64)
+        falls = bits[1 + self._against(bits, computed, truth.hi, truth.radius)]
         if before is not None:
             last = before.enclosed.truth
             pair = (
                 np.concatenate([earlier, later[:1]])
                 for earlier, later in (
+                    (before.bits, bits),
                     (before.computed.astype(np.float64), computed),
                     (last.hi, truth.hi),
                     (last.radius, truth.radius),
                 )
             )
-            falls = np.concatenate([first + self._against(first - 1, *pair), falls])
+            falls = np.concatenate([bits[self._against(*pair)], falls])
         if not len(falls):
             return None
         return replace(nothing_about(0).totals, falls=len(falls), examples={"falls": int(falls[0])})
 
-    def _against(self, first: int, computed: FloatArray, hi: FloatArray, radius: FloatArray) -> NDArray[np.uint64]:
+    def _against(self, bits: Bits, computed: FloatArray, hi: FloatArray, radius: FloatArray) -> NDArray[np.int64]:
         """Places i at which the result from i to i + 1 goes against the exact value."""
         rises, drops = computed[1:] > computed[:-1], computed[1:] < computed[:-1]
         exact = hi[1:] - hi[:-1]
@@ -305,18 +307,17 @@ class Scorer:
         drops &= exact >= -slack
         places = np.flatnonzero(rises | drops)
         if not len(places):
-            return places.astype(np.uint64)
+            return places
         unsure = np.abs(exact[places]) <= radius[places] + radius[places + 1]
         wrong = np.where(rises[places], exact[places] < 0, exact[places] > 0) & ~unsure
-        wrong[unsure] = self._goes_against(first, places[unsure], rises)
-        return places[wrong].astype(np.uint64)
+        wrong[unsure] = self._goes_against(bits, places[unsure], rises)
+        return places[wrong]
 
-    def _goes_against(self, first: int, places: NDArray[np.int64], rises: Mask) -> Mask:
+    def _goes_against(self, bits: Bits, places: NDArray[np.int64], rises: Mask) -> Mask:
         """The same for neighbours that balls cannot tell apart: true where Arb can, and finds it."""
         if not len(places):
             return np.zeros(0, np.bool_)
-        here = np.uint64(first) + places.astype(np.uint64)
-        both = self.oracle.exact(self._inputs(np.concatenate([here, here + np.uint64(1)])))
+        both = self.oracle.exact(self._inputs(np.concatenate([bits[places], bits[places + 1]])))
         truth = both.settle(np.arange(2 * len(places)))
         hi, lo, radius = (np.ravel(p).reshape(2, -1) for p in (truth.hi, truth.lo, truth.radius))
         change = (hi[1] - hi[0]) + (lo[1] - lo[0])

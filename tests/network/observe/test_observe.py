@@ -27,6 +27,10 @@ def ops(observation):
 
 
 x, q = drawn(2, 4, 8), drawn(2, 4, 5, 8)
+BATCH_NORM = nn.BatchNorm2d(4, eps=1e-3).eval()
+BATCH_NORM.running_mean.copy_(torch.tensor([0.1, -0.2, 0.3, 2.0]))
+BATCH_NORM.running_var.copy_(torch.tensor([0.5, 1.0, 2.0, 4.0]))
+ENDS = torch.tensor([1, 1, 4], dtype=torch.int32)  # of three groups of rows, of which the second is empty
 ONE_OP = {
     "softmax of torch": (lambda x: torch.softmax(x, -1), x, "softmax", {}),
     "softmax of tensors": (lambda x: x.softmax(dim=1), x, "softmax", {}),
@@ -74,6 +78,32 @@ ONE_OP = {
         nn.ConvTranspose1d(4, 6, 4, 2, 1), x, "conv_transpose1d",
         {"stride": 2, "padding": 1, "output_padding": 0, "dilation": 1, "groups": 1},
     ),
+    "convolution of images": (
+        nn.Conv2d(4, 6, (3, 2), stride=2, padding=(1, 0)), q, "conv2d",
+        {"stride": 2, "padding": 0, "dilation": 1, "groups": 1},
+    ),
+    "as large as the image": (
+        nn.Conv2d(4, 4, (2, 3), padding="same", groups=2), q, "conv2d",
+        {"stride": 1, "padding": 0, "dilation": 1, "groups": 2},
+    ),
+    "transposed convolution of images": (
+        nn.ConvTranspose2d(4, 6, (4, 2), 2, 1), q, "conv_transpose2d",
+        {"stride": 2, "padding": 1, "output_padding": 0, "dilation": 1, "groups": 1},
+    ),
+    "batch norm of images": (BATCH_NORM, q, "batch_norm", {"eps": 1e-3}),
+    "batch norm of rows without a weight": (
+        nn.BatchNorm1d(8, affine=False).eval(), x[0], "batch_norm", {"eps": 1e-5}
+    ),
+    "windows of an image": (nn.AvgPool2d((5, 2), stride=2), q, "avg_pool2d", {"stride": 2, "padding": 0}),
+    "windows of a row": (nn.AvgPool1d(2), x, "avg_pool1d", {"stride": 2, "padding": 0}),
+    "windows of any size": (
+        nn.AdaptiveAvgPool2d((2, 4)), q[:, :, :4], "avg_pool2d", {"stride": 2, "padding": 0}
+    ),
+    "one window": (nn.AdaptiveAvgPool2d(1), q, "mean", {}),
+    "a larger image": (nn.Upsample(size=(15, 16)), q, "upsample_nearest", {"factor": 2}),
+    "experts of rows": (
+        lambda x: F.grouped_mm(x[0], x[[0, 1, 0]].repeat(1, 2, 1)[:, :, :4], offs=ENDS), x, "matmul", {}
+    ),
     "upsampling": (nn.Upsample(scale_factor=2), x, "upsample_nearest", {"factor": 2}),
     "embedding": (nn.Embedding(9, 4, padding_idx=0), np.array([[1, 2], [0, 8]]), "embedding", {}),
 }  # fmt: skip
@@ -87,10 +117,13 @@ def test_a_call_is_the_op_that_computes_the_same(reader, name):
     observation = run.observe()
     own = [call for call in observation.calls if call.op == op]
     assert own[-1].params == params
-    compute = computing("numpy:cpu")  # another framework computes the op of the spec: the shapes and values must agree
+    # Another framework computes the op of the spec, where it can: the shapes and values must agree.
+    compute = {name: computing(f"{name}:cpu") for name in ("numpy", "torch")}
 
     def route(bound, call):
-        return with_lead(bound.spec, compute(bound.call), bound.lead)
+        return with_lead(
+            bound.spec, compute["numpy" if "numpy" in bound.spec.calls else "torch"](bound.call), bound.lead
+        )
 
     (found,) = run.replay(observation, routing=Routing(route))
     (wanted,) = observation.outputs
