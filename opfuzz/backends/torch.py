@@ -15,7 +15,7 @@ import numpy as np
 
 from opfuzz.backends.base import COMPILE, Array, Backend, Functions, Tensor
 from opfuzz.core.layout import View
-from opfuzz.spec.expression.program import Program, evaluate
+from opfuzz.spec.expression.program import Program, code_of, evaluate
 
 NAMESPACES = ("torch", "torch.nn.functional", "torch.special", "torch.linalg", "torch.fft")
 FACTORIES = (
@@ -200,10 +200,10 @@ class Torch(Backend):
     ) -> Tensor:
         """See Backend."""
         torch = _torch()
-        functions = self.functions()
+        functions, code = self.functions(), code_of(program)
 
         def call(tensors: Mapping[str, Tensor]) -> Tensor:
-            return evaluate(program, {**names, **tensors}, functions)
+            return evaluate(code, {**names, **tensors}, functions)
 
         # Factories such as torch.linspace make their tensors where the inputs lie.
         where: AbstractContextManager[Any] = nullcontext() if device == "cpu" else torch.device(device)

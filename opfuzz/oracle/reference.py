@@ -269,13 +269,15 @@ class Reference:
     def overflows(self) -> NDArray[np.bool_]:
         """Where an intermediate of the usual formula overflows in the wide format, for which nobody is accused.
 
-        Where the right answer is no number and that formula gives it, such as log(0), nothing did.
+        Where the right answer is no number and that formula gives it, such as log(0), nothing did; but finite terms
+        beside an infinity may overflow to the other one in some order of summation.
         """
         emulated, exact = self.emulated(1), self.truth.hi
         values = emulated.values.astype(np.float64)
         is_same = (values == exact) | (np.isnan(values) & np.isnan(exact))
         is_right = ~np.isfinite(exact) & np.isfinite(self.truth.radius) & is_same  # NaN may be what is not known yet
-        return np.asarray(emulated.overflowed & ~is_right)
+        found = emulated.overflowed & ~is_right
+        return np.asarray(found if emulated.unordered is None else found | emulated.unordered)
 
     @cached_property
     def is_table(self) -> bool:

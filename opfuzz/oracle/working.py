@@ -30,6 +30,7 @@ class Emulated:
 
     values: NDArray[Any]
     overflowed: NDArray[np.bool_]
+    unordered: NDArray[np.bool_] | None = None  # of these, where it does in some orders of summation; None: nowhere
 
 
 def emulate(root: Node, fmt: Format, lanes: int, kept: Format | None = None) -> Emulated:
@@ -55,13 +56,16 @@ def emulate(root: Node, fmt: Format, lanes: int, kept: Format | None = None) -> 
             # A whole number took part, or an input of a wider format.
             if values.dtype != own.dtype and node.op not in _STAYS:
                 values = round_to(values.astype(np.float64), own)
-            overflowed = _reached(node, args) if args else np.zeros(values.shape, np.bool_)
+            overflowed = (
+                _reached(node, args, [a.overflowed for a in args]) if args else np.zeros(values.shape, np.bool_)
+            )
+            unordered = _unordered(node, args, fmt)
             if args and not np.isfinite(values).all():
                 inherited = touched(node, [~np.isfinite(a.values) for a in args])
                 overflowed = overflowed | (~np.isfinite(values) & ~inherited)
-            if node.op in _MAGNITUDES:
-                overflowed = overflowed | (_magnitude(node, args) > fmt.largest)
-            done[id(node)] = Emulated(values, overflowed)
+            if unordered is not None:
+                overflowed = overflowed | unordered
+            done[id(node)] = Emulated(values, overflowed, unordered)
     return done[id(root)]
 
 
@@ -69,9 +73,19 @@ _STAYS = frozenset({"input", "reshape", "neg", "abs"})
 _PROMOTES = _STAYS | {"add", "sub", "mul", "div", "square"}  # two formats give the wider one
 
 
-def _reached(node: Node, args: list[Emulated]) -> NDArray[np.bool_]:
-    """Where an overflow among the arguments has a part in the result: of two branches only the one that is taken."""
-    marks = [a.overflowed for a in args]
+def _unordered(node: Node, args: list[Emulated], fmt: Format) -> NDArray[np.bool_] | None:
+    """Where terms that add up to more than the largest number have a part in the result; None: nowhere."""
+    found = None
+    if any(a.unordered is not None for a in args):
+        marks = [np.zeros(a.values.shape, np.bool_) if a.unordered is None else a.unordered for a in args]
+        found = _reached(node, args, marks)
+    if node.op in _MAGNITUDES and (is_large := _magnitude(node, args) > fmt.largest).any():
+        found = is_large if found is None else found | is_large
+    return found
+
+
+def _reached(node: Node, args: list[Emulated], marks: list[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    """Where what is marked in the arguments has a part in the result: of two branches only the one that is taken."""
     if node.op != "where":
         return touched(node, marks)
     if len(marks) == 2:

@@ -21,7 +21,7 @@ SPECS = Path(__file__).parents[2] / "specs"
 
 @pytest.fixture(scope="module")
 def known():
-    named = ("elementary/rsqrt", "norm/layer_norm", "norm/group_norm", "activation/swiglu")
+    named = ("elementary/rsqrt", "norm/layer_norm", "norm/group_norm", "activation/swiglu", "reduce/sum")
     paths = [SPECS / f"{name}.yaml" for name in named]
     return {spec.op: spec for spec in load_specs(paths, discover(()), dialects=())}
 
@@ -97,3 +97,11 @@ def test_a_sum_that_overflows_is_excused_where_float64_does_not_know_the_exact_r
     arrays = {"x": x, "weight": np.ones(1), "bias": np.zeros(1)}
     found = judged(known["group_norm"], arrays, np.full(x.shape, np.nan), n=1, c=1, length=6, groups=1)
     assert (found.verdict, found.cause.kind) == ("normwise", "overflows-inside")
+
+
+def test_finite_terms_beside_an_infinity_may_overflow_to_the_other_one(known):
+    x = np.float32([[np.inf, -3e38, -3e38, 1.0]])
+    found = judged(known["sum"], {"x": x}, np.float32([np.nan]), batch=1, n=4)
+    assert (found.verdict, found.cause.kind) == ("normwise", "overflows-inside")
+    mild = np.float32([[np.inf, -3e37, -3e37, 1.0]])
+    assert judged(known["sum"], {"x": mild}, np.float32([np.nan]), batch=1, n=4).verdict == "special"

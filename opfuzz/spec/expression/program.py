@@ -20,7 +20,7 @@ from opfuzz.spec.expression.compiler import Compiler
 from opfuzz.spec.expression.grammar import DEPTH, ExpressionError, excerpt
 from opfuzz.spec.expression.limits import BITS
 
-__all__ = ["ExpressionError", "Program", "evaluate", "parse"]
+__all__ = ["Code", "ExpressionError", "Program", "code_of", "evaluate", "parse"]
 
 TEXT_LIMIT = 10_000
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")  # Python takes some for ends of lines
@@ -42,7 +42,12 @@ class Program:
     divides: bool  # has a `/`
 
 
-Code = tuple[tuple[tuple[str | Names, Run], ...], Run]  # of each line that names a value, and of the last
+@dataclass(frozen=True, slots=True)
+class Code:
+    """The closures of a program: of each line that names values, and of the last."""
+
+    steps: tuple[tuple[str | Names, Run], ...]
+    result: Run
 
 
 def parse(
@@ -116,7 +121,7 @@ def _parse(
         isinstance(last.value, ast.Compare),
         any(isinstance(node, ast.Div) for node in nodes),
     )
-    return program, (tuple(steps), result.run)
+    return program, Code(tuple(steps), result.run)
 
 
 def _items(node: ast.expr, known: Mapping[str, int | None], is_bound: bool) -> int | None:
@@ -159,12 +164,14 @@ def _assigned(statement: ast.stmt) -> set[str]:
     return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
 
 
+def code_of(program: Program) -> Code:
+    """Its closures, made where it is run: most programs never are, and closures cannot be sent to another process."""
+    return _code(program.text, program.names)
+
+
 @lru_cache(maxsize=1 << 14)
 def _code(text: str, names: frozenset[str]) -> Code:
-    """The closures of a text that was checked; its names tell x.float() from torch.exp(x).
-
-    Made where it is run: most programs of many specs never are, and closures cannot be sent to another process.
-    """
+    # The text was checked; its names tell x.float() from torch.exp(x).
     return _parse(text, names, None, bind=False, gives=None)[1]
 
 
@@ -213,7 +220,7 @@ def _identity(number: float) -> object:
 
 
 def evaluate(
-    program: Program,
+    program: Program | Code,
     names: Mapping[str, object],
     functions: Mapping[str, Function],
     *,
@@ -222,7 +229,7 @@ def evaluate(
     equal: Callable[[object, object], object] = operator.eq,
     unequal: Callable[[object, object], object] = operator.ne,
 ) -> object:
-    """Value of the program.
+    """Value of the program; of its code where it must not be looked for, as inside of what a framework compiles.
 
     `literal` makes the value of every float written in the text (integers stay integers); `divide` is called for `/`
     between two plain Python numbers. With these two a reference stays exact. `equal` and `unequal` are asked for
@@ -230,17 +237,17 @@ def evaluate(
     Raises ExpressionError where a number or list grows beyond the limits, KeyError for a name or function not given,
     and what the functions and operators raise.
     """
-    steps, result = _code(program.text, program.names)
-    if not steps:
-        return result(Frame(names, functions, literal, divide, equal, unequal))
+    code = program if isinstance(program, Code) else code_of(program)
+    if not code.steps:
+        return code.result(Frame(names, functions, literal, divide, equal, unequal))
     values = dict(names)
     frame = Frame(values, functions, literal, divide, equal, unequal)
-    for target, run in steps:
+    for target, run in code.steps:
         if isinstance(target, str):
             values[target] = run(frame)
         else:
             values.update(zip(target, _items_of(run(frame), target), strict=True))
-    return result(frame)
+    return code.result(frame)
 
 
 def _items_of(value: object, names: Names) -> Sequence[object]:
