@@ -21,6 +21,7 @@ from opfuzz.oracle.elementwise import step_value
 from opfuzz.oracle.functions.pairs import PAIRS
 from opfuzz.oracle.graph import RELATIONS, Node, is_whole, tables_of, topological
 from opfuzz.oracle.rows.fourier import transformed
+from opfuzz.oracle.rows.products import largest_so_far
 from opfuzz.oracle.rows.scans import running
 
 
@@ -99,6 +100,8 @@ _MAGNITUDES: dict[str, Callable[..., Any]] = {
     "sum": lambda node, a: np.sum(a, axis=node.detail, keepdims=True),
     "cumsum": lambda node, a: np.cumsum(a, axis=node.detail),
     "dot": lambda node, a, b: np.matmul(a, b),
+    # One that is kept in float64 may overflow where it has long become zero in float32.
+    "cumprod": lambda node, a: largest_so_far(a, node.detail),
     # A transform goes through twice its result and more where it is one of half the length, and through a convolution
     # with n roots of one where n has large factors: MKL gives -inf for -3.13e38 at n = 97, of one number beside zeros.
     "dft": lambda node, a: np.broadcast_to(

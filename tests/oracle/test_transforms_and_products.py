@@ -95,6 +95,11 @@ def test_a_running_product_allows_what_float32_loses_among_subnormals_and_not_mu
     assert working.emulate(node, FLOAT32, 1).values.tolist() == made.tolist()
 
 
+def test_a_running_product_overflows_on_the_way_where_float32_has_long_made_a_zero_of_it():
+    row = [1e-30, 1e-30, *[1e30] * 4, *[1e-30] * 2]  # 1e60 on the way to 1
+    assert working.emulate(F["cumprod"](x_of(row)), FLOAT32, 1).overflowed.tolist() == [False] * 5 + [True] * 3
+
+
 def test_a_factor_that_may_not_be_zero_moves_what_follows():
     x = x_of([3.0, 1.0, 5.0])
     node = F["cumprod"](x - x_of([0.0, 1.0, 0.0]))  # 1 - 1, each off by what its input is
@@ -139,6 +144,15 @@ def test_what_an_inverse_of_frames_may_be_off_is_within_a_hundred_times_what_flo
     excess = np.abs(made - reference.truth.hi[0]) / reference.wide[0]
     assert 0.01 < excess.max() < 1
     assert reference.truth.open_places.size == 0
+
+
+def test_a_transform_that_leaves_float64_on_the_way_overflows_inside():
+    parts = np.where(np.arange(63) % 2, -8e307, 8e307)[None]
+    (reference,) = references_of(
+        BUNDLED_OPS["ifft"], Call("float64", {"batch": 1, "n": 63}, {}, {"re": parts, "im": parts}, {})
+    )
+    assert np.isnan(reference.truth.hi).any()  # not known to balls, and no right answer
+    assert reference.overflows.all()
 
 
 def test_the_logarithm_of_a_long_running_sum_is_known_where_exp_overflows():

@@ -30,6 +30,13 @@ def running_product(x: FloatArray, axis: int) -> tuple[FloatArray, NDArray[Any]]
     return np.moveaxis(made, -1, axis), np.moveaxis(total, -1, axis)
 
 
+def largest_so_far(x: FloatArray, axis: int) -> FloatArray:
+    """The largest size that a running product has had at each place; infinite beyond float64."""
+    mantissas, exponents = running_product(x, axis)
+    sizes = np.abs(np.ldexp(mantissas, np.clip(exponents, -_FAR, _FAR).astype(np.int32)))
+    return np.asarray(np.maximum.accumulate(sizes, axis))
+
+
 # Each of the products rounds by u of itself, and each factor is off by its share d: together by expm1 of what they add
 # up to. What is lost where a product on the way, p_j, is near the subnormals comes into p_i with the factor p_i / p_j.
 
