@@ -151,13 +151,14 @@ class Mlx(Backend):
             module = getattr(module, inner) if inner else module
             # An older MLX may lack a function; calling it is then an unknown name, reported when a spec is loaded.
             found |= {f"{prefix}.{name}": getattr(module, name) for name in names.split() if hasattr(module, name)}
+        mx = _mlx()
         return found | {
             "cast": _cast,
             ".astype": _astype,
-            "packed": packed,
-            "as_bytes": as_bytes,
-            "quantized": quantized,
-            "complex": partial(_complex, _mlx()),
+            "packed": partial(_packed, mx),
+            "as_bytes": partial(_as_bytes, mx),
+            "quantized": partial(_quantized, mx),
+            "complex": partial(_complex, mx),
             "dropout": partial(_dropout, nn),
             "group_norm": partial(_group_norm, nn),
             "instance_norm": partial(_instance_norm, nn),
@@ -286,22 +287,20 @@ def _instance_norm(nn: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float)
 # Codes of a row follow each other bit by bit, the lowest first, so that those of 3, 5 and 6 bits straddle words.
 
 
-def packed(codes: Tensor, bits: int) -> Tensor:
+def _packed(mx: Any, codes: Tensor, bits: int) -> Tensor:
     """Whole numbers below 2^bits as MLX keeps them: each row as words of 32 bits."""
-    mx = _mlx()
     ones = (mx.expand_dims(codes.astype(mx.uint32), -1) >> mx.arange(bits, dtype=mx.uint32)) & 1
     rows = mx.reshape(ones, (*codes.shape[:-1], codes.shape[-1] * bits // 32, 32))
     return mx.sum(rows << mx.arange(32, dtype=mx.uint32), axis=-1)
 
 
-def as_bytes(codes: Tensor) -> Tensor:
+def _as_bytes(mx: Any, codes: Tensor) -> Tensor:
     """Whole numbers below 256 as MLX keeps the scales of the mx formats and of nvfp4: eight bits each."""
-    return codes.astype(_mlx().uint8)
+    return codes.astype(mx.uint8)
 
 
-def quantized(w: Tensor, group: int, bits: int, mode: str = "affine") -> tuple[Tensor, ...]:
+def _quantized(mx: Any, w: Tensor, group: int, bits: int, mode: str = "affine") -> tuple[Tensor, ...]:
     """What `mx.quantize` makes of rows: a code for each number, and what each group has; as numbers of their format."""
-    mx = _mlx()
     words, *others = mx.quantize(w, group_size=group, bits=bits, mode=mode)
     ones = (mx.expand_dims(words, -1) >> mx.arange(32, dtype=mx.uint32)) & 1
     codes = mx.sum(mx.reshape(ones, (*w.shape, bits)) << mx.arange(bits, dtype=mx.uint32), axis=-1)

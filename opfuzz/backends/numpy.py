@@ -34,14 +34,14 @@ SCIPY = """
 
 
 RECIPE = """
+import importlib
+
 import scipy.special
 
 
 def dtype_of(name):
-    if name.startswith(("float8", "float4")):
-        import ml_dtypes
-
-        return np.dtype(getattr(ml_dtypes, name))
+    if name.startswith(("float8", "float4")):  # which few calls need
+        return np.dtype(getattr(importlib.import_module("ml_dtypes"), name))
     return np.dtype(name)
 
 

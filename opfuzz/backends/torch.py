@@ -7,7 +7,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import ml_dtypes
@@ -152,7 +152,7 @@ class Torch(Backend):
                 value = getattr(module, name)
                 if id(value) in allowed and not inspect.isclass(value) and not LEFT_OUT.fullmatch(name):
                     found[f"{namespace}.{name}"] = value
-        found["int8_linear_dynamic"] = int8_linear_dynamic
+        found["int8_linear_dynamic"] = partial(_int8_linear_dynamic, torch)
         return found | {"cast": _cast, ".to": _to, **{f".{word}": cast for word, cast in _CASTS.items()}}
 
     def parameters(self, name: str) -> Mapping[str, object]:
@@ -236,9 +236,8 @@ def _to(x: Tensor, dtype: Any) -> Tensor:
     return x.to(dtype)
 
 
-def int8_linear_dynamic(x: Tensor, codes: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+def _int8_linear_dynamic(torch: Any, x: Tensor, codes: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
     """x times the transpose of a weight of 8 bits and one scale, as `torch.ao.nn.quantized.dynamic.Linear` has it."""
-    torch = _torch()
     weight = torch._make_per_tensor_quantized_tensor(codes.to(torch.int8).contiguous(), scale.item(), 0)
     packed = torch.ops.quantized.linear_prepack(weight, bias)
     return torch.ops.quantized.linear_dynamic(x, packed, reduce_range=True)

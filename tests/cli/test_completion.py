@@ -61,12 +61,12 @@ def test_commands_and_options():
 def test_ops_are_those_of_the_specs_that_came_with_opfuzz():
     known = sorted(spec.op for spec in load_specs([completion.shipped("specs")], discover()))
     assert offered("run", "--op", "") == known
-    assert offered("run", "--op", "soft") == ["softmax", "softplus", "softsign"]
+    assert offered("run", "--op", "soft") == ["softmax", "softmax1", "softplus", "softshrink", "softsign"]
 
 
 def test_a_list_is_completed_after_its_last_comma_and_not_twice():
-    assert offered("run", "--op", "gelu,soft") == ["gelu,softmax", "gelu,softplus", "gelu,softsign"]
-    assert offered("run", "--op", "softmax,soft") == ["softmax,softplus", "softmax,softsign"]
+    assert offered("run", "--op", "gelu,softm") == ["gelu,softmax", "gelu,softmax1"]
+    assert offered("run", "--op", "softmax,softm") == ["softmax,softmax1"]
     assert offered("run", "--format", "float32,b") == ["float32,bfloat16"]
     assert offered("run", "--format", "") == list(FORMATS)
 

@@ -46,11 +46,11 @@ def unary(regime: str, format: str, n: int = 301, seed: int = 2024) -> Case:
 # The values of every regime in every format, and of masks and indices. A change here changes the inputs of all stored
 # cases: only with a reason that the change log tells.
 PINNED = {
-    "float64": "2a919436455d4c78",
-    "float32": "599738eec96022a0",
-    "float16": "f5b8d2883f8f9fd1",
-    "bfloat16": "9526d8859b708072",
-    "indices and masks": "8077bf4004a17903",
+    "float64": "2d550556a32ff9a8",
+    "float32": "3c8a3edb292478b9",
+    "float16": "0c2ff9d1596425bb",
+    "bfloat16": "8e8c7260beccb1ef",
+    "indices and masks": "1a586da54b9b90f7",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,15 +72,16 @@ def reproducer(title: str, subject: ReproducedSubject, call: Written, mark: Mark
     words = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
     settings += [f"{name} = dtype_of({name!r})" for name in NAMED_FORMATS if name in words]
     inputs = [f"{name} = view(load(TENSORS[{name!r}]), {steps!r})" for name, steps in _steps(views).items()]
-    return _TEMPLATE.format(
+    taken = {*numbers, *views}
+    return spare(_TEMPLATE, taken).format(
         title=_inert(title),
-        recipe=subject.recipe.strip(),
+        recipe=spare(subject.recipe.strip(), taken),
         functions=source.text(),
         device=subject.device,
         mode=subject.mode,
         format=call.format,
         settings="\n".join(settings) or "# no sizes and no parameters",
-        inputs="\n".join(inputs) or "# no inputs",
+        inputs=spare("\n".join(inputs), taken) or "# no inputs",
         call=textwrap.indent(body, "    "),
         shapes=dict(call.shapes),
         output=None if mark is None else mark.output,
@@ -88,7 +89,7 @@ def reproducer(title: str, subject: ReproducedSubject, call: Written, mark: Mark
         exact="None" if mark is None else number_text(mark.exact),
         bound="None" if mark is None else number_text(mark.bound),
         repeated=manner.repeated,
-        other_work=_OTHER_WORK.format(steps=_steps(views)) if manner.disturbed else "",
+        other_work=spare(_OTHER_WORK, taken).format(steps=_steps(views)) if manner.disturbed else "",
         between="    other_work()\n" if manner.disturbed else "",
         hangs=manner.hangs,
         fails=manner.fails,
@@ -102,7 +103,8 @@ def renamed(call: str, subject: ReproducedSubject) -> tuple[str, dict[str, str]]
     """The call with names of its own for functions that are not the framework's, and these by the name as written."""
     names, modules = {}, _imported(subject.recipe)
     for name in subject.functions:
-        if name.partition(".")[0] not in modules or name in subject.replaced:
+        is_method = name.startswith(".")
+        if not is_method and (name.partition(".")[0] not in modules or name in subject.replaced):
             names[name] = "replaced_" + re.sub(r"\W", "_", name) if "." in name else name
             call = re.sub(rf"(?<![\w.]){re.escape(name)}(?=\s*\()", names[name], call)
     return call, names
@@ -116,6 +118,13 @@ def define_own(source: SourceText, subject: ReproducedSubject, names: Mapping[st
     for name, own in names.items():
         if not source.define(own, subject.functions[name]) and subject.plugin:
             source.load(own, subject.plugin, subject.name, name)
+
+
+def spare(text: str, taken: Collection[str]) -> str:
+    """Text with other names for the functions of a recipe where a size, a parameter or an input has theirs."""
+    for name in RECIPE_FUNCTIONS & set(taken):
+        text = re.sub(rf"(?<![\w.]){name}(?=\()|(?<=map\(){name}\b", f"{name}_", text)
+    return text
 
 
 def _steps(views: Mapping[str, tuple[View, ...]]) -> dict[str, list[tuple[str, tuple[Any, ...]]]]:
@@ -146,6 +155,7 @@ def _defined(recipe: str) -> set[str]:
     return {node.name for node in ast.parse(recipe).body if isinstance(node, ast.FunctionDef)}
 
 
+RECIPE_FUNCTIONS = frozenset({"load", "view", "run", "bits", "dtype_of"})  # that every recipe defines
 # What the text below defines.
 _NAMES = [
     "BOUND",

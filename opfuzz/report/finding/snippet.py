@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from opfuzz.core.floats import FORMATS, NAMED_FORMATS, to_bits
 from opfuzz.core.layout import View
 from opfuzz.core.results import Mark
-from opfuzz.report.finding.reproducer import ReproducedSubject, Written, body_of, define_own, renamed
+from opfuzz.report.finding.reproducer import ReproducedSubject, Written, body_of, define_own, renamed, spare
 from opfuzz.report.finding.source_text import SourceText, number_text
 from opfuzz.spec.expression.program import Program
 
@@ -46,17 +46,18 @@ def snippet(
     words = {"DEVICE": subject.device, "MODE": subject.mode}
     settings: dict[str, object] = {name: value for name, value in words.items() if name in subject.recipe}
     settings |= {name: value for name, value in numbers.items() if name in program.names}
+    given = {*settings, *buffers}
     lines = [
         "import numpy as np",
-        _without(subject.recipe, unused),
+        spare(_without(subject.recipe, unused), given),
         *(f"{name} = {value!r}" for name, value in settings.items()),
         *(f"{name} = {text}" for name, text in _constants(call.format).items() if name in program.names),
         *([source.text()] if names else []),
-        *(f"{name} = {_input(array, views[name])}" for name, array in buffers.items()),
+        *(spare(f"{name} = {_input(array, views[name])}", given) for name, array in buffers.items()),
         "\n\ndef call():",
         *("    " + line for line in body_of(text).split("\n")),
         "\n",
-        *_shown(call, mark, repeated),
+        *(spare(line, given) for line in _shown(call, mark, repeated)),
     ]
     return "\n".join(lines) + "\n"
 

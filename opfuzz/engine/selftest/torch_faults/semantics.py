@@ -13,6 +13,7 @@ from opfuzz.engine.selftest import Mutant
 from opfuzz.engine.selftest.torch_faults.rounding import standardised, wide
 
 NN = "torch.nn.functional."
+DEQUANTIZED_WITHOUT_BIAS = "(codes * torch.repeat_interleave(scales.float(), group, dim=1)).to(dtype)"
 
 
 def gelu_tanh(x: Tensor, approximate: str = "none") -> Tensor:
@@ -364,4 +365,19 @@ MUTANTS = [
         fewest=4,
         condition="bag >= 2",
     ),
+    Mutant(
+        "hann-window-symmetric",
+        "hann_window",
+        {"torch.hann_window": lambda n, dtype: torch.hann_window(n, periodic=False, dtype=dtype)},
+        cause="symmetric",
+        fewest=2,
+    ),
+    Mutant(
+        "irfft-not-divided",
+        "irfft",
+        {"torch.fft.irfft": lambda z, n, dim: torch.fft.irfft(z, n=n, dim=dim, norm="forward")},
+        cause="not-divided",
+        condition="n >= 2",
+    ),
+    Mutant("dequantize-without-bias", "dequantize", {"call": DEQUANTIZED_WITHOUT_BIAS}, cause="no-bias"),
 ]
