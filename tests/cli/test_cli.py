@@ -109,7 +109,7 @@ def test_the_same_seed_gives_the_same_findings_in_every_process(tmp_path):
     seen = []
     for jobs, hashes in (("1", "0"), ("2", "12345")):
         done = opfuzz(
-            "run", SPECS, "--subjects", "off:cpu,numpy:cpu", "--plugin", path, "--cases", "10", "--jobs", jobs,
+            "run", SPECS, "--subjects", "off:cpu,numpy:cpu", "--plugin", path, "--cases", "5", "--jobs", jobs,
             "--out", f"r{jobs}", "--json", cwd=tmp_path, PYTHONHASHSEED=hashes,
         )  # fmt: skip
         assert done.returncode == 1

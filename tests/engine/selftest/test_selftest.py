@@ -73,7 +73,7 @@ def watched():
 
 @pytest.fixture(scope="module")
 def reports(file, watched):
-    plan = Plan(specs=SPECS, subjects=("torch:cpu",), seed=1, jobs=1, formats=("float32",), cases=64)
+    plan = Plan(specs=SPECS, subjects=("torch:cpu",), seed=1, jobs=1, formats=("float32",), cases=32)
 
     def watch(stage, done, total):
         watched.setdefault(stage, []).append((done, total))
@@ -104,11 +104,11 @@ def test_a_fault_is_found_ranked_first_and_named(by_name):
 def test_what_torch_itself_does_wrong_does_not_count(by_name):
     # torch's silu is NaN at minus infinity, which is a fault of torch's own.
     assert not by_name["itself"].is_found
-    assert by_name["itself"].cases == 64
+    assert by_name["itself"].cases == 32
 
 
 def test_a_fault_that_no_case_shows_is_missed(by_name):
-    assert (by_name["beyond-the-cases"].is_found, by_name["beyond-the-cases"].cases) == (False, 64)
+    assert (by_name["beyond-the-cases"].is_found, by_name["beyond-the-cases"].cases) == (False, 32)
 
 
 def test_a_dead_worker_is_a_fault_of_the_mutant(by_name):
@@ -145,7 +145,7 @@ def test_the_totals_count(reports, by_name):
 def test_the_text_says_what_was_missed(reports):
     text = render(reports[0])
     assert "missed" in text
-    assert "5 of 6 planted faults found (83%), within 64 cases each" in text
+    assert "5 of 6 planted faults found (83%), within 32 cases each" in text
     assert "0 of 1 honest implementations accused" in text
 
 

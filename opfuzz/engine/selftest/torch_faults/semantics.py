@@ -13,7 +13,6 @@ from opfuzz.engine.selftest import Mutant
 from opfuzz.engine.selftest.torch_faults.rounding import standardised, wide
 
 NN = "torch.nn.functional."
-DEQUANTIZED_WITHOUT_BIAS = "(codes * torch.repeat_interleave(scales.float(), group, dim=1)).to(dtype)"
 
 
 def gelu_tanh(x: Tensor, approximate: str = "none") -> Tensor:
@@ -377,7 +376,14 @@ MUTANTS = [
         "irfft",
         {"torch.fft.irfft": lambda z, n, dim: torch.fft.irfft(z, n=n, dim=dim, norm="forward")},
         cause="not-divided",
+        fewest=6,
         condition="n >= 2",
     ),
-    Mutant("dequantize-without-bias", "dequantize", {"call": DEQUANTIZED_WITHOUT_BIAS}, cause="no-bias"),
+    Mutant(
+        "float8-e4m3-as-e5m2",
+        "to_float8_e4m3fn",
+        {"call": "torch.clamp(x, -448, 448).to(float8_e5m2).to(dtype)"},
+        cause="as-e5m2",
+        fewest=2,
+    ),
 ]
