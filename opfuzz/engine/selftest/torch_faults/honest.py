@@ -112,14 +112,14 @@ def softmax_online(x: Tensor, dim: int) -> Tensor:
     return (torch.exp(v - largest) / total).to(x.dtype)
 
 
-def logsumexp_by_pairs(x: Tensor, dim: int) -> Tensor:
-    """logaddexp of two halves, again and again."""
-    v = wide(x)
-    while v.shape[dim] > 1:
-        half = (v.shape[dim] + 1) // 2
-        rest = functional.pad(v[..., half:], (0, 2 * half - v.shape[dim]), value=-torch.inf)
+def logsumexp_by_pairs(x: Tensor, dim: int | tuple[int, ...]) -> Tensor:
+    """logaddexp of two halves, again and again, over the last axis or all from one on."""
+    v = wide(x) if isinstance(dim, int) else wide(x).flatten(dim[0])
+    while v.shape[-1] > 1:
+        half = (v.shape[-1] + 1) // 2
+        rest = functional.pad(v[..., half:], (0, 2 * half - v.shape[-1]), value=-torch.inf)
         v = torch.logaddexp(v[..., :half], rest)
-    return v.select(dim, 0).to(x.dtype)
+    return v[..., 0].to(x.dtype)
 
 
 def attention_finite_fill(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None = None) -> Tensor:
