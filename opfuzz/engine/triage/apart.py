@@ -127,7 +127,6 @@ def second_findings(
     asked: Sequence[Doubt],
     seconds: float,
     executor: Executor = LOCAL,
-    primitives: Callable[[], tuple[Primitive, ...]] | None = None,
 ) -> tuple[tuple[Finding, ...], bool]:
     """A finding for each second cause, with its diagnosis; and whether it was interrupted.
 
@@ -138,8 +137,7 @@ def second_findings(
         return (), False
     deadline = time.monotonic() + seconds
     roster = Roster.of(plan.subjects, plan.plugins, discover(plan.plugins))
-    known = primitives() if primitives else known_primitives(plan)
-    task = ApartTask(roster, {spec.op: spec for spec in plan.specs}, known)
+    task = ApartTask(roster, {spec.op: spec for spec in plan.specs}, known_primitives(plan))
     found: dict[int, tuple[Finding, ...]] = {}
 
     def batches() -> Iterator[list[Doubt]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -84,18 +84,13 @@ def diagnose_findings(
     plan: Plan,
     findings: Sequence[Finding],
     executor: Executor = LOCAL,
-    primitives: Callable[[], tuple[Primitive, ...]] | None = None,
 ) -> tuple[tuple[Finding, ...], bool]:
-    """The findings, in their order, each with its diagnosis; and whether it was interrupted.
-
-    `primitives` gives `known_primitives`, which take most of a second to read, to those who ask more than once.
-    """
+    """The findings, in their order, each with its diagnosis; and whether it was interrupted."""
     if not findings:
         return (), False
     specs = {spec.op: spec for spec in plan.specs}
     backends = discover(plan.plugins)
-    known_ones = primitives() if primitives else known_primitives(plan)
-    task = DiagnoseTask(Roster.of(plan.subjects, plan.plugins, backends), specs, known_ones)
+    task = DiagnoseTask(Roster.of(plan.subjects, plan.plugins, backends), specs, known_primitives(plan))
     known = {finding.id: _record(finding, specs[finding.op]) for finding in findings}
     return diagnose_each(findings, known, task, plan.jobs, executor)
 

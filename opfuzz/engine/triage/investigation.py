@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from opfuzz.core.findings import Finding
 from opfuzz.engine.executors import Executor
 from opfuzz.engine.plan import Plan
 from opfuzz.engine.triage.apart import Others, doubts, renewed, second_findings, stands
 from opfuzz.engine.triage.causes import widest_first
-from opfuzz.engine.triage.diagnose import diagnose_findings, known_primitives, smallest_of
+from opfuzz.engine.triage.diagnose import diagnose_findings, smallest_of
 from opfuzz.engine.triage.minimize import Watch, minimize_findings
 from opfuzz.engine.triage.resume import Remembered, Told
-from opfuzz.oracle.primitive import Primitive
 
 APART_SHARE = 0.2  # of the time for smaller calls, that goes into second causes where there may be any
 SMALLER_SHARE = 0.1  # the same for smaller calls of those that are found
@@ -65,11 +63,7 @@ class Investigation:
         return was_stopped
 
     def _ask(self, findings: Sequence[Finding]) -> Told:
-        return diagnose_findings(self.plan, findings, self.executor, lambda: self._primitives)
-
-    @cached_property
-    def _primitives(self) -> tuple[Primitive, ...]:
-        return known_primitives(self.plan)
+        return diagnose_findings(self.plan, findings, self.executor)
 
     def _shrink(self, seconds: float) -> bool:
         ordered, urgent = widest_first(tuple(self.latest.values()))
@@ -87,7 +81,7 @@ class Investigation:
 
         def ask() -> Told:
             asked, seconds = tuple(doubts(ordered, others)), self.seconds * APART_SHARE
-            return second_findings(self.plan, asked, seconds, self.executor, lambda: self._primitives)
+            return second_findings(self.plan, asked, seconds, self.executor)
 
         found, was_stopped = self.known.second(ask)
         if not found or was_stopped:

@@ -11,7 +11,7 @@ import operator
 import re
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from opfuzz.core.errors import Problem
@@ -31,6 +31,14 @@ Names = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Code:
+    """The closures of a program: of each line that names values, and of the last."""
+
+    steps: tuple[tuple[str | Names, Run], ...]
+    result: Run
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """One checked text: lines of `name = expression` or `name, name = expression`, then one expression."""
 
@@ -40,14 +48,11 @@ class Program:
     meaning: str  # canonical form: equal for texts that differ in layout, comments or redundant parentheses only
     is_comparison: bool
     divides: bool  # has a `/`
+    code: Code | None = field(default=None, repr=False, compare=False)  # None: in a process that it was sent to
 
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    """The closures of a program: of each line that names values, and of the last."""
-
-    steps: tuple[tuple[str | Names, Run], ...]
-    result: Run
+    def __reduce__(self) -> tuple[type[Program], tuple[object, ...]]:
+        # Closures cannot be pickled.
+        return Program, (self.text, self.names, self.functions, self.meaning, self.is_comparison, self.divides)
 
 
 def parse(
@@ -66,16 +71,6 @@ def parse(
     tuple; it is checked as far as the text shows it, and not at all without.
     Raises ExpressionError with all problems of the text.
     """
-    return _parse(text, names, functions, bind, gives)[0]
-
-
-def _parse(
-    text: str,
-    names: Collection[str] | None,
-    functions: Mapping[str, Function] | None,
-    bind: bool,
-    gives: Sequence[str] | None,
-) -> tuple[Program, Code]:
     tree = _syntax(text)
     compiler = Compiler(text, names, functions, bind)
     steps: list[tuple[str | Names, Run]] = []
@@ -113,15 +108,15 @@ def _parse(
         _check_items(compiler, last.value, count, gives)
     if compiler.problems:
         raise ExpressionError(compiler.problems)
-    program = Program(
+    return Program(
         text,
         frozenset(compiler.free),
         frozenset(compiler.called),
         "\n".join([*forms, result.form]),
         isinstance(last.value, ast.Compare),
         any(isinstance(node, ast.Div) for node in nodes),
+        Code(tuple(steps), result.run),
     )
-    return program, Code(tuple(steps), result.run)
 
 
 def _items(node: ast.expr, known: Mapping[str, int | None], is_bound: bool) -> int | None:
@@ -165,14 +160,16 @@ def _assigned(statement: ast.stmt) -> set[str]:
 
 
 def code_of(program: Program) -> Code:
-    """Its closures, made where it is run: most programs never are, and closures cannot be sent to another process."""
-    return _code(program.text, program.names)
+    """Its closures; in a process that it was sent to, made where it is run: most programs of many specs never are."""
+    return program.code or _compiled(program.text, program.names)
 
 
 @lru_cache(maxsize=1 << 14)
-def _code(text: str, names: frozenset[str]) -> Code:
+def _compiled(text: str, names: frozenset[str]) -> Code:
     # The text was checked; its names tell x.float() from torch.exp(x).
-    return _parse(text, names, None, bind=False, gives=None)[1]
+    code = parse(text, names=names, functions=None).code
+    assert code is not None
+    return code
 
 
 def _syntax(text: str) -> ast.Module:
