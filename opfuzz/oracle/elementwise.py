@@ -83,7 +83,7 @@ def add(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]
 def mul(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
     a, b = args if node.op == "mul" else (args[0], args[0])
     mid = np.asarray(a * b)
-    exact = any(_is_power_of_two(arg) for arg in node.args)
+    exact = any(_is_power_of_two(arg) or _is_zero(arg) for arg in node.args)
     result = Rounding(mid)
 
     def radius(radii: list[Radius], model: Arithmetic) -> Radius:
@@ -111,6 +111,10 @@ def _is_power_of_two(node: Node) -> bool:
         return False
     n, d = abs(node.detail.numerator), node.detail.denominator
     return bool(n & (n - 1) == 0 and d & (d - 1) == 0)
+
+
+def _is_zero(node: Node) -> bool:
+    return node.op == "number" and node.detail == 0
 
 
 def div(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, PoleOf]:

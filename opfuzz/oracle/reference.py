@@ -200,13 +200,13 @@ class Reference:
     def has_certain_zero(self, hi: FloatArray) -> NDArray[np.bool_]:
         """Where the sign of a zero in `hi` is part of the answer: elementwise references, not max(-0, 0).
 
-        Nor where the usual formula has a zero of the other sign at infinity.
+        Nor where the usual formula has a zero of the other sign.
         """
         x = self.arrays[self.spec.inputs[0].name].astype(np.float64).reshape(self.shape)
         is_certain = limits.has_certain_sign(self.root, x)
-        if np.isinf(x).any():
+        if self.natural is not self.root or np.isinf(x).any():  # the one formula has another sign at most at a limit
             usual = self.natural_values
-            is_certain &= ~(np.isinf(x) & (usual == 0) & (np.signbit(usual) != np.signbit(hi)))
+            is_certain &= ~((usual == 0) & (np.signbit(usual) != np.signbit(hi)))
         return is_certain
 
     def _signed_zeros(self, hi: FloatArray, radius: FloatArray) -> NDArray[np.bool_] | None:

@@ -107,3 +107,13 @@ def test_a_zero_at_infinity_has_either_sign_where_the_usual_formula_has_the_othe
     assert repr(float(reference.truth.hi[0, 0])) == repr(limit)
     assert reference.truth.signed_zeros is not None
     assert bool(reference.truth.signed_zeros[0, 0]) == is_signed
+
+
+@pytest.mark.parametrize(("op", "params"), [("hardshrink", {"limit": 0.5}), ("softshrink", {"shift": 0.5})])
+def test_a_zero_has_either_sign_where_the_usual_formula_has_the_other(op, params):
+    """torch's shrinks: +0 and 0 * x; of what is positive both are +0."""
+    x = np.array([-0.25, 0.25, -3.0], np.float32)
+    (reference,) = references_of(BUNDLED_OPS[op], Call("float32", {"n": 3}, params, {"x": x}, {}))
+    assert reference.is_unary
+    assert reference.truth.signed_zeros is not None
+    assert reference.truth.signed_zeros.tolist() == [False, True, False]

@@ -109,6 +109,17 @@ def test_zeros_of_the_wrong_sign_are_found():
     assert body.examples["sign"] == bits_of(-3.0, FLOAT16)
 
 
+def test_zeros_of_either_sign_are_right_where_the_op_leaves_it_open():
+    spec, x = BUNDLED_OPS["hardshrink"], np.arange(0.0, 0.5, 2.0**-11)
+    oracle = FlatReference(spec, "float16", {"limit": 0.5})
+    for zero, sign, wrong in ((0.0, 1, 0), (-0.0, -1, 0), (0.0, -1, 0), (-0.0, 1, len(x) - 1)):
+        bits = np.sort(to_bits(np.array(sign * x, np.float16))[1:])
+        low, high = int(bits[0]), int(bits[-1]) + 1
+        subject = Rounded(lambda x, zero=zero: np.full(x.shape, zero), FLOAT16)
+        body, _, _ = sweep_chunk(low, high, subject, oracle, FLOAT16, True)
+        assert (body.mismatches["sign"] > 0) == (wrong > 0), (zero, sign)
+
+
 def test_a_fall_between_neighbours_is_counted_also_across_a_border():
     fmt, border = FLOAT32, bits_of(1.0, FLOAT32)
     assert len(list(chunks(fmt, border - 100, border + 100))) == 2
