@@ -142,7 +142,7 @@ class Mlx(Backend):
 
     def published(self) -> Functions:
         """See Backend. `group_norm`, `instance_norm`, `upsample` and the pools are channels last, as in MLX;
-        `packed` and `as_bytes` make words and bytes of codes, and `quantized` gives codes."""
+        `packed` and `as_bytes` make words and bytes of codes, and `quantized` gives codes, or what they stand for."""
         nn = importlib.import_module("mlx.nn")
         found: dict[str, Any] = {}
         for prefix, names in PUBLISHED.items():
@@ -300,11 +300,27 @@ def _as_bytes(mx: Any, codes: Tensor) -> Tensor:
 
 
 def _quantized(mx: Any, w: Tensor, group: int, bits: int, mode: str = "affine") -> tuple[Tensor, ...]:
-    """What `mx.quantize` makes of rows: a code for each number, and what each group has; as numbers of their format."""
-    words, *others = mx.quantize(w, group_size=group, bits=bits, mode=mode)
+    """What `mx.quantize` makes of rows: a code for each number, and what each group has; as numbers of their format.
+
+    Of the mx modes and nvfp4 the number that a code stands for, and the scale itself.
+    """
+    words, scales, *biases = mx.quantize(w, group_size=group, bits=bits, mode=mode)
     ones = (mx.expand_dims(words, -1) >> mx.arange(32, dtype=mx.uint32)) & 1
     codes = mx.sum(mx.reshape(ones, (*w.shape, bits)) << mx.arange(bits, dtype=mx.uint32), axis=-1)
-    return codes.astype(w.dtype), *(each.astype(w.dtype) for each in others)
+    if mode == "affine":
+        return codes.astype(w.dtype), *(each.astype(w.dtype) for each in (scales, *biases))
+    elements = mx.from_fp8(codes.astype(mx.uint8), mx.float32) if bits == 8 else mx.take(mx.array(_OF_E2M1), codes)
+    scales = mx.from_fp8(scales, mx.float32) if mode == "nvfp4" else _of_e8m0(mx, scales)
+    return elements.astype(w.dtype), scales.astype(w.dtype)
+
+
+_OF_E2M1 = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0]
+
+
+def _of_e8m0(mx: Any, codes: Tensor) -> Tensor:
+    """2^(code - 127), of 255 NaN: the bits of a float32, but for the smallest power, which is subnormal there."""
+    powers = mx.where(codes == 0, 1 << 22, codes.astype(mx.uint32) << 23).astype(mx.uint32).view(mx.float32)
+    return mx.where(codes == 255, mx.nan, powers)
 
 
 def _upsample(nn: Any, kind: str, x: Tensor, scale: float, align_corners: bool = False) -> Tensor:

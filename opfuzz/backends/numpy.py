@@ -18,8 +18,8 @@ PUBLISHED = """
     abs add all any arange arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax argmin argpartition argsort
     bincount broadcast_to cbrt ceil clip concatenate convolve copysign corrcoef cos cosh cov cross cumprod cumsum
     deg2rad diag diagonal diff digitize divide dot einsum equal exp exp2 expand_dims expm1 eye flip floor
-    floor_divide fmax fmin fmod full full_like gradient greater greater_equal hanning heaviside hypot imag inner
-    interp isfinite isinf isnan kron ldexp less less_equal linspace log log10 log1p log2 logaddexp logaddexp2
+    floor_divide fmax fmin fmod frexp full full_like gradient greater greater_equal hanning heaviside hypot imag
+    inner interp isfinite isinf isnan kron ldexp less less_equal linspace log log10 log1p log2 logaddexp logaddexp2
     logical_and logical_not logical_or logical_xor matmul max maximum mean median min minimum moveaxis multiply
     nan_to_num nanmax nanmean nanmin nansum negative not_equal ones ones_like outer pad power prod ptp rad2deg real
     reciprocal remainder repeat reshape rint roll round searchsorted sign signbit sin sinc sinh sort sqrt square

@@ -155,14 +155,20 @@ def square_root(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusO
     return mid, radius, lambda: m < 0
 
 
+# Between max(a, b) and max(a', b') there is no more than the larger of |a - a'| and |b - b'|; and only the one of the
+# larger argument where it surely is the larger, as of a number far beyond the limit that it is cut to.
+
+
 def pick(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
+    first, second = args if node.op == "maximum" else (-args[0], -args[1])
     mid = np.maximum(args[0], args[1]) if node.op == "maximum" else np.minimum(args[0], args[1])
 
     def radius(radii: list[Radius], model: Arithmetic) -> Radius:
         if radii[0] is None and radii[1] is None:
             return None
         a, b = (np.zeros(()) if r is None else r for r in radii)
-        return np.broadcast_to(np.maximum(a, b), mid.shape)
+        apart, room = first - second, (a + b) * (1 + 2.0**-50)  # wider by more than both roundings
+        return np.where(apart > room, a, np.where(apart < -room, b, np.maximum(a, b)))
 
     return mid, radius, None
 

@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 
+import ml_dtypes
 import numpy as np
 import pytest
 
 from opfuzz.backends import Subject, discover, perform
+from opfuzz.backends.mlx import _of_e8m0
 from opfuzz.core.call import Call
 from opfuzz.spec.expression.program import parse
 
@@ -88,6 +90,30 @@ def test_codes_are_packed_as_mlx_does_it(bits):
     assert np.array_equal(MLX.functions()["packed"](mx.array(kept), bits), words)
     for made, right in zip(MLX.functions()["quantized"](rows, 32, bits), (kept, scales, biases), strict=True):
         assert np.array_equal(made, right)
+
+
+@pytest.mark.parametrize("mode", ["mxfp4", "mxfp8", "nvfp4"])
+def test_elements_and_scales_are_those_of_the_bytes(mode):
+    """Against ml_dtypes' reading of the bytes that MLX packs, and MLX's own of both together."""
+    group, bits = (16 if mode == "nvfp4" else 32), (8 if mode == "mxfp8" else 4)
+    element = ml_dtypes.float8_e4m3fn if bits == 8 else ml_dtypes.float4_e2m1fn
+    scale = ml_dtypes.float8_e4m3fn if mode == "nvfp4" else ml_dtypes.float8_e8m0fnu
+    rows = np.random.Generator(np.random.Philox(7)).normal(0, 1, (4, 64)).astype(np.float32)
+    rows *= np.float32(10.0) ** np.arange(-1, 3, dtype=np.float32)[:, None]
+    kept = mx.quantize(mx.array(rows), group_size=group, bits=bits, mode=mode)
+    codes = np.array(kept[0]).view(np.uint8)
+    codes = codes if bits == 8 else np.stack([codes & 15, codes >> 4], axis=-1)
+    elements, scales = MLX.functions()["quantized"](mx.array(rows), group, bits, mode=mode)
+    assert np.array_equal(elements, codes.reshape(rows.shape).view(element).astype(np.float32))
+    assert np.array_equal(scales, np.array(kept[1]).view(scale).astype(np.float32))
+    both = np.array(elements) * np.repeat(np.array(scales), group, axis=1)
+    assert np.array_equal(mx.dequantize(*kept, group_size=group, bits=bits, mode=mode, dtype=mx.float32), both)
+
+
+def test_bytes_of_scales_are_powers_of_two():
+    codes = np.arange(256, dtype=np.uint8)
+    scales = np.array(_of_e8m0(mx, mx.array(codes)))
+    assert np.array_equal(scales, codes.view(ml_dtypes.float8_e8m0fnu).astype(np.float32), equal_nan=True)
 
 
 GELU = """

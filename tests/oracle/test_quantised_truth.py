@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 
+import ml_dtypes
 import numpy as np
 import pytest
 from bundled_ops import BUNDLED_OPS
@@ -126,3 +128,90 @@ def test_a_code_beside_the_nearest_is_wrong():
     assert set(verdicts(w, outputs)) <= set(CLEAN)
     outputs[0][1, 5] += 1 if outputs[0][1, 5] < 15 else -1
     assert verdicts(w, outputs)[0] == "wrong"
+
+
+SMALL = {
+    "quantize_mxfp4": (32, ml_dtypes.float4_e2m1fn),
+    "quantize_mxfp8": (32, ml_dtypes.float8_e4m3fn),
+    "quantize_nvfp4": (16, ml_dtypes.float4_e2m1fn),
+}
+
+
+def numbers_of(dtype: type) -> list[Fraction]:
+    """The finite numbers of a small format that are not negative, in order; even and odd significands alternate."""
+    bits = np.arange(2 ** (ml_dtypes.finfo(dtype).bits - 1), dtype=np.uint8).view(dtype).astype(np.float64)
+    return [Fraction(each) for each in bits.tolist() if np.isfinite(each)]
+
+
+def nearest(x: Fraction, numbers: list[Fraction]) -> Fraction:
+    """To nearest, of two the one in an even place, and beyond the last the last."""
+    place = min(range(len(numbers)), key=lambda i: (abs(numbers[i] - abs(x)), i % 2))
+    return numbers[place] if x >= 0 else -numbers[place]
+
+
+def group_scale(op: str, most: Fraction, largest: Fraction) -> Fraction:
+    """The smallest power of two with which no element of an mx format is beyond its largest; of nvfp4 an e4m3."""
+    if op == "quantize_nvfp4":
+        return nearest(most / largest, numbers_of(ml_dtypes.float8_e4m3fn))
+    return (
+        Fraction(2) ** next(e for e in range(-127, 128) if most <= largest * Fraction(2) ** e) if most else Fraction(1)
+    )
+
+
+def hard_rows(op: str, format: str) -> np.ndarray:
+    """Rows of all sizes; with ties between any two neighbours, and with groups whose scale is just enough."""
+    group, dtype = SMALL[op]
+    rng = np.random.Generator(np.random.Philox(3))
+    numbers = numbers_of(dtype)
+    ties = [float(a + b) / 2 for a, b in pairwise(numbers)]
+    largest = float(numbers[-1])
+    rows = [rng.normal(0, size, 128) for size in (1.0, 1e-3, 300.0)]
+    rows += [np.where(np.arange(128) % group == 0, largest, rng.choice(ties, 128) * rng.choice([-1, 1], 128))]
+    rows += [
+        np.where(np.arange(128) % group == 5, edge * 2.0 ** (np.arange(128) // group), 0.01)
+        for edge in (largest, np.nextafter(np.float32(largest), 1000), np.nextafter(np.float32(largest), 0))
+    ]
+    rows += [
+        np.zeros(128),
+        np.full(128, 6 * 17.0),
+        np.full(128, 6 * 19.0),
+        np.full(128, 4e4),
+    ]  # ties of e4m3, 448 and on
+    return round_to(np.array(rows), FORMATS[format])
+
+
+@pytest.mark.parametrize("format", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("op", SMALL)
+def test_elements_and_scales_are_what_fractions_make_of_the_definition(op, format):
+    """OCP Microscaling Formats 1.0: v_i = X P_i, with P_i rounded to nearest, ties to even, cut beyond the largest."""
+    group, dtype = SMALL[op]
+    numbers = numbers_of(dtype)
+    w = hard_rows(op, format)
+    call = Call(format, {"n": len(w), "k": 128}, {}, {"w": w}, {"w": "contiguous"})
+    elements, scales = (each.settle(np.arange(each.truth.hi.size)) for each in references_of(BUNDLED_OPS[op], call))
+    assert not elements.radius.any()
+    assert not scales.radius.any()
+    for i, row in enumerate(w.astype(np.float64).tolist()):
+        for start in range(0, 128, group):
+            x = [Fraction(each) for each in row[start : start + group]]
+            scale = group_scale(op, max(map(abs, x)), numbers[-1])
+            assert scales.hi[i, start // group] == scale, (i, start)
+            right = [nearest(each / scale, numbers) if scale else Fraction(0) for each in x]
+            assert elements.hi[i, start : start + group].tolist() == right, (i, start)
+
+
+@pytest.mark.parametrize("op", SMALL)
+def test_at_a_tie_both_elements_are_right_and_elsewhere_one(op):
+    numbers = [float(each) for each in numbers_of(SMALL[op][1])]
+    group, low, high = SMALL[op][0], numbers[3], numbers[4]
+    # An mx scale is left open where the largest number of a group is the largest of the format, as 6 of e2m1.
+    most = numbers[-1] if op == "quantize_nvfp4" else numbers[-2]
+    for share, right in ((0.5, {low, high}), (0.4, {low}), (0.6, {high})):
+        w = np.full((1, group), most, np.float32)
+        w[0, 1] = low + share * (high - low)
+        call = Call("float32", {"n": 1, "k": group}, {}, {"w": w}, {"w": "contiguous"})
+        reference = references_of(BUNDLED_OPS[op], call)[0]
+        for element in (low, high, numbers[0]):
+            output = np.full((1, group), most, np.float32)
+            output[0, 1] = element
+            assert (score(output, reference).verdict in CLEAN) == (element in right), (share, element)

@@ -56,6 +56,21 @@ def test_a_product_with_a_lost_tail_is_known_to_be_lost():
     holds(root)
 
 
+@pytest.mark.parametrize("name", ["maximum", "minimum"])
+@pytest.mark.parametrize("apart", [-1e30, -20.0, -1e-6, 0.0, 1e-6, 20.0, 1e30])
+def test_the_larger_of_two_is_known_as_well_as_the_one_that_it_may_be(name, apart):
+    rough = scores()
+    holds(F[name](rough, rough * 0.999 + apart))
+    holds(F[name](rough * 0.999 + apart, rough))
+
+
+def test_what_is_cut_to_a_limit_far_below_it_is_exact():
+    wide = models.working("wide", FLOAT32)
+    x = graph.leaf(np.array([1e9, 448.0 * 6, 3.0]), "input")
+    ball = balls.evaluate(F["minimum"](x / 6, 448), [models.TRUTH, wide])
+    assert [bool(radius) for radius in ball.radii[1]] == [False, True, True]
+
+
 STEPS = ["floor", "ceil", "round", "sign", "float32", "float16", "bfloat16", "float64"]
 
 
