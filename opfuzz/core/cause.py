@@ -65,6 +65,11 @@ KINDS: Mapping[str, Kind] = {
         "inputs, or '' for results",
         ("bits", "grid", "fit", "elements", "values", "step", "exact"),
     ),
+    "saturates": Kind(
+        "whole numbers in products are cut off, or wrap, at the ends of too few bits",
+        "first or second: codes of a factor; sums, pairs or running: sums of products",
+        ("low", "high", "wraps", "variant", "elements", "met", "before", "after"),
+    ),
     "results-in": Kind("every result is a number of a narrower format", "format", ("bits", "elements", "unheld")),
     # By which formula.
     "formula": Kind(

@@ -12,7 +12,18 @@ from opfuzz.core.cause import Cause, Figure
 from opfuzz.core.metrics.conditioned import effective_bits
 from opfuzz.core.results import Score
 from opfuzz.core.verdicts import FAULT, SEVERITY
-from opfuzz.judge.diagnose import absolute, inherited, meanings, precisions, solved, steps, sums, tails, where
+from opfuzz.judge.diagnose import (
+    absolute,
+    inherited,
+    meanings,
+    precisions,
+    saturation,
+    solved,
+    steps,
+    sums,
+    tails,
+    where,
+)
 from opfuzz.judge.diagnose.evidence import Evidence
 from opfuzz.judge.explain import errs_as
 from opfuzz.judge.limits import EXCESS_LIMIT, ROUNDINGS
@@ -32,6 +43,7 @@ STAGES: tuple[Stage, ...] = (  # the first that is certain is told
     meanings.variant,
     meanings.misread,
     meanings.setting,
+    saturation.saturates,
     sums.stops,  # makes calls that take seconds
     precisions.inputs,
     precisions.inputs_solved,
@@ -69,6 +81,7 @@ SURE = frozenset(
         solved.parameter,
         precisions.quantised,
         precisions.overflow,
+        saturation.saturates,
         tails.tail,
     )
 )

@@ -173,6 +173,30 @@ def _rounds_inputs(cause: Cause) -> str:
     return f"it {verb} {named(names)} to {given['bits']} bits{kept}: the output has the same bits when {done}{against}"
 
 
+CUT = {
+    "first": "codes of its first factor",
+    "second": "codes of its second factor",
+    "sums": "sums of products",
+    "pairs": "sums of two products",
+    "running": "running sums of products",
+}
+
+
+def what_saturates(cause: Cause) -> str:
+    """What is cut off, and where: `sums of products saturate at -32768 and 32767`."""
+    given = _given(cause)
+    how = "wrap" if given["wraps"] else "saturate"
+    inside = f" in the variant '{given['variant']}'" if given["variant"] else ""
+    return f"{CUT[cause.name]} {how} at {given['low']} and {given['high']}{inside}"
+
+
+def _saturates(cause: Cause) -> str:
+    given = _given(cause)
+    excesses = f"{figure(given['after'])} times the allowance instead of {figure(given['before'])}"
+    met = f"the errors are the same on {counted(given['met'], 'element')} ({excesses})"
+    return f"{what_saturates(cause)}: with that and all else exact, {met}"
+
+
 def _results_in(cause: Cause) -> str:
     given = _given(cause)
     return (
@@ -293,6 +317,7 @@ WORDS: Mapping[str, Callable[[Cause], str]] = {
     "rounds-inputs": _rounds_inputs,
     "rounds-argument": _rounds_argument,
     "quantises": _quantises,
+    "saturates": _saturates,
     "results-in": _results_in,
     "formula": _formula,
     "sums": _sums,

@@ -15,7 +15,7 @@ from opfuzz.core.relation import DISTURBED
 from opfuzz.core.run import Row
 from opfuzz.report.causes.figures import named
 from opfuzz.report.causes.kinds import WORDS as SENTENCES
-from opfuzz.report.causes.kinds import computed_in
+from opfuzz.report.causes.kinds import computed_in, what_saturates
 from opfuzz.report.causes.sentences import in_output, word_diagnosis, word_reason, word_row
 
 MESSAGES = frozenset(kind for kind, known in KINDS.items() if known.figures == TOLD) - {"undiagnosed"} | {"wrong-shape"}
@@ -129,6 +129,7 @@ _TITLES: Mapping[str, Callable[[Cause, str], str]] = {
     "rounds-inputs": _rounds,
     "rounds-argument": lambda cause, name: "errs as if its argument were rounded on the way",
     "quantises": _quantises,
+    "saturates": lambda cause, name: what_saturates(cause),
     "results-in": lambda cause, name: f"gives {name} numbers only",
     "formula": _formula,
     "sums": _sums,

@@ -43,6 +43,7 @@ def test_every_relation_has_words(kind):
 NAN, INF = float("nan"), float("inf")
 FIT = {"fit": 0.5, "elements": 8, "own": 1e9}
 TOLD = {"words": "what was told"}
+MET = {"elements": 9, "met": 8, "before": 74.9, "after": 0.2}
 EXAMPLES = (  # of every kind, with every figure that it may have
     Cause(""),
     *(Cause(kind, "ValueError", figures=TOLD) for kind in ("raises", "hangs", "dies", "out-of-memory")),
@@ -75,6 +76,12 @@ EXAMPLES = (  # of every kind, with every figure that it may have
     Cause("rounds-argument", figures={"roundings": 2.0}),
     Cause("quantises", "x", figures={"bits": 8, "grid": "per row", "fit": 0.5, "elements": 8}),
     Cause("quantises", figures={"bits": 4, "values": 16, "step": 0.1, "exact": 90}),
+    *(
+        Cause("saturates", what, figures={"low": -128, "high": 127, "wraps": wraps, "variant": variant, **MET})
+        for what in ("first", "second", "sums", "pairs", "running")
+        for wraps in (False, True)
+        for variant in ("", "eight-bits")
+    ),
     Cause("results-in", "float16", figures={"bits": 11, "elements": 64, "unheld": 60}),
     Cause("formula", "naive", figures={"note": "two passes", "worst": 9.0, "own": 8.0, "inside": "float32"}),
     Cause("formula", "naive", figures={"note": "", "fails": True, "wider": True}),
