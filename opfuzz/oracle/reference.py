@@ -305,6 +305,15 @@ class Reference:
         """A variant that has a graph here, run in the wide format with sums one by one."""
         return working.emulate(self.variant_graph(name), wide_format(self.fmt), 1)
 
+    def narrowed(self, variant: str, lanes: int) -> working.Emulated:
+        """The usual formula, or that of a variant, with every intermediate in the half format itself; see `emulated`.
+
+        Raises one of FAILURES where the variant has no meaning for this call.
+        """
+        if not variant:
+            return self.emulated(lanes, narrow=True)
+        return working.emulate(self.variant_graph(variant), self.fmt, lanes, wide_format(self.fmt))
+
     def sources(self, index: tuple[int, ...]) -> dict[str, NDArray[np.int64]]:
         """Flat places of each input that one element of the output depends on."""
         if index not in self._sources:  # often one is the worst of several subjects, or in several ways

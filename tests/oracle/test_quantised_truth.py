@@ -86,6 +86,9 @@ def test_each_wrong_reading_has_its_name(op):
             for reference, (values, _) in zip(references, meant, strict=True)
         ]
         told = {(each.verdict, each.cause.name) for each in scores if each.verdict not in CLEAN}
+        if name == "sums-of-groups":  # another formula for the same values
+            assert not told
+            continue
         assert told & {("wrong", name), ("special", "")}, name  # a number for NaN, or NaN for a number, has no name yet
         assert not {word for word in told if word[0] == "wrong"} - {("wrong", name), ("wrong", "")}, name
 

@@ -45,6 +45,7 @@ STAGES: tuple[Stage, ...] = (  # the first that is certain is told
     meanings.setting,
     saturation.saturates,
     sums.stops,  # makes calls that take seconds
+    sums.accumulates,
     precisions.inputs,
     precisions.inputs_solved,
     precisions.outputs,
@@ -70,6 +71,7 @@ SURE = frozenset(
         absolute.accuracy,
         meanings.variant,
         sums.stops,
+        sums.accumulates,
         precisions.inputs_solved,
         precisions.through,
         steps.rounded,

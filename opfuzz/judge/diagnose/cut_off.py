@@ -9,7 +9,7 @@ import numpy as np
 
 from opfuzz.core.floats import FloatArray
 from opfuzz.oracle.altered import evaluate_with
-from opfuzz.oracle.graph import Node, topological
+from opfuzz.oracle.graph import Node, is_whole, topological
 
 MOST_PRODUCTS = 2**22  # of two codes each, in the sums that are added up one by one
 
@@ -67,8 +67,10 @@ _CLOSED = frozenset({"add", "sub", "mul", "neg", "maximum", "minimum", "reshape"
 
 def _is_code(node: Node, codes: set[int]) -> bool:
     """Whether a node is whole numbers whatever is fed, such as codes that were rounded, less a zero."""
-    if node.op in ("leaf", "number"):
-        return node.detail is not None and bool(np.all(np.asarray(node.detail) % 1 == 0))
+    if node.op == "leaf":
+        return bool((np.rint(node.detail) == node.detail).all())
+    if node.op == "number":
+        return is_whole(node)
     if node.op in ("rint", "floor"):
         return True
     branches = node.args[-2:] if node.op == "where" else node.args if node.op in _CLOSED else ()

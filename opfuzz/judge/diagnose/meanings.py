@@ -335,14 +335,20 @@ def _differs(evidence: Evidence, other: Call) -> bool:
 
 
 def readings(array: Array, layout: str) -> Iterator[tuple[str, Array]]:
-    """How the memory of a view may be read wrongly, and what it holds then."""
+    """How the memory of a view may be read wrongly, and what it holds then; of indices only what are places as well."""
     buffer, _ = memory(array, layout)
     flat = buffer.ravel()
+    found = []
     if flat.size >= array.size:
-        yield "reads-as-contiguous", flat[: array.size].reshape(array.shape)
+        found.append(("reads-as-contiguous", flat[: array.size].reshape(array.shape)))
     if layout == "narrowed":
-        yield "ignores-offset", buffer[..., : array.shape[-1]]
-        yield "ignores-gaps", flat[1 : 1 + array.size].reshape(array.shape)
+        found.append(("ignores-offset", buffer[..., : array.shape[-1]]))
+        found.append(("ignores-gaps", flat[1 : 1 + array.size].reshape(array.shape)))
+    yield from (each for each in found if array.dtype.kind not in "iu" or _is_within(each[1], array))
+
+
+def _is_within(values: Array, array: Array) -> bool:
+    return bool(array.size and values.min() >= array.min() and values.max() <= array.max())
 
 
 def _contiguous(layouts: Mapping[str, str]) -> dict[str, str]:

@@ -91,6 +91,20 @@ def _same_class(a: FloatArray, b: FloatArray) -> Mask:
     return np.asarray((np.isnan(a) & np.isnan(b)) | (np.isinf(a) & (a == b)))
 
 
+def same_formulas(evidence: Evidence) -> list[str]:
+    """Variants that are other formulas for the same values, as far as the call tells."""
+    reference, judged, same = evidence.reference, evidence.judged, []
+    for name in reference.variants if judged.is_judged.any() else ():
+        if (other := reference.variant(name)) is None:
+            continue
+        with np.errstate(invalid="ignore", over="ignore"):
+            off = np.abs(other[0] - judged.truth.hi)
+            apart = relative_to(off, judged.spacing, np.maximum(other[1], reference.wide))
+        if (apart[judged.is_judged] <= EXCESS_LIMIT).all():
+            same.append(name)
+    return same
+
+
 def ranges_as(evidence: Evidence, predict: Callable[[Evidence], Prediction | None]) -> bool:
     """Whether larger values of the same shapes and views come out as predicted, within the range of float16 and beyond.
 

@@ -7,14 +7,11 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 
-import numpy as np
-
 from opfuzz.core.cause import Cause, Figure
 from opfuzz.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FloatArray, Format, round_to
-from opfuzz.core.metrics.conditioned import relative_to
 from opfuzz.judge.diagnose.evidence import Evidence, ordinary
-from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm, ranges_as
-from opfuzz.judge.limits import EXCESS_LIMIT, LEAST_MET, MOST_ELEMENTS, MOST_STEPS
+from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm, ranges_as, same_formulas
+from opfuzz.judge.limits import LEAST_MET, MOST_ELEMENTS, MOST_STEPS
 from opfuzz.oracle.altered import evaluate_with
 from opfuzz.oracle.balls import midpoint
 from opfuzz.oracle.forms import forms
@@ -72,17 +69,7 @@ def _told(evidence: Evidence, fmt: Format, found: dict[Step, Prediction]) -> Cau
 
 def _steps(evidence: Evidence) -> Iterator[Step]:
     """Every step but the last, whose rounding is that of the result, in every form of the formula."""
-    reference, judged = evidence.reference, evidence.judged
-    same = []
-    for name in reference.variants if judged.is_judged.any() else ():
-        if (other := reference.variant(name)) is None:
-            continue
-        with np.errstate(invalid="ignore", over="ignore"):
-            off = np.abs(other[0] - judged.truth.hi)
-            apart = relative_to(off, judged.spacing, np.maximum(other[1], reference.wide))
-        if (apart[judged.is_judged] <= EXCESS_LIMIT).all():
-            same.append(name)
-    for which in (*range(len(_forms(evidence))), *same):
+    for which in (*range(len(_forms(evidence))), *same_formulas(evidence)):
         for place, node in enumerate(_order(evidence, which)[:-1]):
             if node.op not in MOVES:
                 yield which, place, node.op

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from math import log2, prod
 
 import numpy as np
@@ -11,7 +12,7 @@ from opfuzz.core.call import Call
 from opfuzz.core.cause import Cause, Figure
 from opfuzz.core.floats import BFLOAT16, FLOAT16, Format
 from opfuzz.judge.diagnose.evidence import Array, Evidence
-from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm
+from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm, same_formulas
 from opfuzz.judge.limits import (
     EXCESS_LIMIT,
     LANES,
@@ -25,6 +26,7 @@ from opfuzz.judge.limits import (
 )
 from opfuzz.judge.settle import examine
 from opfuzz.oracle import models
+from opfuzz.oracle.meaning import FAILURES
 
 # A sum of ones in a format of p bits, one after another, stops at 2^p: 1 is then half an ulp, and ties go to even. Each
 # lane stops there. What is made of the sum, such as a mean or a root, falls behind as a power of it.
@@ -61,6 +63,31 @@ def stops(evidence: Evidence) -> Cause | None:
                 return Cause("accumulates-in", fmt.name, figures=figures)
             break
     return None
+
+
+def accumulates(evidence: Evidence) -> Cause | None:
+    """Sums one by one in a half format, in so many lanes, whose bits the output has: told where no call on ones can be.
+
+    Of the usual formula, or of another for the same values, as by groups. Not where sums that are rounded once do it,
+    nor of infinities and NaN, which are the same in any order.
+    """
+    if evidence.fmt.bits != 16 or evidence.score.verdict == "special" or not evidence.is_wrong.any():
+        return None
+    for name in ("", *same_formulas(evidence)):
+        for lanes in LANES:
+            predict = partial(_predict_lanes, name=name, lanes=lanes)
+            first = predict(evidence)
+            if first is not None and first.is_met and confirm(evidence, first, predict) is not None:
+                return Cause("accumulates-in", evidence.fmt.name, figures={"lanes": lanes})
+    return None
+
+
+def _predict_lanes(evidence: Evidence, name: str, lanes: int) -> Prediction | None:
+    try:
+        each, once = (evidence.reference.narrowed(name, n).values.astype(np.float64) for n in (lanes, 0))
+    except FAILURES:
+        return None  # a formula has no meaning for this call
+    return None if compare(evidence, once).is_met else compare(evidence, each)
 
 
 def _may_stop(evidence: Evidence) -> bool:
