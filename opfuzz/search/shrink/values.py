@@ -131,7 +131,8 @@ FILLS: tuple[Fill, ...] = (
 def rounded(x: Values, bits: int, towards: Callable[[Values], Values]) -> Values:
     """Each finite number with so many significant bits; `towards` is rint, floor or ceil of its magnitude."""
     mantissa, exponent = np.frexp(np.abs(x))
-    shorter = np.ldexp(towards(np.ldexp(mantissa, bits)), exponent - bits)
+    with np.errstate(over="ignore"):  # upwards from the largest number is infinity
+        shorter = np.ldexp(towards(np.ldexp(mantissa, bits)), exponent - bits)
     return np.where(np.isfinite(x), np.copysign(shorter, x), x)
 
 

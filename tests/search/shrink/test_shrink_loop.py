@@ -112,3 +112,8 @@ def test_rounding_to_few_bits(x, bits):
     assert abs(near - x) <= abs(x) * 2.0**-bits
     assert abs(x) <= abs(up) <= abs(x) * (1 + 2.0 ** (1 - bits))
     assert np.frexp(near)[0] * 2**bits == np.rint(np.frexp(near)[0] * 2**bits)
+
+
+@pytest.mark.filterwarnings("error")
+def test_rounding_up_from_the_largest_number_is_infinity_without_a_word():
+    assert rounded(np.array([-1.7e308, 1.0]), 1, np.ceil).tolist() == [-np.inf, 1.0]
