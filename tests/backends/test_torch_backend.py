@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from opfuzz.backends import Subject, derive, discover, perform
+from opfuzz.backends.torch import EVALUATED
 from opfuzz.core.call import Call
 from opfuzz.spec.expression.program import parse
 
@@ -35,13 +36,22 @@ def test_layouts_are_real(layout, stride, offset, dtype):
     assert np.array_equal(TORCH.get(tensor), array)
 
 
-def test_what_is_random_in_training_is_published_for_evaluation_alone():
-    functions, x = TORCH.functions(), torch.arange(5.0)
-    assert torch.equal(functions["torch.nn.functional.dropout"](x, 0.5, training=False), x)
-    assert torch.equal(functions["torch.nn.functional.rrelu"](-x, 0.25, 0.75, training=False), -x / 2)
-    for settings in ({}, {"training": True}, {"training": 1}):
+@pytest.mark.filterwarnings("ignore:dropout2d")  # of what an array of three axes is taken for
+@pytest.mark.parametrize("name", [*EVALUATED])
+def test_what_is_random_in_training_is_published_for_evaluation_alone(name):
+    function, x = TORCH.functions()[f"torch.nn.functional.{name}"], torch.arange(30.0).reshape(2, 3, 5)
+    assert function is not getattr(torch.nn.functional, name)
+    assert torch.equal(function(x, 0.25, training=False), x)
+    for settings in ({}, {"training": True}, {"training": 1}, {"training": 0}, {"training": None}):
         with pytest.raises((TypeError, ValueError), match="training"):
-            functions["torch.nn.functional.dropout"](x, 0.5, **settings)
+            function(x, 0.25, **settings)
+    with pytest.raises(TypeError):  # by place it is given twice
+        function(x, 0.25, 0.5, True, training=False)
+
+
+def test_a_leaky_slope_that_is_drawn_in_training_is_its_mean():
+    x = torch.arange(5.0)
+    assert torch.equal(TORCH.functions()["torch.nn.functional.rrelu"](-x, 0.25, 0.75, training=False), -x / 2)
 
 
 def test_published_names_resolve_to_torchs_own_objects():

@@ -119,6 +119,41 @@ def test_what_only_looks_like_a_cast_is_refused(text, words):
     assert words in message(text, backend_of("torch").functions())
 
 
+KNOWN = "known: float64, float32, float16, bfloat16, float8_e4m3fn, float8_e5m2, float4_e2m1fn, dtype"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("cast(x, float23)", "unknown name 'float23' in 'cast(x, float23)'; did you mean 'float32'?"),
+        ("cast(x, dtype=bflot16)", "unknown name 'bflot16' in 'cast(x, dtype=bflot16)'; did you mean 'bfloat16'?"),
+        ("cast(x, torch.float23)", "attribute 'float23' is not allowed"),
+        ("cast(x, torch.flaot32)", "attribute 'flaot32' is not allowed"),
+        ("x.to(torch.float23)", "; did you mean 'float32'?"),
+        ("cast(x, d)", f"cast() takes a format in 'cast(x, d)'; {KNOWN}"),
+        ("cast(x, x)", f"cast() takes a format in 'cast(x, x)'; {KNOWN}"),
+        ("cast(x, dtype=d)", "cast() takes a format"),
+        ("cast(x, 3)", "cast() takes a format"),
+        ("cast(x, pi)", "cast() takes a format"),
+        ("cast(x, (float32,))", "cast() takes a format"),
+        ("cast(x, float32 + 1)", "cast() takes a format"),
+        ("cast(x, torch.exp(x))", "cast() takes a format"),
+        ("cast(x, 'float32')", "a text is not allowed"),
+        ("cast(x, dtype='float32')", "cast() takes a format"),
+        ("cast(x, os)", "unknown name 'os'"),
+        ("cast.__globals__(x, float32)", "unknown function 'cast.__globals__'"),
+        ("cast(x, float32).tofile(d)", "'.tofile' is a method of a value"),
+    ],
+)
+@pytest.mark.parametrize("is_installed", [True, False])
+def test_a_function_casts_to_a_format_and_nothing_else(text, words, is_installed):
+    functions = backend_of("torch").functions() if is_installed else None
+    if is_installed or "unknown function" not in words:
+        assert words in message(text, functions)
+    assert parse("cast(x, float16)", names=NAMES, functions=functions).functions == {"cast"}
+    assert parse("cast(x, dtype=torch.half)", names=NAMES, functions=functions).names == {"x", "float16"}
+
+
 def test_a_method_is_looked_up_as_an_object_and_never_on_the_value():
     functions = {"torch.exp": abs, ".to": os, ".tofile": print}
     assert "is a method of a value" in message("x.to(float32)", functions)  # what is published is no function

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from opfuzz.core.errors import did_you_mean
 from opfuzz.core.floats import NAMED_FORMATS
 
 # Those that a dialect may publish; of one that is not installed they are all that is known.
 METHODS = frozenset({".to", ".astype", ".float", ".double", ".half", ".bfloat16"})
+CAST = "cast"  # the same as a function, of a value and a format
 _ALIASES: Mapping[str, str] = {"float": "float32", "double": "float64", "half": "float16"}  # torch's
 
 
@@ -48,7 +50,7 @@ def remedy_for_attribute(word: str) -> str:
     if word in ("real", "imag"):
         return "; values have none here: write a function, as torch.view_as_real(x) or mx.real(x)"
     if word.startswith(("int", "uint", "float", "bfloat", "complex", "bool", "long")):
-        return f"; types are {', '.join(NAMED_FORMATS)} and dtype"
+        return did_you_mean(word, NAMED_FORMATS) or f"; types are {', '.join(NAMED_FORMATS)} and dtype"
     return "; values have none here: call a function"
 
 

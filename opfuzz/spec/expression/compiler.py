@@ -12,7 +12,7 @@ from typing import Any
 
 from opfuzz.core.errors import Problem
 from opfuzz.core.floats import NAMED_FORMATS
-from opfuzz.spec.expression.casts import METHODS, format_named, remedy_for, remedy_for_attribute
+from opfuzz.spec.expression.casts import CAST, METHODS, format_named, remedy_for, remedy_for_attribute
 from opfuzz.spec.expression.compiled import VARIES, Compiled, Frame, Run
 from opfuzz.spec.expression.grammar import (
     COMPARISONS,
@@ -257,14 +257,19 @@ class Compiler:
         else:
             self._check_function(node, name)
         arguments = tuple(self._argument(node, name, place, depth) for place in range(len(node.args)))
-        keywords = tuple(
-            (keyword.arg, self._keyword(keyword, depth)) for keyword in node.keywords if keyword.arg is not None
-        )
+        named = [keyword for keyword in node.keywords if keyword.arg is not None]
+        keywords = tuple((str(keyword.arg), self._keyword(keyword, depth)) for keyword in named)
         for keyword in node.keywords:
             if keyword.arg is None:
                 self.refuse(keyword, "'**' before an argument is not allowed", "; write the arguments out")
         if name is None:
             return _REFUSED
+        if name == CAST:
+            words = [
+                (each.value, value) for each, (word, value) in zip(named, keywords, strict=True) if word == "dtype"
+            ]
+            for argument, fmt in (*zip(node.args[1:2], arguments[1:2], strict=True), *words):
+                self._check_format(argument, name, fmt)
         if self.bind and self.functions is not None and name in self.functions:
             self._check_arguments(node, name, self.functions[name])
         parts = [f"call {name}", *(a.form for a in arguments), *(f"{word}={value.form}" for word, value in keywords)]
@@ -308,14 +313,17 @@ class Compiler:
             self.refuse(keyword, f"{name}() takes a format, and no keyword,", "; write x.to(float32), for instance")
         formats = [self.compile(argument, depth + 1) for argument in node.args]
         for argument, fmt in zip(node.args, formats, strict=True):
-            if fmt is not _REFUSED and fmt.form not in (*NAMED_FORMATS, "dtype"):
-                self.refuse(argument, f"{name}() takes a format", f"; known: {', '.join(NAMED_FORMATS)}, dtype")
+            self._check_format(argument, name, fmt)
         if self.functions is not None:
             for place, message, remedy in wrong_arguments(name, self.functions[name], 1 + len(formats), ()):
                 self.refuse(node.args[place - 1] if isinstance(place, int) else node, message, remedy)
         runs = (value.run, *(fmt.run for fmt in formats))
         parts = (f"call {name}", value.form, *(fmt.form for fmt in formats))
         return Compiled(lambda frame: frame.functions[name](*[run(frame) for run in runs]), f"({' '.join(parts)})")
+
+    def _check_format(self, argument: ast.expr, name: str, fmt: Compiled) -> None:
+        if fmt is not _REFUSED and fmt.form not in (*NAMED_FORMATS, "dtype"):
+            self.refuse(argument, f"{name}() takes a format", f"; known: {', '.join(NAMED_FORMATS)}, dtype")
 
     def _keyword(self, keyword: ast.keyword, depth: int) -> Compiled:
         if keyword.arg in REFUSED_KEYWORDS:
