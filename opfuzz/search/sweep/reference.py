@@ -50,15 +50,11 @@ class Shapes:
     params: Mapping[str, Value]
 
     def dims(self, rows: int, columns: int) -> dict[str, int]:
-        """Dims so that the last axis has `columns` elements, the first `rows`, and every other 1."""
+        """Dims so that the last axis has `columns` elements, the first `rows`, and every other 1; an axis that is made
+        of dims, as 2 * half, has what it has."""
         axes = [axis.text.strip() for axis in self.spec.inputs[0].shape] or [""]
-        dims = {dim.name: max(1, dim.low) for dim in self.spec.dims}
-        if len(axes) > 1:
-            dims[axes[0]] = rows
-            dims[axes[-1]] = columns
-        else:
-            dims[axes[0]] = rows * columns
-        return dims
+        ends = {axes[0]: rows, axes[-1]: columns} if len(axes) > 1 else {axes[0]: rows * columns}
+        return {dim.name: ends.get(dim.name, max(1, dim.low)) for dim in self.spec.dims}
 
     def check(self) -> None:
         """Raises NotUnaryError if the op cannot take any number of elements in this way."""

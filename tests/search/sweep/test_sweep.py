@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import random
@@ -208,6 +209,16 @@ def test_parts_add_up_to_the_same_in_any_order_and_survive_json():
     assert merge(shuffled) == whole
     assert [totals_from(json.loads(json.dumps(p.plain()))) for p in parts] == parts
     assert whole.inputs == 8000
+
+
+def test_no_op_that_comes_with_opfuzz_is_anything_but_swept_or_left_out():
+    swept = set()
+    for op, spec in BUNDLED_OPS.items():
+        with contextlib.suppress(NotUnaryError):
+            check_unary(spec, spec.formats[0], {param.name: param.default for param in spec.params})
+            swept.add(op)
+    assert {"exp", "gelu", "hardshrink", "to_float8_e5m2", "nan_to_num"} <= swept
+    assert not {"rope", "alibi", "glu", "softmax", "pad_reflect", "hypot"} & swept
 
 
 ALONE = """
