@@ -9,6 +9,7 @@ import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -264,6 +265,11 @@ def _params(spec: OpSpec, given: tuple[str, ...], is_named: bool) -> dict[str, V
     return values
 
 
+@cache  # it looks through the folders of all packages, for each of hundreds of sweeps
+def _version(package: str) -> str:
+    return version(package)
+
+
 def _file(sweep: Sweep, out: Path, again: bool, backends: Mapping[str, Backend]) -> SweepFile:
     backend = resolve(sweep.subject, backends)[1]
     words = [sweep.spec.op, sweep.subject.replace(":", "-").replace("/", "-"), sweep.format]
@@ -281,9 +287,9 @@ def _file(sweep: Sweep, out: Path, again: bool, backends: Mapping[str, Backend])
         **({"sample": sweep.sample} if sweep.sample else {}),
         "params": strict(dict(sweep.params)),
         "versions": {
-            "opfuzz": version("opfuzz"),
+            "opfuzz": _version("opfuzz"),
             backend.dialect: backend.version(),
-            **{name: version(name) for name in ("numpy", "scipy")},  # whose functions the references are made of
+            **{name: _version(name) for name in ("numpy", "scipy")},  # whose functions the references are made of
         },
         "processor": machine().get("processor", ""),
         "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},

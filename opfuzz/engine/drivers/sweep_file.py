@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +80,8 @@ class SweepFile:
     def add(self, chunk: Chunk) -> None:
         """Keep a chunk: one line, whole or cut off. Raises OpfuzzError if the disk refuses."""
         self.chunks[chunk.place] = chunk
-        line = asdict(chunk)
-        if chunk.tail == chunk.body:
-            line["tail"] = None
+        line = {each.name: getattr(chunk, each.name) for each in fields(chunk)}
+        line |= {"body": chunk.body.plain(), "tail": None if chunk.tail == chunk.body else chunk.tail.plain()}
         try:
             with self.path.open("a") as file:
                 file.write(json.dumps(line) + "\n")

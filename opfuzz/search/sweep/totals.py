@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 LIMITS = (0.5, 1.0, 16.0)  # ulp: above these, results are counted
@@ -57,7 +57,9 @@ class Totals:
 
     def plain(self) -> dict[str, Any]:
         """As JSON has it; `totals_from` reads it back to the last bit."""
-        return asdict(self)
+        # `asdict` copies every number of the buckets, 20 ms a chunk.
+        made = {each.name: getattr(self, each.name) for each in fields(self)}
+        return made | {name: made[name] and asdict(made[name]) for name in ("largest", "excess")}
 
 
 def totals_from(data: Mapping[str, Any]) -> Totals:
