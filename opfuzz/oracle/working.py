@@ -74,13 +74,16 @@ _STAYS = frozenset({"input", "reshape", "neg", "abs"})
 _PROMOTES = _STAYS | {"add", "sub", "mul", "div", "square"}  # two formats give the wider one
 
 
+_NEARLY = 1 - 2.0**-8  # of the largest number: what was rounded before, such as a weight, decides if this overflows
+
+
 def _unordered(node: Node, args: list[Emulated], fmt: Format) -> NDArray[np.bool_] | None:
     """Where terms that add up to more than the largest number have a part in the result; None: nowhere."""
     found = None
     if any(a.unordered is not None for a in args):
         marks = [np.zeros(a.values.shape, np.bool_) if a.unordered is None else a.unordered for a in args]
         found = _reached(node, args, marks)
-    if node.op in _MAGNITUDES and (is_large := _magnitude(node, args) > fmt.largest).any():
+    if node.op in _MAGNITUDES and (is_large := _magnitude(node, args) > _NEARLY * fmt.largest).any():
         found = is_large if found is None else found | is_large
     return found
 

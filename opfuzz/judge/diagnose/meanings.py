@@ -16,7 +16,7 @@ from opfuzz.core.metrics.conditioned import relative_to
 from opfuzz.core.results import Score
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.judge.diagnose.evidence import Array, Evidence, Fit, ordinary, same_values
-from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm
+from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm, is_same_formula
 from opfuzz.judge.diagnose.solved import counts_everywhere, named_variant
 from opfuzz.judge.limits import ALIKE, EXCESS_LIMIT, HALF_VARIANT_ELEMENTS, LEAST_MET, MOST_ELEMENTS, NEIGHBOUR
 from opfuzz.spec import OpSpec
@@ -96,6 +96,8 @@ def formula(evidence: Evidence) -> Cause | None:
         is_named = told.kind == "formula" and told.name == name
         if not is_named and not (meant[judged.is_judged | evidence.is_special] <= EXCESS_LIMIT).all():
             continue  # it has other values, which is another cause
+        if not is_named and not is_same_formula(evidence, name):
+            continue
         if evidence.is_special.any() and _same_class(evidence, values):
             return Cause("formula", name, figures={"note": note, "fails": True})
         if worst <= EXCESS_LIMIT:

@@ -92,17 +92,25 @@ def _same_class(a: FloatArray, b: FloatArray) -> Mask:
 
 
 def same_formulas(evidence: Evidence) -> list[str]:
-    """Variants that are other formulas for the same values, as far as the call tells."""
-    reference, judged, same = evidence.reference, evidence.judged, []
-    for name in reference.variants if judged.is_judged.any() else ():
-        if (other := reference.variant(name)) is None:
-            continue
-        with np.errstate(invalid="ignore", over="ignore"):
-            off = np.abs(other[0] - judged.truth.hi)
-            apart = relative_to(off, judged.spacing, np.maximum(other[1], reference.wide))
-        if (apart[judged.is_judged] <= EXCESS_LIMIT).all():
-            same.append(name)
-    return same
+    """Variants that are other formulas for the same values, on this call and on others: of zeros all make zeros."""
+    if not evidence.judged.is_judged.any():
+        return []
+    return [name for name in evidence.reference.variants if is_same_formula(evidence, name)]
+
+
+def is_same_formula(evidence: Evidence, name: str) -> bool:
+    """Whether a variant has the exact values, as far as they are judged, on this call and on others."""
+    return _has_values(evidence, name) and all(_has_values(other, name) for other in evidence.others)
+
+
+def _has_values(evidence: Evidence, name: str) -> bool:
+    reference, judged = evidence.reference, evidence.judged
+    if (other := reference.variant(name)) is None:
+        return False
+    with np.errstate(invalid="ignore", over="ignore"):
+        off = np.abs(other[0] - judged.truth.hi)
+        apart = relative_to(off, judged.spacing, np.maximum(other[1], reference.wide))
+    return bool((apart[judged.is_judged] <= EXCESS_LIMIT).all())
 
 
 def ranges_as(evidence: Evidence, predict: Callable[[Evidence], Prediction | None]) -> bool:
