@@ -34,6 +34,9 @@ LAST_SECONDS = 0.5  # that a hanging worker has for its last words
 # That an item may load modules, which is not its time: what torch imports for its first gradient takes more than 10 s
 # on a busy machine.
 IMPORT_SECONDS = 120.0
+# A call of 0.05 s of work took more than 10 s where twelve others wanted two processors. One that has had less than
+# half of its limit in time of a processor, and gets on, is left up to twelve times as long; one that sleeps is not.
+USED_SHARE, MOST_TIMES, LOOK_SECONDS = 0.5, 12.0, 2.0
 
 
 def run(
@@ -109,6 +112,7 @@ class _Worker:
         self._memory = memory
         self._start = start
         self._failed_starts = 0
+        self._used = self._seen = self._look_at = 0.0  # see `_is_starved`
         self._restart()
 
     def take(self, batch: _Batch) -> None:
@@ -136,6 +140,8 @@ class _Worker:
         elif self.batch is None or self.batch.is_done() or not self._has_begun:
             return
         elif self.waited() > timeout:
+            if self._is_starved(timeout):
+                return
             seconds = timeout + round(self._imported(), 1)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGUSR1)  # it says where it is, and ends
@@ -144,6 +150,18 @@ class _Worker:
         elif self._memory is not None and (resident := _resident(self._process.pid)) > self._memory:
             limit = self._memory / 2**30
             self._bury(("out-of-memory", f"{resident / 2**30:.2f} GiB in use, the limit is {limit:.2f} GiB"))
+
+    def _is_starved(self, timeout: float) -> bool:
+        """Whether it is over its time because others have the processors. Looked at on Linux only."""
+        used, now = _used(self._process.pid), time.monotonic()
+        if used is None or used - self._used >= USED_SHARE * timeout or self.waited() > MOST_TIMES * timeout:
+            return False
+        if now >= self._look_at:
+            gets_on = used > self._seen
+            self._seen = used
+            self._look_at = now + min(LOOK_SECONDS, timeout / 2)
+            return gets_on
+        return True
 
     def end(self) -> None:
         """Kill the process and all that it started, unless that was done."""
@@ -167,7 +185,13 @@ class _Worker:
         reaper.watch(self._process.pid, self._words.folder)
         self._is_ready = False
         self._has_begun = False
-        self._since = 0.0
+        self._begin()
+
+    def _begin(self) -> None:
+        """Its clocks at the beginning of an item."""
+        self._since = time.monotonic()
+        self._used = self._seen = _used(self._process.pid) or 0.0
+        self._look_at = 0.0
 
     def _send(self) -> None:
         self._has_begun = False
@@ -206,12 +230,12 @@ class _Worker:
             case Word.BEGUN:
                 self._has_begun = True
                 self._failed_starts = 0
-                self._since = time.monotonic()
+                self._begin()
             case Word.UNREADY:
                 raise RuntimeError(f"a worker could not start:\n{content}")
             case _ if self.batch is not None:
                 self.batch.answers.append(content if word is Word.ANSWER else Casualty(*content))
-                self._since = time.monotonic()
+                self._begin()
 
     def _bury(self, cause: tuple[str, str]) -> None:
         label = self._words.label
@@ -273,6 +297,15 @@ def _resident(pid: int) -> int:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError):  # no such file system, or the process has ended
         return 0
+
+
+def _used(pid: int) -> float | None:
+    """Seconds of a processor that a process has had, in all its threads; None where that is not told."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime, stime: see proc(5)
+    except (OSError, IndexError, ValueError):
+        return None
 
 
 def _death(exitcode: int | None) -> tuple[str, str]:

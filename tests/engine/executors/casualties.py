@@ -49,6 +49,16 @@ def work(state: list[str], item: Any) -> Any:
             import slow_to_load
 
             return slow_to_load.VALUE
+        case "starved":  # twenty times 10 ms of work, as one that has a tenth of a processor does it
+            for _ in range(20):
+                end = time.process_time() + 0.01
+                while time.process_time() < end:
+                    pass
+                time.sleep(0.09)
+            return "done" * 2
+        case "spin":
+            while True:
+                pass
         case "hang":
             time.sleep(600)
         case "hang with the lock held":

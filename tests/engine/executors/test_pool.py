@@ -77,7 +77,7 @@ def test_a_hang_costs_one_item_and_says_where(item):
     began = time.monotonic()
     message = f"no result after 1 s in work (casualties.py:{line_of(item)})"
     assert run([[1, item, 2], [3, 4]], timeout=1.0) == [[2, Casualty("timeout", message, f"item {item}"), 4], [6, 8]]
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60  # of 600, on a busy machine as well
 
 
 @pytest.mark.parametrize(("item", "words"), [("raise", "ValueError: a bug of opfuzz"), ("unpicklable", "pickle")])
@@ -151,6 +151,22 @@ def test_an_import_without_end_is_a_hang(monkeypatch):
     ((_, found, other),) = run([[1, "import", 2]], timeout=0.3)
     assert (found.kind, other) == ("timeout", 4)
     assert re.fullmatch(r"no result after 0[.][4-9] s in <module> \(slow_to_load.py:5\)", found.message)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there it is told what a process had of the processors")
+def test_what_gets_on_with_too_little_of_the_processors_is_no_hang():
+    """It has 0.2 s of work, and takes 2 s or more for it; one that sleeps and one that never ends are hangs."""
+    assert run([[1, "starved", 2]], timeout=0.8) == [[2, "donedone", 4]]
+    for item in ("hang", "spin"):
+        ((_, found, other),) = run([[1, item, 2]], timeout=0.8)
+        assert (found.kind, other) == ("timeout", 4)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there it is told what a process had of the processors")
+def test_what_gets_on_for_ever_is_a_hang_after_all(monkeypatch):
+    monkeypatch.setattr(pool, "MOST_TIMES", 2.0)
+    ((_, found, other),) = run([[1, "starved", 2]], timeout=0.5)
+    assert (found.kind, other) == ("timeout", 4)
 
 
 def test_a_slow_consumer_is_no_timeout():
