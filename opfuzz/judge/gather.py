@@ -24,6 +24,7 @@ SEEN = frozenset({"", "unexplained", "special-at", "undiagnosed"})  # of these, 
 BESIDE = frozenset({"depends-on", "bits", "unconfirmed", "at-call", "undiagnosed"})  # conditions of a special value
 WORDED = frozenset({"raises", "wrong-shape", "hangs", "dies", "out-of-memory"})  # the words tell them apart
 ONE_OP = frozenset({"depends-on", "leaks"})  # what the name is, or says, is a matter of the op
+REPETITION = ("depends-on", "repetition")
 SAME = {"formula": "is-variant"}  # kinds that differ in whether another meaning or only another error comes of it
 
 
@@ -123,12 +124,17 @@ def _common(key: Key, found: Sequence[Finding]) -> CommonCause:
 
     def order(finding: Finding) -> tuple[object, ...]:
         """The widest reach first, of what is known; then what says more than what is seen, and shows it simplest."""
-        reach, minimal = reaches[finding.id], finding.minimal
-        kind = explanation(finding).kind
+        reach, minimal, own = reaches[finding.id], finding.minimal, explanation(finding)
+        kind = own.kind
         is_inherited = kind == "inherits" and key[2] != "inherits"
         size = minimal.elements if minimal is not None and minimal.is_shown else float("inf")
         place = place_of_format(finding.format)
-        return is_inherited, reach == UNKNOWN, REACHES.index(reach), kind in SEEN, place, size, finding.op, finding.id
+        # Of calls that differ from one another, equal ones made at once can be shown alone.
+        comes_and_goes = (kind, own.name) == REPETITION and own.relation is None
+        rank = (is_inherited, comes_and_goes, reach == UNKNOWN, REACHES.index(reach))
+        # A number that is wrong shows what is computed; an infinity, of what little is left of it.
+        shown = (kind in SEEN, finding.verdict == "special", place, size)
+        return *rank, *shown, finding.op, finding.id
 
     first, *_ = members = sorted(found, key=order)
     known = [reaches[finding.id] for finding in members if reaches[finding.id] != UNKNOWN]
@@ -171,11 +177,12 @@ def _largest(figures: Iterable[float]) -> float:
 
 
 def _place(common: CommonCause) -> tuple[object, ...]:
-    excess = common.worst.excess
+    excess, is_open = common.worst.excess, common.kind in OPEN
     return (
         SEVERITIES.index(common.severity),
-        REACHES.index(common.reach),
-        common.kind in OPEN,  # what is known helps more than what is not, which is often the same
+        # Of what is not explained, and was not asked, nobody knows that it touches ordinary values.
+        len(REACHES) if is_open and common.reach == UNKNOWN else REACHES.index(common.reach),
+        is_open,  # what is known helps more than what is not, which is often the same
         -(float("inf") if isnan(excess) else excess),
         common.framework,
         common.ops,

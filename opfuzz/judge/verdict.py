@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from opfuzz.core.cause import NOTHING, Cause, Figure
+from opfuzz.core.floats import round_to
 from opfuzz.core.results import Index
 from opfuzz.judge.explain import explain, flushes_inputs
 from opfuzz.judge.limits import CONDITIONED_LIMIT, EXCESS_LIMIT
@@ -51,8 +52,9 @@ def _special(measured: Measured, reference: Reference, mistakes: Mask) -> Verdic
     place = place_of(mistakes)
     assert place is not None
     fmt, overflows = reference.fmt, ""
-    # Where the right answer is an infinity, as of 1 / 0, nothing overflows.
-    is_number = np.isfinite(measured.truth.hi[place])
+    # Where the right answer is an infinity, as of 1 / 0, or beyond the format, nothing overflows on the way.
+    with np.errstate(over="ignore"):
+        is_number = bool(np.isfinite(round_to(measured.truth.hi[place], fmt)))
     if fmt.bits == 16 and is_number and reference.emulated(1, narrow=True).overflowed[place]:
         overflows = fmt.name
     figures: dict[str, Figure] = {

@@ -107,8 +107,9 @@ class Report:
         found = [each for each in self.faults if each.is_found]
         first = sum(each.rank == 1 for each in found)
         named = sum(each.is_named for each in found)
-        known = [each for each in found if each.mutant.fewest is not None]
-        conditional = [each for each in found if each.mutant.condition]
+        own = [each for each in found if each.smallest is None or each.is_own]  # what is known of other ops is less
+        known = [each for each in own if each.mutant.fewest is not None]
+        conditional = [each for each in own if each.mutant.condition]
         return {
             "planted": len(self.faults),
             "found": len(found),

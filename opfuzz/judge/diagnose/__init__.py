@@ -27,6 +27,7 @@ from opfuzz.judge.diagnose import (
 from opfuzz.judge.diagnose.evidence import Evidence
 from opfuzz.judge.explain import errs_as
 from opfuzz.judge.limits import EXCESS_LIMIT, ROUNDINGS
+from opfuzz.judge.score import score
 from opfuzz.oracle.models import Arithmetic
 
 __all__ = ["Evidence", "diagnose", "of_record"]
@@ -150,8 +151,13 @@ def _leniently(evidence: Evidence) -> Cause | None:
 
 
 def _stands(evidence: Evidence, stage: Stage, cause: Cause) -> bool:
-    """Whether a cause is found again on half of the other values that are at fault; indices and masks may hide it."""
-    again = [stage(other) for other in evidence.others if other.is_at_fault] if evidence.takes_numbers else []
+    """Whether a cause is found again on half of the other values that are at fault.
+
+    Indices and masks that are drawn anew may hide it, but show no other.
+    """
+    again = [stage(other) for other in evidence.others if other.is_at_fault]
+    if not evidence.takes_numbers:
+        again = [found for found in again if found is not None]
     same = [found is not None and (found.kind, found.name) == (cause.kind, cause.name) for found in again]
     return 2 * sum(same) >= len(same)
 
@@ -215,7 +221,15 @@ def _restate(evidence: Evidence, at_values: Cause | None, elements: Cause | None
         if (found := _behaves(evidence, model)) is None or not _behaves_again(evidence, model):
             return [_unexplained(evidence), at_values]
         return [found, Cause("unconfirmed"), at_values]
-    return [told, at_values]
+    return [told if _told_again(evidence) else _unexplained(evidence), at_values]
+
+
+def _told_again(evidence: Evidence) -> bool:
+    """Whether the judge says the same of half of the other values that are at fault."""
+    told = evidence.score.cause
+    again = [score(other.output, other.reference).cause for other in evidence.others if other.is_at_fault]
+    same = [(cause.kind, cause.name) == (told.kind, told.name) for cause in again]
+    return 2 * sum(same) >= len(same)
 
 
 def _behaves_again(evidence: Evidence, model: Arithmetic) -> bool:

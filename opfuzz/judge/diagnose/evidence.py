@@ -143,13 +143,20 @@ class Evidence:
         found = [] if self.wider is None else [self.wider]
         for make in (partial(alike, self, seed=0), partial(alike, self, seed=1), partial(ordinary, self)):
             made = list(self._made(make))
+            if self.score.verdict == "special":  # where nothing is, what else is wrong tells as much
+                made += [each.numeric for each in made]
             if made:
                 found.append(next((other for other in made if other.is_at_fault), made[0]))
         return tuple(found)
 
+    @property
+    def numeric(self) -> Evidence:
+        """The same call, asked about its numbers, whatever the verdict is about."""
+        return replace(self, score=Score("wrong", UNEXPLAINED))
+
     def on_ordinary(self) -> Evidence | None:
         """Ordinary values, with as little of the call as makes numbers wrong there; None where it makes none."""
-        numeric = replace(self, score=Score("wrong", UNEXPLAINED), wider=None)
+        numeric = replace(self.numeric, wider=None)
         made = [each for each in numeric._made(partial(ordinary, numeric)) if each.is_at_fault]
         return made[-1] if made else None
 
@@ -229,7 +236,7 @@ class Evidence:
             # The right answer is an infinity, or NaN, and this meaning has a number.
             other = seen & (
                 (distance > (FLOAT64_APART if fmt.bits == 64 and not self.is_lenient else 1.0))
-                | ~np.isfinite(self.judged.truth.hi)
+                | ~np.isfinite(round_to(self.judged.truth.hi, fmt).astype(np.float64))
             )
             other &= np.isfinite(self.judged.computed)  # whatever is large enough overflows
         needed = HALF_VARIANT_ELEMENTS if is_half else 1
@@ -300,13 +307,14 @@ def ordinary(
 
 
 def _drawn(item: Input, shape: tuple[int, ...], names: Mapping[str, object], chance: np.random.Generator) -> Array:
-    """Places, or a mask of which most takes part."""
+    """Places, or a mask of which most takes part, but no row as a whole."""
     if item.below is not None:
         below = evaluate(item.below, names, {})
         assert isinstance(below, int)
         return chance.integers(0, max(below, 1), shape)
     takes_part = chance.random(shape) < MASKED_SHARE
     takes_part[..., :1] = True
+    takes_part[..., 1:][..., -1:] = False  # nor all of a row: the inverted mask would leave nothing
     return takes_part if item.kind == "mask" else np.where(takes_part, 0.0, -np.inf)
 
 

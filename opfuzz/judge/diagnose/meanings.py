@@ -16,9 +16,16 @@ from opfuzz.core.metrics.conditioned import relative_to
 from opfuzz.core.results import Score
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.judge.diagnose.evidence import Array, Evidence, Fit, ordinary, same_values
-from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm, is_same_formula
+from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm, is_same_formula, ranges_as, scaled
 from opfuzz.judge.diagnose.solved import counts_everywhere, named_variant
-from opfuzz.judge.limits import ALIKE, EXCESS_LIMIT, HALF_VARIANT_ELEMENTS, LEAST_MET, MOST_ELEMENTS, NEIGHBOUR
+from opfuzz.judge.limits import (
+    ALIKE,
+    COVERED_SHARE,
+    EXCESS_LIMIT,
+    LEAST_MET,
+    MOST_ELEMENTS,
+    NEIGHBOUR,
+)
 from opfuzz.spec import OpSpec
 
 How = tuple[Figure, ...]  # what a param or input is taken for: a word, and what it is about
@@ -37,9 +44,8 @@ def variant(evidence: Evidence) -> Cause | None:
 
 
 def _seen_to_fit(evidence: Evidence, name: str) -> Fit | None:
-    """How well a variant fits; of a half format on another call, where the smallest has too few elements to say."""
-    is_few = evidence.fmt.bits == 16 and evidence.output.size < HALF_VARIANT_ELEMENTS
-    for each in (evidence, *(evidence.others if is_few else ())):
+    """How well a variant fits; on another call, where this has too few elements to say, or zeros and infinities."""
+    for each in (evidence, *evidence.others):
         other = each.variant(name)
         if other is not None and each.is_at_fault and (fit := each.fit(*other)) is not None:
             return fit
@@ -91,14 +97,11 @@ def formula(evidence: Evidence) -> Cause | None:
             continue
         values = round_to(reference.variant_emulated(name).values.astype(np.float64), evidence.fmt).astype(np.float64)
         with np.errstate(invalid="ignore", over="ignore"):
-            meant = relative_to(np.abs(other[0] - judged.truth.hi), judged.spacing, other[1])
             error = np.where(judged.is_judged & np.isfinite(values), np.abs(values - judged.truth.hi), 0.0)
         is_named = told.kind == "formula" and told.name == name
-        if not is_named and not (meant[judged.is_judged | evidence.is_special] <= EXCESS_LIMIT).all():
-            continue  # it has other values, which is another cause
         if not is_named and not is_same_formula(evidence, name):
-            continue
-        if evidence.is_special.any() and _same_class(evidence, values):
+            continue  # it has other values, which is another cause
+        if evidence.is_special.any() and _same_class(evidence, values) and _fails_alike(evidence, name):
             return Cause("formula", name, figures={"note": note, "fails": True})
         if worst <= EXCESS_LIMIT:
             continue
@@ -125,6 +128,10 @@ def rewritten(evidence: Evidence) -> Cause | None:
 
         first = predict(evidence)
         if first is not None and first.is_met and (total := confirm(evidence, first, predict)) is not None:
+            if evidence.score.verdict == "special":
+                if not ranges_as(evidence, predict):
+                    continue
+                return Cause("formula", text, figures={"note": f"{kind} written so", "fails": True})
             inside = "float32" if evidence.fmt.bits == 16 else evidence.fmt.name
             figures: dict[str, Figure] = {"note": f"{kind} written so", "worst": total.before, "own": total.before}
             return Cause("formula", text, figures={**figures, "inside": inside})
@@ -140,7 +147,28 @@ def _same_class(evidence: Evidence, values: Array) -> bool:
     computed, run = evidence.judged.computed[evidence.is_special], values[evidence.is_special]
     usual = evidence.reference.emulated(1).values.astype(np.float64)[evidence.is_special]
     same = (np.isnan(computed) & np.isnan(run)) | (np.isinf(computed) & (computed == run))
+    same |= (computed == 0) & (run == 0) & (np.signbit(computed) == np.signbit(run))
     return bool(same.all() and np.isfinite(usual).all())
+
+
+def _fails_alike(evidence: Evidence, name: str) -> bool:
+    """Whether a formula that is run is infinite, or NaN, where the subject is, for values of all sizes.
+
+    Nor does it lose digits that the subject has: then that is not what the subject runs.
+    """
+    lost = 0
+    for each in scaled(evidence):
+        reference, judged = each.reference, each.judged
+        with np.errstate(over="ignore"):
+            run = round_to(reference.variant_emulated(name).values.astype(np.float64), each.fmt).astype(np.float64)
+        counted = np.isfinite(judged.truth.hi) & ~reference.overflows
+        if counted.any() and (np.isfinite(run) == np.isfinite(judged.computed))[counted].mean() < COVERED_SHARE:
+            return False
+        with np.errstate(invalid="ignore", over="ignore"):
+            own = relative_to(np.abs(run - judged.truth.hi), judged.spacing, reference.wide)
+        is_lost = counted & np.isfinite(run) & (own > ALIKE * EXCESS_LIMIT) & (each.excess <= 1.0)
+        lost += int(np.count_nonzero(is_lost))
+    return lost < LEAST_MET
 
 
 def _rms(errors: Array) -> float:
@@ -187,13 +215,13 @@ def _set_elsewhere(evidence: Evidence, name: str, how: How) -> list[Fit] | None:
     Few elements are met by many a setting. Indices and masks that are drawn anew may miss a fault.
     """
     met = []
-    for other in evidence.others if evidence.takes_numbers else ():
+    for other in evidence.others:
         if not other.is_wrong.any():
             continue
         same = [call for given, taken, call in other_settings(other.spec, other.call) if (given, taken) == (name, how)]
         meant = next((call for call in same if _allows(other, call)), None)
         if meant is not None and (fit := other.fits(meant)) is not None:
-            met.append(fit)
+            met += [fit] if evidence.takes_numbers else []
         elif other.is_at_fault and (meant is None or not other.agrees(meant)):
             return None
     return met if _holds_for_ordinary(evidence, name, how) else None
@@ -289,6 +317,8 @@ def leak(evidence: Evidence) -> Cause | None:
     made = evidence.again(**tame)
     if made is None or not np.isfinite(made.astype(np.float64)[alone]).all():
         return None
+    if evidence.on_ordinary() is not None:
+        return None  # numbers come from elsewhere as well
     return Cause("leaks", figures={"elements": int(alone.sum())})
 
 
@@ -309,10 +339,14 @@ def misread(evidence: Evidence) -> Cause | None:
 
 def _reads(evidence: Evidence, name: str, wrongly: Array) -> bool:
     """Whether the output is, to the bit and wrongly, that of the call on other values of an input."""
-    call = evidence.call
+    call, bits = evidence.call, evidence.output.tobytes()
     plain = replace(call, arrays={**call.arrays, name: wrongly}, layouts=_contiguous(call.layouts))
     made = evidence.run(plain)
-    return made is not None and made.tobytes() == evidence.output.tobytes() and _differs(evidence, plain)
+    if made is None or made.tobytes() != bits or not _differs(evidence, plain):
+        return False
+    # What hangs neither on the view nor on what lies there, such as a row that is never written, keeps its bits too.
+    right = evidence.run(replace(call, layouts=_contiguous(call.layouts)))
+    return right is None or right.tobytes() != bits
 
 
 def _reads_again(evidence: Evidence, name: str, kind: str) -> bool:

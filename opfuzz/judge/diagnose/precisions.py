@@ -232,7 +232,8 @@ def quantised(evidence: Evidence) -> Cause | None:
     names = evidence.floats
     for bits in (4, 8):  # the stronger claim first: steps of int4 may lie near those of int8
         for grid, quantise in QUANTISERS:
-            for chosen in (*reversed(list(_subsets(names))), ()):  # last the results
+            # Last the results, where the format has finer steps: else absolute accuracy looks the same.
+            for chosen in (*reversed(list(_subsets(names))), *([()] if evidence.fmt.precision > bits else [])):
                 predict = partial(_predict_coarse, names=chosen, quantise=quantise, bits=bits)
                 first = predict(evidence)
                 if first is None or not first.is_met or (total := confirm(evidence, first, predict)) is None:
@@ -264,7 +265,8 @@ def _grid(evidence: Evidence) -> Cause | None:
     span, largest = levels[-1] - levels[0], float(np.abs(levels).max())
     for steps in range(len(levels) - 1, 256):
         places = (levels - levels[0]) / span * steps
-        if np.abs(places - np.rint(places)).max() <= OFF_GRID + 2 * evidence.fmt.unit_roundoff * largest * steps / span:
+        blur = 2 * evidence.fmt.unit_roundoff * largest * steps / span  # of the format itself
+        if blur <= OFF_GRID and np.abs(places - np.rint(places)).max() <= OFF_GRID + blur:
             bits = 4 if steps < 16 else 8
             step = float(span / steps)
             return Cause("quantises", figures={"bits": bits, "values": len(levels), "step": step, "exact": len(right)})

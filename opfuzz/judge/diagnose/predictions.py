@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,13 +12,13 @@ from opfuzz.core.floats import FloatArray
 from opfuzz.core.metrics.conditioned import relative_to
 from opfuzz.judge.diagnose.evidence import Evidence, Mask, ordinary
 from opfuzz.judge.limits import (
-    BELOW_FLOAT16,
     BETTER,
-    BEYOND_FLOAT16,
     COVERED_SHARE,
     EXCESS_LIMIT,
     LEAST_MET,
+    LEAST_POWER,
     MET_SHARE,
+    POWER_STEP,
     TELLING_EXCESS,
 )
 
@@ -63,6 +63,7 @@ def compare(evidence: Evidence, values: FloatArray, allowance: FloatArray | None
         counted = counted | evidence.is_special
         usual = evidence.reference.natural_values
         telling, own = evidence.is_special & ~_same_class(judged.computed, usual), np.full(off.shape, np.inf)
+        off = np.where(evidence.is_special & _other_zero(judged.computed, values), np.inf, off)
     else:
         with np.errstate(invalid="ignore", over="ignore"):
             meant = relative_to(np.abs(values - judged.truth.hi), judged.spacing, wide)
@@ -91,6 +92,10 @@ def _same_class(a: FloatArray, b: FloatArray) -> Mask:
     return np.asarray((np.isnan(a) & np.isnan(b)) | (np.isinf(a) & (a == b)))
 
 
+def _other_zero(a: FloatArray, b: FloatArray) -> Mask:
+    return np.asarray((a == 0) & (b == 0) & (np.signbit(a) != np.signbit(b)))
+
+
 def same_formulas(evidence: Evidence) -> list[str]:
     """Variants that are other formulas for the same values, on this call and on others: of zeros all make zeros."""
     if not evidence.judged.is_judged.any():
@@ -108,25 +113,30 @@ def _has_values(evidence: Evidence, name: str) -> bool:
     if (other := reference.variant(name)) is None:
         return False
     with np.errstate(invalid="ignore", over="ignore"):
-        off = np.abs(other[0] - judged.truth.hi)
+        # What overflows or underflows on the way, in float64 as well, is no other value.
+        off = np.where(np.isfinite(other[0]), np.abs(other[0] - judged.truth.hi), 0.0)
         apart = relative_to(off, judged.spacing, np.maximum(other[1], reference.wide))
-    return bool((apart[judged.is_judged] <= EXCESS_LIMIT).all())
+    return bool((apart[judged.is_judged | evidence.is_special] <= EXCESS_LIMIT).all())
 
 
 def ranges_as(evidence: Evidence, predict: Callable[[Evidence], Prediction | None]) -> bool:
-    """Whether larger values of the same shapes and views come out as predicted, within the range of float16 and beyond.
+    """Whether values of all sizes, in the same shapes and views, come out as predicted.
 
-    Infinities alone say little: whatever overflows at less gives the same ones.
+    Infinities alone say little: whatever overflows at less, or at more, gives the same ones.
     """
-    for scale in (BELOW_FLOAT16, BEYOND_FLOAT16):
-        call = ordinary(evidence, scale, evidence.call.dims)
+    found = [predict(each) for each in scaled(evidence)]
+    return bool(found) and all(each is not None and each.covered >= COVERED_SHARE for each in found)
+
+
+def scaled(evidence: Evidence) -> Iterator[Evidence]:
+    """The subject on ordinary values times powers of two, as far as it has an output."""
+    power, dims = LEAST_POWER, None if evidence.reference.is_unary else evidence.call.dims
+    while power < evidence.fmt.emax:
+        call = ordinary(evidence, 2.0**power, dims)
         output = None if call is None else evidence.run(call)
-        if call is None or output is None:
-            return False
-        found = predict(replace(evidence, call=call, output=output, wider=None))
-        if found is None or found.covered < COVERED_SHARE:
-            return False
-    return True
+        if call is not None and output is not None:
+            yield replace(evidence, call=call, output=output, wider=None)
+        power = max(power + 1, int(POWER_STEP * power))
 
 
 def confirm(

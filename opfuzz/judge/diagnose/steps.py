@@ -21,7 +21,7 @@ from opfuzz.oracle.meaning import FAILURES
 # Formats that are so much coarser, or of so much smaller a range, that a rounding to them is met by no chance. bfloat16
 # has three bits less than float16, and many a step would do.
 COARSER = {FLOAT64: (FLOAT32, FLOAT16, BFLOAT16), FLOAT32: (FLOAT16, BFLOAT16), BFLOAT16: (FLOAT16,)}
-MOVES = frozenset({"input", "number", "leaf", "reshape", "gather", "neg"})  # whose result is what went in
+MOVES = frozenset({"input", "number", "reshape", "gather", "neg"})  # whose result is what went in
 Step = tuple[int | str, int, str]  # a form of the formula, or a variant of the same values; place in it, operation
 
 

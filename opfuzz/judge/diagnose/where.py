@@ -92,20 +92,28 @@ def sizes(evidence: Evidence) -> Cause | None:
             _fails_at(evidence, call, dim.name, axes, size) for size in {high - 1, high * 3 // 4, high // 2}
         )
         # A cut through random values may be right by chance; sizes at which code changes its path are round.
-        if is_boundary and _is_round(high) and _rights_what_stays(evidence, dim.name, high - 1):
-            step = high - 1
-            is_multiple = _is_multiple(evidence, dim.name, step)
-            found.append((dim.name, "is no multiple of", step) if is_multiple else (dim.name, ">=", high))
+        is_boundary = is_boundary and _is_round(high) and _rights_what_stays(evidence, dim.name, high - 1)
+        if is_boundary and (how := _bound(evidence, dim.name, high - 1)) is not None:
+            found.append((dim.name, how, high if how == ">=" else high - 1))
     return Cause("depends-on", "size", figures={"conditions": tuple(found)}) if found else None
 
 
-def _is_multiple(evidence: Evidence, dim: str, step: int) -> bool:
-    """Whether ordinary values are right again at twice the size, and wrong beside it."""
+def _bound(evidence: Evidence, dim: str, step: int) -> str | None:
+    """How sizes beyond `step` are wrong: all, or those that are no multiple; None where it is neither."""
+    twice, *beside = _fail_at(evidence, dim, (2 * step, step + 1, 2 * step - 1, 2 * step + 1)) or [True]
+    if twice or True not in beside:
+        return ">="  # nothing speaks against it
+    return "is no multiple of" if True in beside[1:] else None
+
+
+def _fail_at(evidence: Evidence, dim: str, sizes: Sequence[int]) -> list[bool]:
+    """Whether ordinary values are wrong at each of some sizes of a dim; nothing where there are no such calls."""
     if not evidence.takes_numbers:
-        return False
-    calls = [ordinary(evidence, dims={**evidence.call.dims, dim: size}) for size in (2 * step, 2 * step + 1)]
-    known = [evidence.fails(call) for call in calls if call is not None and call.dims[dim] >= 2 * step]
-    return known == [False, True]
+        return []
+    calls = [ordinary(evidence, dims={**evidence.call.dims, dim: size}) for size in sizes]
+    if any(call is None or call.dims[dim] != size for call, size in zip(calls, sizes, strict=True)):
+        return []
+    return [evidence.fails(call) for call in calls if call is not None]
 
 
 def single(evidence: Evidence) -> Cause | None:

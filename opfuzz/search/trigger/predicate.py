@@ -38,10 +38,13 @@ class Predicate:
     def without_fading(self) -> Predicate:
         """The same without a far end that no kernel has: there the error is lost in what honest arithmetic may lose.
 
-        A tile, a block or a type ends at or beside a multiple of FAR; an error that fades ends anywhere, and may be
-        lost at some size before.
+        A tile, a block or a type ends at or beside a multiple of FAR, or of a part of it; an error that fades ends
+        anywhere, and may be lost at some size before.
         """
-        if self.high is None or self.high < 4 * FAR or self.low == self.high or self.high % FAR in (0, FAR - 1):
+        if self.high is None or self.high < FAR // 2 or self.low == self.high:
+            return self
+        block = FAR if self.high >= 4 * FAR else FAR // 4
+        if self.high % block in (0, block - 1):
             return self
         is_far = self.divisor >= 4 * FAR
         without = self.without if self.without is None or self.without < 4 * FAR else None

@@ -39,7 +39,7 @@ UNKNOWN = {
     "gelu-buffer-kept": "which call is wrong depends on the values, the shape and the format of the one before it",
 }
 
-COMPARED = re.compile(r"(?P<left>\w+(?: \* \w+)*(?: % \d+)?) (?:>=|<=|==|!=) (?P<right>\w+)")
+COMPARED = re.compile(r"(?P<left>\w+(?: \* \w+)*(?: // \w+)?(?: % \d+)?) (?:>=|<=|==|!=) (?P<right>\w+)")
 LAID_OUT = re.compile(r"(?P<input>\w+) (?:not contiguous|(?P<layouts>\w+(?: or \w+)*))")
 
 
@@ -58,8 +58,8 @@ def parts(condition: str) -> tuple[list[str], list[tuple[str, list[str]]]]:
     return sizes, views
 
 
-def holds(sizes: list[str], dims: Mapping[str, int]) -> bool:
-    return all(eval(size, {"__builtins__": {}}, dict(dims)) for size in sizes)
+def holds(sizes: list[str], numbers: Mapping[str, Any]) -> bool:
+    return all(eval(size, {"__builtins__": {}}, dict(numbers)) for size in sizes)
 
 
 def elements(spec: OpSpec, dims: Mapping[str, int], params: Mapping[str, Any]) -> int:
@@ -84,7 +84,7 @@ def test_conditions_name_dims_and_inputs_in_the_order_of_the_spec():
 
 def check_order_of_conditions(mutant: Mutant) -> None:
     spec = BUNDLED_OPS[mutant.op]
-    dims, inputs = [dim.name for dim in spec.dims], [given.name for given in spec.inputs]
+    dims, inputs = [each.name for each in (*spec.dims, *spec.params)], [given.name for given in spec.inputs]
     for condition in mutant.condition.split("|") if mutant.condition else ():
         sizes, views = parts(condition)
         named = [word for size in sizes for word in re.findall(r"[a-z_]\w*", size)]
@@ -107,9 +107,9 @@ def test_some_call_where_the_condition_holds_has_exactly_the_fewest_elements(mut
         candidates.insert(0, 0)
     for sizes in product(*([size for size in candidates if dim.allows(size)] for dim in spec.dims)):
         dims = {dim.name: size for dim, size in zip(spec.dims, sizes, strict=True)}
-        if not any(holds(alternative, dims) for alternative in alternatives):
-            continue
         for params in settings(spec):
+            if not any(holds(alternative, {**dims, **params}) for alternative in alternatives):
+                continue
             if spec.allows(dims, params) and elements(spec, dims, params) == mutant.fewest:
                 return
     pytest.fail(f"no call has {mutant.fewest} elements")

@@ -10,6 +10,7 @@ from opfuzz.engine.selftest import Mutant
 from opfuzz.engine.selftest.torch_faults.rounding import (
     half_products,
     last_sum,
+    over_last_axis,
     running_sum,
     standardised,
     through,
@@ -19,6 +20,7 @@ from opfuzz.engine.selftest.torch_faults.rounding import (
 NN = "torch.nn.functional."
 
 
+@over_last_axis
 def layer_norm_one_pass(x: Tensor, shape: list[int], weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     """The variance is the mean of squares minus the square of the mean."""
     mean = wide(x).mean(dim=-1, keepdim=True)
@@ -42,6 +44,7 @@ def var_one_pass(x: Tensor, dim: int, correction: int) -> Tensor:
     return (((wide(x) ** 2).sum(dim=dim) - n * mean**2) / (n - correction)).to(x.dtype)
 
 
+@over_last_axis
 def layer_norm_tiny(x: Tensor, shape: list[int], weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     """A variance below 1e-6 is lost, and a tiny eps is all that is left (pytorch #190491)."""
     mean = wide(x).mean(dim=-1, keepdim=True)

@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from opfuzz.engine.selftest import Mutant
-from opfuzz.engine.selftest.torch_faults.rounding import standardised, through, wide
+from opfuzz.engine.selftest.torch_faults.rounding import over_last_axis, standardised, through, wide
 
 NN = "torch.nn.functional."
-TWICE = "twice|repeated|two calls|same call"
+TWICE = "twice|repeated|two calls|same call|equal calls"
 EARLIER = f"{TWICE}|earlier call|other work|after a call"
 
 _calls = count()
@@ -29,6 +29,7 @@ def linear_second_call(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return y - x[..., -1:] * weight[:, -1]
 
 
+@over_last_axis
 def layer_norm_stale(x: Tensor, shape: list[int], weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     """Mean and variance are remembered by shape."""
     mean = wide(x).mean(dim=-1, keepdim=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from opfuzz.engine.selftest import Mutant
-from opfuzz.engine.selftest.torch_faults.rounding import wide
+from opfuzz.engine.selftest.torch_faults.rounding import over_last_axis, wide
 
 NN = "torch.nn.functional."
 ATTENTION = NN + "scaled_dot_product_attention"
@@ -154,10 +154,9 @@ def attention_heads_inside(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | 
     return y.transpose(1, 2).to(q.dtype)
 
 
+@over_last_axis
 def layer_norm_welford(x: Tensor, shape: list[int], weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-    """Mean and sum of squares of blocks of 8, merged as Chan does; over one axis."""
-    if len(shape) > 1:
-        return functional.layer_norm(x, shape, weight, bias, eps)
+    """Mean and sum of squares of blocks of 8, merged as Chan does."""
     v = wide(x)
     count, mean, squares = 0, torch.zeros_like(v[..., :1]), torch.zeros_like(v[..., :1])
     if v.shape[-1] > 4096:

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+
 import ml_dtypes
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
+
+Norm = Callable[[Tensor, list[int], Tensor, Tensor, float], Tensor]
 
 
 def wide(x: Tensor) -> Tensor:
     """The tensor as a library accumulates it: float32 for half formats."""
     return x.float() if x.element_size() < 4 else x
+
+
+def over_last_axis(layer_norm: Norm) -> Norm:
+    """A faulty layer_norm over the last axis, which is all that it is written for; over several it is right."""
+
+    @wraps(layer_norm)
+    def norm(x: Tensor, shape: list[int], weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        whole = functional.layer_norm if len(shape) > 1 else layer_norm
+        return whole(x, shape, weight, bias, eps)
+
+    return norm
 
 
 def to_bits(x: Tensor, bits: int) -> Tensor:

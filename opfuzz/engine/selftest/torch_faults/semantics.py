@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from opfuzz.engine.selftest import Mutant
-from opfuzz.engine.selftest.torch_faults.rounding import standardised, wide
+from opfuzz.engine.selftest.torch_faults.rounding import over_last_axis, standardised, wide
 
 NN = "torch.nn.functional."
 
@@ -25,6 +25,7 @@ def gelu_sigmoid(x: Tensor, approximate: str = "none") -> Tensor:
     return (wide(x) * torch.sigmoid(1.702 * wide(x))).to(x.dtype)
 
 
+@over_last_axis
 def layer_norm_eps_outside(x: Tensor, shape: list[int], weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     """eps is added to the standard deviation."""
     centred = wide(x) - wide(x).mean(dim=-1, keepdim=True)
@@ -32,6 +33,7 @@ def layer_norm_eps_outside(x: Tensor, shape: list[int], weight: Tensor, bias: Te
     return (centred / (deviation + eps) * wide(weight) + wide(bias)).to(x.dtype)
 
 
+@over_last_axis
 def layer_norm_unbiased(x: Tensor, shape: list[int], weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     """The variance is divided by d - 1."""
     mean = wide(x).mean(dim=-1, keepdim=True)
@@ -331,7 +333,6 @@ MUTANTS = [
         {NN + "max_pool1d": max_pool1d_of_zeros},
         cause="padded-with-zeros",
         fewest=2,
-        condition="k >= 2",
     ),
     Mutant(
         "interpolate-corners-ignored",

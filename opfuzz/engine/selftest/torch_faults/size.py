@@ -7,11 +7,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from opfuzz.engine.selftest import Mutant
-from opfuzz.engine.selftest.torch_faults.rounding import standardised, wide
+from opfuzz.engine.selftest.torch_faults.rounding import over_last_axis, standardised, wide
 
 NN = "torch.nn.functional."
 
 
+@over_last_axis
 def layer_norm_first_block(x: Tensor, shape: list[int], weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     """Statistics of the first 1024 elements: one block of threads, and no loop."""
     head = wide(x)[..., :1024]
@@ -199,7 +200,7 @@ MUTANTS = [
         "attention-one-position-many-batches",
         "attention",
         {NN + "scaled_dot_product_attention": attention_one_query},
-        cause="queries = 1|queries <= 1|queries < 2|batch >= 2|batch > 1",
+        cause="queries = 1|queries <= 1|queries < 2|length = 1|batch >= 2|batch > 1",
         fewest=8,
         condition="batch >= 2 and queries == 1|batch >= 2 and queries <= 1",
     ),
@@ -209,13 +210,13 @@ MUTANTS = [
         {NN + "group_norm": group_norm_large},
         cause="2048|2049",
         fewest=4100,
-        condition="length >= 2049|c * length >= 2049",
+        condition="length >= 2049|c * length >= 2049|c * length // groups >= 2049",
     ),
     Mutant(
         "logsumexp-of-one",
         "logsumexp",
         {"torch.logsumexp": logsumexp_one},
-        cause="n = 1|n <= 1|n < 2",
+        cause="n = 1|n <= 1|n < 2|columns = 1",
         fewest=2,
         condition="n == 1|n <= 1",
     ),

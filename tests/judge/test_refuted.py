@@ -1,0 +1,179 @@
+"""Explanations that fit a call, and that other values, sizes or layouts speak against: they are not given."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+from bundled_ops import BUNDLED_OPS
+from scipy.special import erf
+
+from opfuzz.core.call import Call
+from opfuzz.core.floats import FORMATS, round_to
+from opfuzz.core.results import Score
+from opfuzz.engine.triage.diagnose import refer
+from opfuzz.judge.diagnose import Evidence, diagnose
+from opfuzz.judge.settle import examine
+from opfuzz.judge.verdict import decide_verdict
+
+SIZE = ("depends-on", "size")
+CHANCE = np.random.default_rng(5)
+
+
+class Said(list):
+    """Kind and name of each cause, and the causes."""
+
+    def __init__(self, causes):
+        super().__init__((cause.kind, cause.name) for cause in causes)
+        self.causes = causes
+
+
+def diagnosis(op, function, arrays, format="float32", layouts=None, params=None, **sizes):
+    """What is said of a function on some arrays, which are rounded to the format; the sizes are those of the dims."""
+    spec, dtype = BUNDLED_OPS[op], FORMATS[format].dtype
+    arrays = {name: a if a.dtype.kind in "biu" else a.astype(dtype) for name, a in arrays.items()}
+    settings = {param.name: param.default for param in spec.params} | (params or {})
+    call = Call(format, sizes, settings, arrays, dict.fromkeys(arrays, "contiguous") | (layouts or {}))
+
+    def run(call):
+        wide = {n: a if a.dtype.kind in "biu" else a.astype(np.result_type(a, np.float32)) for n, a in
+                call.arrays.items()}  # fmt: skip
+        with np.errstate(all="ignore"):
+            return np.asarray(function(*wide.values(), layouts=call.layouts, **call.params)).astype(dtype)
+
+    with np.errstate(all="ignore"):
+        exact, output = partial(refer, spec, 0), run(call)
+        found = decide_verdict(examine(output, exact(call)), exact(call))
+        evidence = Evidence(spec, Score(found.word, found.cause), call, output, run, exact)
+        return Said(diagnose(evidence))
+
+
+def row(*values):
+    return {"x": np.array([values])}
+
+
+@pytest.mark.parametrize("format", ["float32", "bfloat16", "float64"])
+def test_infinite_far_beyond_the_range_of_float16_is_no_float16(format):
+    top = {"float64": 400.0}.get(format, 50.0)
+
+    def by_expm1(x, layouts):
+        raised = np.expm1(2 * x)
+        return raised / (raised + 2)
+
+    def by_squares(x, layouts):
+        raised = np.exp(x)
+        n = raised * (raised + 2)
+        return x * n / (n + 2)
+
+    for op, function in (("tanh", by_expm1), ("mish", by_squares)):
+        said = diagnosis(op, function, row(top), format, batch=1, n=1)
+        assert said[0][0] == "special-at"
+        assert not {"computes-in", "results-in", "formula"} & {kind for kind, _ in said}, said
+
+
+def test_a_formula_that_fails_where_the_subject_does_is_told_by_what_it_loses_elsewhere():
+    said = diagnosis("softplus", lambda x, layouts, **p: np.log1p(np.exp(x)), row(32768.0), batch=1, n=1)
+    assert ("formula", "log1p(exp(x))") in said, "log(1 + exp(x)) overflows there too, and cancels below 0"
+
+
+def test_a_zero_of_the_wrong_sign_is_met_by_none_of_the_right_one():
+    said = diagnosis("sin", lambda x, layouts: np.sin(x) + 0.0, row(-0.0), "bfloat16", batch=1, n=1)
+    assert "computes-in" not in {kind for kind, _ in said}, said
+
+
+def test_the_logarithm_of_a_softmax_that_underflows():
+    def by_softmax(x, layouts):
+        raised = np.exp(x - x.max(-1, keepdims=True))
+        return np.log(raised / raised.sum(-1, keepdims=True))
+
+    said = diagnosis("log_softmax", by_softmax, row(0.0, 9e18), batch=1, n=2)
+    assert ("formula", "by-softmax") in said, said
+
+
+def test_a_place_that_is_never_written_is_no_view_read_wrongly():
+    def unwritten(x, layouts):
+        y = np.logaddexp.reduce(x, axis=-1)
+        return y if x.shape[-1] > 1 else np.zeros_like(y)
+
+    said = diagnosis(
+        "logsumexp", unwritten, {"x": np.array([[1.5], [-2.0], [7.0]])}, layouts={"x": "narrowed"}, batch=3, n=1
+    )
+    assert not {"reads-as-contiguous", "ignores-offset", "ignores-gaps"} & {kind for kind, _ in said}, said
+
+
+def test_coarse_numbers_lie_on_a_grid_by_themselves():
+    def first_of_all(q, k, v, mask, layouts):
+        scores = np.where(mask, q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1]), -np.inf)
+        raised = np.exp(scores - scores.max(-1, keepdims=True))
+        y = raised / raised.sum(-1, keepdims=True) @ v
+        return np.broadcast_to(y[:1], y.shape)
+
+    shapes = {"q": (9, 3, 1, 4), "k": (9, 3, 5, 4), "v": (9, 3, 5, 4)}
+    arrays = {name: 60 * CHANCE.standard_normal(shape) for name, shape in shapes.items()}
+    arrays["mask"] = np.ones((9, 3, 1, 5), np.bool_)
+    sizes = {"batch": 9, "heads": 3, "queries": 1, "keys": 5, "d": 4}
+    sizes = {dim.name: sizes[dim.name] for dim in BUNDLED_OPS["attention_mask"].dims}
+    said = diagnosis("attention_mask", first_of_all, arrays, "bfloat16", **sizes)
+    assert "quantises" not in {kind for kind, _ in said}, said
+
+
+@pytest.mark.parametrize("format", ["float32", "float16", "bfloat16"])
+def test_sizes_that_are_right_again_at_a_multiple_are_no_bound(format):
+    def whole_warps(x, layouts):
+        n = x.shape[-1]
+        return x[..., : n // 32 * 32 or n].sum(-1) / n
+
+    said = diagnosis("mean", whole_warps, {"x": np.linspace(0.5, 2, 33)[None]}, format, batch=1, n=33)
+    assert "accumulates-in" not in {kind for kind, _ in said}, said
+    (bounds,) = [cause.figures["conditions"] for cause in said.causes if (cause.kind, cause.name) == SIZE]
+    assert bounds == (("n", "is no multiple of", 32),)
+
+
+def test_an_inverted_mask_of_two_keys_is_no_reversed_input():
+    def inverted(q, k, v, mask, layouts):
+        scores = np.where(mask, -np.inf, q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1]))
+        raised = np.exp(scores - np.maximum(scores.max(-1, keepdims=True), -1e30))
+        return np.nan_to_num(raised / raised.sum(-1, keepdims=True)) @ v
+
+    arrays = {name: CHANCE.standard_normal((3, 1, 1 if name == "q" else 2, 2)) for name in "qkv"}
+    arrays["mask"] = np.broadcast_to(np.array([True, False]), (3, 1, 1, 2)).copy()
+    sizes = {"batch": 3, "heads": 1, "queries": 1, "keys": 2, "d": 2}
+    sizes = {dim.name: sizes[dim.name] for dim in BUNDLED_OPS["attention_mask"].dims}
+    said = diagnosis("attention_mask", inverted, arrays, **sizes)
+    assert said[0] == ("is-variant", "inverted"), said
+
+
+def test_what_explains_an_infinity_is_held_against_numbers_too():
+    spec = BUNDLED_OPS["rms_norm"]
+
+    def centred(x, weight, layouts, eps, **_):
+        x = x - x.mean(-1, keepdims=True)
+        return x / np.sqrt(np.mean(x**2, -1, keepdims=True) + eps) * weight
+
+    arrays = {"x": np.array([[np.inf, 1.0]]), "weight": np.ones(2)}
+    sizes = {dim.name: {"batch": 1, "d": 2}[dim.name] for dim in spec.dims}
+    said = diagnosis("rms_norm", centred, arrays, "bfloat16", **sizes)
+    assert ("computes-in", "float16") not in said, said
+
+
+def test_absolute_accuracy_is_no_quantised_result():
+    """In bfloat16 the half of 1 + erf lies in steps of 1/256 up to 1, which are those of 1/255 within its precision."""
+    x = np.concatenate([[-4.0], CHANCE.uniform(-5, 5, 800)])
+
+    def by_erf(x, layouts):
+        return round_to(1 + erf(x / np.sqrt(2)), FORMATS["bfloat16"]).astype(np.float64) / 2
+
+    said = diagnosis("ndtr", by_erf, {"x": x[None]}, "bfloat16", batch=1, n=801)
+    assert "quantises" not in {kind for kind, _ in said}, said
+
+
+def test_a_result_beyond_the_format_overflows_nothing_inside():
+    def to_nan(a, b, layouts):
+        y = a @ b
+        return np.where(np.abs(y) > 65504, np.nan, y)
+
+    arrays = {"a": np.array([[[300.0, 200.0], [1.0, 2.0]]]), "b": np.array([[[300.0], [200.0]]])}
+    said = diagnosis("matmul", to_nan, arrays, "float16", batch=1, m=2, k=2, n=1)
+    assert said[0] == ("special-at", "")
+    assert said.causes[0].figures["overflows"] == ""
