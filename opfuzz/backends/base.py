@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from opfuzz.core.errors import OpfuzzError, did_you_mean
 from opfuzz.core.floats import NAMED_FORMATS
 from opfuzz.core.layout import View, memory
-from opfuzz.spec.expression.program import Program
+from opfuzz.spec.expression.program import Gradient, Program
 
 Array = NDArray[Any]
 Tensor = Any  # the framework's own array
@@ -59,6 +59,9 @@ class Backend(ABC):
     modules: ClassVar[tuple[str, ...]]  # what to import before workers fork
     modes: ClassVar[tuple[str, ...]] = ("",)
     requirements: ClassVar[tuple[str, ...]] = ()  # of an installer: packages for which their name is not enough
+    has_gradients: ClassVar[bool] = False  # whether `differentiate` gives any
+    # For reproducers of gradients: `gradients` of a function of its inputs, and another `run` where it needs one.
+    gradient_recipe: ClassVar[str] = ""
     recipe: ClassVar[str]  # for reproducers: imports under the names of specs, and load, view, bits, run, dtype_of
 
     def __init__(self, name: str | None = None, replace: Functions = MappingProxyType({})) -> None:
@@ -150,6 +153,21 @@ class Backend(ABC):
     def needs(self, device: str) -> str | None:
         """What a machine must have so that calls can be made on the device, in one word; None: the processor does."""
         return None
+
+    def differentiate(
+        self,
+        program: Program,
+        gradient: Gradient,
+        tensors: Mapping[str, Tensor],
+        names: Mapping[str, object],
+        device: str,
+        mode: str,
+    ) -> tuple[Tensor, ...]:
+        """The gradients of a call by some of its tensors, fully computed; the cotangents are among the tensors.
+
+        An input that no value depends on has zeros. Whatever the framework raises goes through.
+        """
+        raise NotImplementedError(f"{self.dialect} has no gradients")
 
     @abstractmethod
     def absent(self) -> str | None:

@@ -6,7 +6,7 @@ import importlib
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from opfuzz.backends.base import COMPILE, Array, Backend, Functions, Tensor
 from opfuzz.core.floats import SMALL_FORMATS
 from opfuzz.core.layout import View
-from opfuzz.spec.expression.program import Program, evaluate
+from opfuzz.spec.expression.program import Gradient, Program, evaluate
 
 # MLX offers no list of pure functions, so it is written out. Left out on purpose: load, save and their kin,
 # import_function, export_function, compile, random, as_strided (reads anywhere), empty (uninitialised), metal_kernel.
@@ -95,6 +95,16 @@ def bits(tensor):
 """
 
 
+GRADIENT_RECIPE = """
+def gradients(function, inputs, cotangents):
+    def listed(*inputs):
+        found = function(*inputs)
+        return list(found) if isinstance(found, (tuple, list)) else [found]
+
+    return mx.vjp(listed, list(inputs), list(cotangents))[1]
+"""
+
+
 @cache  # asked for with every call
 def _mlx() -> Any:
     return importlib.import_module("mlx.core")
@@ -107,7 +117,9 @@ class Mlx(Backend):
     modules = ("mlx.core", "mlx.nn")
     modes = ("", COMPILE)
     requirements = ("mlx[cpu]",) if sys.platform == "linux" else ()
+    has_gradients = True
     recipe = RECIPE
+    gradient_recipe = GRADIENT_RECIPE
 
     def absent(self) -> str | None:
         """See Backend."""
@@ -214,12 +226,41 @@ class Mlx(Backend):
         self, program: Program, tensors: Mapping[str, Tensor], names: Mapping[str, object], device: str, mode: str
     ) -> Tensor:
         """See Backend. Raises FileNotFoundError if the mode needs a compiler that is not there."""
-        mx = _mlx()
         functions = self.functions()
 
         def call(tensors: dict[str, Tensor]) -> Tensor:
             return evaluate(program, {**names, **tensors}, functions)
 
+        return self._evaluated(call, tensors, device, mode)
+
+    def differentiate(
+        self,
+        program: Program,
+        gradient: Gradient,
+        tensors: Mapping[str, Tensor],
+        names: Mapping[str, object],
+        device: str,
+        mode: str,
+    ) -> tuple[Tensor, ...]:
+        """See Backend; raises as `run` does."""
+        functions = self.functions()
+
+        def call(tensors: dict[str, Tensor]) -> tuple[Tensor, ...]:
+            def values(*asked: Tensor) -> list[Tensor]:
+                given = {**names, **tensors, **dict(zip(gradient.inputs, asked, strict=True))}
+                found = evaluate(program, given, functions)
+                return list(found) if isinstance(found, tuple | list) else [found]
+
+            inputs, cotangents = ([tensors[name] for name in each] for each in (gradient.inputs, gradient.cotangents))
+            return tuple(_mlx().vjp(values, inputs, cotangents)[1])
+
+        return tuple(self._evaluated(call, tensors, device, mode))
+
+    def _evaluated(
+        self, call: Callable[[dict[str, Tensor]], Tensor], tensors: Mapping[str, Tensor], device: str, mode: str
+    ) -> Tensor:
+        """What a function of the tensors gives on the device, compiled or not."""
+        mx = _mlx()
         if mode == COMPILE and device == "cpu" and shutil.which("g++") is None and shutil.which("clang++") is None:
             raise NotImplementedError("mlx:cpu+compile is not supported without a C++ compiler (g++)")
         # The activations of mlx.nn are compiled functions: on Linux each would call g++, 1 to 3 s, and change no bit.

@@ -19,7 +19,9 @@ Shape = tuple[int, ...]
 
 # Words of torch, MLX and NumPy for "there is no kernel for this", as opposed to "this went wrong".
 UNSUPPORTED = re.compile(
-    r"not implemented|not supported|unsupported|isn't supported|does(n't| not) support|only supports?\b", re.IGNORECASE
+    r"not implemented|not supported|unsupported|isn't supported|does(n't| not) support|only supports?\b"
+    r"|not differentiable|cannot calculate vjp",
+    re.IGNORECASE,
 )
 # A kernel there is, but not for inputs without elements, which the spec has: it went wrong.
 EMPTY = re.compile(
@@ -57,6 +59,9 @@ def perform(
     for kind in sorted(program.names & SMALL_FORMATS.keys()):
         if not backend.supports(kind, subject.device):
             return Outcome(text, "unsupported", cause=unsupported(f"{subject.backend}:{subject.device} has no {kind}"))
+    gradient = program.gradient
+    if gradient is not None and not backend.has_gradients:
+        return Outcome(text, "unsupported", cause=unsupported(f"{subject.backend} has no gradients"))
     formats = {name: backend.dtype(name) for name in NAMED_FORMATS if name in program.names}
     names = {**call.dims, **call.params, **backend.constants(format), **formats}
 
@@ -65,7 +70,10 @@ def perform(
             name: backend.put(array, call.layouts.get(name, "contiguous"), subject.device)
             for name, array in call.arrays.items()
         }
-        result = backend.run(program, tensors, names, subject.device, subject.mode)
+        if gradient is None:
+            result = backend.run(program, tensors, names, subject.device, subject.mode)
+        else:
+            result = backend.differentiate(program, gradient, tensors, names, subject.device, subject.mode)
         items = _items(result, shapes)
         return tuple([_taken(backend, item, name) for name, item in zip(shapes, items, strict=True)])
 

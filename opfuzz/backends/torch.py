@@ -15,7 +15,7 @@ import numpy as np
 
 from opfuzz.backends.base import COMPILE, Array, Backend, Functions, Tensor
 from opfuzz.core.layout import View
-from opfuzz.spec.expression.program import Program, code_of, evaluate
+from opfuzz.spec.expression.program import Gradient, Program, code_of, evaluate
 
 NAMESPACES = ("torch", "torch.nn.functional", "torch.special", "torch.linalg", "torch.fft")
 FACTORIES = (
@@ -80,6 +80,23 @@ def bits(tensor):
 """
 
 
+GRADIENT_RECIPE = """
+def run(call):
+    torch.set_num_threads(1)
+    with torch.device(DEVICE):
+        return call()
+
+
+def gradients(function, inputs, cotangents):
+    inputs = [each.detach().requires_grad_() for each in inputs]
+    found = (torch.compile(function, dynamic=False) if MODE == "compile" else function)(*inputs)
+    found = found if isinstance(found, (tuple, list)) else (found,)
+    pairs = [pair for pair in zip(found, cotangents) if pair[0].requires_grad]
+    values, given = zip(*pairs)
+    return torch.autograd.grad(values, inputs, given, materialize_grads=True)
+"""
+
+
 @cache  # asked for with every call
 def _torch() -> Any:
     return importlib.import_module("torch")
@@ -91,7 +108,9 @@ class Torch(Backend):
     dialect = "torch"
     modules = ("torch",)
     modes = ("", COMPILE)
+    has_gradients = True
     recipe = RECIPE
+    gradient_recipe = GRADIENT_RECIPE
 
     def absent(self) -> str | None:
         """See Backend."""
@@ -212,6 +231,42 @@ class Torch(Backend):
             if device != "cpu":
                 getattr(torch, device).synchronize()
         return result
+
+    def differentiate(
+        self,
+        program: Program,
+        gradient: Gradient,
+        tensors: Mapping[str, Tensor],
+        names: Mapping[str, object],
+        device: str,
+        mode: str,
+    ) -> tuple[Tensor, ...]:
+        """See Backend. Values that depend on none of the inputs, such as indices, have no part in it."""
+        torch = _torch()
+        functions, code = self.functions(), code_of(program)
+
+        def call(tensors: Mapping[str, Tensor]) -> Tensor:
+            return evaluate(code, {**names, **tensors}, functions)
+
+        where: AbstractContextManager[Any] = nullcontext() if device == "cpu" else torch.device(device)
+        with torch.enable_grad(), where:
+            asked = {name: tensors[name].detach().requires_grad_() for name in gradient.inputs}
+            given = {name: tensors[name] for name in tensors if name not in gradient.cotangents} | asked
+            values = _compiled(torch, call, given) if mode == COMPILE else call(given)
+            values = values if isinstance(values, tuple | list) else (values,)
+            pairs = zip(values, (tensors[name] for name in gradient.cotangents), strict=True)
+            heeded = [(value, cotangent) for value, cotangent in pairs if value.requires_grad]
+            if not heeded:
+                raise NotImplementedError("it is not supported: no value of the call requires a gradient")
+            made = torch.autograd.grad(
+                [value for value, _ in heeded],
+                list(asked.values()),
+                [cotangent for _, cotangent in heeded],
+                materialize_grads=True,
+            )
+            if device != "cpu":
+                getattr(torch, device).synchronize()
+        return tuple(made)
 
 
 def _evaluated(function: Callable[..., Tensor]) -> Callable[..., Tensor]:

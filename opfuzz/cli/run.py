@@ -33,6 +33,7 @@ from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.floats import FORMATS
 from opfuzz.core.verdicts import CLEAN, SEVERITY
 from opfuzz.engine.executors import LOCAL, Executor
+from opfuzz.engine.gradients import ALSO, ONLY
 from opfuzz.engine.machines import here, survey
 from opfuzz.engine.options import DEFAULT_FORMATS, Order
 from opfuzz.engine.plan import dialects_of, needs_of, vocabulary
@@ -77,6 +78,8 @@ BESIDE_RESUME = frozenset({"resume", "jobs", "rows", "as_json", "out", "engine",
     show_default=True,
     help=f"Formats, or {ALL}.",
 )
+@click.option("--gradients", "has_gradients", is_flag=True, help="Try the gradients of the ops as well.")
+@click.option("--only-gradients", "only_gradients", is_flag=True, help="Try the gradients alone.")
 @click.option("--cases", type=click.IntRange(min=1), help="Cases for each op, subject and format.")
 @click.option("--time", "seconds", type=duration, metavar="TIME", help="How long to try cases; default 60s.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: the number of cores.")
@@ -147,6 +150,8 @@ def run_command(
     subjects: tuple[str, ...] | None,
     ops: tuple[str, ...] | None,
     formats: tuple[str, ...],
+    has_gradients: bool,
+    only_gradients: bool,
     cases: int | None,
     seconds: float | None,
     jobs: int | None,
@@ -187,6 +192,10 @@ def run_command(
             raise click.UsageError("--baseline-python has the software of a baseline: give that run as --baseline")
         if sort == "drift" and profiled is None:
             raise click.UsageError("--sort drift needs a pipeline to drift: give its --profile")
+        if has_gradients and only_gradients:
+            raise click.UsageError("--gradients adds them to the ops, --only-gradients leaves the ops out; give one")
+        if (has_gradients or only_gradients) and profiled is not None:
+            raise click.UsageError("--profile says nothing of gradients: a pipeline's operating points have none")
         machines = survey(executor, plugins, subjects or ())
         order = Order(
             specs=specs or (bundled_specs(),),
@@ -210,6 +219,7 @@ def run_command(
             case_seconds=case_time,
             case_memory=case_memory,
             patience=patience or None,
+            gradients=ONLY if only_gradients else ALSO if has_gradients else "",
         )
         return _finish(begin(order, backends, machines, ("opfuzz", *sys.argv[1:])), executor, as_json, rows)
 

@@ -40,6 +40,11 @@ KINDS: Mapping[str, Kind] = {
     # What is computed.
     "is-variant": Kind("another meaning of the op", "variant of the spec", ("note", "sets", *FIT)),
     "is-setting": Kind("as if a parameter or input were another", "parameter or input", ("how", *FIT)),
+    "cuts-gradient": Kind(
+        "nothing is handed back through a step of the formula",
+        "operation of the step",
+        ("step", "steps", "elements", "met", "before", "after"),
+    ),
     "special-at": Kind("NaN, an infinity or the sign of a zero", "", ("computed", "exact", "overflows")),
     "leaks": Kind("NaN and infinities reach elements that depend on none", "", ("elements",)),
     "inherits": Kind("errs as an op inside does", "op", ("elements", "met", "before", "after")),

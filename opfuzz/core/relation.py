@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 # With every input contiguous; with one input as a view; the rows of a dim one by one, or in reverse order; without the
-# first elements; after a call with other values; by the subject without its mode; the same call twice.
+# first elements; after a call with other values; by the subject without its mode; the same call twice; the gradient by
+# one input alone.
 CONTIGUOUS, VIEW, ROWS, REVERSED, SHIFTED = "contiguous", "view", "rows", "reversed", "shifted"
-DISTURBED, EAGER, REPEATED = "disturbed", "eager", "repeated"
-KINDS = (CONTIGUOUS, VIEW, ROWS, REVERSED, SHIFTED, DISTURBED, EAGER, REPEATED)
+DISTURBED, EAGER, REPEATED, ALONE = "disturbed", "eager", "repeated", "alone"
+KINDS = (CONTIGUOUS, VIEW, ROWS, REVERSED, SHIFTED, DISTURBED, EAGER, REPEATED, ALONE)
 REFERENCE = "reference"  # in place of a relation's id: the call itself
 
 
@@ -18,7 +19,7 @@ class Relation:
     """One other way. Raises ValueError for a kind that is none."""
 
     kind: str
-    name: str = ""  # of the input that is a view, or of the dim
+    name: str = ""  # of the input that is a view or asked for alone, or of the dim
     layout: str = ""  # of that view
     by: int = 0  # elements that are left out
 
@@ -55,6 +56,8 @@ class Relation:
                 return "after other work"
             case "repeated":
                 return "repeated call"
+            case "alone":
+                return f"{self.name} alone"
             case _:
                 return self.kind
 

@@ -114,6 +114,7 @@ class Run:
     recorded: Mapping[str, tuple[str, ...]] = field(
         default_factory=dict
     )  # subjects read from files, and their missing cases
+    without_gradient: Mapping[str, str] = field(default_factory=dict)  # ops of which it was asked for, and why not
     causes: tuple[CommonCause, ...] = ()  # behind the findings, the gravest first
 
     def is_recorded(self, subject: str) -> bool:

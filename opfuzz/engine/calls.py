@@ -19,7 +19,7 @@ from opfuzz.core.layout import LAYOUTS, fits, layout_class
 from opfuzz.core.relation import DISTURBED, Relation
 from opfuzz.core.results import Judged, Outcome, Result, Score
 from opfuzz.core.verdicts import FAULT, SEVERITY
-from opfuzz.engine.evaluate import witness_of
+from opfuzz.engine.evaluate import looked_at, witness_of
 from opfuzz.engine.executors import note
 from opfuzz.generate import inputs
 from opfuzz.judge.diagnose.granted import Inside, shows_second
@@ -87,6 +87,7 @@ def judge(
     `primitives`: those that the subject may have inside, where one of two causes is about one.
     """
     call, relation = asked.call, asked.relation
+    spec = looked_at(spec, relation)
     is_repeat = relation is not None and relation.is_repeat
     is_disturbed = relation is not None and relation.kind == DISTURBED
     with np.errstate(all="ignore"), warnings.catch_warnings():

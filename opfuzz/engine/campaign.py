@@ -273,11 +273,12 @@ class _Work:
         return (1 << min(turn, growing)) - 1 + batch * max(0, turn - growing)
 
     def _climbs(self) -> Iterator[list[Job]]:
-        """One search for each op, format and subject; with a limit of time as many as it allows."""
+        """One search for each op, format and subject; with a limit of time as many as it allows. None of gradients."""
         plan, progress = self.plan, self.progress
         if not plan.climb:
             return
-        places = [place for place in self.places if not progress.is_spared(*place) and place not in progress.searches]
+        searched = [place for place in self.places if self.specs[place[0]].gradient is None]
+        places = [place for place in searched if not progress.is_spared(*place) and place not in progress.searches]
         if plan.seconds is not None:  # it may not last for all, so each seed begins with others
             Random(plan.seed).shuffle(places)
         for begun, (op, fmt, subject) in enumerate(places):

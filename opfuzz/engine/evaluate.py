@@ -18,7 +18,7 @@ from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.floats import hexes_of
 from opfuzz.core.layout import layout_class
 from opfuzz.core.metrics.distance import largest_distance
-from opfuzz.core.relation import EAGER, Relation
+from opfuzz.core.relation import ALONE, EAGER, Relation
 from opfuzz.core.results import Judged, Mark, Outcome, Result, Score, Witness
 from opfuzz.core.verdicts import CLEAN, SEVERITY
 from opfuzz.engine.executors import Casualty, note
@@ -30,6 +30,7 @@ from opfuzz.oracle.reference import Reference, references_of
 from opfuzz.report.causes import word_relation
 from opfuzz.spec import OpSpec
 from opfuzz.spec.expression.program import Program
+from opfuzz.spec.gradient import asked_alone
 from opfuzz.spec.order import case_key
 
 REPEAT_EVERY = 8  # one case in so many is called twice
@@ -120,13 +121,14 @@ class Bench:
         spec, arrays, (subject, backend) = references[0].spec, references[0].arrays, callee
         is_unary = spec.single_input and all(reference.is_unary for reference in references)
         way = metamorphic.choose_way(spec, case, arrays, is_unary, subject.mode, turn)
-        program = calls_of(spec, subject, backend)[subject.implementation]
-        assert program is not None
         assert made.outputs is not None
 
         def call(piece: metamorphic.Piece) -> Outcome:
             doer = replace(subject, mode="") if way.relation.kind == EAGER else subject
-            return perform(backend, doer, program, piece.call(case), spec.output_shapes(piece.dims, case.params))
+            asked = looked_at(spec, way.relation)
+            own = calls_of(asked, subject, backend)[subject.implementation]
+            assert own is not None
+            return perform(backend, doer, own, piece.call(case), asked.output_shapes(piece.dims, case.params))
 
         note(_label(subject, way.relation))
         outcome, last = metamorphic.assemble(way, made.outputs, call)
@@ -148,6 +150,8 @@ class Bench:
         for piece in way.pieces:
             if not piece.is_seen:
                 continue
+            if piece.alone:  # the same formulas
+                continue
             for part, other, own in zip(piece.parts, references_of(spec, piece.call(case)), references, strict=True):
                 if part is not None and not other.truth[part.taken].may_equal(own.truth[part.put]):
                     raise OpfuzzError(
@@ -155,6 +159,11 @@ class Bench:
                         f"{word_relation(way.relation)}{f', in the output {own.output}' if own.output else ''}: "
                         f"take the size out of 'batch'"
                     )
+
+
+def looked_at(spec: OpSpec, relation: Relation | None) -> OpSpec:
+    """The op that a relation is about: the same, or the gradient by one input alone."""
+    return asked_alone(spec, relation.name) if relation is not None and relation.kind == ALONE else spec
 
 
 def perform_call(

@@ -121,6 +121,7 @@ def write_campaign(
         planned=plan.cases,
         specs={spec.op: spec.digest for spec in plan.specs},
         recorded=occasion.recorded,
+        without_gradient=dict(plan.without_gradient),
         causes=tuple(causes),
     )
     run = occasion.held_against(run)

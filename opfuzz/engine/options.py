@@ -11,6 +11,7 @@ from pathlib import Path
 from opfuzz.backends import Backend
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.engine.executors import WORKER_BYTES
+from opfuzz.engine.gradients import ONLY, gradients_of
 from opfuzz.engine.plan import CORE, Plan, dialects_of, load_specs
 from opfuzz.spec.profile_reader import read_profile
 
@@ -44,10 +45,18 @@ class Order:
     case_seconds: float | None = None
     case_memory: int = WORKER_BYTES
     patience: int | None = 2
+    gradients: str = ""  # of the ops: `also`, or `only`; '': none
 
     def plan(self, backends: Mapping[str, Backend]) -> Plan:
         """The campaign. Raises OpfuzzError for what is wrong in the files, or if nothing is left to try."""
         specs = load_specs(self.specs, backends, self.ops, dialects_of(self.subjects, backends))
+        without: Mapping[str, str] = {}
+        if self.gradients:
+            made, without = gradients_of(specs)
+            if not made:
+                told = "; ".join(f"{op}: {reason}" for op, reason in without.items())
+                raise OpfuzzError(f"none of these ops has a gradient: {told}")
+            specs = made if self.gradients == ONLY else (*specs, *made)
         plan = Plan(
             specs=specs,
             subjects=self.subjects,
@@ -63,6 +72,7 @@ class Order:
             case_memory=self.case_memory,
             patience=self.patience,
             core=CORE if self.cases is None else min(CORE, self.cases // 2),
+            without_gradient=without,
         )
         if not plan.pairs():
             others = sorted({name for spec in specs for name in spec.formats})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from opfuzz.backends import Backend, Subject
@@ -18,6 +18,7 @@ from opfuzz.oracle.meaning import meaning_of
 from opfuzz.oracle.operations import REFERENCE_FUNCTIONS
 from opfuzz.spec import OpSpec, Vocabulary, load_all
 from opfuzz.spec.expression.program import Program
+from opfuzz.spec.gradient import SUFFIX, is_gradient
 from opfuzz.spec.profile import Profile
 
 CASE_SECONDS = 10.0  # after which an op hangs; the slowest honest case takes about 1 s
@@ -46,6 +47,7 @@ class Plan:
     case_memory: int = WORKER_BYTES  # bytes that a process may take
     patience: int | None = 2  # hangs and such of one op, format and subject, which is spared the rest; None: never
     core: int = 0  # cases with lower numbers are the same whatever the seed
+    without_gradient: Mapping[str, str] = field(default_factory=dict)  # of gradients that were asked for: op and reason
 
     def seed_of(self, number: int) -> int:
         """The seed from which a case is drawn."""
@@ -104,6 +106,11 @@ def load_specs(
     specs = load_all(paths, vocabulary(backends, dialects), ops)
     known = {spec.op: spec for spec in specs}
     for op in ops:
+        if is_gradient(op) and op.removesuffix(SUFFIX) in known:
+            raise OpfuzzError(
+                f"'{op}' is no op of a spec: gradients are tried by opfuzz run --only-gradients --op "
+                f"{op.removesuffix(SUFFIX)}"
+            )
         if op not in known:
             raise OpfuzzError(f"unknown op '{op}'{did_you_mean(op, known) or '; known: ' + ', '.join(sorted(known))}")
     chosen = tuple(known[op] for op in dict.fromkeys(ops)) if ops else specs

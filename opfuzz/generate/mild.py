@@ -76,6 +76,15 @@ def full_range(words: Words, shape: Shape, fmt: Format) -> NDArray[Any]:
     return from_bits((magnitude | ((word & np.uint64(1)) << np.uint64(fmt.bits - 1))).reshape(shape), fmt)
 
 
+def one_hot(words: Words, shape: Shape, fmt: Format) -> FloatArray:
+    """0, and 1 at one place: of a gradient one row alone, or one column."""
+    values = np.zeros(shape)
+    anywhere = words.below(1 << 32)
+    if values.size:
+        values.reshape(-1)[anywhere % values.size] = 1.0
+    return values
+
+
 def _exponents(fmt: Format) -> tuple[int, int]:
     """2^-20 to 2^20, or what of it is normal in the format."""
     return max(-20, fmt.emin), min(20, fmt.emax - 1)

@@ -56,8 +56,8 @@ _MASKS: tuple[tuple[MaskRegime, int], ...] = (
     (masks.some_left, 10),
 )
 
-# Of scales and codes, which only a spec that has them names.
-_NAMED_FLOATS: tuple[FloatRegime, ...] = (mild.powers_of_two, harsh.outliers)
+# Of scales, codes and cotangents, which only a spec that has them names.
+_NAMED_FLOATS: tuple[FloatRegime, ...] = (mild.powers_of_two, harsh.outliers, mild.one_hot)
 _NAMED_INDICES: tuple[IndexRegime, ...] = (indices.alternating_index, indices.middle_index)
 
 FLOAT_REGIMES: Mapping[str, FloatRegime] = MappingProxyType(

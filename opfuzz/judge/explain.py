@@ -89,12 +89,12 @@ def _appeal(charge: _Charge) -> Explained | None:
     """Whether the usual formula, run in the wide format, does no better."""
     reference = charge.reference
     for lanes in LANES:
-        emulated = reference.emulated(lanes)
-        if _largest(charge.excess, ~emulated.overflowed) <= EXCESS_LIMIT:
-            return "normwise", Cause("overflows-inside"), charge.place
-        if 2 * _own_excess(charge, emulated) >= float(charge.excess.max()):
-            cause = Cause("sums", figures={"lanes": lanes}) if reference.has_sums else Cause("usual-formula")
-            return "normwise", cause, charge.place
+        for emulated in reference.emulations(lanes):
+            if _largest(charge.excess, ~emulated.overflowed) <= EXCESS_LIMIT:
+                return "normwise", Cause("overflows-inside"), charge.place
+            if 2 * _own_excess(charge, emulated) >= float(charge.excess.max()):
+                cause = Cause("sums", figures={"lanes": lanes}) if reference.has_sums else Cause("usual-formula")
+                return "normwise", cause, charge.place
         if not reference.has_sums:
             break
     return None

@@ -33,7 +33,7 @@ class Measured:
     truth: Truth
     allowances: Allowances
     computed: FloatArray  # the output in float64
-    error: FloatArray  # abs(computed - exact)
+    error: FloatArray  # abs(computed - exact); the distance to the range where all of one is right
     ulps: FloatArray  # error / ulp
     wide_excess: FloatArray  # error / (ulp/2 + wide)
     conditioned: FloatArray  # error / (ulp/2 + conditioning)
@@ -87,6 +87,8 @@ def measure(output: NDArray[Any], truth: Truth, allowances: Allowances) -> Measu
     """The errors of an output of the truth's shape, in every unit that verdicts and rankings rest on."""
     computed = output.astype(np.float64)
     error = absolute_error(computed, truth.hi, truth.rest)
+    if truth.ranges is not None:
+        error = np.where(truth.ranges, np.maximum(error - truth.reach, 0.0), error)
     largest = float(error.max(initial=0.0))  # not a finite number where any output or exact result is none
     flushed = _flushed(computed, truth)
     unresolved = _unresolved(error, truth)

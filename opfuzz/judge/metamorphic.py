@@ -19,7 +19,7 @@ from opfuzz.core.call import Call, Element
 from opfuzz.core.case import Case
 from opfuzz.core.cause import Cause
 from opfuzz.core.layout import LAYOUTS, applicable, fits
-from opfuzz.core.relation import CONTIGUOUS, DISTURBED, EAGER, REVERSED, ROWS, SHIFTED, VIEW, Relation
+from opfuzz.core.relation import ALONE, CONTIGUOUS, DISTURBED, EAGER, REVERSED, ROWS, SHIFTED, VIEW, Relation
 from opfuzz.core.results import Index, Outcome, Score
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.judge.limits import CALLED_ROWS, COMMON, COMMON_ELEMENTS, SHIFT, SWITCH
@@ -53,6 +53,7 @@ class Piece:
     arrays: Mapping[str, Array]
     layouts: Mapping[str, str]
     parts: tuple[OutputPart | None, ...]
+    alone: str = ""  # of a gradient, the one input that it is asked for; '': all
 
     @property
     def is_seen(self) -> bool:
@@ -111,6 +112,8 @@ def _ways(spec: OpSpec, case: Case, arrays: Mapping[str, Array], is_elementwise:
     if is_elementwise:
         found.append(_moved(spec, case, arrays, number))
     found.append(lambda: _after_other_work(spec, case, arrays))
+    if spec.gradient is not None and len(spec.gradient.inputs) > 1:
+        found.append(lambda: _alone(spec, case, arrays, number))
     return [way for way in found if way is not None]
 
 
@@ -265,6 +268,16 @@ def _after_other_work(spec: OpSpec, case: Case, arrays: Mapping[str, Array]) -> 
     return OtherWay(Relation(DISTURBED), pieces)
 
 
+def _alone(spec: OpSpec, case: Case, arrays: Mapping[str, Array], number: int) -> OtherWay:
+    """The gradient by one input, where none is asked for by the others: kernels leave out what is not needed."""
+    assert spec.gradient is not None
+    names = spec.gradient.inputs
+    place = number % len(names)
+    parts = tuple(OutputPart() if other == place else None for other in range(len(names)))
+    piece = Piece(case.dims, arrays, case.layouts, parts, names[place])
+    return OtherWay(Relation(ALONE, names[place]), (piece,))
+
+
 def assemble(way: OtherWay, outputs: Sequence[Array], perform: Perform) -> tuple[Outcome, int]:
     """The case's outputs as this other way gives them, on copies of `outputs`; the first outcome that has none.
 
@@ -278,7 +291,9 @@ def assemble(way: OtherWay, outputs: Sequence[Array], perform: Perform) -> tuple
             continue
         if made.outputs is None:
             return made, place
-        for own, part, output in zip(patched, piece.parts, made.outputs, strict=True):
+        # Of what is asked alone nothing else is given.
+        seen = [pair for pair in zip(patched, piece.parts, strict=True) if not piece.alone or pair[1] is not None]
+        for (own, part), output in zip(seen, made.outputs, strict=True):
             if part is not None:
                 own[part.put] = output[part.taken]
         outcome = made

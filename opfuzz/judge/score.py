@@ -102,6 +102,9 @@ def _mark(measured: Measured, place: Index | None, output: str) -> Mark | None:
     bound = EXCESS_LIMIT * (half + measured.allowances.wide[place])
     if measured.error[place] <= bound:
         bound = min(bound, CONDITIONED_LIMIT * (half + measured.allowances.conditioning[place]))
+    truth = measured.truth
+    if truth.ranges is not None and truth.ranges[place]:
+        bound += truth.reach[place]  # the exact value that is told is the middle
     return Mark(
         index=place,
         computed=float(measured.computed[place]),

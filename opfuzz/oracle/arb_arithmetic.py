@@ -92,6 +92,50 @@ def where(relation: str, left: Value, right: Value, if_so: Value, if_not: Value)
     return if_so.union(if_not)
 
 
+def order(left: Value, right: Value) -> int | None:
+    """-1 or 1 as the first of two is certainly below or above the other, else 0; None where one is NaN."""
+    if isinstance(left, float) or isinstance(right, float):
+        left, right = (v if isinstance(v, float) else _nonzero(v) for v in (left, right))
+        if math.isnan(left) or math.isnan(right):
+            return None
+    return -1 if left < right else 1 if left > right else 0
+
+
+def joined(first: Value, second: Value) -> Value:
+    """All between two elements as one ball; nothing known where one is NaN or infinite."""
+    if isinstance(first, float) or isinstance(second, float):
+        return arb.nan()
+    return first.union(second)
+
+
+def candidates(terms: list[Value], kind: str) -> list[int]:
+    """Places of the elements of which each may be the largest, or for `min` the smallest; all of them beside NaN."""
+    near = [t if isinstance(t, float) else _nonzero(t) for t in terms]
+    if any(map(math.isnan, near)):
+        return list(range(len(terms)))
+    sign = 1 if kind == "max" else -1
+    best = terms[max(range(len(terms)), key=lambda place: sign * near[place])]
+    return [place for place, term in enumerate(terms) if order(term, best) != -sign]
+
+
+def is_zero(value: Value) -> bool:
+    """Whether an element is exactly zero."""
+    return not isinstance(value, float) and bool(value == 0)
+
+
+def product(a: Value, b: Value) -> Value:
+    """An adjoint times a slope: nothing is known where one may be zero and the other is no number.
+
+    A zero that a slope makes is not exact: it does not stay one beside an infinite slope.
+    """
+    if any(isinstance(x, float) and not isinstance(y, float) and y.contains(0) for x, y in ((a, b), (b, a))):
+        return arb.nan()
+    return _NEARLY_ZERO if is_zero(b) else FUNCTIONS["mul"](a, b)
+
+
+_NEARLY_ZERO = arb(0, arb(2) ** -100_000)
+
+
 def _special(name: str, function: Callable[..., Any]) -> Callable[..., Value]:
     """`function` on balls; IEEE arithmetic of float64 where an argument is special or a pole."""
 
@@ -211,6 +255,7 @@ def rounded(fmt: Format, x: Value) -> Value:
 _IEEE: dict[str, Callable[..., Any]] = {name: function.value for name, function in ELEMENTARY.items()} | {
     "neg": np.negative, "abs": np.abs, "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide,
     "square": np.square, "sqrt": np.sqrt, "floor": np.floor, "rint": np.rint,
+    "saved": np.positive,
     **{name: pair.value for name, pair in PAIRS.items()},
 }  # fmt: skip
 # Of balls only, which most elements are, and of any elements.
@@ -225,6 +270,7 @@ ON_BALLS: dict[str, Callable[..., Any]] = {
     "sqrt": _sqrt,
     "floor": _floor,
     "rint": _rint,
+    "saved": lambda a: a,
     **{name: pair.ball for name, pair in PAIRS.items()},
 }
 ON_BALLS |= {name: _on_ball(function) for name, function in ELEMENTARY.items()}

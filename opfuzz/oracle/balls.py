@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opfuzz.core.floats import FloatArray
-from opfuzz.oracle import elementwise, sums
+from opfuzz.oracle import elementwise
 from opfuzz.oracle.dependencies import touched
 from opfuzz.oracle.functions.pairs import PAIRS
 from opfuzz.oracle.graph import STEPS, Node, Tables, is_whole, tables_of, topological
 from opfuzz.oracle.models import TINY, U64, Arithmetic, PoleOf, Radius, RadiusOf, Rule, added
-from opfuzz.oracle.rows import fourier, products, scans
+from opfuzz.oracle.rows import adjoint, fourier, products, scans, sums
 
 _INFLATE = 1 + 2.0**-30  # radii are rounded themselves; sums of 2^20 of them lose up to 2^-33
 
@@ -45,6 +45,15 @@ def evaluate(root: Node, models: Sequence[Arithmetic]) -> Ball:
         return _numbers(root, models, tables) or _walked(root, models, tables)
 
 
+def evaluate_together(roots: Sequence[Node], models: Sequence[Arithmetic]) -> tuple[Ball, ...]:
+    """The balls of several nodes, of which each that they share is walked once."""
+    whole = Node("roots", tuple(roots), ())
+    tables = tables_of(whole)
+    with np.errstate(all="ignore"):
+        found = _of_all(topological(whole)[:-1], models, tables)
+    return tuple(found[id(root)] for root in roots)
+
+
 def midpoint(node: Node, args: list[FloatArray]) -> FloatArray:
     """What float64 makes of one node, from the values of its arguments."""
     rule = _RULES.get(node.op) or elementwise.elementary
@@ -57,7 +66,7 @@ def _numbers(root: Node, models: Sequence[Arithmetic], tables: Tables) -> Ball |
     for node in topological(root):
         args = [balls[id(arg)] for arg in node.args]
         # A radius that is not known stays so in whatever is made of it, unless it is compared.
-        if node.op == "where" and not all(map(_is_known, args)):
+        if node.op in ("where", "step", "tied") and not all(map(_is_known, args)):
             return None
         mid, radii, _ = _step(node, args, models, tables)
         if node.op not in _MOVES and not _is_finite(mid):
@@ -77,12 +86,17 @@ def _is_finite(values: FloatArray) -> bool:
 
 
 def _walked(root: Node, models: Sequence[Arithmetic], tables: Tables) -> Ball:
+    return _of_all(topological(root), models, tables)[id(root)]
+
+
+def _of_all(nodes: Sequence[Node], models: Sequence[Arithmetic], tables: Tables) -> dict[int, Ball]:
+    """The balls of nodes by their ids; arguments come first."""
     balls: dict[int, Ball] = {}
-    for node in topological(root):
+    for node in nodes:
         args = [balls[id(arg)] for arg in node.args]
         mid, radii, pole_of = _step(node, args, models, tables)
         balls[id(node)] = _settle_specials(node, args, Ball(mid, radii), pole_of)
-    return balls[id(root)]
+    return balls
 
 
 def _step(
@@ -138,6 +152,9 @@ def _settle_specials(node: Node, args: list[Ball], ball: Ball, pole_of: PoleOf) 
     is_pole = None if pole_of is None else pole_of()
     for i, radius in enumerate(ball.radii):
         unknown = touched(node, [_nonfinite_radius(a, i) for a in args])
+        if node.op == "scaled":
+            mids, inside = [a.mid for a in args], [a.radii[i] for a in args]
+            unknown = (unknown | adjoint.is_undecided(mids, inside)) & ~adjoint.is_certain_zero(mids[0], inside[0])
         special = inherited
         if is_pole is not None:
             is_certain = is_pole  # by the divisor alone, or by both of a pair
@@ -180,9 +197,16 @@ def _reshape(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, 
     )
 
 
-_EXACT = STEPS | {"where", "gather", "reshape", "neg", "abs"}  # radii are handed on, with no arithmetic of their own
+_EXACT = STEPS | {
+    "where",
+    "gather",
+    "reshape",
+    "neg",
+    "abs",
+    "saved",
+}  # radii are handed on, with no arithmetic of their own
 _RING = frozenset({"add", "sub", "mul", "square"})
-_CHOOSES = frozenset({"where", "gather", "reshape"})
+_CHOOSES = frozenset({"where", "gather", "reshape", "step", "tied", "saved"})
 # Numbers stay numbers.
 _MOVES = frozenset({"number", "gather", "reshape", "neg", "abs", "maximum", "minimum", "max", "min", "floor", "rint"})
 _RULES: dict[str, Rule] = {
@@ -213,6 +237,11 @@ _RULES: dict[str, Rule] = {
     "max": sums.extreme,
     "min": sums.extreme,
     "dot": sums.dot,
+    "scaled": adjoint.scaled,
+    "step": adjoint.step,
+    "tied": adjoint.tied,
+    "saved": adjoint.saved,
+    "unknown": adjoint.unknown,
     "gather": _gather,
     "reshape": _reshape,
     **dict.fromkeys(PAIRS, elementwise.pair),

@@ -92,6 +92,10 @@ def _boxes(node: Node, box: Box) -> Sequence[Box | Places]:
     if node.op == "gather":
         return _gathered(node, node.detail[tuple([slice(along.start, along.stop) for along in box])].ravel())
     first = node.args[0].shape
+    if node.op == "tied":
+        _, axes = node.detail
+        rows = [range(first[axis]) if axis in axes else along for axis, along in enumerate(box)]
+        return [tuple(rows), _along(box, node.args[1].shape)]
     if node.op == "reshape":
         places = _flat(box, node.shape)
         return [_box_of(int(places[0]), first) if len(places) == 1 else places]
@@ -165,12 +169,15 @@ def _below(node: Node, arg: Node, places: Places) -> Places:
     return _distinct(below, arg.size)
 
 
-_MOVES = SCANS | {"gather", "reshape", "sum", "max", "min", "softmax", "dot", "dft"}
+_MOVES = SCANS | {"gather", "reshape", "sum", "max", "min", "softmax", "dot", "dft", "tied"}
 
 
 def _moved(node: Node, places: Places) -> list[Places]:
     if node.op in ("sum", "max", "min"):
-        return [reduced_rows(node, places).ravel()]
+        return [reduced_rows(node.args[0].shape, node.detail, places).ravel()]
+    if node.op == "tied":
+        kept = _below(node, node.args[1], places)
+        return [reduced_rows(node.shape, node.detail[1], kept).ravel(), kept]
     if node.op == "dft":
         width = 2 * node.shape[-2]
         return [(_distinct(places // width, node.size)[:, None] * width + np.arange(width)).ravel()]
@@ -185,14 +192,15 @@ def _moved(node: Node, places: Places) -> list[Places]:
     return [rows.ravel(), columns.ravel()]
 
 
-def reduced_rows(node: Node, places: Places) -> Places:
-    """For each of some flat places of a reduction, the places that it reduces: (places, count)."""
-    steps = _steps(node.args[0].shape)
+def reduced_rows(shape: tuple[int, ...], axes: tuple[int, ...], places: Places) -> Places:
+    """For each of some flat places of what is reduced along axes, the places of `shape` in its row: (places, count)."""
+    steps = _steps(shape)
     inside = np.zeros(1, np.int64)
-    for axis in node.detail:
-        inside = (inside[:, None] + np.arange(node.args[0].shape[axis]) * steps[axis]).ravel()
+    for axis in axes:
+        inside = (inside[:, None] + np.arange(shape[axis]) * steps[axis]).ravel()
     starts = np.zeros(len(places), np.int64)
-    for along, step in zip(np.unravel_index(places, node.shape), steps, strict=True):
+    kept = tuple(1 if axis in axes else size for axis, size in enumerate(shape))
+    for along, step in zip(np.unravel_index(places, kept), steps, strict=True):
         starts += along * step  # 0 along what is reduced, which is kept with size 1
     return starts[:, None] + inside
 
@@ -243,6 +251,8 @@ def touched(node: Node, flags: list[NDArray[np.bool_]]) -> NDArray[np.bool_]:
     """Elements of `node` that depend on a flagged element of its arguments; one flag array per argument."""
     if node.op in ("sum", "max", "min"):
         return np.asarray(flags[0].any(axis=node.detail, keepdims=True))
+    if node.op == "tied":
+        return np.broadcast_to(flags[0].any(axis=node.detail[1], keepdims=True) | flags[1], node.shape)
     if node.op in SCANS:
         return np.asarray(np.logical_or.accumulate(flags[0], axis=node.detail))
     if node.op == "dft":

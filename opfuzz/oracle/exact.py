@@ -24,7 +24,12 @@ from opfuzz.oracle.arb_arithmetic import (
     OF_DETAIL,
     ON_BALLS,
     Value,
+    candidates,
+    is_zero,
+    joined,
     largest,
+    order,
+    product,
     running_logarithms,
     smallest,
     transform,
@@ -141,6 +146,14 @@ class Puller:
             return self.values(node.detail[1], places)
         if op == "where" and len(node.args) == 2:
             return self._masked(node, places)
+        if op == "scaled":
+            return self._scaled(node, places)
+        if op == "step":
+            return self._step(node, places)
+        if op == "tied":
+            return self._tied(node, places)
+        if op == "unknown":
+            return [arb.nan()] * len(places)
         return self._map(node, places)
 
     def _broadcast(self, node: Node, arg: Node, places: NDArray[np.int64]) -> list[Value]:
@@ -163,6 +176,41 @@ class Puller:
                 result[i] = value
         return result
 
+    def _scaled(self, node: Node, places: NDArray[np.int64]) -> list[Value]:
+        """Adjoints times slopes; the slope beside an adjoint of exactly zero is not asked for."""
+        result = self._broadcast(node, node.args[0], places)
+        where = np.flatnonzero([not is_zero(value) for value in result])
+        slopes = self._broadcast(node, node.args[1], places[where])
+        for i, slope in zip(where.tolist(), slopes, strict=True):
+            result[i] = product(result[i], slope)
+        return result
+
+    def _step(self, node: Node, places: NDArray[np.int64]) -> list[Value]:
+        """Of two sides the one that is taken, and the other is not asked for; both where that is not certain."""
+        left, right = (self._broadcast(node, arg, places) for arg in node.args[:2])
+        sides = [order(a, b) for a, b in zip(left, right, strict=True)]
+        result: list[Value] = [None] * len(places)
+        for arg, side in zip(node.args[2:], (-1, 1), strict=True):
+            where = np.flatnonzero([taken in (0, side) for taken in sides])
+            for i, value in zip(where.tolist(), self._broadcast(node, arg, places[where]), strict=True):
+                result[i] = value if result[i] is None else joined(result[i], value)
+        return [arb.nan() if value is None else value for value in result]
+
+    def _tied(self, node: Node, places: NDArray[np.int64]) -> list[Value]:
+        x, g = node.args
+        kind, axes = node.detail
+        index = np.broadcast_to(np.arange(g.size).reshape(g.shape), node.shape).ravel()[places]
+        kept, row_of = np.unique(index, return_inverse=True)
+        rows = reduced_rows(node.shape, axes, kept)
+        open_places = [
+            set(row[candidates(values, kind)].tolist()) for row, values in zip(rows, self._fetch(x, rows), strict=True)
+        ]
+        result: list[Value] = [arb(0)] * len(places)
+        where = [i for i, place in enumerate(places.tolist()) if place in open_places[row_of[i]]]
+        for i, value in zip(where, self.values(g, index[where]), strict=True):
+            result[i] = value if len(open_places[row_of[i]]) == 1 else joined(arb(0), value)
+        return result
+
     def _gather(self, node: Node, places: NDArray[np.int64]) -> list[Value]:
         sources = node.detail.ravel()[places]
         result: list[Value] = [None] * len(places)
@@ -182,7 +230,7 @@ class Puller:
 
     def _reduce(self, node: Node, places: NDArray[np.int64]) -> list[Value]:
         arg = node.args[0]
-        rows = self._fetch(arg, reduced_rows(node, places))
+        rows = self._fetch(arg, reduced_rows(arg.shape, node.detail, places))
         if node.op == "sum":
             return [self._total(arg, row) for row in rows]
         return list(map(largest if node.op == "max" else smallest, rows))

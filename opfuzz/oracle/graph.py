@@ -38,15 +38,26 @@ class Node:
     gather        detail: index into the concatenation of the flattened args
     reshape, neg, add, sub, mul, div, maximum, minimum, abs, square, sqrt, every name in `elementary.ELEMENTARY`,
     and with two args every name in `functions.pairs.PAIRS`
+
+    Of gradients alone, see `gradients`:
+    scaled        args: (adjoint, slope): their product, exactly zero where the adjoint is, whatever the slope
+    step          args: (a, b, below, above): `below` where a < b, `above` where a > b; at a tie anything between both
+    tied          args: (x, adjoint), detail: ('max' or 'min', axes): the adjoint at the extreme element of each row, 0
+                  at the others; at several that tie anything between both
+    saved         the same, as it was kept for the way back: in the format of the storage
+    unknown       anything at all
     """
 
-    __slots__ = ("args", "before", "detail", "format", "op", "shape")
+    __slots__ = ("args", "before", "detail", "format", "meant", "op", "shape")
     __array_ufunc__ = None  # an array beside a node leaves the arithmetic to it
 
     def __init__(self, op: str, args: tuple[Node, ...], shape: Shape, detail: Any = None) -> None:
         self.op, self.args, self.shape, self.detail = op, args, shape, detail
         self.format: Format | None = None  # of an input that has another than the one under test
         self.before: tuple[Node, ...] | None = None  # see `topological`
+        # What a node that is made of others is called as a whole, of which node, and along which axes: its derivative
+        # is that of the whole.
+        self.meant: tuple[str, Node, tuple[int, ...]] | None = None
 
     @property
     def size(self) -> int:
@@ -163,6 +174,7 @@ def number(value: Scalar) -> Node:
 
 
 PI = Node("number", (), (), None)
+UNKNOWN = Node("unknown", (), ())
 
 
 class Whole(np.ndarray[Any, Any]):
@@ -330,7 +342,8 @@ def is_whole(node: Node) -> bool:
 ARITHMETIC = ("neg", "add", "sub", "mul", "div", "maximum", "minimum", "abs", "square", "sqrt", "where")
 SCANS = frozenset({"cumsum", "cumprod", "cummax", "logcumsumexp"})  # along the axis that is their detail
 STEPS = frozenset({"floor", "rint", "rounded"})  # constant but for jumps
-ELEMENTWISE = STEPS.union(ARITHMETIC)
+KINKS = frozenset({"step", "tied", "unknown"})  # of which more precision does not tell one value
+ELEMENTWISE = STEPS.union(ARITHMETIC, ("scaled", "step", "saved"))
 
 
 def is_unary(root: Node, elementary: frozenset[str] | set[str]) -> bool:
@@ -341,7 +354,12 @@ def is_unary(root: Node, elementary: frozenset[str] | set[str]) -> bool:
 def is_elementwise(root: Node, elementary: frozenset[str] | set[str]) -> bool:
     """Whether each element of the result depends on those of the inputs that are at the same place, and no others."""
     return all(
-        (n.op in ELEMENTWISE or n.op in elementary or n.op in ("input", "number") or (n.op == "leaf" and n.size == 1))
+        (
+            n.op in ELEMENTWISE
+            or n.op in elementary
+            or n.op in ("input", "number", "unknown")
+            or (n.op == "leaf" and n.size == 1)
+        )
         and (n.shape == root.shape or (n.shape == () and n.op != "input"))
         for n in topological(root)
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ _LARGE = 20
 FAR = 2.0**900  # stands for an infinity, where a product with 0 is to be 0
 _SIGN_EXPONENTS = (60, 20, 10, 7)  # far out, Arb may know that a value is tiny but not its sign
 _PRECISION = 256
+_KNOWN: dict[tuple[Hashable, float], float] = {}
 
 
 def has_limits(root: Node) -> bool:
@@ -26,6 +27,13 @@ def has_limits(root: Node) -> bool:
     return not any(
         node.op in STEPS or (node.op == "leaf" and not np.isfinite(node.detail).all()) for node in topological(root)
     )
+
+
+def remembered(key: Hashable, rebuild: Callable[[FloatArray], Node], sign: float) -> float:
+    """`limit`, asked once for each `key`, which tells the function, and sign."""
+    if (key, sign) not in _KNOWN:
+        _KNOWN[key, sign] = limit(rebuild, sign)
+    return _KNOWN[key, sign]
 
 
 def limit(rebuild: Callable[[FloatArray], Node], sign: float) -> float:

@@ -14,6 +14,8 @@ from opfuzz.core.call import Call
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.floats import FORMATS, FloatArray
 from opfuzz.oracle import balls, graph
+from opfuzz.oracle.gradients.reverse import gradients
+from opfuzz.oracle.gradients.together import Together
 from opfuzz.oracle.graph import PI, Node
 from opfuzz.oracle.operations import REFERENCE_FUNCTIONS
 from opfuzz.spec import OpSpec, Value
@@ -33,6 +35,8 @@ class Meaning:
     tensors: Names  # the inputs as formulas take them
     roots: tuple[Node, ...]
     naturals: tuple[Node, ...]  # of the formula as it is usually computed
+    others: tuple[Node, ...]  # of another formula that is usual as well; (): there is none
+    together: tuple[Together, ...]  # the outputs of each of these formulas, where they share most; (): they do not
 
 
 def meaning_of(spec: OpSpec, call: Call) -> Meaning:
@@ -44,12 +48,13 @@ def meaning_of(spec: OpSpec, call: Call) -> Meaning:
     try:
         roots = graphs_of(spec.reference, dims, params, tensors)
         naturals = roots if spec.natural is None else graphs_of(spec.natural, dims, params, tensors)
+        others = () if spec.also is None else graphs_of(spec.also, dims, params, tensors)
     except FAILURES as error:
         raise OpfuzzError(
             f"{spec.path}: the reference of '{spec.op}' fails at {_settings(dims, params)}: {error}"
         ) from error
     expected = spec.output_shapes(dims, params)
-    for what, nodes in (("reference", roots), ("natural formula", naturals)):
+    for what, nodes in (("reference", roots), ("natural formula", naturals), ("other formula", others or roots)):
         if len(nodes) != len(expected):
             raise OpfuzzError(f"{spec.path}: the {what} of '{spec.op}' gives {len(nodes)} results, not {len(expected)}")
         for node, (output, shape) in zip(nodes, expected.items(), strict=True):
@@ -58,7 +63,9 @@ def meaning_of(spec: OpSpec, call: Call) -> Meaning:
                     f"{spec.path}: the {what} of '{spec.op}' has the shape {list(node.shape)}, "
                     f"the output{f' {output}' if output else ''} says {list(shape)} at {_settings(dims, params)}"
                 )
-    return Meaning(spec, call, tensors, roots, naturals)
+    formulas = [roots, naturals, *([others] if others else [])]
+    together = () if spec.gradient is None else tuple(map(Together, formulas))
+    return Meaning(spec, call, tensors, roots, naturals, others, together)
 
 
 def operands(spec: OpSpec, arrays: Mapping[str, NDArray[Any]]) -> dict[str, object]:
@@ -69,6 +76,7 @@ def operands(spec: OpSpec, arrays: Mapping[str, NDArray[Any]]) -> dict[str, obje
 def graphs_of(program: Program, dims: Mapping[str, int], params: Names, tensors: Names) -> tuple[Node, ...]:
     """The graphs of a formula, one for each of its results: of a tuple in its order, or of one value alone.
 
+    Where its gradient is meant they are those of the gradients.
     Raises one of FAILURES where the formula does not fit its inputs.
     """
     exact = {name: _literal(value) if isinstance(value, float) else value for name, value in params.items()}
@@ -76,7 +84,12 @@ def graphs_of(program: Program, dims: Mapping[str, int], params: Names, tensors:
     found = evaluate(
         program, names, REFERENCE_FUNCTIONS, literal=_literal, divide=_divide, equal=_equal, unequal=_unequal
     )
-    return tuple(map(graph.as_node, found if isinstance(found, tuple) else (found,)))
+    roots = tuple(map(graph.as_node, found if isinstance(found, tuple) else (found,)))
+    if program.gradient is None:
+        return roots
+    meant = program.gradient
+    asked, given = ([graph.as_node(tensors[name]) for name in names] for names in (meant.inputs, meant.cotangents))
+    return gradients(roots, given, asked, is_usual=meant.is_usual, cut=meant.cut)
 
 
 def variant_graphs(spec: OpSpec, name: str, dims: Mapping[str, int], params: Names, tensors: Names) -> tuple[Node, ...]:

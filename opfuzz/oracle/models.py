@@ -31,6 +31,7 @@ class Arithmetic:
     flush: float = 0.0  # inputs smaller than this may be taken for zero
     format: Format | None = None  # in which it computes, where that is one
     sums: float | None = None  # roundoff inside sums, which are then rounded once; None: as everywhere
+    saved: float = 0.0  # roundoff of what is kept for the way back
     tables: Arithmetic | None = None  # for whole numbers and what no input has a part in; None: as everywhere
 
     @property
@@ -69,6 +70,16 @@ def working(name: str, fmt: Format, factors: float = 0.0) -> Arithmetic:
         quadrature=True,
         format=fmt,
     )
+
+
+def wide_format(fmt: Format) -> Format:
+    """What an honest implementation computes in: float32 for the half formats, the format itself otherwise."""
+    return FLOAT32 if fmt.bits == 16 else fmt
+
+
+def usual_arithmetic(fmt: Format) -> Arithmetic:
+    """An honest implementation of an op on numbers of a format."""
+    return working("wide", wide_format(fmt))
 
 
 def flushing(fmt: Format) -> Arithmetic:

@@ -202,7 +202,9 @@ def _chosen(x: object, axis: int, name: str, choose: Callable[[NDArray[np.float6
     node = _drawn(x, name)
     place = moved_axis(node.shape, axis)
     order = choose(node.detail, place)
-    return _moved(node, lambda index: np.take_along_axis(index, order, place))
+    chosen = _moved(node, lambda index: np.take_along_axis(index, order, place))
+    chosen.meant = ("sort", node, (place,))
+    return chosen
 
 
 def _drawn(x: object, name: str) -> Node:

@@ -273,6 +273,7 @@ def logsumexp(x: object, axis: Axis = -1, keepdims: bool = True) -> Node:
     # A row of -inf has the sum 0 and the logarithm -inf; shifting it by its maximum would make NaN of it.
     shift = where(np.isfinite(largest_of(node, axis)), largest, 0) if _has_infinity(node) else largest
     result = graph.unary("log", sum_(graph.unary("exp", node - shift), axis)) + shift
+    result.meant = ("logsumexp", node, axes_of(node.shape, axis))
     return result if keepdims else movement.squeeze(result, axes_of(node.shape, axis))
 
 
@@ -280,7 +281,9 @@ def log_softmax(x: object, axis: int = -1) -> Node:
     """x minus logsumexp(x) along an axis."""
     node = as_node(x)
     shifted = node - max_(node, axis)
-    return shifted - graph.unary("log", sum_(graph.unary("exp", shifted), axis))
+    result = shifted - graph.unary("log", sum_(graph.unary("exp", shifted), axis))
+    result.meant = ("log_softmax", node, (moved_axis(node.shape, axis),))
+    return result
 
 
 def _has_infinity(node: Node) -> bool:

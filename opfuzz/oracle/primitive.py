@@ -30,11 +30,14 @@ class Primitive:
         """Dims and inputs of the call that computes a node of this operation from these arguments."""
         if node.op == "dot":
             batch = node.shape[:-2]
-            shaped = [np.broadcast_to(arg, (*batch, *arg.shape[-2:])).reshape(-1, *arg.shape[-2:]) for arg in args]
+            wide = [np.broadcast_to(arg, (*batch, *arg.shape[-2:])) for arg in args]
+            shaped = [arg.reshape(prod(batch), *arg.shape[-2:]) for arg in wide]
         elif node.op in ROWS:
             axes = _axes(node)
             rows = np.moveaxis(args[0], axes, range(-len(axes), 0))
-            shaped = [rows.reshape(-1, prod(args[0].shape[axis] for axis in axes))]
+            # Of an empty batch a gradient by a weight is a sum of nothing.
+            kept = rows.shape[: rows.ndim - len(axes)]
+            shaped = [rows.reshape(prod(kept), prod(rows.shape[len(kept) :]))]
         else:
             shaped = [args[0].reshape(1, -1)]
         dims: dict[str, int] = {dim.name: 1 for dim in self.spec.dims}

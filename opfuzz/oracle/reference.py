@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from math import log2
 
@@ -18,19 +19,16 @@ from opfuzz.oracle.altered import carry, evaluate_with, largest_inside
 from opfuzz.oracle.dependencies import dependencies, spread_from, undefined
 from opfuzz.oracle.elementary import ELEMENTARY
 from opfuzz.oracle.forms import lossy_forms
+from opfuzz.oracle.gradients.steep import lost_of_slopes, steep_places
 from opfuzz.oracle.graph import Node
 from opfuzz.oracle.halves import evaluate_halved
 from opfuzz.oracle.meaning import FAILURES, Meaning, graphs_of, meaning_of, operands, variant_graphs
+from opfuzz.oracle.models import usual_arithmetic, wide_format
 from opfuzz.oracle.truth import Truth, inside, tolerance
 from opfuzz.spec import OpSpec
 
 # Elements of all steps of a variant: one over heads times heads takes gigabytes where the op takes none.
 MOST_OF_A_VARIANT = 2**24
-
-
-def wide_format(fmt: Format) -> Format:
-    """What an honest implementation computes in: float32 for the half formats, the format itself otherwise."""
-    return FLOAT32 if fmt.bits == 16 else fmt
 
 
 def references_of(spec: OpSpec, call: Call) -> tuple[Reference, ...]:
@@ -46,14 +44,15 @@ class Reference:
         spec, call, fmt = meaning.spec, meaning.call, FORMATS[meaning.call.format]
         self.spec, self.fmt, self.dims, self.params, self.arrays = spec, fmt, call.dims, call.params, call.arrays
         self.place, self.output = place, spec.outputs[place].name
-        self._tensors = meaning.tensors
+        self.tensors = meaning.tensors
         self.root, self.natural = meaning.roots[place], meaning.naturals[place]
+        self.usual = (self.natural, *(others[place] for others in [meaning.others] if others))
         self.is_unary = len(spec.inputs) == 1 and graph.is_unary(self.root, set(ELEMENTARY))
         asked = [models.TRUTH, models.conditioning(fmt)]
         if self.natural is self.root:
-            asked.append(models.working("wide", wide_format(fmt)))
-        ball = balls.evaluate(self.root, asked)
-        self._ball = ball
+            asked.append(usual_arithmetic(fmt))
+        self._together = together = meaning.together
+        self._ball = ball = together[0].ball(place, asked) if together else balls.evaluate(self.root, asked)
         hi, radius = np.array(ball.mid), np.array(_filled(ball.radii[0], ball.mid))
         is_number = np.isfinite(hi)
         if not is_number.all():
@@ -92,6 +91,11 @@ class Reference:
             for node in graph.topological(self.natural)
         )
 
+    @cached_property
+    def has_kinks(self) -> bool:
+        """Whether more than one value may be right somewhere, as for a gradient where two arguments tie."""
+        return any(node.op in graph.KINKS for node in graph.topological(self.root))
+
     @property
     def variants(self) -> dict[str, str]:
         """Names and notes of the other meanings."""
@@ -112,7 +116,7 @@ class Reference:
         """The allowance of an honest implementation, on the usual formula."""
         if self.natural is self.root:
             return _filled(self._ball.radii[2], self._ball.mid)
-        return self.allowance(models.working("wide", wide_format(self.fmt)))
+        return self.allowance(usual_arithmetic(self.fmt))
 
     @cached_property
     def narrow(self) -> FloatArray:
@@ -135,17 +139,23 @@ class Reference:
         """What else is right where the class of a result is not that of the exact one; None: nothing."""
         is_half, is_special = self.fmt.bits == 16, self.has_special_inputs and not self.is_unary
         drawn = [self.arrays[i.name].astype(np.float64) for i in self.spec.inputs if i.kind == "float"]
-        has_nan = any(np.isnan(array).any() for array in drawn)
+        # NaN is no less right of a gradient at infinity.
+        is_none = np.isnan if self.spec.gradient is None else lambda values: ~np.isfinite(values)
+        has_nan = any(is_none(array).any() for array in drawn)
         if not is_half and not is_special and not has_nan:
             return None
-        nan = self._reached(np.isnan) if has_nan else None
+        nan = self._reached(is_none) if has_nan else None
         overflow = self.narrow if is_half else None
         if not is_special:
             return Alternatives(overflow, (), None, nan)
         # Underflow counts as well, so 0 * inf may be NaN.
         emulated = (self.emulated(1), self.emulated(1, narrow=True))
         values = (self.natural_values, *(each.values.astype(np.float64) for each in emulated), *self._limits())
-        return Alternatives(overflow, values, self.depends_on_special, nan, undefined(self.root))
+        anything = undefined(self.root)
+        if self.spec.gradient is not None:  # an infinite slope times zero
+            is_steep = self.steep & self.depends_on_special
+            anything = is_steep if anything is None else anything | is_steep
+        return Alternatives(overflow, values, self.depends_on_special, nan, anything)
 
     @cached_property
     def flushing(self) -> FloatArray:
@@ -188,9 +198,14 @@ class Reference:
         return balls.evaluate(roots[self.place], []).mid
 
     def allowance(self, model: models.Arithmetic) -> FloatArray:
-        """The radius of the usual formula under a model of arithmetic."""
-        ball = balls.evaluate(self.natural, [model])
-        return _filled(ball.radii[0], ball.mid)
+        """The radius of the usual formula under a model of arithmetic, the larger one where there are two."""
+        if self.spec.gradient is not None and self.fmt.bits == 16:
+            model = replace(model, saved=self.fmt.unit_roundoff)
+        made = [each.ball(self.place, [model]) for each in self._together[1:]]
+        found = [_filled(ball.radii[0], ball.mid) for ball in made or [balls.evaluate(self.natural, [model])]]
+        if self.spec.gradient is not None and model.name == "narrow":
+            found.append(found[0] + lost_of_slopes(self.spec, self.arrays, self.fmt))
+        return found[0] if len(found) == 1 else np.maximum.reduce(found)
 
     @cached_property
     def natural_values(self) -> FloatArray:
@@ -224,14 +239,14 @@ class Reference:
         None if it has another shape, no value, or too much in it.
         """
         try:
-            return self._meant(self.variant_graph(name), is_narrow)
+            return self.meant(self.variant_graph(name), is_narrow)
         except FAILURES:
             return None  # the variant has no meaning for this case, such as an unbiased variance of one element
 
     def with_param(self, name: str, value: float) -> tuple[FloatArray, FloatArray] | None:
         """Values and wide allowance with another value of a param; None as for a variant."""
         try:
-            return self._meant(self._root_with(name, value), is_narrow=False)
+            return self.meant(self._root_with(name, value), is_narrow=False)
         except FAILURES:
             return None
 
@@ -241,14 +256,14 @@ class Reference:
 
     def _root_with(self, name: str, value: float) -> Node:
         program = self.spec.natural or self.spec.reference
-        return graphs_of(program, self.dims, {**self.params, name: value}, self._tensors)[self.place]
+        return graphs_of(program, self.dims, {**self.params, name: value}, self.tensors)[self.place]
 
-    def _meant(self, root: Node, is_narrow: bool) -> tuple[FloatArray, FloatArray] | None:
+    def meant(self, root: Node, is_narrow: bool = False) -> tuple[FloatArray, FloatArray] | None:
+        """Values and allowance of another graph of this output; None if it has another shape, or too much in it."""
         if root.shape != self.shape or sum(node.size for node in graph.topological(root)) > MOST_OF_A_VARIANT:
             return None
-        is_narrow = is_narrow and self.fmt is not FLOAT32
-        model = self.lower_precisions()[0] if is_narrow else models.working("wide", wide_format(self.fmt))
-        ball = balls.evaluate(root, [model])
+        is_lower = is_narrow and self.fmt is not FLOAT32
+        ball = balls.evaluate(root, [self.lower_precisions()[0] if is_lower else usual_arithmetic(self.fmt)])
         return ball.mid, _filled(ball.radii[0], ball.mid)
 
     def emulated(self, lanes: int, narrow: bool = False) -> working.Emulated:
@@ -259,11 +274,23 @@ class Reference:
         is_narrow = narrow and self.fmt.bits == 16
         key = (lanes, is_narrow)
         if key not in self._emulated:
-            wide = wide_format(self.fmt)
-            self._emulated[key] = working.emulate(
-                self.natural, self.fmt if is_narrow else wide, lanes, wide if is_narrow else None
-            )
+            self._emulated[key] = self._emulate(self.natural, lanes, is_narrow)
         return self._emulated[key]
+
+    def emulations(self, lanes: int) -> Iterator[working.Emulated]:
+        """Each of the usual formulas run in the wide format."""
+        yield self.emulated(lanes)
+        yield from (self._emulate(other, lanes) for other in self.usual[1:])
+
+    def _emulate(self, formula: Node, lanes: int, is_narrow: bool = False) -> working.Emulated:
+        wide = wide_format(self.fmt)
+        given = self.fmt if is_narrow else wide, lanes, wide if is_narrow else None
+        return working.emulate(formula, *given, None if self.spec.gradient is None else self.fmt)
+
+    @cached_property
+    def steep(self) -> NDArray[np.bool_]:
+        """Of a gradient, where honest arithmetic may overflow; see there."""
+        return steep_places(self.spec, self.dims, self.params, self.arrays, self.place, wide_format(self.fmt), self.fmt)
 
     @cached_property
     def overflows(self) -> NDArray[np.bool_]:
@@ -276,6 +303,8 @@ class Reference:
         values = emulated.values.astype(np.float64)
         is_right = self.truth.is_special & ((values == exact) | (np.isnan(values) & np.isnan(exact)))
         found = emulated.overflowed & ~is_right
+        if self.spec.gradient is not None:
+            found = found | self.steep
         return np.asarray(found if emulated.unordered is None else found | emulated.unordered)
 
     @cached_property
@@ -319,7 +348,7 @@ class Reference:
         if index not in self._sources:  # often one is the worst of several subjects, or in several ways
             place = int(np.ravel_multi_index(index, self.shape)) if index else 0
             found = dependencies(self.root, place)
-            self._sources[index] = {name: found[id(node)] for name, node in self._tensors.items() if id(node) in found}
+            self._sources[index] = {name: found[id(node)] for name, node in self.tensors.items() if id(node) in found}
         return self._sources[index]
 
     def settle(self, places: NDArray[np.int64]) -> Truth:
@@ -336,7 +365,13 @@ class Reference:
         hi[places], lo[places], radius[places] = limits.with_signs(self._said[:, places], hi[places], radius[places])
         shape = self.shape
         zeros = self._signed_zeros(hi.reshape(shape), radius.reshape(shape))
-        return Truth(hi.reshape(shape), lo.reshape(shape), radius.reshape(shape), self.fmt, zeros)
+        ranges = None
+        if self.has_kinks:
+            ranges = np.zeros(hi.size, np.bool_)
+            with np.errstate(invalid="ignore"):
+                ranges[places] = np.isfinite(radius[places]) & (radius[places] > self.tolerance(hi[places]))
+            ranges = ranges.reshape(shape)
+        return Truth(hi.reshape(shape), lo.reshape(shape), radius.reshape(shape), self.fmt, zeros, ranges)
 
     def tolerance(self, values: FloatArray) -> FloatArray:
         """Largest radius with which an exact value near each of `values` is certain enough for any error."""
@@ -353,7 +388,7 @@ class Reference:
 
     def variant_graph(self, name: str) -> Node:
         """The graph of another meaning. Raises one of FAILURES, such as ValueError, where it has none for this call."""
-        roots = variant_graphs(self.spec, name, self.dims, self.params, self._tensors)
+        roots = variant_graphs(self.spec, name, self.dims, self.params, self.tensors)
         if len(roots) != len(self.spec.outputs):
             raise ValueError(f"variant '{name}' gives {len(roots)} results, not {len(self.spec.outputs)}")
         return roots[self.place]
@@ -373,17 +408,12 @@ class Reference:
                 radius[at] = 0.0
 
 
-_LIMITS: dict[tuple[str, int, str, float], float] = {}
-
-
 def _limit(reference: Reference, sign: float) -> float:
     """The limit at infinity, remembered by the meaning of the spec and its parameters."""
     spec = reference.spec
     sizes = {name: size for name, size in reference.dims.items() if name in spec.reference.names}
-    key = (spec.digest, reference.place, repr(sorted({**sizes, **reference.params}.items())), sign)
-    if key not in _LIMITS:
-        _LIMITS[key] = limits.limit(reference._rebuild, sign)
-    return _LIMITS[key]
+    key = (spec.digest, reference.place, repr(sorted({**sizes, **reference.params}.items())))
+    return limits.remembered(key, reference._rebuild, sign)
 
 
 def _filled(radius: FloatArray | None, mid: FloatArray) -> FloatArray:

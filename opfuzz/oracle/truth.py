@@ -31,6 +31,7 @@ class Truth:
     radius: FloatArray
     fmt: Format
     signed_zeros: Mask | None = None  # where the sign of an exact zero is part of the answer; None: nowhere
+    ranges: Mask | None = None  # where all within the radius is right, as at a kink; None: nowhere
 
     @property
     def threshold(self) -> float:
@@ -85,6 +86,12 @@ class Truth:
         return not self.size.min(initial=np.inf) >= self.fmt.smallest_normal and bool(self.is_subnormal.any())
 
     @cached_property
+    def reach(self) -> FloatArray:
+        """How far a right value may be from hi where all of a range is right: to the end of it, rounded."""
+        end = np.minimum(self.size + np.where(np.isfinite(self.radius), self.radius, 0.0), self.fmt.largest)
+        return np.asarray(self.radius + ulp(np.where(np.isfinite(end), end, 0.0), self.fmt) / 2)
+
+    @cached_property
     def zeros(self) -> Mask | None:
         """Where the exact result is zero; None if it is nowhere."""
         if self.normal == self.hi.size:
@@ -126,7 +133,8 @@ class Truth:
         # Where no value is far beyond the format, no tolerance is below this.
         if self.largest_share <= TIGHT * (1 - 2.0**-50):
             return np.zeros(0, np.int64)
-        return np.flatnonzero(~(self.is_tight | self.is_special))
+        is_settled = self.is_tight | self.is_special
+        return np.flatnonzero(~(is_settled if self.ranges is None else is_settled | self.ranges))
 
     @cached_property
     def vague_places(self) -> NDArray[np.int64]:
@@ -159,7 +167,8 @@ class Truth:
 
     def __getitem__(self, place: tuple[Any, ...]) -> Truth:
         """The exact values of a part."""
-        return Truth(self.hi[place], self.lo[place], self.radius[place], self.fmt)
+        ranges = None if self.ranges is None else self.ranges[place]
+        return Truth(self.hi[place], self.lo[place], self.radius[place], self.fmt, ranges=ranges)
 
     def may_equal(self, other: Truth) -> bool:
         """Whether two truths, known to their radii, can be the same values."""

@@ -20,6 +20,7 @@ from opfuzz.oracle.elementary import ELEMENTARY
 from opfuzz.oracle.elementwise import step_value
 from opfuzz.oracle.functions.pairs import PAIRS
 from opfuzz.oracle.graph import RELATIONS, Node, is_whole, tables_of, topological
+from opfuzz.oracle.rows.adjoint import scaled_value, side_taken, tied_value
 from opfuzz.oracle.rows.fourier import transformed
 from opfuzz.oracle.rows.products import largest_so_far
 from opfuzz.oracle.rows.scans import running
@@ -34,11 +35,20 @@ class Emulated:
     unordered: NDArray[np.bool_] | None = None  # of these, where it does in some orders of summation; None: nowhere
 
 
-def emulate(root: Node, fmt: Format, lanes: int, kept: Format | None = None) -> Emulated:
+def emulate(
+    root: Node,
+    fmt: Format,
+    lanes: int,
+    kept: Format | None = None,
+    storage: Format | None = None,
+    most: float = np.inf,
+) -> Emulated:
     """The graph evaluated in `fmt`, every operation rounded, sums running in `lanes` parallel sequences.
 
     With 0 lanes sums run in float64 and are rounded once, as an implementation does that widens only its sums.
     What no input has a part in is computed in `kept`, and rounded where it meets one; whole numbers stay as they are.
+    What is saved for the way back is rounded to `storage`, where one is given. What is larger than `most` counts as if
+    it had overflowed.
     """
     done: dict[int, Emulated] = {}
     tables = tables_of(root) if kept is not None else frozenset()
@@ -54,16 +64,22 @@ def emulate(root: Node, fmt: Format, lanes: int, kept: Format | None = None) -> 
             if node.op not in _PROMOTES and len({values.dtype for values in taken} | {own.dtype}) > 1:
                 taken = [round_to(values.astype(np.float64), own) for values in taken]
             values = np.asarray(value_of(node, taken, own, lanes))
+            if node.op == "saved" and storage is not None and storage.bits < own.bits:
+                values = round_to(values.astype(np.float64), storage).astype(own.dtype)
             # A whole number took part, or an input of a wider format.
             if values.dtype != own.dtype and node.op not in _STAYS:
                 values = round_to(values.astype(np.float64), own)
             overflowed = (
-                _reached(node, args, [a.overflowed for a in args]) if args else np.zeros(values.shape, np.bool_)
+                _reached(node, args, [a.overflowed for a in args], most < np.inf)
+                if args
+                else np.zeros(values.shape, np.bool_)
             )
             unordered = _unordered(node, args, fmt)
             if args and not np.isfinite(values).all():
                 inherited = touched(node, [~np.isfinite(a.values) for a in args])
                 overflowed = overflowed | (~np.isfinite(values) & ~inherited)
+            if most < np.inf:
+                overflowed = overflowed | (np.abs(values) > most)
             if unordered is not None:
                 overflowed = overflowed | unordered
             done[id(node)] = Emulated(values, overflowed, unordered)
@@ -71,7 +87,7 @@ def emulate(root: Node, fmt: Format, lanes: int, kept: Format | None = None) -> 
 
 
 _STAYS = frozenset({"input", "reshape", "neg", "abs"})
-_PROMOTES = _STAYS | {"add", "sub", "mul", "div", "square"}  # two formats give the wider one
+_PROMOTES = _STAYS | {"add", "sub", "mul", "div", "square", "scaled"}  # two formats give the wider one
 
 
 _NEARLY = 1 - 2.0**-8  # of the largest number: what was rounded before, such as a weight, decides if this overflows
@@ -88,12 +104,20 @@ def _unordered(node: Node, args: list[Emulated], fmt: Format) -> NDArray[np.bool
     return found
 
 
-def _reached(node: Node, args: list[Emulated], marks: list[NDArray[np.bool_]]) -> NDArray[np.bool_]:
-    """Where what is marked in the arguments has a part in the result: of two branches only the one that is taken."""
+def _reached(
+    node: Node, args: list[Emulated], marks: list[NDArray[np.bool_]], is_added: bool = False
+) -> NDArray[np.bool_]:
+    """Where what is marked in the arguments has a part in the result: of two branches only the one that is taken.
+
+    Not of two adjoints, one of which is zero: some multiply the other by a mask. Nor with `is_added`, of what a mask
+    chooses: some add an infinity to what is masked.
+    """
+    if node.op == "scaled":
+        return np.asarray(marks[0] | (marks[1] & (args[0].values != 0)))
     if node.op != "where":
         return touched(node, marks)
     if len(marks) == 2:
-        return np.asarray(np.where(node.detail, *marks))
+        return np.asarray(marks[0] | marks[1] if is_added else np.where(node.detail, *marks))
     left, right, *_ = (a.values for a in args)
     return np.asarray(marks[0] | marks[1] | np.where(RELATIONS[node.detail](left, right), *marks[2:]))
 
@@ -135,6 +159,8 @@ def value_of(node: Node, args: list[NDArray[Any]], fmt: Format, lanes: int) -> N
         below = args[0] - args[0].max(axis=axis, keepdims=True)
         raised = round_to(np.exp(below.astype(np.float64)), fmt)
         return np.asarray(raised / np.expand_dims(_sum(raised, (axis,), lanes), axis))
+    if node.op == "unknown":
+        return round_to(np.asarray(np.nan), fmt)
     if node.op == "where" and len(node.args) == 2:
         return np.where(node.detail, *args)
     if node.op == "gather":
@@ -175,6 +201,10 @@ _PLAIN: dict[str, Callable[..., Any]] = {
     "rint": step_value,
     "rounded": step_value,
     "reshape": lambda node, a: a.reshape(node.shape),
+    "scaled": lambda node, a, b: scaled_value(a, b),
+    "step": lambda node, *args: side_taken(*args),
+    "tied": tied_value,
+    "saved": lambda node, a: a,
 }
 
 

@@ -103,6 +103,14 @@ def changes(run: Run) -> list[str]:
     return lines + [f"lost: {text}" for text in run.lost]
 
 
+def without_gradient(run: Run) -> list[str]:
+    """Each op of which a gradient was asked for that has none, and why; those with one reason together."""
+    ops: dict[str, list[str]] = {}
+    for op, reason in run.without_gradient.items():
+        ops.setdefault(reason, []).append(op)
+    return [f"no gradient of {', '.join(found)}: {reason}" for reason, found in ops.items()]
+
+
 def missing_lines(run: Run) -> list[str]:
     """A line for each recorded subject that lacks outputs: how many, and the first of them."""
     return [

@@ -8,7 +8,7 @@ from math import prod
 
 from opfuzz.core.case import Value
 from opfuzz.core.errors import OpfuzzError
-from opfuzz.spec.expression.program import ExpressionError, Program, evaluate
+from opfuzz.spec.expression.program import ExpressionError, Gradient, Program, evaluate
 
 Shape = tuple[int, ...]
 
@@ -129,6 +129,7 @@ class OpSpec:
     natural: Program | None
     variants: Mapping[str, OpVariant]
     digest: str
+    also: Program | None = None  # another formula as it is usually computed
 
     def __hash__(self) -> int:
         return hash(self.digest)
@@ -140,6 +141,11 @@ class OpSpec:
             return False
         own = [axis.meaning for axis in self.inputs[0].shape]
         return all([axis.meaning for axis in output.shape] == own for output in self.outputs)
+
+    @property
+    def gradient(self) -> Gradient | None:
+        """What it is the gradient of another op by; None: it is none."""
+        return self.reference.gradient
 
     @property
     def output_axes(self) -> tuple[Program, ...]:

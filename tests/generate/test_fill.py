@@ -46,10 +46,10 @@ def unary(regime: str, format: str, n: int = 301, seed: int = 2024) -> Case:
 # The values of every regime in every format, and of masks and indices. A change here changes the inputs of all stored
 # cases: only with a reason that the change log tells.
 PINNED = {
-    "float64": "2d550556a32ff9a8",
-    "float32": "3c8a3edb292478b9",
-    "float16": "0c2ff9d1596425bb",
-    "bfloat16": "8e8c7260beccb1ef",
+    "float64": "cb92a16fd3e53cae",
+    "float32": "97fe090ebb5090b3",
+    "float16": "71080d3fa041a4ec",
+    "bfloat16": "33373abe69dfc856",
     "indices and masks": "1a586da54b9b90f7",
 }
 

@@ -60,7 +60,13 @@ def test_the_default_lists() -> None:
     assert {kind: sum(weights.values()) for kind, weights in DEFAULT_REGIMES.items()} == dict.fromkeys(BY_KIND, 100)
     assert DEFAULT_REGIMES["float"]["specials"] == 8
     assert all(weight > 0 for weights in DEFAULT_REGIMES.values() for weight in weights.values())
-    listed = {"powers_of_two", "outliers", "alternating_index", "middle_index"}  # only where a spec names them
+    listed = {
+        "powers_of_two",
+        "outliers",
+        "one_hot",
+        "alternating_index",
+        "middle_index",
+    }  # only where a spec names them
     assert set(REGIMES) - {name for weights in DEFAULT_REGIMES.values() for name in weights} == listed
 
 

@@ -181,3 +181,11 @@ def test_a_primitive_is_read_as_the_operation_that_it_computes_or_its_reciprocal
     assert (primitive.operation, dims["n"], arrays["x"].tolist()) == ("sqrt", 2, [[4.0, 9.0]])
     made = np.array([[2.0, 3.0]]) if op == "sqrt" else np.array([[1 / 2, 1 / 3]])
     assert primitive.read(node, [], made).tolist() == pytest.approx([2.0, 3.0])
+
+
+def test_a_primitive_adds_up_nothing_at_all():
+    """A gradient by a weight is a sum over the batch, of which there may be none."""
+    (primitive,) = [each for each in PRIMITIVES if each.spec.op == "sum"]
+    node = graph.Node("sum", (graph.leaf(np.zeros((0, 3))),), (1, 3), (0,))
+    _, arrays = primitive.arrange(node, [np.zeros((0, 3))])
+    assert arrays["x"].shape == (3, 0)

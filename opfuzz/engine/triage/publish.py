@@ -17,6 +17,7 @@ from opfuzz.core.files.strict_json import number
 from opfuzz.core.layout import memory
 from opfuzz.core.relation import DISTURBED
 from opfuzz.core.results import Mark
+from opfuzz.engine.evaluate import looked_at
 from opfuzz.report.finding.next_steps import Origin, elsewhere, next_steps
 from opfuzz.report.finding.reproducer import Manner, ReproducedSubject, Written, reproducer
 from opfuzz.report.finding.snippet import snippet
@@ -60,6 +61,7 @@ def _programs(
     """The reproducer, and the report for the framework's tracker."""
     call, element = shown.call, shown.element
     assert call is not None
+    spec = looked_at(spec, shown.relation)
     subject = Subject.parse(finding["subject"])
     program: Program = spec.calls[backend.dialect][subject.implementation]
     functions = backend.functions()
@@ -75,10 +77,11 @@ def _programs(
         # What a value has as a method, such as x.to, is written as it is.
         {name: functions[name] for name in sorted(program.functions) if not name.startswith(".")},
         backend.replaced,
+        backend.gradient_recipe,
         "" if backend.plugin is None else str(backend.plugin.resolve()),
     )
     shapes = spec.output_shapes(call.dims, call.params)
-    written = Written(program.text, call.format, shapes, {**call.dims, **call.params}, views)
+    written = Written(program.text, call.format, shapes, {**call.dims, **call.params}, views, program.gradient)
     is_disturbed = shown.relation is not None and shown.relation.kind == DISTURBED
     is_repeated = finding["verdict"] == "unstable"
     cause = finding["cause"]

@@ -14,6 +14,7 @@ from opfuzz.core.results import Score
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.judge.diagnose import (
     absolute,
+    backward,
     inherited,
     meanings,
     precisions,
@@ -42,6 +43,7 @@ STAGES: tuple[Stage, ...] = (  # the first that is certain is told
     where.step,
     absolute.accuracy,
     meanings.variant,
+    backward.cut,
     meanings.misread,
     meanings.setting,
     saturation.saturates,
@@ -71,6 +73,7 @@ SURE = frozenset(
         where.step,
         absolute.accuracy,
         meanings.variant,
+        backward.cut,
         sums.stops,
         sums.accumulates,
         precisions.inputs_solved,

@@ -18,7 +18,7 @@ from opfuzz.judge.limits import (
     NEARER,
     SMALL,
 )
-from opfuzz.oracle.reference import wide_format
+from opfuzz.oracle.models import wide_format
 
 
 def accuracy(evidence: Evidence) -> Cause | None:

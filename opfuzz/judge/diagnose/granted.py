@@ -25,9 +25,9 @@ from opfuzz.judge.measure import place_of
 from opfuzz.judge.settle import examine
 from opfuzz.judge.verdict import decide_verdict
 from opfuzz.oracle.meaning import FAILURES
-from opfuzz.oracle.models import Arithmetic, working
+from opfuzz.oracle.models import Arithmetic, wide_format, working
 from opfuzz.oracle.primitive import Primitive
-from opfuzz.oracle.reference import Reference, references_of, wide_format
+from opfuzz.oracle.reference import Reference, references_of
 from opfuzz.oracle.working import emulate
 from opfuzz.spec import OpSpec
 

@@ -19,8 +19,9 @@ from opfuzz.judge.settle import examine
 from opfuzz.oracle.altered import evaluate_with
 from opfuzz.oracle.forms import forms
 from opfuzz.oracle.graph import Node, topological
+from opfuzz.oracle.models import wide_format
 from opfuzz.oracle.primitive import Primitive
-from opfuzz.oracle.reference import Reference, references_of, wide_format
+from opfuzz.oracle.reference import Reference, references_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,15 @@ def _variant(cause: Cause) -> str:
     return f"behaves as the variant '{cause.name}'" + (f": {given['note']}" if given.get("note") else "")
 
 
+def _cuts(cause: Cause) -> str:
+    given = _given(cause)
+    return (
+        f"it has no gradient through {cause.name} (step {given['step']} of {given['steps']}): {given['met']} of "
+        f"{counted(given['elements'], 'wrong element')} are what the other steps give, within {figure(given['after'])} "
+        f"of the allowance in place of {figure(given['before'])}"
+    )
+
+
 def _cancels(cause: Cause) -> str:
     if "absolute" not in cause.figures:
         return "relative accuracy is lost where the result is small"
@@ -307,6 +316,7 @@ WORDS: Mapping[str, Callable[[Cause], str]] = {
     "unknown-truth": _told,
     "is-variant": _variant,
     "is-setting": _setting,
+    "cuts-gradient": _cuts,
     "special-at": _special,
     "leaks": _leaks,
     "inherits": _inherits,

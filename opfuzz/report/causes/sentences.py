@@ -32,6 +32,8 @@ def word_relation(relation: Relation) -> str:
             return "after a call with other values"
         case "eager":
             return "in eager mode"
+        case "alone":
+            return f"when the gradient by {relation.name} is asked for alone"
         case _:
             return "when it is called twice"
 

@@ -122,6 +122,7 @@ _TITLES: Mapping[str, Callable[[Cause, str], str]] = {
     "special-at": _special,
     "leaks": lambda cause, name: "NaN and infinities reach elements that depend on none",
     "inherits": lambda cause, name: f"errs as {name} inside does",
+    "cuts-gradient": lambda cause, name: f"has no gradient through {name}",
     "computes-in": _computes,
     "accumulates-in": _accumulates,
     "rounds-counts": lambda cause, name: f"rounds counts to {name}",

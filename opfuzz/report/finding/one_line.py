@@ -29,6 +29,7 @@ class Dialect:
     module: str
     array: str
     full: str
+    gradient: str  # of a function of some names, for values of these and cotangents
     is_default: frozenset[str] = frozenset()  # formats that need not be written
 
 
@@ -36,6 +37,7 @@ NUMPY = Dialect(
     "np",
     "np.array({values}, {kind})",
     "np.full({shape}, {value}, {kind})",
+    "grad(lambda {names}: {call}, ({inputs},), ({cotangents},))",  # which NumPy has not
     frozenset({"float64", "int64", "bool"}),
 )
 DIALECTS: Mapping[str, Dialect] = {
@@ -43,10 +45,15 @@ DIALECTS: Mapping[str, Dialect] = {
         "torch",
         "torch.tensor({values}, dtype={kind})",
         "torch.full({shape}, {value}, dtype={kind})",
+        "torch.autograd.functional.vjp(lambda {names}: {call}, ({inputs},), ({cotangents},))",
         frozenset({"float32", "int64", "bool"}),
     ),
     "mlx": Dialect(
-        "mx", "mx.array({values}, {kind})", "mx.full({shape}, {value}, {kind})", frozenset({"float32", "int32", "bool"})
+        "mx",
+        "mx.array({values}, {kind})",
+        "mx.full({shape}, {value}, {kind})",
+        "mx.vjp(lambda {names}: {call}, [{inputs}], [{cotangents}])",
+        frozenset({"float32", "int32", "bool"}),
     ),
     "numpy": NUMPY,
 }
@@ -55,17 +62,25 @@ DIALECTS: Mapping[str, Dialect] = {
 def one_line(program: Program, dialect: str, call: Call) -> str:
     """The call with its values written into it, in the words of a dialect, or in NumPy's.
 
-    What is too large to write stands as its shape: `mx.sum(x[4097])`; a view has its layout behind it.
+    What is too large to write stands as its shape: `mx.sum(x[4097])`; a view has its layout behind it. A gradient is
+    that of a function of the names of its inputs.
     """
     words = DIALECTS.get(dialect, NUMPY)
     numbers = {name: _number(value, words) for name, value in {**call.dims, **call.params}.items()}
     arrays = {name: _array(array, words) for name, array in call.arrays.items()}
     kinds = {name: f"{words.module}.{name}" for name in NAMED_FORMATS}
+    asked = () if program.gradient is None else program.gradient.inputs
     constants = {**kinds, "dtype": kinds[call.format], "inf": f"{words.module}.inf", "pi": repr(pi)}
-    tree = _Written({**constants, **numbers, **{k: v for k, v in arrays.items() if v}}, call).visit(
-        ast.parse(program.text.strip())
-    )
+    given = {**constants, **numbers, **{k: v for k, v in arrays.items() if v and k not in asked}}
+    tree = _Written({**given, **{name: name for name in asked}}, call).visit(ast.parse(program.text.strip()))
     text = "; ".join(" ".join(ast.unparse(statement).split()) for statement in tree.body)
+    if program.gradient is not None:
+        shown = {name: arrays[name] or _shape(name, array) for name, array in call.arrays.items()}
+        inputs, cotangents = (", ".join(shown[n] for n in names) for names in (asked, program.gradient.cotangents))
+        if len(tree.body) > 1:
+            text = f"{text}  # differentiated by {', '.join(asked)} at {inputs}, for {cotangents}"
+        else:
+            text = words.gradient.format(names=", ".join(asked), call=text, inputs=inputs, cotangents=cotangents)
     views = [f"{name} {layout}" for name, layout in call.layouts.items() if layout != LAYOUTS[0]]
     text += f"  # {', '.join(views)}" if views else ""
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
@@ -83,8 +98,7 @@ class _Written(ast.NodeTransformer):
         if (text := self.texts.get(node.id)) is not None:
             return ast.parse(text, mode="eval").body
         if (array := self.call.arrays.get(node.id)) is not None:
-            shape = ", ".join(map(str, array.shape))
-            return ast.parse(f"{node.id}[{shape}]" if shape else node.id, mode="eval").body
+            return ast.parse(_shape(node.id, array), mode="eval").body
         return node
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
@@ -99,6 +113,12 @@ class _Written(ast.NodeTransformer):
             if done is not None:
                 return ast.Constant(done)
         return ast.BinOp(left, node.op, right)
+
+
+def _shape(name: str, array: Array) -> str:
+    """An input that is too large to write."""
+    shape = ", ".join(map(str, array.shape))
+    return f"{name}[{shape}]" if shape else name
 
 
 def _number(value: object, words: Dialect) -> str:

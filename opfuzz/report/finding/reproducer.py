@@ -13,6 +13,7 @@ from opfuzz.core.floats import NAMED_FORMATS
 from opfuzz.core.layout import View
 from opfuzz.core.results import Mark
 from opfuzz.report.finding.source_text import SourceText, number_text
+from opfuzz.spec.expression.program import Gradient
 
 Call = Callable[..., Any]
 
@@ -29,6 +30,7 @@ class ReproducedSubject:
     mode: str
     functions: Mapping[str, Call]  # every function that the call uses, by the name it is written with
     replaced: frozenset[str] = frozenset()  # those that are not the framework's own
+    gradient_recipe: str = ""  # text of `gradients`, and of another `run`
     plugin: str = ""  # path of the file that the backend came from; '': it came from none
 
 
@@ -44,6 +46,7 @@ class Written:
     shapes: Mapping[str, tuple[int, ...]]
     numbers: Mapping[str, object]
     views: Mapping[str, tuple[View, ...]]
+    gradient: Gradient | None = None  # that is asked for in place of the values
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,8 @@ def reproducer(title: str, subject: ReproducedSubject, call: Written, mark: Mark
     """
     text, names = renamed(call.text, subject)
     numbers, views, body = call.numbers, call.views, body_of(text)
-    source = SourceText({*_NAMES, *_defined(subject.recipe), *numbers, *views})
+    recipe = recipe_of(subject, call.gradient)
+    source = SourceText({*_NAMES, *_defined(recipe), *numbers, *views})
     define_own(source, subject, names)
     settings = [f"{name} = {value!r}" for name, value in numbers.items()]
     words = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
@@ -75,14 +79,14 @@ def reproducer(title: str, subject: ReproducedSubject, call: Written, mark: Mark
     taken = {*numbers, *views}
     return spare(_TEMPLATE, taken).format(
         title=_inert(title),
-        recipe=spare(subject.recipe.strip(), taken),
+        recipe=spare(recipe, taken),
         functions=source.text(),
         device=subject.device,
         mode=subject.mode,
         format=call.format,
         settings="\n".join(settings) or "# no sizes and no parameters",
         inputs=spare("\n".join(inputs), taken) or "# no inputs",
-        call=textwrap.indent(body, "    "),
+        call="\n".join(definition(body, call.gradient)),
         shapes=dict(call.shapes),
         output=None if mark is None else mark.output,
         index=None if mark is None else mark.index,
@@ -97,6 +101,38 @@ def reproducer(title: str, subject: ReproducedSubject, call: Written, mark: Mark
         said=manner.said,
         seconds=HANG_SECONDS,
     )
+
+
+def recipe_of(subject: ReproducedSubject, gradient: Gradient | None) -> str:
+    """The text of the backend; with what gradients take in place of what they do not."""
+    if gradient is None:
+        return subject.recipe.strip()
+    own = _defined(subject.gradient_recipe)
+    return f"{without(subject.recipe, own).strip()}\n\n\n{subject.gradient_recipe.strip()}"
+
+
+def definition(body: str, gradient: Gradient | None) -> list[str]:
+    """Lines that define `call`, of the body of a function: of that, or of its gradients."""
+    lines = textwrap.indent(body, "    ").split("\n")
+    if gradient is None:
+        return ["def call():", *lines]
+    given, cotangents = (f"({', '.join(names)},)" for names in (gradient.inputs, gradient.cotangents))
+    return [
+        f"def forward({', '.join(gradient.inputs)}):",
+        *lines,
+        "",
+        "",
+        "def call():",
+        f"    return gradients(forward, {given}, {cotangents})",
+    ]
+
+
+def without(recipe: str, names: Collection[str]) -> str:
+    """The text of a recipe without some of its functions."""
+    kept = [node for node in ast.parse(recipe).body if getattr(node, "name", None) not in names]
+    parts = [str(ast.get_source_segment(recipe, node)) for node in kept]
+    gaps = ["\n\n\n" if isinstance(node, ast.FunctionDef) else "\n" for node in kept]
+    return "".join(gap + part for gap, part in zip(gaps, parts, strict=True)).strip("\n") + "\n\n"
 
 
 def renamed(call: str, subject: ReproducedSubject) -> tuple[str, dict[str, str]]:
@@ -155,7 +191,7 @@ def _defined(recipe: str) -> set[str]:
     return {node.name for node in ast.parse(recipe).body if isinstance(node, ast.FunctionDef)}
 
 
-RECIPE_FUNCTIONS = frozenset({"load", "view", "run", "bits", "dtype_of"})  # that every recipe defines
+RECIPE_FUNCTIONS = frozenset({"load", "view", "run", "bits", "dtype_of", "gradients"})  # that every recipe defines
 # What the text below defines.
 _NAMES = [
     "BOUND",
@@ -184,6 +220,7 @@ _NAMES = [
     "differing",
     "error",
     "first",
+    "forward",
     "found",
     "is_same",
     "limit",
@@ -289,7 +326,6 @@ pi, inf, dtype = math.pi, math.inf, dtype_of(FORMAT)
 {inputs}
 
 
-def call():
 {call}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +12,17 @@ from numpy.typing import NDArray
 from opfuzz.core.floats import FORMATS, NAMED_FORMATS, to_bits
 from opfuzz.core.layout import View
 from opfuzz.core.results import Mark
-from opfuzz.report.finding.reproducer import ReproducedSubject, Written, body_of, define_own, renamed, spare
+from opfuzz.report.finding.reproducer import (
+    ReproducedSubject,
+    Written,
+    body_of,
+    define_own,
+    definition,
+    recipe_of,
+    renamed,
+    spare,
+    without,
+)
 from opfuzz.report.finding.source_text import SourceText, number_text
 from opfuzz.spec.expression.program import Program
 
@@ -49,13 +58,13 @@ def snippet(
     given = {*settings, *buffers}
     lines = [
         "import numpy as np",
-        spare(_without(subject.recipe, unused), given),
+        spare(without(recipe_of(subject, program.gradient), unused), given),
         *(f"{name} = {value!r}" for name, value in settings.items()),
         *(f"{name} = {text}" for name, text in _constants(call.format).items() if name in program.names),
         *([source.text()] if names else []),
         *(spare(f"{name} = {_input(array, views[name])}", given) for name, array in buffers.items()),
-        "\n\ndef call():",
-        *("    " + line for line in body_of(text).split("\n")),
+        "\n",
+        *definition(body_of(text), program.gradient),
         "\n",
         *(spare(line, given) for line in _shown(call, mark, repeated)),
     ]
@@ -79,14 +88,6 @@ def _shown(call: Written, mark: Mark | None, repeated: bool) -> list[str]:
     if mark is None:
         return [*lines, "print(got.dtype, got.shape)"]
     return [*lines, f"print('computed', float(got[{mark.index!r}]))", f"print('exact   ', {number_text(mark.exact)})"]
-
-
-def _without(recipe: str, names: set[str]) -> str:
-    """The text of a recipe without some of its functions."""
-    kept = [node for node in ast.parse(recipe).body if getattr(node, "name", None) not in names]
-    parts = [str(ast.get_source_segment(recipe, node)) for node in kept]
-    gaps = ["\n\n\n" if isinstance(node, ast.FunctionDef) else "\n" for node in kept]
-    return "".join(gap + part for gap, part in zip(gaps, parts, strict=True)).strip("\n") + "\n\n"
 
 
 def _input(array: Array, views: tuple[View, ...]) -> str:

@@ -12,6 +12,7 @@ from opfuzz.core.files.strict_json import number
 from opfuzz.core.floats import FORMATS
 from opfuzz.report.run.markdown import inert
 from opfuzz.report.text import quantity
+from opfuzz.spec.gradient import is_gradient
 
 # What the title says of each verdict.
 TITLES = {
@@ -66,7 +67,8 @@ def upstream(
         "## When",
         "\n".join([*when, f"- shown at {readable(sizes or 'no sizes')}"]),
         "## Code",
-        f"The call:\n\n{fenced(call, 'python')}",
+        f"{'The call whose gradients are asked for' if is_gradient(finding['op']) else 'The call'}:"
+        f"\n\n{fenced(call, 'python')}",
         shown,
         "## Versions",
         "\n".join(f"- {readable(f'{key}: {value}')}" for key, value in known.items()),

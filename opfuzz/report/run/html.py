@@ -22,7 +22,7 @@ from opfuzz.report.run.html_sections import Detail, at_a_glance, axes_of, larges
 from opfuzz.report.run.html_tried import TriedMap
 from opfuzz.report.run.news import news, news_items
 from opfuzz.report.template import policy, template
-from opfuzz.report.text import changes, effort, missing_lines, plain, policies, quantity
+from opfuzz.report.text import changes, effort, missing_lines, plain, policies, quantity, without_gradient
 
 SIZE_LIMIT = 2_000_000  # bytes
 # What a page leaves out, one after another, until it is small enough: the last has neither code nor maps.
@@ -77,6 +77,7 @@ def _page(run: Run, folder: Path, trends: Sequence[Curve], detail: Detail) -> st
         trends=Trends.of(trends),
         earlier=changes(run),
         missing=missing_lines(run),
+        without_gradient=without_gradient(run),
         policies=policies(run.ranking),
         command=shlex.join(run.command),
         left_out=detail.words,

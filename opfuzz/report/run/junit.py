@@ -13,7 +13,7 @@ from opfuzz.core.run import Row, Run
 from opfuzz.report.causes import title, word_finding, word_row
 from opfuzz.report.run.cause_lines import cause_cells, faulty, with_causes
 from opfuzz.report.run.news import news_lines
-from opfuzz.report.text import missing_lines, plain, said, shown
+from opfuzz.report.text import missing_lines, plain, said, shown, without_gradient
 from opfuzz.store.baseline import counting
 
 # Attributes and order of elements are those that Jenkins' junit-10.xsd and Ant's schema both take. A test has no time:
@@ -69,6 +69,7 @@ def _properties(run: Run) -> list[tuple[str, str]]:
         *((f"cause {common.id}", " ".join(cause_cells(common, run)[1:4])) for common in faulty(run)),
         *(("news", text) for text in news_lines(run)),
         *(("lost", text) for text in run.lost),
+        *(("without gradient", text) for text in without_gradient(run)),
         *(("missing", text) for text in missing_lines(run)),
     ]
 

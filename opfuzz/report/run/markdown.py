@@ -21,6 +21,7 @@ from opfuzz.report.text import (
     missing_lines,
     plain,
     policies,
+    without_gradient,
 )
 
 HOW_TO_READ = """\
@@ -52,6 +53,8 @@ def render(run: Run) -> str:
     ]
     if known := changes(run):
         parts += ["## Faults of earlier runs", "\n".join(f"- {inert(line)}" for line in known)]
+    if none := without_gradient(run):
+        parts += ["## Ops without a gradient", "\n".join(f"- {inert(line)}" for line in none)]
     if lacking := missing_lines(run):
         parts += ["## Missing outputs", "\n".join(f"- {inert(line)}" for line in lacking)]
     if run.distances:

@@ -19,6 +19,7 @@ from opfuzz.report.text import (
     effort,
     finding_cells,
     missing_lines,
+    without_gradient,
 )
 
 SIZE_LIMIT = 60_000  # bytes: an issue takes 65,536 characters
@@ -48,6 +49,7 @@ def render(run: Run) -> str:
         _table(_top(run), headers(run), cells(run)[:TOP], "ranked row"),
         _table("Faults", FINDING_HEADERS, [finding_cells(f) for f in run.findings if f.severity == FAULT], "fault"),
         _list("Faults of earlier runs", changes(run), "earlier fault"),
+        _list("Ops without a gradient", without_gradient(run), "line"),
         _list("Missing outputs", missing_lines(run), "line"),
         _list("Environment", _environment(run), "environment line"),
     ]

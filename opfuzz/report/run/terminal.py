@@ -17,7 +17,7 @@ from opfuzz.report.run.changes import accepted_lines, unexplained
 from opfuzz.report.run.news import news, news_lines
 from opfuzz.report.run.op_table import OpTable, Paint
 from opfuzz.report.run.ranking_table import cells, headers
-from opfuzz.report.text import changes, effort, missing_lines, plain, policies, quantity
+from opfuzz.report.text import changes, effort, missing_lines, plain, policies, quantity, without_gradient
 
 COLOURS = {FAULT: "\x1b[31m", NOTE: "\x1b[33m"}
 RESET = "\x1b[0m"
@@ -127,6 +127,7 @@ def _tail(run: Run, folder: Path, width: int) -> list[str]:
         [f"policy: {text}" for text in policies(run.ranking)],
         changes(run),
         missing_lines(run),
+        without_gradient(run),
         accepted_lines(run),
         unexplained(run.comparison) if run.comparison is not None else [],
     ]

@@ -16,7 +16,8 @@ from opfuzz.core.floats import FORMATS, FloatArray
 from opfuzz.oracle import balls, models
 from opfuzz.oracle.interval import between
 from opfuzz.oracle.meaning import graphs_of, operands
-from opfuzz.oracle.reference import Reference, references_of, wide_format
+from opfuzz.oracle.models import wide_format
+from opfuzz.oracle.reference import Reference, references_of
 from opfuzz.oracle.truth import Truth
 from opfuzz.spec import OpSpec, Value
 

@@ -20,7 +20,7 @@ from opfuzz.spec.expression.compiler import Compiler
 from opfuzz.spec.expression.grammar import DEPTH, ExpressionError, excerpt
 from opfuzz.spec.expression.limits import BITS
 
-__all__ = ["Code", "ExpressionError", "Program", "code_of", "evaluate", "parse"]
+__all__ = ["Code", "ExpressionError", "Gradient", "Program", "code_of", "evaluate", "parse"]
 
 TEXT_LIMIT = 10_000
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")  # Python takes some for ends of lines
@@ -39,6 +39,19 @@ class Code:
 
 
 @dataclass(frozen=True, slots=True)
+class Gradient:
+    """That not the values of a program are meant, but the gradients of the sum of cotangents times values.
+
+    A program gives as many values as there are cotangents, and has a gradient for each of the inputs, in their order.
+    """
+
+    inputs: Names
+    cotangents: Names
+    is_usual: bool = False  # of a formula: written as libraries compute it, and not as exactly as it can be
+    cut: int | None = None  # of a formula: the step, in its order, through which none is handed back
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """One checked text: lines of `name = expression` or `name, name = expression`, then one expression."""
 
@@ -48,11 +61,13 @@ class Program:
     meaning: str  # canonical form: equal for texts that differ in layout, comments or redundant parentheses only
     is_comparison: bool
     divides: bool  # has a `/`
+    gradient: Gradient | None = None  # that is meant; None: its values
     code: Code | None = field(default=None, repr=False, compare=False)  # None: in a process that it was sent to
 
     def __reduce__(self) -> tuple[type[Program], tuple[object, ...]]:
         # Closures cannot be pickled.
-        return Program, (self.text, self.names, self.functions, self.meaning, self.is_comparison, self.divides)
+        own = self.text, self.names, self.functions, self.meaning, self.is_comparison, self.divides, self.gradient
+        return Program, own
 
 
 def parse(
@@ -115,7 +130,7 @@ def parse(
         "\n".join([*forms, result.form]),
         isinstance(last.value, ast.Compare),
         any(isinstance(node, ast.Div) for node in nodes),
-        Code(tuple(steps), result.run),
+        code=Code(tuple(steps), result.run),
     )
 
 

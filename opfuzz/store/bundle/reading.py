@@ -23,6 +23,7 @@ from opfuzz.core.relation import relation_id
 from opfuzz.core.verdicts import CLEAN, SEVERITY
 from opfuzz.spec import Input, OpSpec, Vocabulary, load
 from opfuzz.spec.expression.program import ExpressionError, evaluate
+from opfuzz.spec.gradient import gradient_of, is_gradient
 from opfuzz.store.bundle.checking import check_sizes, checked_dims, checked_params, dtype_of, named
 from opfuzz.store.bundle.files import CALL, CASE, FINDING, INPUTS, SPEC, damaged, document, opened
 from opfuzz.store.bundle.tensors import Wanted, read_tensors
@@ -66,6 +67,8 @@ def read_bundle(place: Path, words: Vocabulary) -> Bundle:
         if finding[name] != fields[name]:
             raise damaged(place, CALL, f"{name} is {fields[name]!r:.40}, {FINDING} says {finding[name]!r:.40}")
     spec = _spec(place, words)
+    if is_gradient(fields["op"]):
+        spec = gradient_of(spec)
     case = _case(place) if (finding.get("recipe") or {}).get("case") is not None else None
     for name, own in (("op", spec.op), ("digest", spec.digest)):
         if fields[name] != own:

@@ -55,6 +55,11 @@ EXAMPLES = (  # of every kind, with every figure that it may have
     Cause("is-setting", "x", figures={"how": ("shifted", 1, 0), **FIT, "own": None}),
     Cause("special-at", "", Relation("rows", "n"), {"computed": NAN, "exact": -INF, "overflows": "float16"}),
     Cause("leaks", figures={"elements": 2}),
+    Cause(
+        "cuts-gradient",
+        "square",
+        figures={"step": 3, "steps": 10, "elements": 9, "met": 8, "before": 74.9, "after": 0.2},
+    ),
     Cause("accumulates-in", "bfloat16", figures={"lanes": 1, "are_results": True}),
     Cause("rounds-counts", "bfloat16"),
     Cause("rounds-tables", "bfloat16"),

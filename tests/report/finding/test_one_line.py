@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import ml_dtypes
 import numpy as np
 import pytest
 
 from opfuzz.core.call import Call
 from opfuzz.report.finding.one_line import LONGEST, one_line
-from opfuzz.spec.expression.program import parse
+from opfuzz.spec.expression.program import Gradient, parse
 
 INF, NAN = float("inf"), float("nan")
 
@@ -45,6 +47,22 @@ def test_the_line_has_the_bits():
         assert made.dtype == np.float32
         assert made.tobytes() == row.tobytes()
     assert np.isnan(eval(line("f(x)", np.array([NAN, 1.0])), {"np": np, "f": lambda x: x})[0])
+
+
+GRADIENT = Gradient(("x", "w"), ("cotangent",))
+
+
+@pytest.mark.parametrize("dialect", ["torch", "mlx"])
+def test_a_gradient_is_that_of_a_function_and_runs(dialect):
+    program = replace(parse("x * w", names=None, functions=None), gradient=GRADIENT)
+    arrays = {"x": np.float32([2.0]), "w": np.float32([5.0]), "cotangent": np.float32([3.0])}
+    text = one_line(program, dialect, Call("float32", {}, {}, arrays, {}))
+    module = pytest.importorskip({"torch": "torch", "mlx": "mlx.core"}[dialect])
+    _, made = eval(text, {"torch": module, "mx": module})
+    assert [np.array(each).tolist() for each in made] == [[15.0], [6.0]]
+    block = replace(parse("y = x * w\ny + y", names=None, functions=None), gradient=GRADIENT)
+    told = one_line(block, dialect, Call("float32", {}, {}, arrays, {}))
+    assert told.startswith("y = x * w; y + y  # differentiated by x, w at ")
 
 
 def test_settings_and_views():

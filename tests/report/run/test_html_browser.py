@@ -106,7 +106,7 @@ def test_the_ranking_is_filtered(opened):
     assert (shown(page, 1), shown(page, 2), shown(page, 3)) == (["softmax"], ["mlx:cpu"], ["float16"])
     assert page.locator("#count").inner_text() == f"1 of {total} rows"
     page.get_by_role("button", name="Show all").click()
-    page.wait_for_function(f"document.querySelector('#count').textContent === '{total} rows'")
+    playwright.expect(page.locator("#count")).to_have_text(f"{total} rows")
     page.locator("#filters [name=verdict]").select_option("fault")
     assert set(shown(page, 4)) == {"wrong", "special"}
     page.locator("#filters [name=verdict]").select_option("special")
@@ -123,7 +123,7 @@ def test_the_reproducer_is_copied(opened, is_allowed):
     code = page.locator("details.code").first
     code.locator("summary").click()
     code.get_by_role("button").click()
-    page.wait_for_function("document.querySelector('details.code button').textContent === 'Copied'")
+    playwright.expect(code.get_by_role("button")).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == CODE
 
 

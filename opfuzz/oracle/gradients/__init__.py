@@ -1,0 +1,1 @@
+"""Gradients of references: graphs of the same nodes, made by reverse mode."""
