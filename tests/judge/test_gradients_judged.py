@@ -1,0 +1,83 @@
+"""What is said of a gradient: nothing of what honest arithmetic loses on the way, all of what a formula loses alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from bundled_ops import BUNDLED_OPS
+
+from opfuzz.core.call import Call
+from opfuzz.core.floats import BFLOAT16, round_to
+from opfuzz.core.verdicts import FAULT, SEVERITY
+from opfuzz.judge.score import score
+from opfuzz.oracle.reference import references_of
+from opfuzz.spec.gradient import gradient_of
+
+
+def verdict_on(op, computed, x, g, format="float32"):
+    """What is said of a gradient of an op of one input, a row (1, n); `computed` is in the format."""
+    spec = gradient_of(BUNDLED_OPS[op])
+    kind = np.asarray(computed).dtype
+    dims = {dim.name: 1 for dim in spec.dims} | {spec.dims[-1].name: len(x)}
+    params = {param.name: param.default for param in spec.params}
+    shapes = spec.shapes(dims, params)
+    arrays = {
+        "x": np.reshape(x, shapes["x"]).astype(kind),
+        "cotangent": np.reshape(g, shapes["cotangent"]).astype(kind),
+    }
+    call = Call(format, dims, params, arrays, dict.fromkeys(arrays, "contiguous"))
+    (reference,) = references_of(spec, call)
+    return score(np.reshape(computed, reference.shape), reference).verdict
+
+
+def is_fault(*args, **fields):
+    return SEVERITY[verdict_on(*args, **fields)] == FAULT
+
+
+NAN = np.float32([np.nan])
+
+
+@pytest.mark.parametrize(
+    ("op", "x", "g"),
+    [
+        ("rsqrt", [1e-30], [0.0]),  # the slope, of 5e44, is beyond the format
+        ("exp", [89.0], [0.0]),  # and so is the result
+        ("gelu_tanh", [1.9e19], [1.0]),  # x^2 is beyond it
+        ("square", [-0.25], [-3e38]),  # 2 g is
+        ("silu", [np.inf], [1.0]),  # infinity times zero
+        ("relu", [np.nan], [1.0]),
+        ("log", [-1.0], [1.0]),  # it has no value there
+    ],
+)
+def test_nan_that_honest_arithmetic_has_is_no_fault(op, x, g):
+    assert not is_fault(op, NAN, x, g)
+
+
+@pytest.mark.parametrize(
+    ("op", "x", "g"),
+    [
+        ("elu", [100.0], [1.0]),  # exp(x) of the side that is not taken
+        ("l2_normalise", [0.0], [1.0]),  # 1 / norm of the side that is not taken
+        ("softmax", [500.0], [1.0]),
+        ("tanh", [30.0], [1.0]),
+        ("rsqrt", [2.0], [0.0]),
+    ],
+)
+def test_nan_where_a_gradient_is_finite_is_a_fault(op, x, g):
+    assert is_fault(op, NAN, x, g)
+
+
+def test_a_lost_tail_is_a_fault_where_the_usual_formula_keeps_it():
+    """1 - sigmoid(x) is 0 for 40 in float32, and the slope of softplus is 1 there; for -40 it is 4e-18."""
+    assert is_fault("softplus", np.float32([0.0]), [-40.0], [1.0])
+    assert not is_fault("softplus", np.float32([4.248354e-18]), [-40.0], [1.0])
+
+
+def test_what_was_kept_in_a_half_format_is_granted():
+    x, g = np.float32([0.0, 1.0, 3.0, -2.0]), np.float32([1.0, 0.0, 2.0, -1.0])
+    x, g = (round_to(each.astype(np.float64), BFLOAT16).astype(np.float64) for each in (x, g))
+    y = np.exp(x) / np.exp(x).sum()
+    kept = round_to(y, BFLOAT16).astype(np.float64)
+    made = round_to(kept * (g - (g * kept).sum()), BFLOAT16)
+    assert not is_fault("softmax", made, x, g, format="bfloat16")
+    assert is_fault("softmax", round_to(kept * g, BFLOAT16), x, g, format="bfloat16")  # without the sum
