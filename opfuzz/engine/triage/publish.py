@@ -88,7 +88,7 @@ def _programs(
     fails = finding["verdict"] in ("crash", "out-of-memory")
     text = reproducer(
         title=f"{finding['op']} on {finding['subject']} in {finding['format']}: "
-        f"{finding['verdict']}, {finding['reason']}",
+        f"{finding['verdict']}, {finding.get('diagnosis') or finding['reason']}",
         subject=reproduced,
         call=written,
         mark=mark,

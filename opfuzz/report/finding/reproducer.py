@@ -70,7 +70,7 @@ def reproducer(title: str, subject: ReproducedSubject, call: Written, mark: Mark
     text, names = renamed(call.text, subject)
     numbers, views, body = call.numbers, call.views, body_of(text)
     recipe = recipe_of(subject, call.gradient)
-    source = SourceText({*_NAMES, *_defined(recipe), *numbers, *views})
+    source = SourceText({*_NAMES, *_defined(recipe), *defined(call.gradient), *numbers, *views})
     define_own(source, subject, names)
     settings = [f"{name} = {value!r}" for name, value in numbers.items()]
     words = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
@@ -125,6 +125,11 @@ def definition(body: str, gradient: Gradient | None) -> list[str]:
         "def call():",
         f"    return gradients(forward, {given}, {cotangents})",
     ]
+
+
+def defined(gradient: Gradient | None) -> frozenset[str]:
+    """Names of functions that a call, or the gradients of one, are made of."""
+    return frozenset({"call"}) if gradient is None else frozenset({"call", "forward", "gradients"})
 
 
 def without(recipe: str, names: Collection[str]) -> str:
@@ -220,7 +225,6 @@ _NAMES = [
     "differing",
     "error",
     "first",
-    "forward",
     "found",
     "is_same",
     "limit",

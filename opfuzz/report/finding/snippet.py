@@ -17,6 +17,7 @@ from opfuzz.report.finding.reproducer import (
     Written,
     body_of,
     define_own,
+    defined,
     definition,
     recipe_of,
     renamed,
@@ -47,7 +48,7 @@ def snippet(
     if sum(array.size for array in buffers.values() if not _is_constant(array)) > ELEMENTS:
         return None
     text, names = renamed(program.text, subject)
-    taken = {"np", "call", "load", "view", "run", "bits", "dtype_of", *numbers, *buffers}
+    taken = {"np", "load", "view", "run", "bits", "dtype_of", *defined(program.gradient), *numbers, *buffers}
     source = SourceText(taken)
     define_own(source, subject, names)
     kinds = {"dtype", *NAMED_FORMATS} & program.names

@@ -117,7 +117,7 @@ def _number(value: object) -> str:
 
 def _happens(finding: Mapping[str, Any], element: Element | None) -> str:
     witness = finding.get("witness")
-    reason = readable(str(finding["reason"]))
+    reason = readable(str(finding.get("diagnosis") or finding["reason"]))
     if witness is None:
         return f"{reason}."
     computed, exact, ulps = (number(witness[key]) for key in ("computed", "exact", "ulp"))
