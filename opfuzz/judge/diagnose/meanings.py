@@ -16,16 +16,18 @@ from opfuzz.core.metrics.conditioned import relative_to
 from opfuzz.core.results import Score
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.judge.diagnose.evidence import Array, Evidence, Fit, ordinary, same_values
-from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm, is_same_formula, ranges_as, scaled
-from opfuzz.judge.diagnose.solved import counts_everywhere, named_variant
-from opfuzz.judge.limits import (
-    ALIKE,
-    COVERED_SHARE,
-    EXCESS_LIMIT,
-    LEAST_MET,
-    MOST_ELEMENTS,
-    NEIGHBOUR,
+from opfuzz.judge.diagnose.predictions import (
+    Prediction,
+    compare,
+    confirm,
+    errs_otherwise,
+    is_same_formula,
+    ranges_as,
+    run_formula,
+    scaled,
 )
+from opfuzz.judge.diagnose.solved import counts_everywhere, named_variant
+from opfuzz.judge.limits import ALIKE, COVERED_SHARE, EXCESS_LIMIT, LEAST_MET, MOST_ELEMENTS, NEIGHBOUR
 from opfuzz.spec import OpSpec
 
 How = tuple[Figure, ...]  # what a param or input is taken for: a word, and what it is about
@@ -95,7 +97,7 @@ def formula(evidence: Evidence) -> Cause | None:
         # Another value of a param is no other formula, however little it differs from the spec's own.
         if evidence.spec.variants[name].reference is None or (other := reference.variant(name)) is None:
             continue
-        values, error = _run(evidence, name)
+        values, error = run_formula(evidence, name)
         is_named = told.kind == "formula" and told.name == name
         if not is_named and not is_same_formula(evidence, name):
             continue  # it has other values, which is another cause
@@ -107,30 +109,12 @@ def formula(evidence: Evidence) -> Cause | None:
             continue  # it may lose everything where the output is wrong, as whatever returns 0 does
         own = float(relative_to(error, judged.spacing, reference.wide).max(initial=0.0))
         ratio = _rms(error[wrong]) / max(_rms(judged.error[wrong]), np.finfo(np.float64).tiny)
-        is_alike = ALIKE * own >= worst and 1 / ALIKE <= ratio <= ALIKE
-        if (is_alike or is_named) and not any(_errs_otherwise(each, name) for each in (evidence, *evidence.others)):
+        is_alike = is_named or (ALIKE * own >= worst and 1 / ALIKE <= ratio <= ALIKE)
+        if is_alike and not any(errs_otherwise(each, name) for each in (evidence, *evidence.others)):
             inside = "float32" if evidence.fmt.bits == 16 else evidence.fmt.name
             cause = Cause("formula", name, figures={"note": note, "worst": worst, "own": own, "inside": inside})
             found.append((not is_named, max(own / worst, worst / max(own, 1.0)), cause))
     return min(found, key=lambda each: each[:2])[2] if found else None
-
-
-def _run(evidence: Evidence, name: str) -> tuple[Array, Array]:
-    """What comes of another formula when it is run, and its errors where these are judged."""
-    reference, judged = evidence.reference, evidence.judged
-    values = round_to(reference.variant_emulated(name).values.astype(np.float64), evidence.fmt).astype(np.float64)
-    with np.errstate(invalid="ignore", over="ignore"):
-        return values, np.where(judged.is_judged & np.isfinite(values), np.abs(values - judged.truth.hi), 0.0)
-
-
-def _errs_otherwise(evidence: Evidence, name: str) -> bool:
-    """Whether the output is wrong on a call on which the formula loses nothing like that."""
-    if evidence.reference.variant(name) is None or evidence.excess.max(initial=0.0) <= EXCESS_LIMIT:
-        return False
-    values, error = _run(evidence, name)
-    worst = float(np.where(evidence.judged.is_judged & np.isfinite(values), evidence.excess, 0.0).max(initial=0.0))
-    own = relative_to(error, evidence.judged.spacing, evidence.reference.wide)
-    return worst > ALIKE * max(float(own.max(initial=0.0)), EXCESS_LIMIT)
 
 
 def rewritten(evidence: Evidence) -> Cause | None:

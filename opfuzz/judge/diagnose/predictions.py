@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from opfuzz.core.cause import Figure
-from opfuzz.core.floats import FloatArray
+from opfuzz.core.floats import FloatArray, round_to
 from opfuzz.core.metrics.conditioned import relative_to
 from opfuzz.judge.diagnose.evidence import Evidence, Mask, ordinary
 from opfuzz.judge.limits import (
+    ALIKE,
     BETTER,
     COVERED_SHARE,
     EXCESS_LIMIT,
@@ -117,6 +118,24 @@ def _has_values(evidence: Evidence, name: str) -> bool:
         off = np.where(np.isfinite(other[0]), np.abs(other[0] - judged.truth.hi), 0.0)
         apart = relative_to(off, judged.spacing, np.maximum(other[1], reference.wide))
     return bool((apart[judged.is_judged | evidence.is_special] <= EXCESS_LIMIT).all())
+
+
+def run_formula(evidence: Evidence, name: str) -> tuple[FloatArray, FloatArray]:
+    """What comes of another formula when it is run, and its errors where these are judged."""
+    reference, judged = evidence.reference, evidence.judged
+    values = round_to(reference.variant_emulated(name).values.astype(np.float64), evidence.fmt).astype(np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        return values, np.where(judged.is_judged & np.isfinite(values), np.abs(values - judged.truth.hi), 0.0)
+
+
+def errs_otherwise(evidence: Evidence, name: str) -> bool:
+    """Whether the output is wrong on a call on which the formula loses nothing like that."""
+    if evidence.reference.variant(name) is None or evidence.excess.max(initial=0.0) <= EXCESS_LIMIT:
+        return False
+    values, error = run_formula(evidence, name)
+    worst = float(np.where(evidence.judged.is_judged & np.isfinite(values), evidence.excess, 0.0).max(initial=0.0))
+    own = relative_to(error, evidence.judged.spacing, evidence.reference.wide)
+    return worst > ALIKE * max(float(own.max(initial=0.0)), EXCESS_LIMIT)
 
 
 def ranges_as(evidence: Evidence, predict: Callable[[Evidence], Prediction | None]) -> bool:
