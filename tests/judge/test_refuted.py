@@ -7,15 +7,17 @@ from functools import partial
 import numpy as np
 import pytest
 from bundled_ops import BUNDLED_OPS
-from scipy.special import erf
+from scipy.special import erf, expit
 
 from opfuzz.core.call import Call
+from opfuzz.core.cause import Cause
 from opfuzz.core.floats import FORMATS, round_to
 from opfuzz.core.results import Score
 from opfuzz.engine.triage.diagnose import refer
 from opfuzz.judge.diagnose import Evidence, diagnose
 from opfuzz.judge.settle import examine
 from opfuzz.judge.verdict import decide_verdict
+from opfuzz.spec.gradient import gradient_of
 
 SIZE = ("depends-on", "size")
 CHANCE = np.random.default_rng(5)
@@ -177,3 +179,17 @@ def test_a_result_beyond_the_format_overflows_nothing_inside():
     said = diagnosis("matmul", to_nan, arrays, "float16", batch=1, m=2, k=2, n=1)
     assert said[0] == ("special-at", "")
     assert said.causes[0].figures["overflows"] == ""
+
+
+def test_a_formula_is_no_cause_where_it_loses_nothing():
+    """The judge met it on another call, whose errors are as large by chance: half of the derivative is missing."""
+    spec = gradient_of(BUNDLED_OPS["sigmoid"])
+    arrays = {"x": np.zeros((1, 1), np.float32), "cotangent": np.ones((1, 1), np.float32)}
+    call = Call("float32", {"batch": 1, "n": 1}, {}, arrays, dict.fromkeys(arrays, "contiguous"))
+
+    def run(call):
+        return np.asarray(call.arrays["cotangent"] * expit(call.arrays["x"]))
+
+    told = Score("imprecise", Cause("formula", "by-tanh", figures={"note": ""}))
+    found = Said(diagnose(Evidence(spec, told, call, run(call), run, partial(refer, spec, 0))))
+    assert ("formula", "by-tanh") not in found
