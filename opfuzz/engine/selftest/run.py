@@ -34,7 +34,7 @@ from opfuzz.engine.selftest.trials import (
     subject,
 )
 from opfuzz.engine.triage import minimize
-from opfuzz.engine.triage.diagnose import LOST
+from opfuzz.engine.triage.diagnose import LOST, undiagnosed
 from opfuzz.judge.gather import OPEN, gather
 from opfuzz.judge.ranking import Ranking, sort_rows
 from opfuzz.report.causes import alike, word_cause, word_finding
@@ -264,7 +264,7 @@ def _diagnoses(
         n, finding = asked[number]
         for _, causes in batch:
             if isinstance(causes, Casualty):
-                causes = (finding.cause, Cause("undiagnosed", figures={"words": causes.kind}))
+                causes = undiagnosed(finding, (finding.cause,), causes.kind)
             said[n, finding.id] = causes
         watch("faults diagnosed", len(said), len(asked))
 

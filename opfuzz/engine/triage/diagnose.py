@@ -118,7 +118,7 @@ def diagnose_each(
                 said[finding.id] = causes
             elif causes.kind in RAISED:
                 words = causes.message.strip().splitlines()[-1]
-                said[finding.id] += (Cause("undiagnosed", figures={"words": words}),)
+                said[finding.id] = undiagnosed(finding, said[finding.id], words)
 
     # A run is not lost for what is said of one of its findings.
     was_interrupted = drive(executor, task, batches, take, jobs=jobs, borne=RAISED)
@@ -207,6 +207,13 @@ def smallest_of(finding: Finding) -> Call | None:
     """The smallest call that shows a finding; None if nothing smaller than its own does."""
     minimal = finding.minimal
     return minimal.call if minimal is not None and minimal.is_shown else None
+
+
+def undiagnosed(finding: Finding, known: Diagnosis, words: str) -> Diagnosis:
+    """What is said where a diagnosis fails: of a wrong number not what the judge saw first, which nobody refuted."""
+    first, *beside = known
+    seen = () if finding.verdict in ("wrong", "imprecise") else (first,)
+    return (*seen, Cause("undiagnosed", figures={"words": words}), *beside)
 
 
 def _record(finding: Finding, spec: OpSpec) -> Diagnosis:

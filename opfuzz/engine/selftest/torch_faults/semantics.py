@@ -257,7 +257,7 @@ MUTANTS = [
         "conv1d-flipped",
         "conv1d",
         {NN + "conv1d": conv1d_flipped},
-        cause="flipped",
+        cause="flipped|weight were reversed",
         fewest=4,
         condition="k >= 2|k == 2",
     ),
