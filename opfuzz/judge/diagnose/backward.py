@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from opfuzz.core.cause import Cause
 from opfuzz.judge.diagnose.evidence import Evidence
 from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm
@@ -16,16 +18,11 @@ def cut(evidence: Evidence) -> Cause | None:
         return None
     steps = _steps(evidence)
     for number, (_, kind) in enumerate(steps[:MOST_CUTS]):
-        first = _predict(evidence, number, kind, len(steps))
+        predict = partial(_predict, number=number, kind=kind, count=len(steps))
+        first = predict(evidence)
         if first is None or not first.is_met:
             continue
-        total = confirm(
-            evidence,
-            first,
-            lambda other, number=number, kind=kind: _predict(other, number, kind, len(steps)),  # type: ignore[misc]
-            is_elsewhere=True,
-        )
-        if total is not None:
+        if (total := confirm(evidence, first, predict, is_elsewhere=True)) is not None:
             return Cause("cuts-gradient", kind, figures={"step": number + 1, "steps": len(steps), **total.figures})
     return None
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from opfuzz.core.call import Call
 from opfuzz.core.cause import UNEXPLAINED, Cause, Figure
-from opfuzz.core.floats import round_to
 from opfuzz.core.layout import LAYOUTS, has_gaps, memory
 from opfuzz.core.metrics.conditioned import relative_to
 from opfuzz.core.results import Score
@@ -160,8 +159,7 @@ def _fails_alike(evidence: Evidence, name: str) -> bool:
     lost = 0
     for each in scaled(evidence):
         reference, judged = each.reference, each.judged
-        with np.errstate(over="ignore"):
-            run = round_to(reference.variant_emulated(name).values.astype(np.float64), each.fmt).astype(np.float64)
+        run, _ = run_formula(each, name)
         counted = np.isfinite(judged.truth.hi) & ~reference.overflows
         if counted.any() and (np.isfinite(run) == np.isfinite(judged.computed))[counted].mean() < COVERED_SHARE:
             return False

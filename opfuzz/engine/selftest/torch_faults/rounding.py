@@ -20,7 +20,7 @@ def wide(x: Tensor) -> Tensor:
 
 
 def over_last_axis(layer_norm: Norm) -> Norm:
-    """A faulty layer_norm over the last axis, which is all that it is written for; over several it is right."""
+    """A layer_norm that is written for the last axis alone; over several torch's own is called."""
 
     @wraps(layer_norm)
     def norm(x: Tensor, shape: list[int], weight: Tensor, bias: Tensor, eps: float) -> Tensor:
