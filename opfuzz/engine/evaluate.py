@@ -99,7 +99,8 @@ class Bench:
                 note(str(precise))
                 outcome = perform_call(spec, call, precise, backend, program, repeat)
                 note("")  # what kills the worker from here on is no fault of the subject
-                found, recipe = score_outputs(outcome, references), Recipe(case)
+                found = score_outputs(outcome, references)
+                recipe = own_recipe(found, case)
                 if outcome.outputs is not None:
                     outputs[outcome.subject] = outcome.outputs
                     if number % RELATE_EVERY == 0 and program is not None:
@@ -136,8 +137,8 @@ class Bench:
         same = same_outputs(outcome.outputs, made.outputs) if outcome.outputs is not None else (False,)
         other = own if all(same) else score_outputs(outcome, references)
         decided = metamorphic.decide(own, other, way.relation, all(same))
-        if decided.cause.relation is None:
-            return decided, Recipe(case)
+        if decided is own or decided.cause.relation is None:
+            return decided, own_recipe(decided, case)
         if decided is not own and way.relation.is_repeat and outcome.outputs is not None:
             # The element that decides is in an output that has other bits.
             decided = replace(score_outputs(replace(made, repeated=same), references), cause=decided.cause)
@@ -176,6 +177,14 @@ def perform_call(
             str(subject), "unsupported", cause=unsupported(f"the spec has {missing} for the dialect {backend.dialect}")
         )
     return perform(backend, subject, program, call, spec.output_shapes(call.dims, call.params), repeat=repeat)
+
+
+def own_recipe(found: Score, case: Case) -> Recipe:
+    """The case's own call, made twice where that is what shows the fault."""
+    recipe, relation = Recipe(case), found.cause.relation
+    if relation is None or not relation.is_repeat:
+        return recipe
+    return replace(recipe, relation=relation).about(found.deciding.element if found.deciding else None)
 
 
 def write_recipe(found: Score, way: metamorphic.OtherWay, case: Case, spec: OpSpec, last: int = 0) -> Recipe:

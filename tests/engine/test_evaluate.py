@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import count
+
+import numpy as np
 import pytest
 from small_campaigns import SPECS
 
-from opfuzz.backends import discover
+from opfuzz.backends import derive, discover
 from opfuzz.core.errors import OpfuzzError
+from opfuzz.core.relation import REPEATED, Relation
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.engine.evaluate import Bench, CaseItem, blame
 from opfuzz.engine.executors import Casualty
@@ -73,3 +77,18 @@ def test_a_promise_that_the_reference_breaks_is_the_specs_mistake(tmp_path):
 
     with pytest.raises(OpfuzzError, match=r"centred.yaml: the reference of 'centred' itself .*take the size out of"):
         examine_all()
+
+
+def test_what_is_shown_by_a_second_call_is_recorded_as_a_second_call():
+    """Whichever other way is tried beside it, so that it is looked at again as it was met."""
+    turns = count()
+    turned = derive("numpy", "turned", {"np.square": lambda x: np.square(x) + np.asarray(next(turns) % 2, x.dtype)})
+    specs = load_specs([SPECS], {"turned": turned})
+    bench = Bench(Plan(specs=specs, subjects=("turned:cpu",), seed=0, jobs=1), {"turned": turned})
+    seen = []
+    for number in range(0, 32, 2):
+        result = bench.examine(CaseItem("square", "float64", number))
+        seen += [judged for judged in result.judged if judged.score.verdict == "unstable"]
+    assert {judged.recipe.relation for judged in seen} >= {Relation(REPEATED)}
+    for judged in seen:
+        assert judged.recipe.relation == judged.score.cause.relation

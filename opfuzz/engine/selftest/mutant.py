@@ -37,8 +37,10 @@ class Mutant:
 
     `replace` maps dotted names to functions, and "call" to another text for the call of `op`. `cause` is what a
     diagnosis of the fault must say, in any case of letters, alternatives with | between them; "" expects nothing.
-    `fewest` elements of inputs and output together can show it; `condition` is what a trigger must say of sizes and
-    layouts, alternatives with | between them. Raises OpfuzzError for another kind, and where nothing is replaced.
+    `fewest` elements of inputs and output together can show it, and `fewest_finite` with one finite number for another
+    where NaN or infinity need fewer: a finding is made smaller with the symptom that it has. `condition` is what a
+    trigger must say of sizes and layouts, alternatives with | between them. Raises OpfuzzError for another kind, and
+    where nothing is replaced.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Mutant:
     kind: Literal["fault", "honest"] = "fault"
     cause: str = ""
     fewest: int | None = None  # None: not known
+    fewest_finite: int | None = None  # None: no more
     condition: str = ""  # "": it shows at any size and in any layout
     trigger: str = ""  # the class of fault: the name of the file
 

@@ -64,11 +64,16 @@ class Trialled:
         return self.smallest is not None and self.smallest.op == self.mutant.op
 
     @property
+    def fewest(self) -> int | None:
+        """Elements that can show the fault with the symptom that was made smaller; None: not known."""
+        more = self.mutant.fewest_finite
+        is_finite = self.smallest is not None and self.smallest.verdict in ("wrong", "imprecise")
+        return more if is_finite and more is not None else self.mutant.fewest
+
+    @property
     def is_smallest(self) -> bool:
-        """Whether no call of fewer elements can show the fault."""
-        if self.minimal is None or self.mutant.fewest is None:
-            return False
-        return self.is_own and self.is_shrunk and self.minimal.elements == self.mutant.fewest
+        """Whether no call of fewer elements can show the fault with that symptom."""
+        return self.is_own and self.is_shrunk and self.minimal is not None and self.minimal.elements == self.fewest
 
     @property
     def has_condition(self) -> bool:
@@ -234,7 +239,7 @@ def _cells(each: Trialled) -> list[str]:
     named = "yes" if each.is_named else "another" if each.is_misnamed else "no"
     size, words = "", ""
     if each.minimal is not None and each.is_shrunk:
-        size, fewest = str(each.minimal.elements), each.mutant.fewest
+        size, fewest = str(each.minimal.elements), each.fewest
         if fewest is not None and not each.is_smallest:
             size += f" > {fewest}"
         words = each.minimal.trigger.words if each.minimal.trigger is not None else ""
@@ -254,7 +259,7 @@ def _smallest(each: Trialled) -> dict[str, Any] | None:
     return {
         "elements": minimal.elements,
         "before": minimal.before,
-        "fewest": each.mutant.fewest,
+        "fewest": each.fewest,
         "attempts": minimal.attempts,
         "note": minimal.note,
         "dims": dict(minimal.call.dims),

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from opfuzz.core.call import Call
 from opfuzz.core.layout import LAYOUTS
 from opfuzz.search.shrink.attempts import Key, Pass, Search, below
+from opfuzz.search.shrink.params import first_values
 from opfuzz.search.shrink.resize import resized
-from opfuzz.spec import Dim, Param, Value
+from opfuzz.spec import Dim, Value
 
 MOST = 64  # elements of the best call; below larger ones there are too many
 STEPS = 3  # of all dims together, above their smallest sizes
@@ -47,7 +48,7 @@ def _settings(search: Search) -> Iterator[Settings]:
         if sum(steps) > STEPS:
             continue
         sizes = [_size(dim, step) for dim, step in zip(spec.dims, steps, strict=True)]
-        for values in product(*map(_values, spec.params)):
+        for values in product(*(first_values(param, VALUES) for param in spec.params)):
             dims = {name: size for name, size in zip(names, sizes, strict=True) if size is not None}
             params = dict(zip((param.name for param in spec.params), values, strict=True))
             if len(dims) == len(names) and search.is_smaller(dims, params):
@@ -61,10 +62,6 @@ def _size(dim: Dim, step: int) -> int | None:
     """The size some steps above the smallest that is not 0; None if there is none."""
     sizes = sorted(dim.choices) if dim.choices else range(max(dim.low, 1), (dim.high or dim.low + STEPS + 1) + 1)
     return sizes[step] if step < len(sizes) else None
-
-
-def _values(param: Param) -> list[Value]:
-    return list(param.values or range(param.low or 0, (param.high or 0) + 1))[:VALUES]
 
 
 def _others(search: Search, call: Call) -> Iterator[Call]:
@@ -142,6 +139,7 @@ FILLS: tuple[Fill, ...] = (
     _signed,
     lambda start, shape: -_signed(start, shape),
     lambda start, shape: _signed(start, shape) / 128,
+    lambda start, shape: _signed(start, shape) / 3,  # which no format holds: what is rounded shows
     _alike,
 )
 SPECIAL = (_special(0), _special(-1), _specials)

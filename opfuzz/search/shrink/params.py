@@ -1,27 +1,44 @@
-"""Passes over params: to their defaults, towards them, and to values that allow smaller sizes."""
+"""Passes over params: to their defaults, towards them, alone and in pairs, and to values that allow smaller sizes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations, product
 
 from opfuzz.search.shrink.attempts import Pass, Question, Search
 from opfuzz.search.shrink.resize import KEEPS, Keep, resized
 from opfuzz.search.shrink.sizes import smallest_size
 from opfuzz.spec import Param, Value
 
+NEAREST = 2  # values of each of two params that are tried together
+FEW = 4  # values of a param that may leave fewer elements
+
 
 def simple_params(search: Search) -> Pass:
-    """All to their defaults, then one by one to the simplest with which the fault stays."""
+    """All to their defaults, then one by one, and two at once, to the simplest with which the fault stays.
+
+    Where a kernel lies on its input is left as it is by less padding and less dilation together.
+    """
     yield from _ask(search, {param.name: param.default for param in search.spec.params})
     for param in search.spec.params:
         for value in _simpler(param, search.best.params[param.name]):
             if (yield from _ask(search, {param.name: value})):
                 break
+    for pair in combinations(search.spec.params, 2):
+        names = [param.name for param in pair]
+        simpler = [list(_simpler(param, search.best.params[param.name]))[-NEAREST:] for param in pair]
+        for values in product(*simpler):
+            if (yield from _ask(search, dict(zip(names, values, strict=True)))):
+                break
 
 
 def enabling_params(search: Search) -> Pass:
-    """Another value of a param where it allows a dim to be smaller: one group for one channel."""
+    """Another value of a param where it allows a dim to be smaller, or leaves less: one group, or a stride."""
     for param in search.spec.params:
+        for value in first_values(param, FEW):
+            elements = search.key(search.best.dims, {**search.best.params, param.name: value}, search.best.layouts)[0]
+            if elements < search.elements:
+                yield from _ask(search, {param.name: value})
         for value in param.values or ():
             settings = {**search.best.params, param.name: value}
             for dim in search.spec.dims:
@@ -37,6 +54,11 @@ def _first_of(search: Search, params: dict[str, Value], dim: str, least: int) ->
         for keep in KEEPS:
             if (yield from _ask(search, params, {dim: size}, keep)):
                 return
+
+
+def first_values(param: Param, count: int) -> list[Value]:
+    """So many values of a param, the default first if it has a list of them."""
+    return list(param.values or range(param.low or 0, (param.high or 0) + 1))[:count]
 
 
 def _simpler(param: Param, value: Value) -> Iterator[Value]:

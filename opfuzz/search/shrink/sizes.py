@@ -61,16 +61,24 @@ def tied_dims(search: Search) -> Pass:
 
 
 def traded_dims(search: Search) -> Pass:
-    """One dim smaller and another larger, with fewer elements in all: what fails where batch * n is at least 33."""
+    """One dim smaller and another larger, with fewer elements in all: what fails where batch * n is at least 33.
+
+    What stood along the one may have to stand along the other.
+    """
     for name, other in permutations([dim.name for dim in search.spec.dims], 2):
         best = search.best
         least = _smallest(search, name, best.params)
-        for size in dict.fromkeys((least, 2)):
-            if least <= size < best.dims[name]:
+        for size in dict.fromkeys((1, least, 2)):  # what is too small alone may do where the other is larger
+            if size < best.dims[name]:
                 enough = _largest(search, {**best.dims, name: size}, other)
-                if enough is not None and (yield from _ask(search, {name: size, other: enough})):
+                if enough is not None and (yield from _ask_either(search, {name: size, other: enough})):
                     yield from _descend(search, (other,))
                     break
+
+
+def _ask_either(search: Search, sizes: Mapping[str, int]) -> Question:
+    """Other sizes, with the values around the place, or all in their order."""
+    return (yield from _ask(search, sizes)) or (yield from _ask(search, sizes, "order"))
 
 
 def first_values(search: Search) -> Pass:

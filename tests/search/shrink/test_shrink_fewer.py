@@ -66,7 +66,8 @@ def test_a_sum_that_overflows_on_the_way():
     def fails(call):
         with np.errstate(over="ignore"):
             narrow = np.cumsum(call.arrays["x"].reshape(-1), dtype=np.float16)
-        return bool((np.isinf(narrow) & (abs(np.cumsum(row(call))) < 65504)).any())
+        is_lost = np.isinf(narrow) & (abs(np.cumsum(row(call))) < 65504)
+        return call.dims["batch"] == 1 and bool(is_lost.any())
 
     x = np.array([[20000.0] * 4 + [-20000.0] * 2], np.float16)
     found, count = shrunk(NORM, call_of(NORM, {"batch": 1, "d": 6}, format="float16", x=x), fails)

@@ -106,6 +106,34 @@ def test_params_that_matter_stay():
     assert count <= 200
 
 
+def test_what_lies_along_one_dim_is_laid_along_another():
+    """One number behind the first 2048 of a group: channels of one position, or positions of one channel."""
+    op = BUNDLED_OPS["group_norm"]
+    start = call_of(op, {"n": 1, "c": 3000, "length": 1}, {"groups": 1})
+
+    def fails(call):
+        size = call.dims["c"] // call.params["groups"] * call.dims["length"]
+        return call.arrays["x"].reshape(-1, size)[:, 2048:].any() and call.arrays["weight"].any()
+
+    found, count = shrunk(op, start, fails)
+    assert (found.dims["c"], found.dims["length"]) == (1, 2049)
+    assert count <= 160
+
+
+def test_two_params_that_hold_each_other_give_way_together():
+    start = call_of(
+        CONVOLUTION, {"n": 1, "c_in": 1, "c_out": 1, "length": 1, "k": 2}, {"padding": 2, "dilation": 2, "stride": 3}
+    )
+    found, _ = shrunk(CONVOLUTION, start, sizes("k == 2 and padding == dilation and n == 1"))
+    assert (found.params["padding"], found.params["dilation"]) == (1, 1)
+
+
+def test_a_stride_may_leave_fewer_elements():
+    start = call_of(CONVOLUTION, {"n": 1, "c_in": 1, "c_out": 1, "length": 1, "k": 2}, {"padding": 1})
+    found, _ = shrunk(CONVOLUTION, start, sizes("k == 2 and padding == 1 and length == 1 and n == 1"))
+    assert found.params == {"stride": 2, "padding": 1, "dilation": 1, "groups": 1}
+
+
 def test_an_index_keeps_its_table_large():
     start = call_of(LOOKUP, {"rows": 20, "columns": 9, "vocab": 70000, "d": 32})
     found, count = shrunk(LOOKUP, start, lambda call: bool((call.arrays["index"] >= 32768).any()), (3, 3, 1))

@@ -49,13 +49,12 @@ def matmul_dirty_workspace(a: Tensor, b: Tensor) -> Tensor:
 
 
 def sum_any_order(x: Tensor, dim: int) -> Tensor:
-    """Atomic additions: the order of the elements is another one in every call."""
+    """Atomic additions: every call begins with another element."""
     n = x.shape[dim]
     if n < 3:
         return torch.sum(x, dim=dim)
-    order = (torch.arange(n) * (2 * (next(_calls) % 1000) + 1)) % n
-    order = torch.argsort(order, stable=True)
-    return torch.cumsum(wide(x)[..., order], dim=dim)[..., -1].to(x.dtype)
+    turned = torch.roll(wide(x), next(_calls), dims=dim)
+    return torch.cumsum(turned, dim=dim)[..., -1].to(x.dtype)
 
 
 def group_norm_tuned(x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float) -> Tensor:

@@ -118,6 +118,7 @@ MUTANTS = [
         {NN + "conv1d": conv1d_flat_weight},
         cause=STRIDES,
         fewest=4,
+        fewest_finite=7,
         condition=(
             "weight not contiguous|weight transposed or permuted or narrowed or stepped|"
             "k >= 2 and weight stepped|weight narrowed or stepped|weight stepped"
@@ -179,6 +180,7 @@ MUTANTS = [
         {NN + "scaled_dot_product_attention": attention_flat_keys},
         cause=STRIDES,
         fewest=6,
+        fewest_finite=8,
         condition=(
             "k not contiguous|k transposed or permuted or narrowed or stepped|"
             "keys >= 2 and k narrowed or stepped|k narrowed or stepped"
@@ -201,6 +203,7 @@ MUTANTS = [
         {NN + "embedding": embedding_pitch},
         cause=STRIDES,
         fewest=4,
+        fewest_finite=5,
         condition=(
             "table not contiguous|table transposed or narrowed or stepped|"
             "vocab >= 2 and table narrowed or stepped|table narrowed or stepped"
@@ -234,6 +237,7 @@ MUTANTS = [
         {NN + "conv_transpose1d": conv_transpose1d_without_offset},
         cause="offset",
         fewest=3,
+        fewest_finite=4,
         condition="weight offset or narrowed|weight offset",
     ),
     Mutant(

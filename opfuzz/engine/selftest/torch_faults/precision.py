@@ -160,9 +160,9 @@ MUTANTS = [
     Mutant("cos-float64-as-float32", "cos", {"torch.cos": cos_of_double}, cause="float32|24 bits", fewest=2),
     Mutant("exp-float64-as-float32", "exp", {"torch.exp": exp_of_double}, cause="float32|24 bits", fewest=2),
     Mutant("mean-float64-as-float32", "mean", {"torch.mean": mean_of_double}, cause="float32|24 bits", fewest=2),
-    Mutant("gelu-int8-steps", "gelu", {NN + "gelu": gelu_int8}, cause="int8|255 steps|256 steps", fewest=2),
-    Mutant("linear-int8-weights", "linear", {NN + "linear": linear_int8}, cause="int8", fewest=4),
-    Mutant("linear-int4-weights", "linear", {NN + "linear": linear_int4}, cause="int4", fewest=4),
+    Mutant("gelu-int8-steps", "gelu", {NN + "gelu": gelu_int8}, cause="int8|255 steps|256 steps", fewest=4),
+    Mutant("linear-int8-weights", "linear", {NN + "linear": linear_int8}, cause="int8", fewest=6),
+    Mutant("linear-int4-weights", "linear", {NN + "linear": linear_int4}, cause="int4", fewest=6),
     Mutant("exp-schraudolph", "exp", {"torch.exp": exp_schraudolph}, cause="5 bits|6 bits|bits", fewest=2),
     Mutant(
         "rsqrt-magic-number",

@@ -50,8 +50,8 @@ def int_steps(x: Tensor, bits: int) -> Tensor:
     if not x.numel():
         return x
     values = wide(x)
-    scale = values.abs().amax(dim=-1, keepdim=True).clamp_min(1e-30) / (2 ** (bits - 1) - 1)
-    return (torch.round(values / scale) * scale).to(x.dtype)
+    scale = values.abs().amax(dim=-1, keepdim=True) / (2 ** (bits - 1) - 1)
+    return (torch.round(values / torch.where(scale == 0, 1, scale)) * scale).to(x.dtype)
 
 
 def running_sum(x: Tensor, dtype: torch.dtype) -> Tensor:

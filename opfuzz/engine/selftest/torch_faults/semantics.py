@@ -209,7 +209,12 @@ MUTANTS = [
         condition="d >= 2",
     ),
     Mutant(
-        "layer-norm-unbiased", "layer_norm", {NN + "layer_norm": layer_norm_unbiased}, cause="unbiased|d - 1", fewest=4
+        "layer-norm-unbiased",
+        "layer_norm",
+        {NN + "layer_norm": layer_norm_unbiased},
+        cause="unbiased|d - 1",
+        fewest=4,
+        fewest_finite=8,
     ),
     Mutant("rms-norm-centred", "rms_norm", {NN + "rms_norm": rms_norm_centred}, cause="centred", fewest=3),
     Mutant(
@@ -273,7 +278,7 @@ MUTANTS = [
         "conv-transpose1d-flipped",
         "conv_transpose1d",
         {NN + "conv_transpose1d": conv_transpose1d_flipped},
-        cause="flipped",
+        cause="flipped|weight were reversed",
         fewest=4,
         condition="k >= 2",
     ),
@@ -294,7 +299,9 @@ MUTANTS = [
         condition="vocab >= 2",
     ),
     Mutant("cumsum-exclusive", "cumsum", {"torch.cumsum": cumsum_exclusive}, cause="exclusive", fewest=2),
-    Mutant("mean-by-n-minus-1", "mean", {"torch.mean": mean_unbiased}, cause="unbiased|n - 1", fewest=2),
+    Mutant(
+        "mean-by-n-minus-1", "mean", {"torch.mean": mean_unbiased}, cause="unbiased|n - 1", fewest=2, fewest_finite=3
+    ),
     Mutant("normalize-eps-added", "l2_normalise", {NN + "normalize": normalize_eps_added}, cause="added", fewest=2),
     Mutant("silu-1.702", "silu", {NN + "silu": silu_of_gelu}, cause="1.702", fewest=2),
     Mutant("exp-base-2", "exp", {"torch.exp": exp_base_2}, cause="base-2|power of 2", fewest=2),
