@@ -23,6 +23,7 @@ from opfuzz.engine.evaluate import looked_at, witness_of
 from opfuzz.engine.executors import note
 from opfuzz.generate import inputs
 from opfuzz.judge.diagnose.granted import Inside, shows_second
+from opfuzz.judge.limits import REPETITIONS
 from opfuzz.judge.metamorphic import fill_with_nan, find_way, is_switch
 from opfuzz.judge.outputs import score_outputs
 from opfuzz.judge.score import mark_at
@@ -63,7 +64,7 @@ def ask_again(recipe: Recipe, spec: OpSpec) -> Asked:
     return Asked(follow(recipe, spec), recipe.relation, recipe.switch)
 
 
-def outcome_of(spec: OpSpec, subject: Subject, backend: Backend, call: Call, repeat: bool = False) -> Outcome:
+def outcome_of(spec: OpSpec, subject: Subject, backend: Backend, call: Call) -> Outcome:
     """What the subject makes of a call."""
     program = spec.calls.get(backend.dialect, {}).get(subject.implementation)
     if program is None:
@@ -74,7 +75,7 @@ def outcome_of(spec: OpSpec, subject: Subject, backend: Backend, call: Call, rep
     layouts = {name: layout if fits(call.arrays[name], layout) else LAYOUTS[0] for name, layout in call.layouts.items()}
     shapes = spec.output_shapes(call.dims, call.params)
     note(str(subject))
-    made = perform(backend, subject, program, replace(call, layouts=layouts), shapes, repeat=repeat)
+    made = perform(backend, subject, program, replace(call, layouts=layouts), shapes)
     note("")
     return made
 
@@ -88,19 +89,14 @@ def judge(
     """
     call, relation = asked.call, asked.relation
     spec = looked_at(spec, relation)
-    is_repeat = relation is not None and relation.is_repeat
-    is_disturbed = relation is not None and relation.kind == DISTURBED
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        outcome = outcome_of(spec, subject, backend, call, repeat=is_repeat and not is_disturbed)
-        if is_disturbed and outcome.outputs is not None:
-            outcome_of(spec, subject, backend, call.with_arrays(fill_with_nan(call.arrays)))
-            again = outcome_of(spec, subject, backend, call).outputs
-            same = (False,) * len(outcome.outputs) if again is None else same_outputs(outcome.outputs, again)
-            outcome = replace(outcome, repeated=same)
+        outcome = outcome_of(spec, subject, backend, call)
+        if relation is not None and relation.is_repeat:
+            outcome = repeated(outcome, spec, subject, backend, call, relation.kind == DISTURBED)
         exact = references_of(spec, call)
         found = score_outputs(outcome, exact)
-        if is_repeat and found.verdict == "unstable":
+        if relation is not None and relation.is_repeat and found.verdict == "unstable":
             found = replace(found, cause=replace(found.cause, relation=relation))
         if asked.switch is not None and found.verdict == "narrow":
             other = score_outputs(outcome_of(spec, subject, backend, replace(call, layouts=asked.switch)), exact)
@@ -113,6 +109,26 @@ def judge(
         marks = (found.largest, found.deciding)
         largest, deciding = (None if m is None else witness_of(m, "", exact) for m in marks)
         return Judged(str(subject), found, largest, deciding)
+
+
+def repeated(
+    outcome: Outcome, spec: OpSpec, subject: Subject, backend: Backend, call: Call, is_disturbed: bool
+) -> Outcome:
+    """The outcome of a call after which equal ones were made, until one gives other bits; each after other work, or not.
+
+    Sums in another order are now and then the same.
+    """
+    if outcome.outputs is None:
+        return outcome
+    same = (True,) * len(outcome.outputs)
+    for _ in range(REPETITIONS):
+        if is_disturbed:
+            outcome_of(spec, subject, backend, call.with_arrays(fill_with_nan(call.arrays)))
+        again = outcome_of(spec, subject, backend, call).outputs
+        same = (False,) * len(outcome.outputs) if again is None else same_outputs(outcome.outputs, again)
+        if not all(same):
+            break
+    return replace(outcome, repeated=same)
 
 
 def asker(subject: Subject, backend: Backend, primitives: tuple[Primitive, ...]) -> Inside:

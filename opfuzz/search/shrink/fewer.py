@@ -73,7 +73,8 @@ def _others(search: Search, call: Call) -> Iterator[Call]:
             for item in search.spec.inputs
             if item.kind == "index"
         }
-        yield replace(call.with_arrays(last), layouts=stepped)
+        for given in (call, _filled(search, call, _counting)):  # the start may hold one number twice
+            yield replace(given.with_arrays(last), layouts=stepped)
     with np.errstate(over="ignore"):
         yield call.with_arrays(
             {n: (2 * a).astype(a.dtype) for n, a in call.arrays.items() if a.dtype.kind not in "biu"}

@@ -30,7 +30,7 @@ def sizes(expression):
         ("n % 32 != 0 and n > 32", 913, 33, 40),
         ("n % 8 != 0 and n > 8", 70001, 9, 60),
         ("n % 32 == 0 and n > 0", 4096, 32, 60),
-        ("n % 7 == 0 and n > 0", 700, 7, 80),
+        ("n % 7 == 0 and n > 0", 700, 7, 90),
         ("n % 2 == 1 and n >= 41", 913, 41, 50),
         ("n >= 0", 70000, 0, 10),
     ],
@@ -103,7 +103,7 @@ def test_params_that_matter_stay():
     assert found.params == {"groups": 2, "stride": 1, "dilation": 2, "padding": 1}  # which needs a shorter input
     assert (found.dims["k"], found.dims["length"]) == (2, 1)
     assert (found.dims["c_in"], found.dims["c_out"]) == (2, 2)
-    assert count <= 200
+    assert count <= 220
 
 
 def test_what_lies_along_one_dim_is_laid_along_another():
