@@ -114,7 +114,7 @@ def judge(
 def repeated(
     outcome: Outcome, spec: OpSpec, subject: Subject, backend: Backend, call: Call, is_disturbed: bool
 ) -> Outcome:
-    """The outcome of a call after which equal ones were made, until one gives other bits; each after other work, or not.
+    """The outcome of a call after which equal ones were made, until one gives other bits; after other work, or not.
 
     Sums in another order are now and then the same.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -33,6 +34,10 @@ class Said(list):
 
 def diagnosis(op, function, arrays, format="float32", layouts=None, params=None, **sizes):
     """What is said of a function on some arrays, which are rounded to the format; the sizes are those of the dims."""
+    return Said(diagnose(evidence_of(op, function, arrays, format, layouts, params, **sizes)))
+
+
+def evidence_of(op, function, arrays, format="float32", layouts=None, params=None, wider=None, **sizes):
     spec, dtype = BUNDLED_OPS[op], FORMATS[format].dtype
     arrays = {name: a if a.dtype.kind in "biu" else a.astype(dtype) for name, a in arrays.items()}
     settings = {param.name: param.default for param in spec.params} | (params or {})
@@ -42,13 +47,14 @@ def diagnosis(op, function, arrays, format="float32", layouts=None, params=None,
         wide = {n: a if a.dtype.kind in "biu" else a.astype(np.result_type(a, np.float32)) for n, a in
                 call.arrays.items()}  # fmt: skip
         with np.errstate(all="ignore"):
-            return np.asarray(function(*wide.values(), layouts=call.layouts, **call.params)).astype(dtype)
+            return np.asarray(function(*wide.values(), layouts=call.layouts, **call.params)).astype(
+                FORMATS[call.format].dtype
+            )
 
     with np.errstate(all="ignore"):
         exact, output = partial(refer, spec, 0), run(call)
         found = decide_verdict(examine(output, exact(call)), exact(call))
-        evidence = Evidence(spec, Score(found.word, found.cause), call, output, run, exact)
-        return Said(diagnose(evidence))
+        return Evidence(spec, Score(found.word, found.cause), call, output, run, exact, wider)
 
 
 def row(*values):
@@ -193,3 +199,38 @@ def test_a_formula_is_no_cause_where_it_loses_nothing():
     told = Score("imprecise", Cause("formula", "by-tanh", figures={"note": ""}))
     found = Said(diagnose(Evidence(spec, told, call, run(call), run, partial(refer, spec, 0))))
     assert ("formula", "by-tanh") not in found
+
+
+@pytest.mark.parametrize("format", ["float16", "bfloat16", "float32"])
+def test_what_only_overflows_is_told_as_written_otherwise_and_not_as_a_formula_that_cancels(format):
+    """Half formats have too few digits to show that the one cancels: log(1 + exp(x)) fails at the same places."""
+    top = {"float16": 32768.0}.get(format, 1e11)
+    said = diagnosis("softplus", lambda x, layouts: np.log1p(np.exp(x)), row(top, -3.0), format, batch=1, n=2)
+    assert ("formula", "log1p(exp(x))") in said
+    assert ("formula", "without-log1p") not in said
+
+
+def fewer(x, weight, bias, eps, layouts):
+    """Statistics over 256 numbers for 257, and over 1 for 2: only the first is a count in bfloat16."""
+    count = x.shape[-1] - (x.shape[-1] in (2, 257))
+    centred = x - x.sum(-1, keepdims=True) / count
+    return centred / np.sqrt((centred**2).sum(-1, keepdims=True) / count + eps) * weight + bias
+
+
+def counted(x, formats, wider=None):
+    d = x.shape[-1]
+    arrays = {"x": x, "weight": np.ones(d), "bias": np.zeros(d)}
+    found = evidence_of("layer_norm", fewer, arrays, "bfloat16", wider=wider, batch=x.shape[0], d=d)
+    return replace(found, spec=replace(found.spec, formats=formats))
+
+
+def test_what_float32_shows_as_well_is_no_count_in_bfloat16():
+    x = 9 + np.random.default_rng(1).standard_normal((2, 257))
+    assert ("rounds-counts", "bfloat16") in Said(diagnose(counted(x, ("bfloat16",))))
+    assert ("rounds-counts", "bfloat16") not in Said(diagnose(counted(x, ("bfloat16", "float32"))))
+
+
+def test_the_cause_of_a_larger_call_is_none_of_the_smallest_where_that_shows_what_it_does_not_explain():
+    larger = counted(9 + np.random.default_rng(1).standard_normal((2, 257)), ("bfloat16",))
+    said = Said(diagnose(counted(np.array([[0.0, 1.0]]), ("bfloat16",), larger)))
+    assert "rounds-counts" not in {kind for kind, _ in said}, said

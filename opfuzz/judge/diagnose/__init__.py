@@ -15,6 +15,7 @@ from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.judge.diagnose import (
     absolute,
     backward,
+    granted,
     inherited,
     meanings,
     precisions,
@@ -191,9 +192,15 @@ def _gives(evidence: Evidence, name: str) -> bool:
 
 
 def _on_more(evidence: Evidence) -> Cause | None:
-    """The cause that shows on the larger call which the smallest was made of, if that is wrong as well."""
+    """The cause that shows on the larger call which the smallest was made of, if that is wrong as well.
+
+    Few elements may hide it, but not show what it does not explain.
+    """
     wider = evidence.wider
     found = _first(wider) if wider is not None and wider.is_wrong.any() else None
+    right = None if found is None else granted.granted(found, granted.world_of(evidence))
+    if right is not None and granted.leaves_some(evidence.output, evidence.reference, right(evidence.call)):
+        return None
     return found and replace(found, figures={**found.figures, "wider": True})
 
 
@@ -217,7 +224,8 @@ def _restate(evidence: Evidence, at_values: Cause | None, elements: Cause | None
     if reference.is_unary and largest <= ROUNDINGS:
         return [Cause("rounds-argument", figures={"roundings": largest}), at_values]
     is_part = elements is not None and not elements.figures.keys() <= {"wrong", "elements"}
-    if is_part or told.kind in ("unexplained", "is-variant"):  # no precision stops at an index
+    # No precision stops at an index; and a stage that looked for what the judge saw first did not find it.
+    if is_part or told.kind in ("unexplained", "is-variant", "rounds-counts", "rounds-tables"):
         return [_unexplained(evidence), at_values]
     if told.kind == "behaves-like":
         model = next(model for model in reference.lower_precisions() if model.name == told.name)

@@ -8,7 +8,7 @@ from opfuzz.core.cause import Cause
 from opfuzz.core.findings import Apart
 from opfuzz.judge.diagnose import Diagnosis, diagnose
 from opfuzz.judge.diagnose.evidence import Evidence
-from opfuzz.judge.diagnose.granted import Inside, Right, World, beyond, granted
+from opfuzz.judge.diagnose.granted import Right, beyond, granted, world_of
 from opfuzz.judge.gather import explanation_in
 from opfuzz.judge.limits import FAR
 from opfuzz.judge.score import score
@@ -24,16 +24,12 @@ IN_A_FORMAT = frozenset(
 )
 
 
-def _world(evidence: Evidence) -> World:
-    return World.of(evidence.reference, Inside(evidence.primitives, evidence.ask))
-
-
 def rest_of(evidence: Evidence, apart: Apart) -> Evidence | None:
     """What a call shows of a second cause: it is held against what is right where the first is at work.
 
     None where that explains it, or may; where the first says nothing of other calls, the call as it is.
     """
-    right = granted(apart.beside, _world(evidence))
+    right = granted(apart.beside, world_of(evidence))
     return evidence if right is None else _beyond(evidence, right)
 
 
@@ -46,7 +42,7 @@ def _beyond(evidence: Evidence, right: Right) -> Evidence | None:
 
 def explains(cause: Cause, evidence: Evidence) -> bool:
     """Whether a cause says what a call should give, and that is what it gives."""
-    right = granted(cause, _world(evidence))
+    right = granted(cause, world_of(evidence))
     return right is not None and _beyond(evidence, right) is None
 
 
@@ -59,7 +55,7 @@ def tell_apart(leader: Evidence, cause: Cause, sample: Evidence) -> Diagnosis | 
     """
     if not sample.is_at_fault:
         return None
-    right = granted(cause, _world(sample)) if explains(cause, leader) else None
+    right = granted(cause, world_of(sample)) if explains(cause, leader) else None
     rest = sample if right is None else _beyond(sample, right)
     if rest is None:
         return None
@@ -70,7 +66,7 @@ def tell_apart(leader: Evidence, cause: Cause, sample: Evidence) -> Diagnosis | 
     if own.kind in VAGUE and own.name != "tail":
         found = None if right is None else beyond(sample.output, sample.reference, rest.reference)
         return said if own.kind == "unexplained" and found is not None and found[1] >= FAR else None
-    ours, theirs = (granted(own, _world(each)) for each in (sample, leader))
+    ours, theirs = (granted(own, world_of(each)) for each in (sample, leader))
     if ours is None or theirs is None:
         return said if right is not None and SHOWN_ELSEWHERE.isdisjoint(own.figures) else None
     if right is None and _beyond(sample, ours) is not None:

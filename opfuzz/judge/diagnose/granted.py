@@ -17,7 +17,7 @@ from opfuzz.core.layout import LAYOUTS
 from opfuzz.core.results import Index
 from opfuzz.core.rounding import QUANTISERS
 from opfuzz.core.verdicts import FAULT, SEVERITY
-from opfuzz.judge.diagnose.evidence import Array
+from opfuzz.judge.diagnose.evidence import Array, Evidence
 from opfuzz.judge.diagnose.inherited import Asker, forms_of, tries
 from opfuzz.judge.diagnose.meanings import other_settings, readings
 from opfuzz.judge.limits import ALIKE, EXCESS_LIMIT, LANES, REFUTED, ROUNDINGS
@@ -58,6 +58,11 @@ class World:
         return references_of(spec, call)[self.place]
 
 
+def world_of(evidence: Evidence) -> World:
+    """What a cause of a call is about."""
+    return World.of(evidence.reference, Inside(evidence.primitives, evidence.ask))
+
+
 Right = Callable[[Call], Reference]
 Grant = Callable[[Cause, World], Right | None]
 
@@ -91,17 +96,27 @@ def beyond(output: Array, plain: Reference, right: Reference) -> tuple[Index, fl
 
     None where nothing is wrong but what the cause explains, or by so little that this may be doubted.
     """
-    measured = [examine(output, each) for each in (plain, right)]
-    for each, reference in zip(measured, (plain, right), strict=True):
-        if SEVERITY[decide_verdict(each, reference).word] != FAULT:
-            return None
-    is_excused = plain.overflows | right.overflows
-    excesses = [np.where(each.is_special_wrong, np.inf, each.wide_excess) for each in measured]
-    excess = np.where(is_excused | (excesses[0] <= EXCESS_LIMIT), 0.0, excesses[1])
+    if any(SEVERITY[decide_verdict(examine(output, each), each).word] != FAULT for each in (plain, right)):
+        return None
+    excess = _unexplained(output, plain, right)
     place = place_of(excess)
     if place is None or excess[place] <= REFUTED * EXCESS_LIMIT:
         return None
     return place, float(excess[place])
+
+
+def leaves_some(output: Array, plain: Reference, right: Reference) -> bool:
+    """Whether an element is wrong that is wrong where a cause is at work as well, be it by little."""
+    return bool((_unexplained(output, plain, right) > EXCESS_LIMIT).any())
+
+
+def _unexplained(output: Array, plain: Reference, right: Reference) -> FloatArray:
+    """By how much each element that is wrong exceeds what is allowed where a cause is at work; 0 for the others."""
+    plainly, rightly = (
+        np.where(measured.is_special_wrong, np.inf, measured.wide_excess)
+        for measured in (examine(output, plain), examine(output, right))
+    )
+    return np.where(plain.overflows | right.overflows | (plainly <= EXCESS_LIMIT), 0.0, rightly)
 
 
 def _elsewhere(world: World, change: Callable[[Call], Call]) -> Right:
@@ -265,6 +280,16 @@ def _coarse_inputs(cause: Cause, world: World) -> Right | None:
     return _allowing(world, loss)
 
 
+def _rounded_counts(cause: Cause, world: World) -> Right:
+    """What the usual formula loses by counts in the format, and by nothing else."""
+
+    def loss(reference: Reference) -> FloatArray:
+        values = reference.halved("counts")
+        return np.zeros(reference.shape) if values is None else ALIKE * _by_row(np.abs(values - reference.truth.hi))
+
+    return _allowing(world, loss)
+
+
 def _inherited(cause: Cause, world: World) -> Right | None:
     """Errors as large as those of a primitive of the subject's own, in whatever form of the formula."""
     primitive = next((each for each in world.inside.primitives if each.spec.op == cause.name), None)
@@ -325,7 +350,7 @@ GRANTS: Mapping[str, Grant] = {
     "quantises": _quantised,
     "computes-in": _narrower,
     "accumulates-in": _narrower,
-    "rounds-counts": _narrower,
+    "rounds-counts": _rounded_counts,
     "rounds-tables": _narrower,
     "results-in": _narrower,
     "behaves-like": _behaves,

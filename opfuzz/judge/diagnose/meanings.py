@@ -101,7 +101,8 @@ def formula(evidence: Evidence) -> Cause | None:
         if not is_named and not is_same_formula(evidence, name):
             continue  # it has other values, which is another cause
         if evidence.is_special.any() and _same_class(evidence, values) and _fails_alike(evidence, name):
-            return Cause("formula", name, figures={"note": note, "fails": True})
+            # What is only written otherwise, and loses nothing, fails as well where digits are too few to tell.
+            return rewritten(evidence) or Cause("formula", name, figures={"note": note, "fails": True})
         if worst <= EXCESS_LIMIT:
             continue
         if not is_named and not (wrong & (other[1] < np.abs(judged.truth.hi))).any():

@@ -96,7 +96,7 @@ def _fills(evidence: Evidence, fmt: Format) -> bool:
 
 def parts(evidence: Evidence) -> Cause | None:
     """Half formats: counts or tables, which are float32 by convention, in the format; all else is as it should be."""
-    if evidence.fmt.bits != 16:
+    if evidence.fmt.bits != 16 or _fails_in(FLOAT32, evidence):
         return None
     for what in HALF_PARTS:
         predict = partial(_predict_part, what=what)
@@ -107,6 +107,16 @@ def parts(evidence: Evidence) -> Cause | None:
     if all(computes_tables(each.judged, each.reference, each.judged.is_judged) for each in tried):
         return HALF_PARTS["tables"](evidence.fmt.name)
     return None
+
+
+def _fails_in(fmt: Format, evidence: Evidence) -> bool:
+    """Whether the same numbers are at fault in a wider format too: that is no matter of the narrower one."""
+    if fmt.name not in evidence.spec.formats:
+        return False
+    arrays = {name: _converted(array, fmt) for name, array in evidence.call.arrays.items()}
+    call = replace(evidence.call, format=fmt.name, arrays=arrays)
+    made = evidence.run(call)
+    return made is not None and SEVERITY[evidence.verdict_on(made, call)] == FAULT
 
 
 def _predict_part(evidence: Evidence, what: str) -> Prediction | None:
