@@ -234,3 +234,32 @@ def test_the_cause_of_a_larger_call_is_none_of_the_smallest_where_that_shows_wha
     larger = counted(9 + np.random.default_rng(1).standard_normal((2, 257)), ("bfloat16",))
     said = Said(diagnose(counted(np.array([[0.0, 1.0]]), ("bfloat16",), larger)))
     assert "rounds-counts" not in {kind for kind, _ in said}, said
+
+
+def test_a_variant_that_is_met_on_infinities_alone_is_none():
+    """0 for a row of -inf is what 1 added to the sum gives; but ordinary numbers have it not."""
+
+    def to_zero(x, layouts):
+        raised = np.exp(x - np.where(np.isinf(x), 0, x).max(-1, keepdims=True))
+        return raised / np.maximum(raised.sum(-1, keepdims=True), 1e-300)
+
+    said = diagnosis("softmax", to_zero, row(-np.inf), "float64", batch=1, n=1)
+    assert "is-variant" not in {kind for kind, _ in said}, said
+
+
+def test_what_is_lost_of_tiny_numbers_alone_is_no_half_format_inside():
+    """A variance below 1e-8 is 0 in float16 as well; others are as exact as float64 is."""
+
+    def without_tiny(x, weight, bias, eps, layouts):
+        centred = x - x.mean(-1, keepdims=True)
+        variance = (centred**2).mean(-1, keepdims=True)
+        return centred / np.sqrt(np.where(variance < 1e-8, 0, variance) + eps) * weight + bias
+
+    arrays = {"x": np.array([[0, 2.0**-18]]), "weight": np.array([0.0, 1.0]), "bias": np.zeros(2)}
+    said = diagnosis("layer_norm", without_tiny, arrays, "float64", batch=1, d=2)
+    assert not {"computes-in", "behaves-like"} & {kind for kind, _ in said}, said
+
+
+def test_of_two_ways_to_write_a_formula_that_lose_alike_the_one_that_the_spec_names_is_told():
+    said = diagnosis("tanh", lambda x, layouts: 2 * expit(2 * x) - 1, row(-0.0), "float64", batch=1, n=1)
+    assert ("formula", "by-sigmoid") in said

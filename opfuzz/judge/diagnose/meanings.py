@@ -11,7 +11,6 @@ import numpy as np
 from opfuzz.core.call import Call
 from opfuzz.core.cause import UNEXPLAINED, Cause, Figure
 from opfuzz.core.layout import LAYOUTS, has_gaps, memory
-from opfuzz.core.metrics.conditioned import relative_to
 from opfuzz.core.results import Score
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.judge.diagnose.evidence import Array, Evidence, Fit, ordinary, same_values
@@ -19,14 +18,9 @@ from opfuzz.judge.diagnose.predictions import (
     Prediction,
     compare,
     confirm,
-    errs_otherwise,
-    is_same_formula,
-    ranges_as,
-    run_formula,
-    scaled,
 )
 from opfuzz.judge.diagnose.solved import counts_everywhere, named_variant
-from opfuzz.judge.limits import ALIKE, COVERED_SHARE, EXCESS_LIMIT, LEAST_MET, MOST_ELEMENTS, NEIGHBOUR
+from opfuzz.judge.limits import EXCESS_LIMIT, LEAST_MET, MOST_ELEMENTS, NEIGHBOUR
 from opfuzz.spec import OpSpec
 
 How = tuple[Figure, ...]  # what a param or input is taken for: a word, and what it is about
@@ -85,95 +79,6 @@ def _differs_from(evidence: Evidence, param: str, value: float) -> bool:
         if each.is_at_fault and not compare(each, other.truth.hi, each.allowance_of(other)).is_met:
             return True
     return False
-
-
-def formula(evidence: Evidence) -> Cause | None:
-    """A formula for the same values that errs as much as the output when it is run."""
-    reference, judged, told = evidence.reference, evidence.judged, evidence.score.cause
-    wrong, worst = evidence.is_wrong & judged.is_judged, float(evidence.excess.max(initial=0.0))
-    found: list[tuple[bool, float, Cause]] = []  # the one that errs most alike is told
-    for name, note in reference.variants.items():
-        # Another value of a param is no other formula, however little it differs from the spec's own.
-        if evidence.spec.variants[name].reference is None or (other := reference.variant(name)) is None:
-            continue
-        values, error = run_formula(evidence, name)
-        is_named = told.kind == "formula" and told.name == name
-        if not is_named and not is_same_formula(evidence, name):
-            continue  # it has other values, which is another cause
-        if evidence.is_special.any() and _same_class(evidence, values) and _fails_alike(evidence, name):
-            # What is only written otherwise, and loses nothing, fails as well where digits are too few to tell.
-            return rewritten(evidence) or Cause("formula", name, figures={"note": note, "fails": True})
-        if worst <= EXCESS_LIMIT:
-            continue
-        if not is_named and not (wrong & (other[1] < np.abs(judged.truth.hi))).any():
-            continue  # it may lose everything where the output is wrong, as whatever returns 0 does
-        own = float(relative_to(error, judged.spacing, reference.wide).max(initial=0.0))
-        ratio = _rms(error[wrong]) / max(_rms(judged.error[wrong]), np.finfo(np.float64).tiny)
-        is_alike = is_named or (ALIKE * own >= worst and 1 / ALIKE <= ratio <= ALIKE)
-        if is_alike and not any(errs_otherwise(each, name) for each in (evidence, *evidence.others)):
-            inside = "float32" if evidence.fmt.bits == 16 else evidence.fmt.name
-            cause = Cause("formula", name, figures={"note": note, "worst": worst, "own": own, "inside": inside})
-            found.append((not is_named, max(own / worst, worst / max(own, 1.0)), cause))
-    return min(found, key=lambda each: each[:2])[2] if found else None
-
-
-def rewritten(evidence: Evidence) -> Cause | None:
-    """A function inside that is written in a way that loses more, where what comes of that is what was computed."""
-    if not _is_small(evidence) or not evidence.is_wrong.any():
-        return None
-    for kind, text in [each[:2] for each in evidence.reference.written_otherwise()]:
-
-        def predict(evidence: Evidence, text: str = text) -> Prediction | None:
-            values = (values for _, own, values in evidence.reference.written_otherwise() if own == text)
-            return compare(evidence, next(values))
-
-        first = predict(evidence)
-        if first is not None and first.is_met and (total := confirm(evidence, first, predict)) is not None:
-            if evidence.score.verdict == "special":
-                if not ranges_as(evidence, predict):
-                    continue
-                return Cause("formula", text, figures={"note": f"{kind} written so", "fails": True})
-            inside = "float32" if evidence.fmt.bits == 16 else evidence.fmt.name
-            figures: dict[str, Figure] = {"note": f"{kind} written so", "worst": total.before, "own": total.before}
-            return Cause("formula", text, figures={**figures, "inside": inside})
-    return None
-
-
-def _is_small(evidence: Evidence) -> bool:
-    return sum(array.size for array in evidence.call.arrays.values()) + evidence.output.size <= MOST_ELEMENTS
-
-
-def _same_class(evidence: Evidence, values: Array) -> bool:
-    """Whether a formula that is run gives what the subject does wherever that is of the wrong class."""
-    computed, run = evidence.judged.computed[evidence.is_special], values[evidence.is_special]
-    usual = evidence.reference.emulated(1).values.astype(np.float64)[evidence.is_special]
-    same = (np.isnan(computed) & np.isnan(run)) | (np.isinf(computed) & (computed == run))
-    same |= (computed == 0) & (run == 0) & (np.signbit(computed) == np.signbit(run))
-    return bool(same.all() and np.isfinite(usual).all())
-
-
-def _fails_alike(evidence: Evidence, name: str) -> bool:
-    """Whether a formula that is run is infinite, or NaN, where the subject is, for values of all sizes.
-
-    Nor does it lose digits that the subject has: then that is not what the subject runs.
-    """
-    lost = 0
-    for each in scaled(evidence):
-        reference, judged = each.reference, each.judged
-        run, _ = run_formula(each, name)
-        counted = np.isfinite(judged.truth.hi) & ~reference.overflows
-        if counted.any() and (np.isfinite(run) == np.isfinite(judged.computed))[counted].mean() < COVERED_SHARE:
-            return False
-        with np.errstate(invalid="ignore", over="ignore"):
-            own = relative_to(np.abs(run - judged.truth.hi), judged.spacing, reference.wide)
-        is_lost = counted & np.isfinite(run) & (own > ALIKE * EXCESS_LIMIT) & (each.excess <= 1.0)
-        lost += int(np.count_nonzero(is_lost))
-    return lost < LEAST_MET
-
-
-def _rms(errors: Array) -> float:
-    largest = float(errors.max(initial=0.0))
-    return float(largest * np.sqrt(np.mean((errors / largest) ** 2))) if largest > 0 else 0.0
 
 
 def _figures(evidence: Evidence, fit: Fit) -> dict[str, Figure]:

@@ -147,11 +147,11 @@ def ranges_as(evidence: Evidence, predict: Callable[[Evidence], Prediction | Non
     return bool(found) and all(each is not None and each.covered >= COVERED_SHARE for each in found)
 
 
-def scaled(evidence: Evidence) -> Iterator[Evidence]:
-    """The subject on ordinary values times powers of two, as far as it has an output."""
+def scaled(evidence: Evidence, sign: float = 1.0) -> Iterator[Evidence]:
+    """The subject on ordinary values times powers of two and a sign, as far as it has an output."""
     power, dims = LEAST_POWER, None if evidence.reference.is_unary else evidence.call.dims
     while power < evidence.fmt.emax:
-        call = ordinary(evidence, 2.0**power, dims)
+        call = ordinary(evidence, sign * 2.0**power, dims)
         output = None if call is None else evidence.run(call)
         if call is not None and output is not None:
             yield replace(evidence, call=call, output=output, wider=None)
@@ -178,4 +178,20 @@ def confirm(
         elif other.is_at_fault:
             return None
     is_known = met > 0 or not is_elsewhere or not made
-    return total if total.met >= LEAST_MET and is_known else None
+    if total.met < LEAST_MET or not is_known or _is_right_elsewhere(evidence, predict):
+        return None
+    return total
+
+
+def _is_right_elsewhere(evidence: Evidence, predict: Callable[[Evidence], Prediction | None]) -> bool:
+    """Whether the subject is right on ordinary values, in the same shapes and views, where the prediction is not."""
+    call = ordinary(evidence, dims=evidence.call.dims) if evidence.takes_numbers else None
+    if call is None:
+        return False
+    call = replace(call, layouts=evidence.call.layouts)
+    output = evidence.run(call)
+    if output is None or not output.size:
+        return False
+    other = replace(evidence.numeric, call=call, output=output, wider=None)
+    found = None if other.is_wrong.any() else predict(other)
+    return found is not None and found.covered < COVERED_SHARE
