@@ -45,7 +45,7 @@ def formula(evidence: Evidence) -> Cause | None:
             continue  # it may lose everything where the output is wrong, as whatever returns 0 does
         own = float(relative_to(error, judged.spacing, reference.wide).max(initial=0.0))
         ratio = _rms(error[wrong]) / max(_rms(judged.error[wrong]), np.finfo(np.float64).tiny)
-        is_alike = is_named or (ALIKE * own >= worst and 1 / ALIKE <= ratio <= ALIKE)
+        is_alike = ALIKE * own >= worst and 1 / ALIKE <= ratio <= ALIKE
         if is_alike and not any(errs_otherwise(each, name) for each in (evidence, *evidence.others)):
             inside = "float32" if evidence.fmt.bits == 16 else evidence.fmt.name
             cause = Cause("formula", name, figures={"note": note, "worst": worst, "own": own, "inside": inside})
