@@ -112,5 +112,5 @@ def _entry(climbed: Climbed) -> dict[str, Any]:
         mark = witness.mark
         entry |= {"output": mark.output, "index": list(mark.index)}
         entry |= {"inputs": dict(witness.inputs), "inputs_hex": dict(witness.inputs_hex)}
-        entry |= {"computed": mark.computed, "computed_hex": mark.computed_hex, "exact": mark.exact}
+        entry |= {"computed": mark.computed, "computed_hex": mark.computed_hex, "exact": mark.exact, "ends": mark.ends}
     return entry

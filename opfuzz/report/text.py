@@ -9,7 +9,7 @@ from opfuzz.core.results import Witness
 from opfuzz.core.run import Row, Run
 from opfuzz.core.verdicts import NOTE
 from opfuzz.report.causes import word_cause, word_finding
-from opfuzz.report.causes.figures import counted, figure
+from opfuzz.report.causes.figures import counted, figure, right
 
 MISSING_SHOWN = 4  # cases of a subject that are named
 FINDING_HEADERS = ("finding", "op", "subject", "format", "verdict", "what", "witness")
@@ -42,7 +42,7 @@ def shown(witness: Witness | None) -> str:
     at = str(mark.element)
     if parts and len(parts) == len(witness.inputs):
         at = (f"{mark.output} of " if mark.output else "") + ", ".join(parts[:2])
-    return f"{at}: {mark.computed:.9g}, exact {mark.exact:.9g}"
+    return f"{at}: {mark.computed:.9g}, exact {right(mark.exact, mark.ends)}"
 
 
 def effort(run: Run) -> str:

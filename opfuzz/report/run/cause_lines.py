@@ -11,7 +11,7 @@ from opfuzz.core.errors import OpfuzzError, did_you_mean
 from opfuzz.core.run import Run
 from opfuzz.core.verdicts import FAULT
 from opfuzz.judge.gather import gather, place_of_format
-from opfuzz.report.causes.figures import counted
+from opfuzz.report.causes.figures import counted, right
 from opfuzz.report.causes.titles import alike, title
 from opfuzz.report.text import plain, quantity, shown
 
@@ -118,8 +118,15 @@ def smallest_words(common: CommonCause, run: Run, room: int | None = None) -> st
         return cut(shown(witness), room)
     given = ""
     if smallest.computed is not None and smallest.exact is not None:
-        pairs = ((f"{smallest.computed:.{n}g}", f"{smallest.exact:.{n}g}") for n in range(9 if room is None else 6, 18))
-        computed, exact = next((pair for pair in pairs if pair[0] != pair[1]), (smallest.computed, smallest.exact))
+        digits = next(
+            (
+                n
+                for n in range(9 if room is None else 6, 17)
+                if f"{smallest.computed:.{n}g}" != f"{smallest.exact:.{n}g}"
+            ),
+            17,
+        )
+        computed, exact = f"{smallest.computed:.{digits}g}", right(smallest.exact, smallest.ends, digits)
         gap = "" if smallest.element.startswith("[") else " "  # of one of several outputs the name
         given = f"{gap if smallest.element else ''}{smallest.element} = {computed}, exact {exact}"
     return cut(smallest.call, None if room is None else room - len(given)) + given

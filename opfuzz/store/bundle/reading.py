@@ -102,12 +102,22 @@ def _finding(place: Path) -> dict[str, Any]:
             raise damaged(place, FINDING, "the witness is no object")
         try:
             numbers = {name: number(witness.get(name)) for name in ("computed", "exact", "ulp", "bound")}
+            ends = _ends(witness.get("ends"))
         except ValueError as error:
             raise damaged(place, FINDING, f"the witness: {error}") from None
         if not isinstance(witness.get("computed_hex"), str):
             raise damaged(place, FINDING, "the witness has no computed_hex")
-        found["witness"] = {**LONE, **witness, **numbers}
+        found["witness"] = {**LONE, **witness, **numbers, "ends": ends}
     return found
+
+
+def _ends(value: object) -> tuple[float, float] | None:
+    """The least and the largest right value; None where one is right. Raises ValueError for what is neither."""
+    if value is None:
+        return None
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise ValueError(f"ends is {value!r:.40}, not two numbers")
+    return number(value[0]), number(value[1])
 
 
 def _apart(finding: Mapping[str, Any]) -> Apart | None:
