@@ -88,6 +88,7 @@ class Judged:
     largest: Witness | None  # of its ulp errors
     deciding: Witness | None  # of its verdict
     recipe: Recipe | None = None  # of the call that shows it; None: it is clean, or there was no such call
+    lacking: tuple[str, ...] = ()  # inputs by which the subject gives no gradient, which was not asked for
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,11 +104,21 @@ def changes(run: Run) -> list[str]:
 
 
 def without_gradient(run: Run) -> list[str]:
-    """Each op of which a gradient was asked for that has none, and why; those with one reason together."""
+    """Each op of which a gradient was asked for that has none, and why; those with one reason together.
+
+    And by which inputs of an op a subject gives none, so that it was not asked.
+    """
     ops: dict[str, list[str]] = {}
     for op, reason in run.without_gradient.items():
         ops.setdefault(reason, []).append(op)
-    return [f"no gradient of {', '.join(found)}: {reason}" for reason, found in ops.items()]
+    lacking: dict[str, dict[str, None]] = {}
+    for row in run.ranking:
+        if row.lacking:
+            lacking.setdefault(row.subject, {})[f"{row.op} by {', '.join(row.lacking)}"] = None
+    return [
+        *(f"no gradient of {', '.join(found)}: {reason}" for reason, found in ops.items()),
+        *(f"not asked, as {subject} gives none: {'; '.join(found)}" for subject, found in lacking.items()),
+    ]
 
 
 def missing_lines(run: Run) -> list[str]:

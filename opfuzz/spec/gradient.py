@@ -61,17 +61,22 @@ def gradient_of(spec: OpSpec) -> OpSpec:
 
 def asked_alone(spec: OpSpec, name: str) -> OpSpec:
     """The gradient of an op by one of its inputs alone: what `gradient_of` made, with this one output."""
+    return asked_by(spec, (name,))
+
+
+def asked_by(spec: OpSpec, names: tuple[str, ...]) -> OpSpec:
+    """The gradient of an op by some of its inputs: what `gradient_of` made, with these outputs."""
 
     def only(program: Program) -> Program:
         assert program.gradient is not None
-        return replace(program, gradient=replace(program.gradient, inputs=(name,)))
+        return replace(program, gradient=replace(program.gradient, inputs=names))
 
     def each(program: Program | None) -> Program | None:
         return None if program is None else only(program)
 
     return replace(
         spec,
-        outputs=tuple(output for output in spec.outputs if output.name == named(name)),
+        outputs=tuple(output for output in spec.outputs if output.name in map(named, names)),
         calls={
             dialect: {implementation: only(program) for implementation, program in implementations.items()}
             for dialect, implementations in spec.calls.items()
@@ -80,7 +85,7 @@ def asked_alone(spec: OpSpec, name: str) -> OpSpec:
         natural=each(spec.natural),
         also=each(spec.also),
         variants={word: replace(variant, reference=each(variant.reference)) for word, variant in spec.variants.items()},
-        digest=blake2b(f"{name} alone of {spec.digest}".encode(), digest_size=8).hexdigest(),
+        digest=blake2b(f"{', '.join(names)} alone of {spec.digest}".encode(), digest_size=8).hexdigest(),
     )
 
 

@@ -31,7 +31,7 @@ from opfuzz.store.bundle.tensors import Wanted, read_tensors
 SCHEMA = 2
 FIELDS = (
     "schema", "op", "digest", "format", "subject", "relation", "switch", "dims", "params", "layouts", "output", "index",
-    "versions",
+    "versions", "lacking",
 )  # fmt: skip
 LONE: Mapping[str, str] = {"output": ""}  # what schema 1 does not say: all ops had one output without a name
 
@@ -51,6 +51,7 @@ class Bundle:
     versions: Mapping[str, str]
     case: Case | None  # from which the call came; None where no regime draws its values
     apart: Apart | None = None  # of a second cause: what it is told from another by
+    lacking: tuple[str, ...] = ()  # inputs by which a gradient was not asked for
 
     @property
     def witness(self) -> Mapping[str, Any] | None:
@@ -134,6 +135,7 @@ def _fields(place: Path) -> dict[str, Any]:
     found = document(place, CALL)
     if found.get("schema") == 1 and type(found["schema"]) is int:
         found = {**LONE, **found, "schema": SCHEMA}
+    found = {"lacking": [], **found}  # written before gradients could lack inputs
     for name in found:
         if name not in FIELDS:
             raise damaged(place, CALL, f"unknown key {name!r:.40}{did_you_mean(name, FIELDS)}")
@@ -205,6 +207,7 @@ class _Checked:
             fields["versions"],
             case,
             _apart(finding),
+            self._lacking(),
         )
 
     def _layouts(self, what: str, given: object) -> dict[str, str]:
@@ -216,6 +219,13 @@ class _Checked:
             if not isinstance(layout, str) or layout not in LAYOUTS:
                 raise ValueError(f"unknown layout {layout!r:.40} of {name}{did_you_mean(str(layout)[:40], LAYOUTS)}")
         return {name: layout if applicable(layout, shapes[name]) else LAYOUTS[0] for name, layout in found.items()}
+
+    def _lacking(self) -> tuple[str, ...]:
+        given = self.fields["lacking"]
+        known = () if self.spec.gradient is None else self.spec.gradient.inputs
+        if not isinstance(given, list) or not all(name in known for name in given) or set(known) == set(given) != set():
+            raise ValueError(f"lacking is {given!r:.60}, not a list of some inputs of {', '.join(known) or 'none'}")
+        return tuple(given)
 
     def _element(self) -> Element | None:
         index, output = self.fields["index"], self.fields["output"]
