@@ -64,9 +64,18 @@ def summarize(measured: Measured, found: Verdict, reference: Reference) -> Score
         normal=normal,
         unjudged=0 if blind is None else int(np.count_nonzero(blind if is_whole else measured.is_judged & blind)),
         unresolved=measured.unresolved.size,
-        flushed=0 if measured.flushed is None else int(np.count_nonzero(measured.flushed)),
+        flushed=_flushed(measured),
         beyond=int(np.count_nonzero(measured.wide_excess > EXCESS_LIMIT)) if is_beyond else 0,
     )
+
+
+def _flushed(measured: Measured) -> int:
+    """How many subnormal results were returned as zero, of those where honest rounding does not lead to zero."""
+    if measured.flushed is None:
+        return 0
+    with np.errstate(over="ignore"):
+        surely = measured.truth.size > EXCESS_LIMIT * measured.allowances.wide_room
+    return int(np.count_nonzero(measured.flushed & surely))
 
 
 def _rms_ulp(measured: Measured) -> float | None:

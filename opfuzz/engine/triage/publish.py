@@ -154,5 +154,5 @@ def _mark(finding: Mapping[str, Any], element: Element | None) -> Mark | None:
     if witness is None or element is None:
         return None
     computed, exact, ulp, bound = (number(witness[name]) for name in ("computed", "exact", "ulp", "bound"))
-    ends = None if witness["ends"] is None else (witness["ends"][0], witness["ends"][1])
+    ends = witness.get("ends") and (witness["ends"][0], witness["ends"][1])
     return Mark(element.index, computed, witness["computed_hex"], exact, ulp, bound, element.output, ends)

@@ -83,7 +83,7 @@ def _element(finding: Mapping[str, Any], element: Element | None, has_output: bo
         output = f"{inert(element.output)} " if element.output else ""
         lines.append(
             f"- {output}at index {list(element.index)}: computed {computed!r} ({inert(witness['computed_hex'])}), "
-            f"exact {right(exact, witness['ends'], None)}, {quantity(ulps)} ulp"
+            f"exact {right(exact, witness.get('ends'), None)}, {quantity(ulps)} ulp"
         )
     return lines
 

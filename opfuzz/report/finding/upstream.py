@@ -108,7 +108,7 @@ def _first(call: str, functions: tuple[str, ...]) -> str:
 def _symptom(finding: Mapping[str, Any]) -> str:
     witness = finding.get("witness")
     if finding["verdict"] == "special" and witness is not None:
-        return f"{_number(witness['computed'])} where {right(number(witness['exact']), witness['ends'])} is exact"
+        return f"{_number(witness['computed'])} where {right(number(witness['exact']), witness.get('ends'))} is exact"
     return TITLES.get(str(finding["verdict"]), str(finding["verdict"]))
 
 
@@ -129,7 +129,7 @@ def _happens(finding: Mapping[str, Any], element: Element | None) -> str:
     lines = [
         f"{reason}.\n",
         f"- computed{readable(where)}: {computed!r} ({readable(str(witness['computed_hex']))})",
-        f"- exact: {right(exact, witness['ends'], None)}",
+        f"- exact: {right(exact, witness.get('ends'), None)}",
     ]
     if math.isfinite(ulps):
         lines.append(f"- error: {quantity(ulps)} ulp of {finding['format']}{_bits(computed, exact, finding['format'])}")
