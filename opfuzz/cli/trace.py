@@ -14,7 +14,7 @@ import click
 from opfuzz.cli.group import FINDINGS
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.engine.drivers.trace import knowledge
-from opfuzz.network.trace.backward import trace_gradients
+from opfuzz.network.trace.backward import AT_KINK, trace_gradients
 from opfuzz.network.trace.case import document, write
 from opfuzz.network.trace.modules import UNCOMPARED
 from opfuzz.network.trace.pair import read_models
@@ -63,6 +63,6 @@ def trace_command(
         if with_names:
             click.echo(f"\n{render_names(found)}", nl=False)
     whole_model = next(m for m in found.modules if not m.name_a)
-    if not found.guilty and whole_model.verdict == UNCOMPARED:
+    if not found.guilty and whole_model.verdict == UNCOMPARED and whole_model.what != AT_KINK:
         raise OpfuzzError(f"{pair}: the models could not be compared: {whole_model.what}")
     return FINDINGS if found.guilty else 0

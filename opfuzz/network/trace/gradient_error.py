@@ -23,6 +23,8 @@ TINY = 2.0**-60  # what breaks a tie at zero, of the largest input
 NOTHING = 0.01  # relative error from which on a gradient is but rounding, as that of the bias of the keys of attention
 NEAR = 4.0  # times the error of the values, to which a way of giving b what a had makes b right
 
+SHAKEN = 1e-3  # relative change of a gradient that is more than a rounding of smooth inputs makes
+
 Key = int | str  # of an input, or of a parameter by its name
 
 
@@ -225,7 +227,7 @@ class _Measured:
         return runs.excess(_listed(self.moved, pair.of_a), _listed(self.exact_b, pair.of_b))
 
     def without_ties(self, differences: Sequence[GradientDifference]) -> list[GradientDifference]:
-        """The same, where b's elements count as a's that lie between those which a has when ties are broken."""
+        """The same, where b's elements count as a's if they lie between those that a has when ties are broken."""
         draws = ([_untied(x, draw) for x in self.call.ours.inputs] for draw in range(DRAWS))
         made = [_attempt(partial(_of_a, self.call, inputs)) for inputs in draws]
         found = []
@@ -234,7 +236,12 @@ class _Measured:
             assert x is not None
             others = [wide(d.pair.way.apply(y)) for each in made if each and (y := _get(each, d.pair.of_a)) is not None]
             band = np.stack([wide(d.a), *others])
-            inside = (band.min(0) <= wide(d.b)) & (wide(d.b) <= band.max(0))
+            low, high = band.min(0), band.max(0)
+            is_tie = high - low > SHAKEN * np.maximum(np.abs(low), np.abs(high))
+            # Of max(x, 0) + c min(x, 0) both may hand on what they get at 0, or neither.
+            ends = np.stack([low, high, low + high, np.zeros(low.shape)])
+            slack = 4 * format_of(x).unit_roundoff * np.abs(ends).max(0)
+            inside = is_tie & (ends.min(0) - slack <= wide(d.b)) & (wide(d.b) <= ends.max(0) + slack)
             exact = x if self.exact is None else _get(self.exact, d.pair.of_a)
             right = d.a if exact is None else d.pair.way.apply(exact)
             found.append(replace(d, excess=self._excess(d.pair, x, np.where(inside, right, d.b))))
@@ -242,10 +249,10 @@ class _Measured:
 
 
 def _untied(x: Array, draw: int) -> Array:
-    """Each element up or down by one unit roundoff, and zeros by next to nothing, by a fixed draw."""
+    """Each element up or down by one unit roundoff, and zeros by next to nothing; every second draw the other way."""
     if x.dtype.name not in FORMATS or not x.size:
         return x
-    fmt, signs = format_of(x), np.random.default_rng(draw).choice((-1.0, 1.0), x.shape)
+    fmt, signs = format_of(x), (-1) ** draw * np.random.default_rng(draw // 2).choice((-1.0, 1.0), x.shape)
     least = max(TINY * float(np.abs(wide(x)).max(initial=0.0)), fmt.smallest_normal)
     return np.asarray(np.where(x == 0, least * signs, wide(x) * (1 + fmt.unit_roundoff * signs))).astype(x.dtype)
 
