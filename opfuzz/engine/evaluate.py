@@ -124,16 +124,9 @@ class Bench:
         key = (spec.op, str(subject), call.format)
         if len(inputs) < 2 or key in self._lacking:
             return self._lacking.get(key, ())
-
-        def status(asked: OpSpec) -> str:
-            return perform_call(asked, call, subject, backend, calls_of(asked, subject, backend)[name], False).status
-
-        name = subject.implementation
-        whole = status(spec)
-        if whole in ("ok", "unsupported"):
-            refused = [each for each in inputs if whole != "ok" and status(asked_alone(spec, each)) == "unsupported"]
-            self._lacking[key] = tuple(refused) if len(refused) < len(inputs) else ()
-        return self._lacking.get(key, ())
+        if (found := lacking_by(spec, call, subject, backend)) is not None:
+            self._lacking[key] = found
+        return found or ()
 
     def _relate(
         self,
@@ -191,6 +184,24 @@ class Bench:
 def looked_at(spec: OpSpec, relation: Relation | None) -> OpSpec:
     """The op that a relation is about: the same, or the gradient by one input alone."""
     return asked_alone(spec, relation.name) if relation is not None and relation.kind == ALONE else spec
+
+
+def lacking_by(spec: OpSpec, call: Call, subject: Subject, backend: Backend) -> tuple[str, ...] | None:
+    """The inputs by which a subject refuses the gradient of a call; none where it refuses that by all, or by none.
+
+    None where the call fails otherwise, which says nothing.
+    """
+    assert spec.gradient is not None
+    inputs, name = spec.gradient.inputs, subject.implementation
+
+    def status(asked: OpSpec) -> str:
+        return perform_call(asked, call, subject, backend, calls_of(asked, subject, backend)[name], False).status
+
+    whole = status(spec)
+    if whole not in ("ok", "unsupported"):
+        return None
+    refused = [each for each in inputs if whole != "ok" and status(asked_alone(spec, each)) == "unsupported"]
+    return tuple(refused) if len(refused) < len(inputs) else ()
 
 
 def without(spec: OpSpec, lacking: Sequence[str]) -> OpSpec:
