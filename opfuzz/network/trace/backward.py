@@ -37,6 +37,7 @@ class _Side:
     model: TracedModel
     calls: Mapping[str, Sequence[tuple[ModuleCall, Cotangents]]]
     parts: Mapping[str, TracedPart]
+    tied: Mapping[str, frozenset[str]]  # of a parameter all its names
 
 
 def trace_gradients(models: Models, knowledge: Knowledge | None = None) -> Trace:
@@ -71,7 +72,7 @@ def _traced(models: Models, forward: Trace, knowledge: Knowledge | None) -> Trac
         root = longest_sum(inside, {n: [call for call, _ in calls] for n, calls in a.calls.items()}) ** 0.5
         sides = Sides(models.a, models.b, (a.parts[m.name_a].accepts, b.parts[m.name_b].accepts), root, habits)
         is_innermost = not any(x != m.name_a and is_inside(x, m.name_a) and x in a.calls for x in names)
-        pair, results = _compared(m, sides, a, b, _own(m, weights), is_innermost)
+        pair, results = _compared(m, sides, a, b, _own(m, weights, a, b), is_innermost)
         pairs[m.name_a] = pair
         if results:
             compared[m.name_a] = results[pair.worst]
@@ -110,7 +111,7 @@ def _side(
     found: dict[str, list[tuple[ModuleCall, Cotangents]]] = {}
     for call, own in zip(calls, back, strict=True):
         found.setdefault(call.name, []).append((call, own))
-    return _Side(model, found, {part.name: part for part in model.parts()})
+    return _Side(model, found, {part.name: part for part in model.parts()}, model.tied())
 
 
 def _weights(forward: Trace, a: _Side, b: _Side) -> Ways:
@@ -132,12 +133,22 @@ def _weights(forward: Trace, a: _Side, b: _Side) -> Ways:
     return found
 
 
-def _own(m: Module, weights: Ways) -> Ways:
-    """Those at or inside a module, by names from the module on."""
+def _own(m: Module, weights: Ways, a: _Side, b: _Side) -> Ways:
+    """Those at or inside a module, by names from the module on.
+
+    Without one that is used twice there on one side, and is two on the other: its gradient is the sum of theirs.
+    """
+    inside = {x: (y, way) for x, (y, way) in weights.items() if is_inside(x, m.name_a) and is_inside(y, m.name_b)}
+
+    def is_alike(name: str, other: str) -> bool:
+        ours = {inside[x][0] for x in a.tied.get(name, ()) if x in inside}
+        theirs = {y for y in b.tied.get(other, ()) if is_inside(y, m.name_b)}
+        return (len(ours) < 2 and len(theirs) < 2) or ours == theirs
+
     return {
-        full[len(m.name_a) :].lstrip("."): (other[len(m.name_b) :].lstrip("."), way)
-        for full, (other, way) in weights.items()
-        if is_inside(full, m.name_a) and is_inside(other, m.name_b)
+        name[len(m.name_a) :].lstrip("."): (other[len(m.name_b) :].lstrip("."), way)
+        for name, (other, way) in inside.items()
+        if is_alike(name, other)
     }
 
 

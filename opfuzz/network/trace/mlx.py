@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import ml_dtypes
@@ -85,6 +85,10 @@ class MlxModel(TracedModel):
         with mx.stream(mx.cpu), _uncompiled():  # float64 exists on the processor only
             args, kwargs = fill(arguments, [_widened(array) for array in inputs])
             return recorder.split(self._exact(name)(*args, **kwargs))[1]
+
+    def parameter_names(self) -> Iterable[tuple[str, Any]]:
+        """See TracedModel."""
+        return list(tree_flatten(self._module.parameters()))
 
     def cotangents(self, arguments: Any, calls: Sequence[ModuleCall], given: Cotangents) -> tuple[Cotangents, ...]:
         """See TracedModel. Zeros are added to what each module gives: their gradients are asked for."""

@@ -131,6 +131,17 @@ class TracedModel(ABC):
         """
 
     @abstractmethod
+    def parameter_names(self) -> Iterable[tuple[str, Any]]:
+        """Every parameter under each of its names; one that is tied has several."""
+
+    def tied(self) -> dict[str, frozenset[str]]:
+        """Of the name of each parameter all names of the same one."""
+        names: dict[int, set[str]] = {}
+        for name, parameter in self.parameter_names():
+            names.setdefault(id(parameter), set()).add(name)
+        return {name: frozenset(group) for group in names.values() for name in group}
+
+    @abstractmethod
     def cotangents(self, arguments: Any, calls: Sequence[ModuleCall], given: Cotangents) -> tuple[Cotangents, ...]:
         """What comes back to the outputs of each of the calls of `record`, where `given` comes to those of the model.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import ml_dtypes
@@ -105,6 +105,10 @@ class TorchModel(TracedModel):
         args, kwargs = fill(arguments, [_copied(array) for array in map(_widened, inputs)])
         with torch.no_grad(), _default_float64(), _Widened():
             return recorder.split(module(*args, **kwargs))[1]
+
+    def parameter_names(self) -> Iterable[tuple[str, Any]]:
+        """See TracedModel."""
+        return list(self._module.named_parameters(remove_duplicate=False))
 
     def cotangents(self, arguments: Any, calls: Sequence[ModuleCall], given: Cotangents) -> tuple[Cotangents, ...]:
         """See TracedModel. Zeros are added to what each module gives: their gradients are asked for."""

@@ -268,3 +268,26 @@ def test_faithful_pairs_in_any_layout_are_clean(model):
         # Half the allowance is not used: what is called guilty is no accident.
         assert max(m.excess for m in found.modules if m.calls_a) < 0.5
         assert next(m for m in found.modules if not m.name_a).total < 1e-5
+
+
+class Tied(nn.Module):
+    """One table for words in and out, tied or not."""
+
+    def __init__(self, is_tied):
+        super().__init__()
+        torch.manual_seed(2)
+        self.embed, self.norm, self.head = nn.Embedding(11, 16), nn.LayerNorm(16), nn.Linear(16, 11, bias=False)
+        if is_tied:
+            self.head.weight = self.embed.weight
+        else:
+            self.head.weight.data = self.embed.weight.data.clone()
+
+    def forward(self, ids):
+        return self.head(self.norm(self.embed(ids)))
+
+
+@pytest.mark.parametrize("tied", [(True, False), (False, True), (True, True)])
+def test_a_weight_that_is_tied_on_one_side_is_no_fault(tied):
+    found = traced(*map(Tied, tied))
+    assert found.guilty == ()
+    assert {m.name_a: m.verdict for m in found.modules if m.name_a}["embed"] == "clean"
