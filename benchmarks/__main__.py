@@ -3,6 +3,7 @@
     ops       cases a second of each op, on one worker and on all
     shares    where the time of a case goes
     judging   what judging costs next to the calls that are judged, at 10^3, 10^5 and 10^7 elements
+    gradients what judging gradients costs next to judging the ops themselves
     harness   opfuzz against a plain Hypothesis harness and against the two calls alone
     scaling   cases a second over workers and executors
     memory    the peak of `opfuzz run specs/` in all its processes together
@@ -23,11 +24,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from tabulate import tabulate
 
-from benchmarks import against_harness, harness, judging, memory, shares, throughput
+from benchmarks import against_harness, gradients, harness, judging, memory, shares, throughput
 from opfuzz.backends import discover
 from opfuzz.engine.plan import Plan, load_specs
 
@@ -94,6 +96,16 @@ def costs(options: argparse.Namespace) -> Figures:
     return figures
 
 
+def ways_back(options: argparse.Namespace) -> Figures:
+    """What judging gradients costs next to judging the ops themselves."""
+    found = gradients.measure(planned(options, options.ops or list(gradients.OPS)), min(options.cases, gradients.CASES))
+    rows = [[r.op, r.cases, f"{r.forward:.3g}", f"{r.backward:.3g}", f"{r.ratio:.2f}"] for r in found]
+    rows.append(["median", "", "", "", f"{median(r.ratio for r in found):.2f}"])
+    headers = ["op", "cases", "op, ms", "gradients, ms", "times"]
+    print_table("Judging a case of an op, and of its gradients, on torch:cpu, float32", rows, headers)
+    return [{**asdict(each), "ratio": each.ratio} for each in found]
+
+
 def compared(options: argparse.Namespace) -> Figures:
     """opfuzz against the plain harness and the two calls alone."""
     found = [
@@ -148,6 +160,7 @@ SECTIONS: Mapping[str, Callable[[argparse.Namespace], Figures]] = {
     "ops": ops,
     "shares": stages,
     "judging": costs,
+    "gradients": ways_back,
     "harness": compared,
     "scaling": scaling,
     "memory": peak,

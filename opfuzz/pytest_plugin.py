@@ -3,8 +3,8 @@
 `@pytest.mark.opfuzz("specs/norm/layer_norm.yaml", subjects=["torch:cpu"], cases=100)` on `def test_layer_norm(): ...`
 is all that a test needs. One that takes the argument `opfuzz` may look at the figures (`opfuzz.max_ulp`, ...) as well.
 The settings `opfuzz_specs = ["specs/"]`, `opfuzz_subjects`, `opfuzz_cases`, `opfuzz_seed`, `opfuzz_formats`,
-`opfuzz_plugins` and `opfuzz_reports` give tests without any test file. Faults in the file `opfuzz_accepted`, which
-`opfuzz accept` writes, are expected to fail.
+`opfuzz_gradients`, `opfuzz_plugins` and `opfuzz_reports` give tests without any test file. Faults in the file
+`opfuzz_accepted`, which `opfuzz accept` writes, are expected to fail.
 
 Nothing of opfuzz, NumPy or a framework is imported before a test asks for it.
 """
@@ -40,11 +40,12 @@ SETTINGS = {
     "opfuzz_formats": ("args", [], "formats to examine; default: all that the spec has"),
     "opfuzz_cases": (WHOLE, "", f"cases for each op, subject and format; default: {CASES}"),
     "opfuzz_seed": ("string", "", "seed of the cases, or nightly; default: 0"),
+    "opfuzz_gradients": ("bool", False, "whether the gradients of the ops are examined beside them"),
     "opfuzz_plugins": ("paths", [], "Python files with further backends, as for opfuzz run --plugin"),
     "opfuzz_accepted": ("string", "", "file of accepted findings, as opfuzz accept writes it"),
     "opfuzz_reports": ("string", "", "folder for what shows a fault; default: in pytest's cache"),
 }
-OPTIONS = ("subjects", "formats", "cases", "seed", "plugins")  # of the mark
+OPTIONS = ("subjects", "formats", "cases", "seed", "plugins", "gradients")  # of the mark
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -57,7 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """The mark; and the specs among what is collected where the command line names nothing."""
     config.addinivalue_line(
         "markers",
-        f"{MARK}(spec, ..., subjects=, formats=, cases=, seed=, plugins=): "
+        f"{MARK}(spec, ..., subjects=, formats=, cases=, seed=, plugins=, gradients=): "
         "examine the ops of these specs with opfuzz; one test for each subject and format.",
     )
     config.stash[EXAMINER] = Examiner(config)
@@ -304,6 +305,7 @@ def _examination(config: pytest.Config, path: Path, options: Mapping[str, Any]) 
         cases=_count(options.get("cases", config.getini("opfuzz_cases") or CASES)),
         seed=_seed(options.get("seed", config.getini("opfuzz_seed") or 0)),
         plugins=tuple(config.rootpath / word for word in _words("plugins", options, config)),
+        has_gradients=_flag("gradients", options, config),
     )
 
 
@@ -311,6 +313,13 @@ def _words(name: str, options: Mapping[str, Any], config: pytest.Config) -> tupl
     given = options.get(name, config.getini(f"opfuzz_{name}"))
     words = (given,) if isinstance(given, str | Path) else tuple(given)
     return tuple(dict.fromkeys(words))
+
+
+def _flag(name: str, options: Mapping[str, Any], config: pytest.Config) -> bool:
+    given = options.get(name, config.getini(f"opfuzz_{name}"))
+    if isinstance(given, bool):
+        return given
+    raise OpfuzzError(f"{name}: '{given}' is neither True nor False")
 
 
 def _count(given: object) -> int:

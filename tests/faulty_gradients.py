@@ -80,6 +80,25 @@ BACKENDS = [
 ]
 CONSTANT = with_backward(NORM, unchanged, constant_variance)
 BACKENDS.append(derive("torch", "constant_variance", {"torch.nn.functional.layer_norm": CONSTANT}))
+
+
+def steep_at_zero(x):
+    """Of slope 2 at 0, which lies between no two slopes of it."""
+    return torch.where(x == 0, 2 * x, torch.relu(x))
+
+
+STEEP = with_backward(torch.nn.functional.relu, unchanged, steep_at_zero)
+BACKENDS.append(derive("torch", "twice", {"torch.nn.functional.relu": STEEP}))
+BATCH_NORM = torch.nn.functional.batch_norm
+
+
+def batch_norm_by_a_third_too_much(x, mean, variance, weight, bias, training, eps):
+    """Its gradient by the weight is a third too large; it has none by the statistics, as ever."""
+    lying = weight.detach() + 4 / 3 * (weight - weight.detach())
+    return BATCH_NORM(x, mean, variance, weight=lying, bias=bias, training=training, eps=eps)
+
+
+BACKENDS.append(derive("torch", "third", {"torch.nn.functional.batch_norm": batch_norm_by_a_third_too_much}))
 '''
 
 

@@ -252,7 +252,7 @@ class Mlx(Backend):
                 return list(found) if isinstance(found, tuple | list) else [found]
 
             inputs, cotangents = ([tensors[name] for name in each] for each in (gradient.inputs, gradient.cotangents))
-            return tuple(_mlx().vjp(values, inputs, cotangents)[1])
+            return tuple(_mlx().vjp(values, inputs, cotangents or list(map(_mlx().ones_like, values(*inputs))))[1])
 
         return tuple(self._evaluated(call, tensors, device, mode))
 

@@ -254,7 +254,8 @@ class Torch(Backend):
             given = {name: tensors[name] for name in tensors if name not in gradient.cotangents} | asked
             values = _compiled(torch, call, given) if mode == COMPILE else call(given)
             values = values if isinstance(values, tuple | list) else (values,)
-            pairs = zip(values, (tensors[name] for name in gradient.cotangents), strict=True)
+            cotangents = [tensors[name] for name in gradient.cotangents] or list(map(torch.ones_like, values))
+            pairs = zip(values, cotangents, strict=True)
             heeded = [(value, cotangent) for value, cotangent in pairs if value.requires_grad]
             if not heeded:
                 raise NotImplementedError("it is not supported: no value of the call requires a gradient")

@@ -17,11 +17,14 @@ from opfuzz.core.files.strict_json import strict
 from opfuzz.core.floats import FORMATS
 from opfuzz.core.layout import LAYOUTS
 from opfuzz.engine.drivers.climb import Climbed, run
+from opfuzz.engine.gradients import gradients_of
 from opfuzz.engine.machines import here
 from opfuzz.engine.plan import Plan, load_specs
 from opfuzz.report.causes import word_cause
 from opfuzz.report.progress import Counted
 from opfuzz.report.search.climb import render
+from opfuzz.spec import OpSpec
+from opfuzz.spec.gradient import gradient_of, slope_of
 from opfuzz.store.write import to_json
 
 EVALUATIONS = 1_000_000
@@ -43,6 +46,7 @@ EVALUATIONS = 1_000_000
     type=click.Choice(("ulp", "excess")),
     help="What to raise. Default: ulp for elementwise ops of one input, excess for all others.",
 )
+@click.option("--gradients", "has_gradients", is_flag=True, help="Climb the gradients of the ops instead.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: the number of cores.")
 @click.option("--seed", type=seed_of, metavar="SEED", default="0", help="A whole number, or nightly. Default 0.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
@@ -54,6 +58,7 @@ def climb_command(
     formats: tuple[str, ...] | None,
     evaluations: int,
     goal: Any,
+    has_gradients: bool,
     jobs: int | None,
     seed: int,
     as_json: bool,
@@ -63,11 +68,15 @@ def climb_command(
     """Search for the worst input of every op in SPECS on every subject, and judge it in full.
 
     SPECS are files and folders; without any, the specs that come with opfuzz. Where a fault is met that is not the
-    worst input itself, it has a row of its own. Exit code 1 if there is a fault.
+    worst input itself, it has a row of its own. Exit code 1 if there is a fault. With --gradients the cotangents are
+    among the inputs; of ops of one number they are ones.
     """
+    loaded = load_specs(specs or (bundled_specs(),), backends, ops or ())
+    if has_gradients:
+        loaded = _climbed_gradients(loaded)
     chosen = here(backends).subjects(subjects or (), backends)
     plan = Plan(
-        specs=load_specs(specs or (bundled_specs(),), backends, ops or ()),
+        specs=loaded,
         subjects=chosen,
         seed=seed,
         jobs=jobs or os.cpu_count() or 1,
@@ -90,6 +99,20 @@ def climb_command(
     return FINDINGS if any(climbed.is_fault for climbed in climbs.found) else 0
 
 
+def _climbed_gradients(specs: tuple[OpSpec, ...]) -> tuple[OpSpec, ...]:
+    """The gradients of the ops that have one. Raises OpfuzzError if none has."""
+    made, without = gradients_of(specs)
+    for op, reason in without.items():
+        click.echo(f"no gradient of {op}: {reason}", err=True)
+    if not made:
+        raise OpfuzzError("none of these ops has a gradient")
+    return tuple(
+        slope_of(spec) if spec.single_input and len(spec.outputs) == 1 else gradient_of(spec)
+        for spec in specs
+        if spec.op not in without
+    )
+
+
 def _entry(climbed: Climbed) -> dict[str, Any]:
     score, call, witness = climbed.judged.score, climbed.call, climbed.witness
     entry: dict[str, Any] = {
@@ -104,6 +127,7 @@ def _entry(climbed: Climbed) -> dict[str, Any]:
         "reason": word_cause(score.cause),
         "ulp": score.ulp,
         "excess": score.excess,
+        "lacking": list(climbed.judged.lacking),
     }
     if call is not None:
         layouts = {name: layout for name, layout in call.layouts.items() if layout != LAYOUTS[0]}
@@ -112,5 +136,5 @@ def _entry(climbed: Climbed) -> dict[str, Any]:
         mark = witness.mark
         entry |= {"output": mark.output, "index": list(mark.index)}
         entry |= {"inputs": dict(witness.inputs), "inputs_hex": dict(witness.inputs_hex)}
-        entry |= {"computed": mark.computed, "computed_hex": mark.computed_hex, "exact": mark.exact}
+        entry |= {"computed": mark.computed, "computed_hex": mark.computed_hex, "exact": mark.exact, "ends": mark.ends}
     return entry

@@ -19,10 +19,11 @@ from opfuzz.engine.machines import versions
 from opfuzz.engine.plan import vocabulary
 from opfuzz.engine.triage.replay import Replayed, replay, subject_of
 from opfuzz.report.causes import word_cause
+from opfuzz.report.causes.figures import right
 from opfuzz.report.text import plain, quantity
 from opfuzz.store.bundle import Bundle, bundles_in, read_bundle
 
-ELEMENT = ("output", "computed", "exact", "ulp")
+ELEMENT = ("output", "computed", "exact", "ends", "ulp")
 
 
 @click.command("repro", short_help="Make the call of a finding again, and say whether the fault is still there.")
@@ -95,9 +96,9 @@ def _lines(found: Replayed, backends: Mapping[str, Backend]) -> str:
     lines = [
         f"{finding['op']} on {found.subject} in {finding['format']}",
         f"  then      {finding['verdict']}: {finding['reason']}",
-        *([_element(then["output"], then["computed"], then["exact"], then["ulp"])] if then else []),
+        *([_element(then)] if then else []),
         f"  now       {score.verdict}: {word_cause(score.cause)}".rstrip(": "),
-        *([_element(now.output, now.computed, now.exact, now.ulp)] if (now := _mark(found)) else []),
+        *([_element({name: getattr(now, name) for name in ELEMENT})] if (now := _mark(found)) else []),
         *(
             f"  version   {name} {before or 'none'} then, {after or 'none'} now"
             for name, (before, after) in _changed(found, backends).items()
@@ -114,9 +115,10 @@ def _mark(found: Replayed) -> Mark | None:
     return shown.mark if shown else None
 
 
-def _element(output: str, computed: float, exact: float, ulp: float) -> str:
-    place = f"in {output}: " if output else ""
-    return f"            {place}computed {computed!r}, exact {exact!r}, {quantity(ulp)} ulp"
+def _element(element: Mapping[str, Any]) -> str:
+    place = f"in {element['output']}: " if element["output"] else ""
+    exact = right(element["exact"], element["ends"], None)
+    return f"            {place}computed {element['computed']!r}, exact {exact}, {quantity(element['ulp'])} ulp"
 
 
 def _changed(found: Replayed, backends: Mapping[str, Backend]) -> dict[str, tuple[str, str]]:

@@ -45,6 +45,7 @@ from opfuzz.report.causes import describe
 from opfuzz.report.progress import Counted, Watcher
 from opfuzz.report.run import terminal
 from opfuzz.report.text import plain
+from opfuzz.spec.gradient import is_gradient
 from opfuzz.store import history
 from opfuzz.store.accepted import FILE as ACCEPTED
 from opfuzz.store.baseline import counting
@@ -263,6 +264,9 @@ def _finish(sitting: Sitting, executor: Executor, as_json: bool, rows: str) -> i
         return ending()
     if all(row.verdict == "unsupported" for row in result.ranking):
         raise OpfuzzError(f"nothing was compared: {', '.join(plan.subjects)} can do none of these ops in these formats")
+    backward = [row for row in result.ranking if is_gradient(row.op)]
+    if backward and all(row.verdict == "unsupported" for row in backward):
+        raise OpfuzzError(f"no gradient was compared: {', '.join(plan.subjects)} can do none of those that were asked")
     return FINDINGS if counting(result, order.fail_on) else 0
 
 

@@ -41,7 +41,7 @@ def shrink_command(folder: Path, attempts: int, plugins: Paths, backends: Mappin
     """
     bundle = read_bundle(folder, vocabulary(backends))
     subject = subject_of(bundle, None, backends)
-    asked = Asked(bundle.call, bundle.cause.relation, bundle.switch, apart=told_apart(bundle))
+    asked = Asked(bundle.call, bundle.cause.relation, bundle.switch, apart=told_apart(bundle), lacking=bundle.lacking)
     target = Target(subject, bundle.spec, asked, bundle.element, bundle.finding["verdict"])
     with Counted("calls tried") as shown:
         found = answer_steps(
@@ -78,7 +78,9 @@ def _rewritten(bundle: Bundle, asked: Asked, found: Smaller, backends: Mapping[s
         bundle.place,
         finding,
         bundle.spec,
-        Recipe(bundle.case, minimal.call, bundle.cause.relation, switch=minimal.switch).about(element),
+        Recipe(bundle.case, minimal.call, bundle.cause.relation, switch=minimal.switch, lacking=bundle.lacking).about(
+            element
+        ),
         backends,
         versions({name: backends[name]}),
         machine(),

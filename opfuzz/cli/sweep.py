@@ -25,6 +25,7 @@ from opfuzz.core.floats import FORMATS
 from opfuzz.engine.drivers.sweep import SweepState, run
 from opfuzz.engine.drivers.sweep_file import SweepFile, document
 from opfuzz.engine.drivers.sweep_sides import Sweep
+from opfuzz.engine.gradients import reason_against
 from opfuzz.engine.machines import here, machine, vector_unit
 from opfuzz.engine.plan import calls_of, load_specs
 from opfuzz.report.progress import Counted
@@ -34,11 +35,13 @@ from opfuzz.report.search.sweep_picture import draw
 from opfuzz.report.text import plain
 from opfuzz.search.sweep.reference import NotUnaryError, check_unary
 from opfuzz.spec import OpSpec, Value
+from opfuzz.spec.gradient import slope_of
 
 DEFAULT_FORMATS = ("float16", "bfloat16")  # 2^16 inputs each; float32 takes minutes an op, so it is asked for
 # Other bits come with other kernels: MKL's exp, tanh and erf differ between processors.
 ENVIRONMENT = ("ATEN_CPU_CAPABILITY", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS")
 MOST_FLOAT64 = 2**20  # inputs: each takes Arb, some 50 microseconds
+NOT_ALONE = "it does not take one float array of any shape; `opfuzz run --gradients` searches ops of several numbers"
 PAGE_FORMATS = (*DEFAULT_FORMATS, "float32")
 PAGE_SAMPLE = 2**19  # of float32: a second an op, where all inputs take minutes
 
@@ -78,6 +81,7 @@ def bits_range(text: str) -> tuple[int, int]:
     metavar="PATH",
     help=f"Write a page of the largest errors in Markdown; of float32 a --sample of {PAGE_SAMPLE}.",
 )
+@click.option("--gradients", "has_gradients", is_flag=True, help="Measure the gradients, for cotangents of ones.")
 @click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="Default: the spec's first value.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: the number of cores.")
 @click.option("--again", is_flag=True, help="Forget what an earlier sweep has found.")
@@ -94,6 +98,7 @@ def sweep_command(
     bits: tuple[int, int] | None,
     sample: int | None,
     page: Path | None,
+    has_gradients: bool,
     params: tuple[str, ...],
     jobs: int | None,
     again: bool,
@@ -110,6 +115,8 @@ def sweep_command(
     if page and not page.parent.is_dir():
         raise OpfuzzError(f"--page {plain(str(page))}: there is no folder '{plain(str(page.parent))}'; make it first")
     loaded = load_specs(specs or (bundled_specs(),), backends, ops or ())
+    if has_gradients:
+        loaded = _slopes(loaded, bool(ops) or len(loaded) == 1)
     chosen = here(backends).subjects(subjects or (), backends)
     wanted = formats or (PAGE_FORMATS if page else DEFAULT_FORMATS)
     is_named = bool(ops) or len(loaded) == 1
@@ -144,7 +151,14 @@ def sweep_command(
             if not page and (len(file.chunks) > kept[i] or not drawing.exists()):
                 write_text(drawing, draw(results[-1], swept.body.buckets, swept.tail.buckets))
     if page and results and not state.interrupted:
-        options = {"--op": ops, "--format": formats, "--subjects": subjects, "--sample": sample, "--param": params}
+        options = {
+            "--gradients": has_gradients,
+            "--op": ops,
+            "--format": formats,
+            "--subjects": subjects,
+            "--sample": sample,
+            "--param": params,
+        }
         write_text(page, accuracy_page(results, _command(specs, page, bits, options), vector_unit()))
         _say(f"{len(results)} sweeps are in {plain(str(page))}.")
     if wants_json:
@@ -167,9 +181,27 @@ def _command(specs: Paths, page: Path, bits: tuple[int, int] | None, options: Ma
     for name, value in options.items():
         if name == "--param":
             words += [word for text in value for word in (name, text)]
+        elif value is True:
+            words.append(name)
         elif value:
             words += [name, ",".join(value) if isinstance(value, tuple) else str(value)]
     return shlex.join([*words, *(["--range", f"{bits[0]:#x}:{bits[1]:#x}"] if bits else [])])
+
+
+def _slopes(specs: tuple[OpSpec, ...], is_named: bool) -> tuple[OpSpec, ...]:
+    """The gradients of elementwise ops. Of a folder, ops that have none are left out with one line."""
+    made, without = [], []
+    for spec in specs:
+        reason = reason_against(spec) if spec.single_input and len(spec.outputs) == 1 else NOT_ALONE
+        if reason is None:
+            made.append(slope_of(spec))
+        elif is_named:
+            raise OpfuzzError(f"{spec.path}: the gradient of '{spec.op}' cannot be swept: {reason}")
+        elif reason != NOT_ALONE:
+            without.append(spec.op)
+    if without:
+        _say(f"Left out, as they have no gradient: {', '.join(without)}")
+    return tuple(made)
 
 
 def _say(line: str) -> None:

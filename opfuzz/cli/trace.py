@@ -14,6 +14,7 @@ import click
 from opfuzz.cli.group import FINDINGS
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.engine.drivers.trace import knowledge
+from opfuzz.network.trace.backward import AT_KINK, trace_gradients
 from opfuzz.network.trace.case import document, write
 from opfuzz.network.trace.modules import UNCOMPARED
 from opfuzz.network.trace.pair import read_models
@@ -32,21 +33,27 @@ FILE = click.Path(path_type=Path)
     metavar="FILE",
     help="JSON or YAML, {name in a: name in b or null}; * is any part of a name.",
 )
+@click.option("--gradients", "has_gradients", is_flag=True, help="Compare gradients, in the order in which they come.")
 @click.option("--all", "whole", is_flag=True, help="Show every module, however many there are.")
 @click.option("--names", "with_names", is_flag=True, help="Print the map of names that was found, to paste and edit.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 @click.option("--out", type=FILE, default=Path("reports"), help="Folder for the guilty module's tensors.")
-def trace_command(pair: Path, mapping: Path | None, whole: bool, with_names: bool, as_json: bool, out: Path) -> int:
+def trace_command(
+    pair: Path, mapping: Path | None, has_gradients: bool, whole: bool, with_names: bool, as_json: bool, out: Path
+) -> int:
     """Run two models, and every module of b on what its counterpart in a received; name the first that differs.
 
     PAIR is a Python file that defines `a` and `b` (a torch.nn.Module or an mlx.nn.Module each; or functions `model_a`
     and `model_b` that return them) and `inputs`: NumPy arrays in a tuple, or in a dict by keyword. Where the models
     want other layouts, `inputs_a` and `inputs_b`. Modules are paired by their weights, then by names, classes and
     order; where that goes wrong, `names`: {name in a: name in b, or None if b has none}.
+    With --gradients both are differentiated: every module of b gets what its counterpart received and what came back
+    to it, and its gradients by inputs and parameters are compared.
     Exit code 1 if a module is guilty; its input, outputs and weights are then saved.
     """
     with contextlib.redirect_stdout(sys.stderr):  # what the file prints must not spoil the JSON
-        found = trace(read_models(pair, mapping), knowledge())
+        follow = trace_gradients if has_gradients else trace
+        found = follow(read_models(pair, mapping), knowledge())
     folder = write(found, out, datetime.now().astimezone()) if found.captured else None
     if as_json:
         click.echo(json.dumps({**document(found), "path": str(folder) if folder else None}, allow_nan=False))
@@ -56,6 +63,6 @@ def trace_command(pair: Path, mapping: Path | None, whole: bool, with_names: boo
         if with_names:
             click.echo(f"\n{render_names(found)}", nl=False)
     whole_model = next(m for m in found.modules if not m.name_a)
-    if not found.guilty and whole_model.verdict == UNCOMPARED:
+    if not found.guilty and whole_model.verdict == UNCOMPARED and whole_model.what != AT_KINK:
         raise OpfuzzError(f"{pair}: the models could not be compared: {whole_model.what}")
     return FINDINGS if found.guilty else 0

@@ -73,6 +73,7 @@ class Recipe:
     index: tuple[int, ...] | None = None  # of the deciding element, in the output of that call
     switch: Mapping[str, str] | None = None  # layouts of the call that it is compared with
     output: str = ""  # name of the output that the element is in
+    lacking: tuple[str, ...] = ()  # inputs by which a gradient is not asked for, as the subject has none
 
     @property
     def element(self) -> Element | None:

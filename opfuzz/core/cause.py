@@ -45,7 +45,7 @@ KINDS: Mapping[str, Kind] = {
         "operation of the step",
         ("step", "steps", "elements", "met", "before", "after"),
     ),
-    "special-at": Kind("NaN, an infinity or the sign of a zero", "", ("computed", "exact", "overflows")),
+    "special-at": Kind("NaN, an infinity or the sign of a zero", "", ("computed", "exact", "ends", "overflows")),
     "leaks": Kind("NaN and infinities reach elements that depend on none", "", ("elements",)),
     "inherits": Kind("errs as an op inside does", "op", ("elements", "met", "before", "after")),
     # With which precision.

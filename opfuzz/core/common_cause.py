@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from opfuzz.core.cause import Cause
+from opfuzz.core.results import Ends
 from opfuzz.core.trigger import Trigger
 
 # Whom a cause touches, the most first: values within 2^-10 to 2^10 and sizes of 2 and more; not known, for nothing
@@ -37,6 +38,7 @@ class SmallestCall:
     computed: float | None  # None: no element shows it, the call fails
     exact: float | None
     element: str = ""  # where it is, if that is not the first of the only output
+    ends: Ends = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from opfuzz.core.call import Element, Recipe
 from opfuzz.core.cause import NOTHING, Cause
 
 Index = tuple[int, ...]
+Ends = tuple[float, float] | None  # of a range all of which is right, as at a kink; None: one value is
 SortKey = tuple[int | float | str | tuple[int, ...], ...]
 
 
@@ -33,10 +34,11 @@ class Mark:
     index: Index
     computed: float
     computed_hex: str
-    exact: float  # the float64 nearest to the exact value
+    exact: float  # the float64 nearest to the exact value; of a range, to the right value next to what was computed
     ulp: float  # NaN where the error has no size, as between a number and NaN
     bound: float  # the largest error that would not be worth a word
     output: str = ""  # name of the output that it is in
+    ends: Ends = None
 
     @property
     def element(self) -> Element:
@@ -86,6 +88,7 @@ class Judged:
     largest: Witness | None  # of its ulp errors
     deciding: Witness | None  # of its verdict
     recipe: Recipe | None = None  # of the call that shows it; None: it is clean, or there was no such call
+    lacking: tuple[str, ...] = ()  # inputs by which the subject gives no gradient, which was not asked for
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,7 @@ class Row:
     regimes: Mapping[str, int] = field(default_factory=dict)  # cases that had values of each
     core: Core = Core()  # what came of the cases that every run makes, see Plan
     drawn: Core = Core()  # of all cases that were drawn, as one: calls of earlier faults and searches are left out
+    lacking: tuple[str, ...] = ()  # inputs by which the subject gives no gradient, which was not asked for
 
 
 @dataclass(frozen=True, slots=True)

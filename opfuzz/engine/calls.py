@@ -19,7 +19,7 @@ from opfuzz.core.layout import LAYOUTS, fits, layout_class
 from opfuzz.core.relation import DISTURBED, Relation
 from opfuzz.core.results import Judged, Outcome, Result, Score
 from opfuzz.core.verdicts import FAULT, SEVERITY
-from opfuzz.engine.evaluate import looked_at, witness_of
+from opfuzz.engine.evaluate import looked_at, without, witness_of
 from opfuzz.engine.executors import note
 from opfuzz.generate import inputs
 from opfuzz.judge.diagnose.granted import Inside, shows_second
@@ -44,6 +44,7 @@ class Asked:
     switch: Mapping[str, str] | None = None
     is_detailed: bool = False  # with the witness, which costs more than the score
     apart: Apart | None = None  # of a second cause: what does not show that is no fault
+    lacking: tuple[str, ...] = ()  # inputs by which a gradient is not asked for
 
 
 def follow(recipe: Recipe, spec: OpSpec) -> Call:
@@ -61,7 +62,7 @@ def follow(recipe: Recipe, spec: OpSpec) -> Call:
 
 def ask_again(recipe: Recipe, spec: OpSpec) -> Asked:
     """How to look at something again as it was found."""
-    return Asked(follow(recipe, spec), recipe.relation, recipe.switch)
+    return Asked(follow(recipe, spec), recipe.relation, recipe.switch, lacking=recipe.lacking)
 
 
 def outcome_of(spec: OpSpec, subject: Subject, backend: Backend, call: Call) -> Outcome:
@@ -88,7 +89,7 @@ def judge(
     `primitives`: those that the subject may have inside, where one of two causes is about one.
     """
     call, relation = asked.call, asked.relation
-    spec = looked_at(spec, relation)
+    spec = looked_at(without(spec, asked.lacking), relation)
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         outcome = outcome_of(spec, subject, backend, call)
@@ -105,10 +106,10 @@ def judge(
         if asked.apart is not None and outcome.outputs is not None and SEVERITY[found.verdict] == FAULT:
             found = _second(found, asked, exact, outcome.outputs, asker(subject, backend, primitives))
         if not asked.is_detailed:
-            return Judged(str(subject), found, None, None)
+            return Judged(str(subject), found, None, None, lacking=asked.lacking)
         marks = (found.largest, found.deciding)
         largest, deciding = (None if m is None else witness_of(m, "", exact) for m in marks)
-        return Judged(str(subject), found, largest, deciding)
+        return Judged(str(subject), found, largest, deciding, lacking=asked.lacking)
 
 
 def repeated(
@@ -158,9 +159,9 @@ def make_call_result(spec: OpSpec, call: Call, judged: Judged) -> Result:
     """A call with values of its own, as a ranking takes it in."""
     name = call.id(spec.op)
     largest, deciding = (w and replace(w, case=name) for w in (judged.largest, judged.deciding))
-    recipe = Recipe(call=call, relation=judged.score.cause.relation)
+    recipe = Recipe(call=call, relation=judged.score.cause.relation, lacking=judged.lacking)
     recipe = recipe.about(deciding.mark.element if deciding else None)
-    kept = Judged(judged.subject, judged.score, largest, deciding, recipe)
+    kept = Judged(judged.subject, judged.score, largest, deciding, recipe, judged.lacking)
     place = layout_class(call.layouts)
     return Result(spec.op, call.format, NOT_DRAWN, name, call_key(spec, call), (kept,), {}, layout=place)
 

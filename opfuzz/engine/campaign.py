@@ -211,7 +211,8 @@ class _Work:
         # The worker died before it could say which of a relation's calls it was at: the first stands for them.
         relation = score.cause.relation
         piece = None if relation is None or relation.is_repeat else 0
-        recipe = Recipe(case, None, relation, piece)
+        tally = self.progress.ranking.tallies.get((item.op, subject, item.format))
+        recipe = Recipe(case, None, relation, piece, lacking=tuple(sorted(tally.lacking)) if tally else ())
         judged = [Judged(subject, score, None, None, recipe)]
         if not subject:
             unknown = unknown_truth(f"the exact result is not known: {casualty.message}")

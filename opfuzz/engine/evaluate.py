@@ -30,14 +30,14 @@ from opfuzz.oracle.reference import Reference, references_of
 from opfuzz.report.causes import word_relation
 from opfuzz.spec import OpSpec
 from opfuzz.spec.expression.program import Program
-from opfuzz.spec.gradient import asked_alone
+from opfuzz.spec.gradient import asked_alone, asked_by
 from opfuzz.spec.order import case_key
 
 REPEAT_EVERY = 8  # one case in so many is called twice
 RELATE_EVERY = 2  # one in so many is tried in another way as well
 WITNESS_VALUES = 8  # of each input that a witness shows
 
-Outputs = tuple[NDArray[Any], ...]
+Named = Mapping[str, NDArray[Any]]  # the outputs of a subject, by their names
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,7 @@ class Bench:
         self.backends = discover(plan.plugins) if backends is None else backends
         self.specs = {spec.op: spec for spec in plan.specs}
         self._found: dict[str, tuple[Subject, Backend]] = {}
+        self._lacking: dict[tuple[str, str, str], tuple[str, ...]] = {}  # by op, subject and format
 
     def subject(self, text: str) -> tuple[Subject, Backend]:
         """The subject of this name and its backend, ready to be called. Raises OpfuzzError if it is not here."""
@@ -90,24 +91,43 @@ class Bench:
         references = references_of(spec, call)
         repeat = number % REPEAT_EVERY == 0
         judged: list[Judged] = []
-        outputs: dict[str, Outputs] = {}
+        outputs: dict[str, Named] = {}
         for subject, backend in map(self.subject, subjects or self.plan.subjects):
             for implementation, program in calls_of(spec, subject, backend).items():
                 precise = replace(subject, implementation=implementation)
                 if str(precise) in spared:
                     continue
                 note(str(precise))
-                outcome = perform_call(spec, call, precise, backend, program, repeat)
+                lacking = self.lacking(spec, call, precise, backend)
+                own = without(spec, lacking)
+                program = calls_of(own, subject, backend)[implementation]
+                outcome = perform_call(own, call, precise, backend, program, repeat)
                 note("")  # what kills the worker from here on is no fault of the subject
-                found = score_outputs(outcome, references)
+                exact = references_of(own, call) if lacking else references
+                found = score_outputs(outcome, exact)
                 recipe = own_recipe(found, case)
                 if outcome.outputs is not None:
-                    outputs[outcome.subject] = outcome.outputs
+                    names = (output.name for output in own.outputs)
+                    outputs[outcome.subject] = dict(zip(names, outcome.outputs, strict=True))
                     if number % RELATE_EVERY == 0 and program is not None:
                         turn = number // RELATE_EVERY
-                        found, recipe = self._relate(found, outcome, case, references, (precise, backend), turn)
-                judged.append(judge_with_witnesses(outcome.subject, found, recipe, references))
+                        found, recipe = self._relate(found, outcome, case, exact, (precise, backend), turn)
+                recipe = replace(recipe, lacking=lacking)
+                judged.append(replace(judge_with_witnesses(outcome.subject, found, recipe, exact), lacking=lacking))
         return make_result(spec, case, number, judged, outputs, is_near=is_near)
+
+    def lacking(self, spec: OpSpec, call: Call, subject: Subject, backend: Backend) -> tuple[str, ...]:
+        """The inputs of an op by which a subject gives no gradient; none where it gives that by no input.
+
+        It is asked with the first call of a format that it answers, by each input alone where it refuses all.
+        """
+        inputs = () if spec.gradient is None else spec.gradient.inputs
+        key = (spec.op, str(subject), call.format)
+        if len(inputs) < 2 or key in self._lacking:
+            return self._lacking.get(key, ())
+        if (found := lacking_by(spec, call, subject, backend)) is not None:
+            self._lacking[key] = found
+        return found or ()
 
     def _relate(
         self,
@@ -165,6 +185,31 @@ class Bench:
 def looked_at(spec: OpSpec, relation: Relation | None) -> OpSpec:
     """The op that a relation is about: the same, or the gradient by one input alone."""
     return asked_alone(spec, relation.name) if relation is not None and relation.kind == ALONE else spec
+
+
+def lacking_by(spec: OpSpec, call: Call, subject: Subject, backend: Backend) -> tuple[str, ...] | None:
+    """The inputs by which a subject refuses the gradient of a call; none where it refuses that by all, or by none.
+
+    None where the call fails otherwise, which says nothing.
+    """
+    assert spec.gradient is not None
+    inputs, name = spec.gradient.inputs, subject.implementation
+
+    def status(asked: OpSpec) -> str:
+        return perform_call(asked, call, subject, backend, calls_of(asked, subject, backend)[name], False).status
+
+    whole = status(spec)
+    if whole not in ("ok", "unsupported"):
+        return None
+    refused = [each for each in inputs if whole != "ok" and status(asked_alone(spec, each)) == "unsupported"]
+    return tuple(refused) if len(refused) < len(inputs) else ()
+
+
+def without(spec: OpSpec, lacking: Sequence[str]) -> OpSpec:
+    """The gradient of an op by all its inputs but some; the op itself where there are none of these."""
+    if not lacking or spec.gradient is None:
+        return spec
+    return asked_by(spec, tuple(name for name in spec.gradient.inputs if name not in lacking))
 
 
 def perform_call(
@@ -229,11 +274,16 @@ def make_result(
     case: Case,
     number: int,
     judged: Sequence[Judged],
-    outputs: Mapping[str, Outputs],
+    outputs: Mapping[str, Named],
     is_near: bool = False,
 ) -> Result:
     """A case on all its subjects, as a ranking takes it in; `outputs` by subject, where there are any."""
-    distances = {(a, b): max(map(largest_distance, outputs[a], outputs[b])) for a, b in combinations(outputs, 2)}
+    pairs = ((a, b, outputs[a].keys() & outputs[b].keys()) for a, b in combinations(outputs, 2))
+    distances = {
+        (a, b): max(largest_distance(outputs[a][name], outputs[b][name]) for name in both)
+        for a, b, both in pairs
+        if both
+    }
     return Result(
         case.op,
         case.format,

@@ -53,7 +53,7 @@ class Order:
         without: Mapping[str, str] = {}
         if self.gradients:
             made, without = gradients_of(specs)
-            if not made:
+            if not made and self.gradients == ONLY:
                 told = "; ".join(f"{op}: {reason}" for op, reason in without.items())
                 raise OpfuzzError(f"none of these ops has a gradient: {told}")
             specs = made if self.gradients == ONLY else (*specs, *made)

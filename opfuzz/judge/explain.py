@@ -10,7 +10,6 @@ import numpy as np
 from opfuzz.core.cause import UNEXPLAINED, Cause
 from opfuzz.core.floats import FloatArray, round_to, ulp
 from opfuzz.core.metrics.conditioned import relative_to
-from opfuzz.core.metrics.ulp import absolute_error
 from opfuzz.core.results import Index
 from opfuzz.judge.limits import (
     ALIKE,
@@ -26,7 +25,7 @@ from opfuzz.judge.limits import (
     NATURAL_ROUNDOFFS,
     NEIGHBOUR,
 )
-from opfuzz.judge.measure import Mask, Measured, place_of
+from opfuzz.judge.measure import Mask, Measured, error_of, place_of
 from opfuzz.oracle.models import Arithmetic, working
 from opfuzz.oracle.reference import Reference
 from opfuzz.oracle.working import Emulated
@@ -109,7 +108,7 @@ def _excess_of(charge: _Charge, emulated: Emulated) -> FloatArray:
     """Excess, under wide, of an emulated formula; 0 where it is not finite or nothing is judged."""
     measured, reference = charge.measured, charge.reference
     values = round_to(emulated.values.astype(np.float64), reference.fmt).astype(np.float64)
-    error = absolute_error(values, measured.truth.hi, measured.truth.rest)
+    error = error_of(values, measured.truth)
     counted = measured.is_judged & np.isfinite(values)
     return np.where(counted, relative_to(error, measured.spacing, reference.wide), 0.0)
 
@@ -308,7 +307,7 @@ def _fits(charge: _Charge, explained: tuple[FloatArray, FloatArray] | None) -> s
         # Where its allowance exceeds it, a variant fits anything: it must be seen to fit, and that on a guilty element.
         seen = finite & ~blind
         apart = FLOAT64_APART if fmt.bits == 64 else 1.0
-        distance = relative_to(np.abs(values - measured.truth.hi), measured.spacing, reference.wide)
+        distance = relative_to(error_of(values, measured.truth), measured.spacing, reference.wide)
         differs = seen & (distance > apart)
     count = np.count_nonzero(finite)
     is_half = fmt.bits == 16

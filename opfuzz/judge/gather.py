@@ -163,7 +163,8 @@ def _smallest(witness: Witness | None) -> SmallestCall:
     if witness is None:
         return SmallestCall("", None, None)
     mark = witness.mark
-    return SmallestCall("", mark.computed, mark.exact, str(mark.element) if mark.output or any(mark.index) else "")
+    element = str(mark.element) if mark.output or any(mark.index) else ""
+    return SmallestCall("", mark.computed, mark.exact, element, mark.ends)
 
 
 def _by_count(members: Sequence[Finding], first: str) -> tuple[str, ...]:

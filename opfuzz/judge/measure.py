@@ -86,9 +86,7 @@ class Measured:
 def measure(output: NDArray[Any], truth: Truth, allowances: Allowances) -> Measured:
     """The errors of an output of the truth's shape, in every unit that verdicts and rankings rest on."""
     computed = output.astype(np.float64)
-    error = absolute_error(computed, truth.hi, truth.rest)
-    if truth.ranges is not None:
-        error = np.where(truth.ranges, np.maximum(error - truth.reach, 0.0), error)
+    error = error_of(computed, truth)
     largest = float(error.max(initial=0.0))  # not a finite number where any output or exact result is none
     flushed = _flushed(computed, truth)
     unresolved = _unresolved(error, truth)
@@ -117,6 +115,12 @@ def measure(output: NDArray[Any], truth: Truth, allowances: Allowances) -> Measu
         unresolved,
         *(float(each.max(initial=0.0)) for each in (ulps, excess, conditioned)),
     )
+
+
+def error_of(values: FloatArray, truth: Truth) -> FloatArray:
+    """How far values are from the exact ones; where all of a range is right, from the range."""
+    error = absolute_error(values, truth.hi, truth.rest)
+    return error if truth.ranges is None else np.where(truth.ranges, np.maximum(error - truth.reach, 0.0), error)
 
 
 def _in_unit(error: FloatArray, unit: FloatArray, judged: Mask | None) -> FloatArray:

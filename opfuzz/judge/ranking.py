@@ -98,10 +98,12 @@ class Tally:
     worst: tuple[float, int, Witness | None] = (0.0, 0, None)  # ulp, minus the case's number
     explanations: dict[str, dict[Hashable, Explained]] = field(default_factory=dict)  # by verdict, then by cause
     drawn: dict[int, tuple[str, float, float]] = field(default_factory=dict)  # verdict, ulp and excess, by number
+    lacking: set[str] = field(default_factory=set)  # inputs by which no gradient was asked for
 
     def add(self, result: Result, judged: Judged) -> None:
         """Take in one case."""
         score = judged.score
+        self.lacking.update(judged.lacking)
         self.verdicts[score.verdict] += 1
         self.elements += score.elements
         self.normal += score.normal
@@ -212,6 +214,7 @@ class Tally:
             regimes=dict(sorted(self.regimes.items())),
             core=self._core(range(self.core)),
             drawn=self._drawn(),
+            lacking=tuple(sorted(self.lacking)),
         )
 
     def _core(self, numbers: Iterable[int]) -> Core:

@@ -17,7 +17,7 @@ from opfuzz.core.results import Index, Mark, Score
 from opfuzz.judge.limits import CONDITIONED_LIMIT, EXCESS_LIMIT
 from opfuzz.judge.measure import Measured, place_of
 from opfuzz.judge.settle import examine
-from opfuzz.judge.verdict import Verdict, decide_verdict
+from opfuzz.judge.verdict import Verdict, decide_verdict, right_at
 from opfuzz.oracle.reference import Reference
 
 LARGEST = float(np.finfo(np.float64).max)
@@ -32,11 +32,11 @@ def score(output: NDArray[Any], reference: Reference, is_stable: bool = True) ->
     found = decide_verdict(measured, reference)
     if not is_stable:
         found = replace(found, word="unstable", cause=Cause("depends-on", "repetition", Relation(REPEATED)))
-    return summarize(measured, found, reference.output)
+    return summarize(measured, found, reference)
 
 
-def summarize(measured: Measured, found: Verdict, output: str = "") -> Score:
-    """The record of one output, of this name."""
+def summarize(measured: Measured, found: Verdict, reference: Reference) -> Score:
+    """The record of one output."""
     truth, is_whole = measured.truth, measured.judged is None
     normal = truth.normal if is_whole else int(np.count_nonzero(measured.is_normal))
     errors = measured.ulps
@@ -46,7 +46,7 @@ def summarize(measured: Measured, found: Verdict, output: str = "") -> Score:
     worst = float(errors[largest]) if largest is not None else 0.0
     if worst > LARGEST:  # against a tiny exact value the quotient passes float64's range
         worst, errors = LARGEST, np.minimum(errors, LARGEST)
-    mark = _mark(measured, largest, output)
+    mark = _mark(measured, largest, reference)
     blind, is_beyond = measured.allowances.is_blind, measured.largest_excess > EXCESS_LIMIT
     return Score(
         verdict=found.word,
@@ -55,7 +55,7 @@ def summarize(measured: Measured, found: Verdict, output: str = "") -> Score:
         conditioned=measured.largest_conditioned,
         excess=measured.largest_excess,
         largest=mark,
-        deciding=mark if found.place == largest else _mark(measured, found.place, output),
+        deciding=mark if found.place == largest else _mark(measured, found.place, reference),
         histogram=histogram(errors, normal),
         by_magnitude=_by_magnitude(measured),
         ulp_total=float(errors.sum()),
@@ -64,9 +64,16 @@ def summarize(measured: Measured, found: Verdict, output: str = "") -> Score:
         normal=normal,
         unjudged=0 if blind is None else int(np.count_nonzero(blind if is_whole else measured.is_judged & blind)),
         unresolved=measured.unresolved.size,
-        flushed=0 if measured.flushed is None else int(np.count_nonzero(measured.flushed)),
+        flushed=_flushed(measured),
         beyond=int(np.count_nonzero(measured.wide_excess > EXCESS_LIMIT)) if is_beyond else 0,
     )
+
+
+def _flushed(measured: Measured) -> int:
+    """How many subnormal results were returned as zero, of those where honest rounding does not lead to zero."""
+    if measured.flushed is None:
+        return 0
+    return int(np.count_nonzero(measured.flushed & (measured.truth.size > measured.allowances.wide_room)))
 
 
 def _rms_ulp(measured: Measured) -> float | None:
@@ -92,10 +99,10 @@ def _by_magnitude(measured: Measured) -> dict[int, int]:
 
 def mark_at(output: NDArray[Any], reference: Reference, place: Index) -> Mark | None:
     """One element of an output, as a score tells of it."""
-    return _mark(examine(output, reference), place, reference.output)
+    return _mark(examine(output, reference), place, reference)
 
 
-def _mark(measured: Measured, place: Index | None, output: str) -> Mark | None:
+def _mark(measured: Measured, place: Index | None, reference: Reference) -> Mark | None:
     if place is None:
         return None
     half = measured.spacing[place] / 2
@@ -103,14 +110,16 @@ def _mark(measured: Measured, place: Index | None, output: str) -> Mark | None:
     if measured.error[place] <= bound:
         bound = min(bound, CONDITIONED_LIMIT * (half + measured.allowances.conditioning[place]))
     truth = measured.truth
-    if truth.ranges is not None and truth.ranges[place]:
-        bound += truth.reach[place]  # the exact value that is told is the middle
+    exact, ends = right_at(measured, reference, place)
+    if ends is not None:
+        bound += truth.reach[place] - (ends[1] - ends[0]) / 2  # an end is judged rounded
     return Mark(
         index=place,
         computed=float(measured.computed[place]),
         computed_hex=hex_of(measured.output[place]),
-        exact=float(measured.truth.hi[place]),
+        exact=exact,
         ulp=float(measured.error[place] / measured.spacing[place]),
         bound=float(bound),
-        output=output,
+        output=reference.output,
+        ends=ends,
     )

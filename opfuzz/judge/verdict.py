@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isnan
 
 import numpy as np
 
 from opfuzz.core.cause import NOTHING, Cause, Figure
 from opfuzz.core.floats import round_to
-from opfuzz.core.results import Index
+from opfuzz.core.results import Ends, Index
 from opfuzz.judge.explain import explain, flushes_inputs
 from opfuzz.judge.limits import CONDITIONED_LIMIT, EXCESS_LIMIT
 from opfuzz.judge.measure import Mask, Measured, place_of
+from opfuzz.oracle.gradients.kinks import ends_at
 from opfuzz.oracle.reference import Reference
 
 
@@ -57,12 +59,24 @@ def _special(measured: Measured, reference: Reference, mistakes: Mask) -> Verdic
         is_number = bool(np.isfinite(round_to(measured.truth.hi[place], fmt)))
     if fmt.bits == 16 and is_number and reference.emulated(1, narrow=True).overflowed[place]:
         overflows = fmt.name
+    exact, ends = right_at(measured, reference, place)
     figures: dict[str, Figure] = {
         "computed": float(measured.computed[place]),
-        "exact": float(measured.truth.hi[place]),
+        "exact": exact,
         "overflows": overflows,
     }
+    if ends is not None:
+        figures["ends"] = ends
     return Verdict("special", Cause("special-at", figures=figures), place)
+
+
+def right_at(measured: Measured, reference: Reference, place: Index) -> tuple[float, Ends]:
+    """The right value of an element next to what was computed, and the ends of the range where all of one is right."""
+    ends = ends_at(reference.root, measured.truth, place)
+    if ends is None:
+        return float(measured.truth.hi[place]), None
+    computed = float(measured.computed[place])
+    return (ends[0] if isnan(computed) else min(max(computed, ends[0]), ends[1])), ends
 
 
 def _by_conditioning(measured: Measured) -> Verdict:

@@ -76,8 +76,16 @@ def absolute(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, 
 def add(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
     mid = args[0] + args[1] if node.op == "add" else args[0] - args[1]
     rounding = Rounding(mid)
-    # Sums of floats do not underflow.
-    return mid, lambda radii, m: full(added(*radii, rounding.of(m, underflows=False)), mid), None
+
+    def radius(radii: list[Radius], model: Arithmetic) -> Radius:
+        own = rounding.of(model, underflows=False)  # sums of floats do not underflow
+        if model.is_truth and own is not None:
+            for value, r in zip(args, radii, strict=True):
+                if not np.all(value):  # what zero is added to is not rounded
+                    own = np.where(value == 0 if r is None else (value == 0) & (r == 0), 0.0, own)
+        return full(added(*radii, own), mid)
+
+    return mid, radius, None
 
 
 def mul(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:

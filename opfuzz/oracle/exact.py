@@ -50,18 +50,21 @@ class Settled:
     radius: FloatArray
 
 
-def settle(root: Node, places: NDArray[np.int64], tolerance: Callable[[FloatArray], FloatArray]) -> Settled:
+def settle(
+    root: Node, places: NDArray[np.int64], tolerance: Callable[[FloatArray], FloatArray], side: int = 0
+) -> Settled:
     """Exact values of `root` at flat `places`, each within `tolerance(value)` of the truth where that can be reached.
 
-    Precision grows through `PRECISIONS`; what is still wider then keeps its last radius. What is found of a place, to
-    the bit, does not depend on the other places, on their order, or on repetitions.
+    `side`: -1 or 1 for one of the two values at every kink, 0 for all between both. Precision grows through
+    `PRECISIONS`; what is still wider then keeps its last radius. What is found of a place, to the bit, does not depend
+    on the other places, on their order, or on repetitions.
     """
     hi, lo, radius = np.full((3, len(places)), np.nan)
     radius[:] = np.inf
     open_places = np.arange(len(places))
     for precision in PRECISIONS:
         with _precision(precision):
-            values = Puller(root, precision).values(root, places[open_places])
+            values = Puller(root, precision, side).values(root, places[open_places])
             parts = np.array([_split(v) for v in values]).reshape(-1, 3)
         hi[open_places], lo[open_places], radius[open_places] = parts.T
         with np.errstate(invalid="ignore"):
@@ -99,8 +102,8 @@ def _split(value: Value) -> tuple[float, float, float]:
         return hi, 0.0, (0.0 if abs(value) > _BEYOND else math.inf)
     rest = mid - hi
     lo = float(rest)
-    # lo is rounded in turn: 2^-106 of hi, or the last place of the subnormals, below which it is 0.
-    return hi, lo, spread * (1 + 2.0**-20) + abs(lo) * 2.0**-52 + (2.0**-1074 if value.rad() != 0 or rest != 0 else 0.0)
+    # A radius has 30 bits. lo is rounded in turn: 2^-106 of hi, or the last place of the subnormals; below, it is 0.
+    return hi, lo, spread * (1 + 2.0**-50) + abs(lo) * 2.0**-52 + (2.0**-1074 if value.rad() != 0 or rest != 0 else 0.0)
 
 
 _BEYOND = arb(2) ** 1024
@@ -109,8 +112,8 @@ _BEYOND = arb(2) ** 1024
 class Puller:
     """Evaluates elements of a graph at one precision, remembering what it has evaluated."""
 
-    def __init__(self, root: Node, precision: int) -> None:
-        self.root, self.precision = root, precision
+    def __init__(self, root: Node, precision: int, side: int = 0) -> None:
+        self.root, self.precision, self.side = root, precision, side
         self.known: dict[int, dict[int, Value]] = {}
 
     def values(self, node: Node, places: NDArray[np.int64]) -> list[Value]:
@@ -188,7 +191,7 @@ class Puller:
     def _step(self, node: Node, places: NDArray[np.int64]) -> list[Value]:
         """Of two sides the one that is taken, and the other is not asked for; both where that is not certain."""
         left, right = (self._broadcast(node, arg, places) for arg in node.args[:2])
-        sides = [order(a, b) for a, b in zip(left, right, strict=True)]
+        sides = [self.side if taken == 0 else taken for taken in map(order, left, right)]
         result: list[Value] = [None] * len(places)
         for arg, side in zip(node.args[2:], (-1, 1), strict=True):
             where = np.flatnonzero([taken in (0, side) for taken in sides])
@@ -208,7 +211,8 @@ class Puller:
         result: list[Value] = [arb(0)] * len(places)
         where = [i for i, place in enumerate(places.tolist()) if place in open_places[row_of[i]]]
         for i, value in zip(where, self.values(g, index[where]), strict=True):
-            result[i] = value if len(open_places[row_of[i]]) == 1 else joined(arb(0), value)
+            is_alone = len(open_places[row_of[i]]) == 1 or self.side == 1
+            result[i] = value if is_alone else joined(arb(0), value) if self.side == 0 else arb(0)
         return result
 
     def _gather(self, node: Node, places: NDArray[np.int64]) -> list[Value]:

@@ -89,6 +89,7 @@ def graphs_of(program: Program, dims: Mapping[str, int], params: Names, tensors:
         return roots
     meant = program.gradient
     asked, given = ([graph.as_node(tensors[name]) for name in names] for names in (meant.inputs, meant.cotangents))
+    given = given or [graph.number(1)] * len(roots)
     return gradients(roots, given, asked, is_usual=meant.is_usual, cut=meant.cut)
 
 

@@ -148,6 +148,14 @@ def clip(x: object, low: object = None, high: object = None) -> Node:
     return node if high is None else minimum(node, high)
 
 
+def clamp_min(x: object, low: object) -> Node:
+    """x, or a limit below which it is not, through which frameworks may hand a gradient on or not."""
+    node = as_node(x)
+    result = maximum(node, low)
+    result.meant = ("clamp_min", node, ())
+    return result
+
+
 def _rounding(fmt: Format) -> Callable[[object], Node]:
     def function(x: object) -> Node:
         node = as_node(x)
@@ -304,7 +312,7 @@ REFERENCE_FUNCTIONS: MappingProxyType[str, Callable[..., object]] = MappingProxy
     | {
         function.__name__: function
         for function in (
-            maximum, minimum, where, mean, cumsum, cumprod, einsum, matmul, softmax, logsumexp, log_softmax,
+            maximum, minimum, clamp_min, where, mean, cumsum, cumprod, einsum, matmul, softmax, logsumexp, log_softmax,
             floor, ceil, sign, clip, cummax, cummin, logcumsumexp, scatter_add, fft, ifft, rfft, irfft,
         )
     }

@@ -9,7 +9,7 @@ from opfuzz.core.results import Witness
 from opfuzz.core.run import Row, Run
 from opfuzz.core.verdicts import NOTE
 from opfuzz.report.causes import word_cause, word_finding
-from opfuzz.report.causes.figures import counted, figure
+from opfuzz.report.causes.figures import counted, figure, right
 
 MISSING_SHOWN = 4  # cases of a subject that are named
 FINDING_HEADERS = ("finding", "op", "subject", "format", "verdict", "what", "witness")
@@ -42,7 +42,7 @@ def shown(witness: Witness | None) -> str:
     at = str(mark.element)
     if parts and len(parts) == len(witness.inputs):
         at = (f"{mark.output} of " if mark.output else "") + ", ".join(parts[:2])
-    return f"{at}: {mark.computed:.9g}, exact {mark.exact:.9g}"
+    return f"{at}: {mark.computed:.9g}, exact {right(mark.exact, mark.ends)}"
 
 
 def effort(run: Run) -> str:
@@ -104,11 +104,21 @@ def changes(run: Run) -> list[str]:
 
 
 def without_gradient(run: Run) -> list[str]:
-    """Each op of which a gradient was asked for that has none, and why; those with one reason together."""
+    """Each op of which a gradient was asked for that has none, and why; those with one reason together.
+
+    And by which inputs of an op a subject gives none, so that it was not asked.
+    """
     ops: dict[str, list[str]] = {}
     for op, reason in run.without_gradient.items():
         ops.setdefault(reason, []).append(op)
-    return [f"no gradient of {', '.join(found)}: {reason}" for reason, found in ops.items()]
+    lacking: dict[str, dict[str, None]] = {}
+    for row in run.ranking:
+        if row.lacking:
+            lacking.setdefault(row.subject, {})[f"{row.op} by {', '.join(row.lacking)}"] = None
+    return [
+        *(f"no gradient of {', '.join(found)}: {reason}" for reason, found in ops.items()),
+        *(f"not asked, as {subject} gives none: {'; '.join(found)}" for subject, found in lacking.items()),
+    ]
 
 
 def missing_lines(run: Run) -> list[str]:

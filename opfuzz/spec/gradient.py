@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from hashlib import blake2b
 
@@ -61,26 +62,49 @@ def gradient_of(spec: OpSpec) -> OpSpec:
 
 def asked_alone(spec: OpSpec, name: str) -> OpSpec:
     """The gradient of an op by one of its inputs alone: what `gradient_of` made, with this one output."""
+    return asked_by(spec, (name,))
 
-    def only(program: Program) -> Program:
+
+def asked_by(spec: OpSpec, names: tuple[str, ...]) -> OpSpec:
+    """The gradient of an op by some of its inputs: what `gradient_of` made, with these outputs."""
+    return replace(
+        _with_gradients(spec, lambda gradient: replace(gradient, inputs=names)),
+        outputs=tuple(output for output in spec.outputs if output.name in map(named, names)),
+        digest=blake2b(f"{', '.join(names)} alone of {spec.digest}".encode(), digest_size=8).hexdigest(),
+    )
+
+
+def slope_of(spec: OpSpec) -> OpSpec:
+    """The gradients of an op for cotangents of ones, which are no inputs of it: of an elementwise op its derivative."""
+    meant = gradient_of(spec)
+    return replace(
+        _with_gradients(meant, lambda gradient: replace(gradient, cotangents=())),
+        summary=f"{meant.summary.removesuffix('.')}, for cotangents of ones.",
+        inputs=spec.inputs,
+        digest=blake2b(f"slope of {spec.digest}".encode(), digest_size=8).hexdigest(),
+    )
+
+
+def _with_gradients(spec: OpSpec, change: Callable[[Gradient], Gradient]) -> OpSpec:
+    """An op made by `gradient_of` with another gradient meant in all its programs."""
+
+    def changed(program: Program) -> Program:
         assert program.gradient is not None
-        return replace(program, gradient=replace(program.gradient, inputs=(name,)))
+        return replace(program, gradient=change(program.gradient))
 
     def each(program: Program | None) -> Program | None:
-        return None if program is None else only(program)
+        return None if program is None else changed(program)
 
     return replace(
         spec,
-        outputs=tuple(output for output in spec.outputs if output.name == named(name)),
         calls={
-            dialect: {implementation: only(program) for implementation, program in implementations.items()}
+            dialect: {implementation: changed(program) for implementation, program in implementations.items()}
             for dialect, implementations in spec.calls.items()
         },
-        reference=only(spec.reference),
+        reference=changed(spec.reference),
         natural=each(spec.natural),
         also=each(spec.also),
         variants={word: replace(variant, reference=each(variant.reference)) for word, variant in spec.variants.items()},
-        digest=blake2b(f"{name} alone of {spec.digest}".encode(), digest_size=8).hexdigest(),
     )
 
 

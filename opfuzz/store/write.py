@@ -131,6 +131,7 @@ def _witness(witness: Witness) -> dict[str, Any]:
         "computed": to_json(witness.mark.computed),
         "computed_hex": witness.mark.computed_hex,
         "exact": to_json(witness.mark.exact),
+        "ends": to_json(witness.mark.ends),
         "ulp": to_json(witness.mark.ulp),
         "bound": to_json(witness.mark.bound),
     }

@@ -214,3 +214,63 @@ def test_models_are_left_in_the_mode_in_which_they_were_given(tmp_path):
     (first,), (second,) = run.observe().outputs, run.observe().outputs
     np.testing.assert_array_equal(first, second)
     assert all(m.training for m in models.a.module)
+
+
+def test_gradients_are_compared_where_they_are_asked_for(tmp_path):
+    text = (
+        PAIR
+        + """
+class Lost(torch.autograd.Function):
+    @staticmethod
+    def forward(context, x):
+        return x.relu()
+
+    @staticmethod
+    def backward(context, g):
+        return g
+
+
+class Careless(torch.nn.ReLU):
+    def forward(self, x):
+        return Lost.apply(x)
+
+
+a[2] = Careless()
+"""
+    )
+    assert invoke(tmp_path, text).return_value == 0
+    result = invoke(tmp_path, text, "--gradients")
+    assert result.return_value == 1
+    assert result.stdout.startswith("first guilty: 2 = act (")
+    assert "the gradients of the models differ by" in result.stdout
+    folder = next((tmp_path / "reports").iterdir())
+    assert {"a.d/dx", "b.d/dx"} <= set(load_file(folder / "outputs.safetensors"))
+    assert "cotangent.0" in load_file(folder / "inputs.safetensors")
+    document = json.loads(invoke(tmp_path, text, "--gradients", "--json").stdout)
+    assert (document["of_gradients"], document["first_guilty"], document["values_differ"]) == (True, "2", [])
+    assert [m["name_a"] for m in document["modules"]] == ["", "2", "1", "0"]
+
+
+def test_a_side_without_gradients_is_a_mistake_in_one_line(tmp_path):
+    text = "import numpy as np, torch\na = torch.nn.Linear(2, 2)\nb = np.ones(2)\ninputs = (np.ones((1, 2)),)\n"
+    assert "it must be a torch.nn.Module or an mlx.nn.Module" in str(invoke(tmp_path, text, "--gradients").exception)
+    text = (
+        PAIR
+        + """
+class Stuck(torch.autograd.Function):
+    @staticmethod
+    def forward(context, x):
+        return x.relu()
+
+
+class Dull(torch.nn.ReLU):
+    def forward(self, x):
+        return Stuck.apply(x)
+
+
+a[2] = Dull()
+"""
+    )
+    error = str(invoke(tmp_path, text, "--gradients").exception)
+    assert "a cannot be differentiated: NotImplementedError" in error
+    assert "opfuzz trace without --gradients needs none" in error

@@ -144,3 +144,19 @@ def test_the_specs_that_come_along_are_those_of_the_ops(tmp_path):
     assert LAYER_NORM.digest != BUNDLED_OPS["layer_norm"].digest
     assert discover()["torch"].has_gradients
     assert not discover()["numpy"].has_gradients
+
+
+def test_an_op_without_a_gradient_is_tried_itself_and_its_lack_is_said(tmp_path):
+    done = opfuzz("run", "--gradients", "--op", "argmax", *SPECS, "--out", tmp_path / "out", cwd=tmp_path)
+    assert done.status == 0, done.err
+    assert "no gradient of argmax: what it gives changes by jumps alone" in done.out
+    (path,) = (tmp_path / "out").glob("*/run.json")
+    assert {row["op"] for row in json.loads(path.read_text())["ranking"]} == {"argmax"}
+
+
+def test_gradients_that_nobody_here_can_give_are_no_clean_run(tmp_path):
+    words = ["--op", "relu", "--subjects", "numpy:cpu", *SPECS[2:], "--out", tmp_path / "out"]
+    beside = opfuzz("run", "--gradients", *words, cwd=tmp_path)
+    assert (beside.status, "no gradient was compared: numpy:cpu can do none" in beside.err) == (2, True)
+    alone = opfuzz("run", "--only-gradients", *words, cwd=tmp_path)
+    assert (alone.status, "nothing was compared: numpy:cpu can do none" in alone.err) == (2, True)

@@ -105,3 +105,12 @@ def test_finite_terms_beside_an_infinity_may_overflow_to_the_other_one(known):
     assert (found.verdict, found.cause.kind) == ("normwise", "overflows-inside")
     mild = np.float32([[np.inf, -3e37, -3e37, 1.0]])
     assert judged(known["sum"], {"x": mild}, np.float32([np.nan]), batch=1, n=4).verdict == "special"
+
+
+def test_zero_is_no_flushing_where_rounding_leads_to_it(known):
+    """Of x + y - x, whose sum is subnormal, rounding leaves zero."""
+    x = np.float32([[1.0, 1e-40, -1.0]])
+    zero = judged(known["sum"], {"x": x}, np.float32([0.0]), batch=1, n=3)
+    assert zero.flushed == 0
+    alone = judged(known["sum"], {"x": np.float32([[1e-40]])}, np.float32([0.0]), batch=1, n=1)
+    assert alone.flushed == 1

@@ -18,7 +18,7 @@ from opfuzz.core.floats import FORMATS, FloatArray
 from opfuzz.core.results import Judged, Witness
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.engine.calls import Asked, judge, outcome_of
-from opfuzz.engine.evaluate import blame, unknown_truth
+from opfuzz.engine.evaluate import blame, lacking_by, unknown_truth, without
 from opfuzz.engine.executors import LOCAL, Casualty, drive
 from opfuzz.engine.plan import Plan, case_seconds, implementations
 from opfuzz.engine.roster import Roster, SubjectTask
@@ -87,10 +87,15 @@ class _Ascent:
         self.peaks: dict[Goal, _Peak] = {}
         self.suspects: dict[tuple[object, ...], _Peak] = {}
         self.is_supported = True
+        self.lacking: tuple[str, ...] = ()  # inputs by which the subject gives no gradient
 
     def look(self, call: Call) -> Seen:
         """Make a call, and remember what is remarkable about it."""
         outcome = outcome_of(self.spec, self.subject, self.backend, call)
+        if outcome.status == "unsupported" and self.spec.gradient is not None and not self.lacking:
+            self.lacking = lacking_by(self.spec, call, self.subject, self.backend) or ()
+            self.spec = without(self.spec, self.lacking)
+            outcome = outcome_of(self.spec, self.subject, self.backend, call)
         self.evaluations += max(LEAST, self.spec.output_elements(call.dims, call.params))
         if outcome.outputs is None:
             self.is_supported = outcome.status != "unsupported"
@@ -156,6 +161,7 @@ class _Ascent:
 
     def _climbed(self, respect: str, started: float, call: Call, judged: Judged) -> Climbed:
         seconds = time.monotonic() - started
+        judged = replace(judged, lacking=self.lacking)
         return Climbed(self.spec.op, str(self.subject), call.format, respect, self.evaluations, seconds, call, judged)
 
     def _judged(self, peak: _Peak, respect: str) -> tuple[Call, Judged]:

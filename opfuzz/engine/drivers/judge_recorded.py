@@ -196,7 +196,10 @@ class JudgeTask(Task[None, Ballot, Result]):
             judge_with_witnesses(each.subject, score_outputs(each, references), Recipe(case), references)
             for each in outcomes
         ]
-        outputs = {each.subject: each.outputs for each in outcomes if each.outputs is not None}
+        names = [output.name for output in spec.outputs]
+        outputs = {
+            each.subject: dict(zip(names, each.outputs, strict=True)) for each in outcomes if each.outputs is not None
+        }
         return make_result(spec, case, entry.number, judged, outputs)
 
 

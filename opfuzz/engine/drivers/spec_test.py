@@ -16,12 +16,14 @@ from opfuzz.core.findings import Finding
 from opfuzz.core.verdicts import FAULT
 from opfuzz.engine.campaign import run
 from opfuzz.engine.finish import write_finding
+from opfuzz.engine.gradients import gradients_of
 from opfuzz.engine.plan import Plan, calls_of, dialects_of, load_specs, vocabulary
 from opfuzz.engine.triage.diagnose import diagnose_findings
 from opfuzz.engine.triage.minimize import minimize_findings
 from opfuzz.report.causes import word_finding, word_row
 from opfuzz.report.text import plain, shown
 from opfuzz.spec import OpSpec, load
+from opfuzz.spec.gradient import differentiated, gradient_of
 
 SHRINK_SECONDS = 20.0  # for all faults of one spec
 
@@ -38,11 +40,13 @@ class SpecTest:
     cases: int
     seed: int
     plugins: tuple[Path, ...] = ()
+    has_gradients: bool = False  # beside the op its gradient is examined
 
     @property
     def id(self) -> str:
         """A name for its folder: the same settings give the same."""
         words = [str(self.path.absolute()), *self.subjects, *self.formats, self.cases, self.seed, *self.plugins]
+        words += ["gradients"] * self.has_gradients
         return f"{self.path.stem}-{hashlib.blake2b(repr(words).encode(), digest_size=4).hexdigest()}"
 
 
@@ -104,8 +108,10 @@ def places(examination: SpecTest) -> list[Place]:
     backends = discover(examination.plugins)
     spec = load(examination.path, vocabulary(backends, dialects=()))
     subjects = [_expanded(text, spec, backends) for text in examination.subjects]
+    ops = [spec.op, *([gradient_of(spec).op] if examination.has_gradients and differentiated(spec) else [])]
     return [
-        (spec.op, subject, name)
+        (op, subject, name)
+        for op in ops
         for group in subjects
         for subject in group
         for name in spec.formats
@@ -131,15 +137,18 @@ def examine(examination: SpecTest, folder: Path, jobs: int) -> dict[Place, SpecT
     backends = discover(examination.plugins)
     reasons = {text: absence(text, backends) for text in examination.subjects}
     (spec,) = load_specs([examination.path], backends, dialects=dialects_of(reasons, backends))
+    made, without = gradients_of([spec]) if examination.has_gradients else ((), {})
+    lacking = {text: reason or without.get(spec.op, "") for text, reason in reasons.items()}
     found = {
-        (spec.op, subject, name): SpecTestResult(spec.op, subject, name, absent=reason)
-        for text, reason in reasons.items()
+        (op, subject, name): SpecTestResult(op, subject, name, absent=reason)
+        for op, known in ((spec.op, reasons), (gradient_of(spec).op, lacking))
+        for text, reason in known.items()
         if reason
         for subject in _expanded(text, spec, backends)
         for name in spec.formats
     }
     plan = Plan(
-        specs=(spec,),
+        specs=(spec, *made),
         subjects=tuple(text for text, reason in reasons.items() if not reason),
         seed=examination.seed,
         jobs=jobs,
@@ -196,7 +205,7 @@ def _faults(
         raise KeyboardInterrupt
     for finding in smaller:
         place = folder / "findings" / finding.id
-        write_finding(finding, plan.specs[0], backends, place)
+        write_finding(finding, next(spec for spec in plan.specs if spec.op == finding.op), backends, place)
         trigger = finding.minimal and finding.minimal.trigger
         fault = Fault(
             finding.id,

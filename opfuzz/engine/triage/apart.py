@@ -16,6 +16,7 @@ from opfuzz.core.findings import Apart, Finding, finding_id
 from opfuzz.core.results import Judged, Score
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.engine.calls import NOT_DRAWN, Asked, follow, judge
+from opfuzz.engine.evaluate import without
 from opfuzz.engine.executors import LOCAL, RAISED, Casualty, Executor, drive
 from opfuzz.engine.plan import Plan
 from opfuzz.engine.roster import Roster, SubjectTask
@@ -66,7 +67,8 @@ class ApartTask(SubjectTask[Doubt, Answer]):
 
     def work(self, state: Mapping[str, Backend], item: Doubt) -> Answer:
         """The first case with a cause that has a name, else the first that has none."""
-        subject, spec = Subject.parse(item.finding.subject), self.specs[item.finding.op]
+        subject = Subject.parse(item.finding.subject)
+        spec = without(self.specs[item.finding.op], item.finding.recipe.lacking)
         lab = Lab(spec, subject, state[subject.backend], self.primitives)
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -109,7 +111,13 @@ def _peaked(sample: Sample, spec: OpSpec) -> Sample:
     """
     call = follow(sample.recipe, spec)
     made = remade(spec, call, "peaked", dims=call.dims, params=call.params, format=call.format, layouts=call.layouts)
-    return replace(sample, number=NOT_DRAWN, case=made.id(spec.op), witness=None, recipe=Recipe(call=made))
+    return replace(
+        sample,
+        number=NOT_DRAWN,
+        case=made.id(spec.op),
+        witness=None,
+        recipe=Recipe(call=made, lacking=sample.recipe.lacking),
+    )
 
 
 def doubts(findings: Sequence[Finding], others: Others) -> Iterator[Doubt]:

@@ -20,7 +20,7 @@ from opfuzz.core.layout import LAYOUTS
 from opfuzz.core.results import Score
 from opfuzz.core.shipped import shipped
 from opfuzz.engine.calls import asker, follow, outcome_of
-from opfuzz.engine.evaluate import looked_at
+from opfuzz.engine.evaluate import looked_at, without
 from opfuzz.engine.executors import LOCAL, RAISED, Casualty, Executor, Task, drive
 from opfuzz.engine.plan import Plan, dialects_of, vocabulary
 from opfuzz.engine.roster import Roster, SubjectTask
@@ -140,7 +140,7 @@ def diagnose_score(
     Where a smaller call shows it, that is what is looked at; the larger one is asked where few elements hide the cause.
     Of a second cause only what the first does not explain.
     """
-    call, spec = follow(recipe, spec), looked_at(spec, recipe.relation)
+    call, spec = follow(recipe, spec), looked_at(without(spec, recipe.lacking), recipe.relation)
     if score.verdict in LOST:
         return lost(score, smallest or call)
     with np.errstate(all="ignore"), warnings.catch_warnings():

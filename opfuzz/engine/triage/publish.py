@@ -17,7 +17,7 @@ from opfuzz.core.files.strict_json import number
 from opfuzz.core.layout import memory
 from opfuzz.core.relation import DISTURBED
 from opfuzz.core.results import Mark
-from opfuzz.engine.evaluate import looked_at
+from opfuzz.engine.evaluate import looked_at, without
 from opfuzz.report.finding.next_steps import Origin, elsewhere, next_steps
 from opfuzz.report.finding.reproducer import Manner, ReproducedSubject, Written, reproducer
 from opfuzz.report.finding.snippet import snippet
@@ -61,7 +61,7 @@ def _programs(
     """The reproducer, and the report for the framework's tracker."""
     call, element = shown.call, shown.element
     assert call is not None
-    spec = looked_at(spec, shown.relation)
+    spec = looked_at(without(spec, shown.lacking), shown.relation)
     subject = Subject.parse(finding["subject"])
     program: Program = spec.calls[backend.dialect][subject.implementation]
     functions = backend.functions()
@@ -154,4 +154,5 @@ def _mark(finding: Mapping[str, Any], element: Element | None) -> Mark | None:
     if witness is None or element is None:
         return None
     computed, exact, ulp, bound = (number(witness[name]) for name in ("computed", "exact", "ulp", "bound"))
-    return Mark(element.index, computed, witness["computed_hex"], exact, ulp, bound, element.output)
+    ends = witness.get("ends") and (witness["ends"][0], witness["ends"][1])
+    return Mark(element.index, computed, witness["computed_hex"], exact, ulp, bound, element.output, ends)

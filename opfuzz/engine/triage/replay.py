@@ -149,7 +149,7 @@ def replay(
 
 
 def _batch(bundle: Bundle, subject: str) -> list[Again]:
-    asked = Asked(bundle.call, bundle.cause.relation, bundle.switch, is_detailed=True, apart=told_apart(bundle))
+    asked = Asked(bundle.call, bundle.cause.relation, bundle.switch, True, told_apart(bundle), bundle.lacking)
     item = Again(bundle.spec, subject, asked)
     return [item] * (ATTEMPTS if bundle.finding["verdict"] in FLICKERING else 1)
 

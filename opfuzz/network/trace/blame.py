@@ -29,7 +29,7 @@ def blame(
 ) -> list[Module]:
     """The modules with their final verdicts: a clean module has no guilty one inside, and the innermost is guilty."""
     found = [_explained(m, modules, pairs) if m.verdict == GUILTY else m for m in modules]
-    found = _without_unlike(_without_wrong_pairs(found, pairs), pairs)
+    found = _without_unlike(without_wrong_pairs(found, pairs), pairs)
     found = [_acquitted(m, found, pairs) if m.verdict == GUILTY else m for m in found]
     suspects = {m.name_a for m in found if m.verdict == GUILTY}
     blamed: list[Module] = []
@@ -84,7 +84,7 @@ def _is_open(m: Module, modules: Sequence[Module], pairs: Mapping[str, ModulePai
     return not is_known and (bool(c.values) or m.cause in _classes(m, modules, c))
 
 
-def _without_wrong_pairs(modules: Sequence[Module], pairs: Mapping[str, ModulePair]) -> list[Module]:
+def without_wrong_pairs(modules: Sequence[Module], pairs: Mapping[str, ModulePair]) -> list[Module]:
     """Without those that differ inside a module that does not, and those that play their part in other layers."""
     clean = [m for m in modules if m.verdict == CLEAN]
     dropped: dict[str, str] = {}

@@ -24,6 +24,8 @@ def document(trace: Trace) -> dict[str, Any]:
     """The trace as strict JSON holds it: all but the captured tensors; infinities are "inf"."""
     return {
         "frameworks": list(trace.frameworks),
+        "of_gradients": trace.is_of_gradients,
+        "values_differ": list(trace.values_differ or ()),
         "verdict": _verdict(trace),
         "first_guilty": trace.guilty[0] if trace.guilty else None,
         "guilty": [_guilty(module) for module in trace.modules if module.verdict == GUILTY],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from opfuzz.network.trace.modules import ModulePair
 from opfuzz.network.trace.names import is_inside
 from opfuzz.network.trace.recording import Array, ModuleCall, fill
 from opfuzz.network.trace.whereabouts import LEAST, WRONG
-from opfuzz.spec import OpSpec
+from opfuzz.spec import OpSpec, Value
 
 # A reading is the cause if what it leaves is rounding, and so many times less than what was there before. Others that
 # leave less than so many times as much are as good, and are named beside it.
@@ -36,6 +36,13 @@ MOST_NAMED = 3  # readings that are as good as each other; of more, nothing is k
 MOST_CALLS = 250_000  # calls of functions that are made for one kind of reading of one module
 
 
+# Of an op, its sizes, params, inputs and a cotangent: gradients by name of the input, and in words whose they are.
+GradientReadings = Callable[
+    [OpSpec, Mapping[str, int], Mapping[str, Value], Mapping[str, Array], Array],
+    Iterator[tuple[str, Mapping[str, Array]]],
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Knowledge:
     """What readings are made of: the specs, and what their variants give; and how long they are tried."""
@@ -43,6 +50,7 @@ class Knowledge:
     specs: Mapping[str, OpSpec]
     meaning: Meaning
     most_calls: int = MOST_CALLS
+    gradients: GradientReadings | None = None  # of a call of a spec, for a cotangent: of its variants, and cut
 
 
 @dataclass(frozen=True, slots=True)

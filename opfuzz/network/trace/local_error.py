@@ -109,12 +109,12 @@ def _compare(sides: Sides, ours: ModuleCall, theirs: ModuleCall, given: Feed) ->
         is_blank = any(x.size for x in ours.outputs) and not any(_finite(x).size for x in ours.outputs)
         return replace(found, is_blank=is_blank)
 
-    exact = _attempt(ours.outputs, lambda: a.replay(ours.name, ours.arguments, ours.inputs, exact=True))
-    runs = _Runs(ours.outputs, outputs, exact, ways, sides.root, sum(x.size for x in ours.inputs))
+    exact = attempt(ours.outputs, lambda: a.replay(ours.name, ours.arguments, ours.inputs, exact=True))
+    runs = Runs(ours.outputs, outputs, exact, ways, sides.root, sum(x.size for x in ours.inputs))
     excess = runs.excess(None, None)
     if excess > CLOSE:
-        moved = _attempt(ours.outputs, lambda: a.replay(ours.name, ours.arguments, [moved(x) for x in ours.inputs]))
-        exact_b = _attempt(outputs, lambda: b.replay(theirs.name, given.arguments, given.tensors, exact=True))
+        moved = attempt(ours.outputs, lambda: a.replay(ours.name, ours.arguments, [moved(x) for x in ours.inputs]))
+        exact_b = attempt(outputs, lambda: b.replay(theirs.name, given.arguments, given.tensors, exact=True))
         excess = runs.excess(moved, exact_b)
     fickle = ""
     if excess > 1 or local > SUSPICIOUS:
@@ -137,7 +137,7 @@ def _narrower(ours: ModuleCall, outputs: Sequence[Array]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Runs:
+class Runs:
     """Outputs of M(x), N(x) and M in float64, and what their allowance depends on."""
 
     a: Sequence[Array]
@@ -169,7 +169,7 @@ class _Runs:
 
 def _varies(model: TracedModel, call: ModuleCall, local: float) -> bool:
     """Whether the module, called again, is off from itself by a large part of the local error."""
-    again = _attempt(call.outputs, lambda: model.replay(call.name, call.arguments, call.inputs))
+    again = attempt(call.outputs, lambda: model.replay(call.name, call.arguments, call.inputs))
     return again is not None and any(
         _gap(x, y) / _spread(x) > local / 2 for x, y in zip(call.outputs, again, strict=True)
     )
@@ -214,7 +214,7 @@ def moved(x: Array) -> Array:
     return np.asarray(wide(x) * (1 + format_of(x).unit_roundoff * signs)).astype(x.dtype)
 
 
-def _attempt(like: Sequence[Array], run: Callable[[], tuple[Array, ...]]) -> tuple[Array, ...] | None:
+def attempt(like: Sequence[Array], run: Callable[[], tuple[Array, ...]]) -> tuple[Array, ...] | None:
     # An exact run may fail where a layer insists on a format: then noise is what the other measurements say.
     try:
         outputs = run()

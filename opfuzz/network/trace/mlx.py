@@ -5,23 +5,27 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import ml_dtypes
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
-from mlx.utils import tree_flatten
+from mlx.utils import tree_flatten, tree_unflatten
 
 from opfuzz.network.trace.recording import (
     Array,
     CallRecorder,
+    Cotangents,
+    ModuleCall,
+    ModuleGradients,
     ModuleRecorder,
     TracedModel,
     TracedPart,
     accepted,
     fill,
+    replace_leaves,
     settings_of,
 )
 
@@ -79,14 +83,77 @@ class MlxModel(TracedModel):
             with _uncompiled():
                 return recorder.split(self._named[name](*args, **kwargs))[1]
         with mx.stream(mx.cpu), _uncompiled():  # float64 exists on the processor only
-            if self._copies is None:
-                self._copies = {}  # a module that cannot be copied is not tried again
-                double = copy.deepcopy(self._module)
-                double.apply(lambda array: array.astype(mx.float64) if _is_float(array) else array)
-                self._copies = _named_modules(double)
-            wide = [_from_numpy(array) for array in inputs]
-            args, kwargs = fill(arguments, [a.astype(mx.float64) if _is_float(a) else a for a in wide])
-            return recorder.split(self._copies[name](*args, **kwargs))[1]
+            args, kwargs = fill(arguments, [_widened(array) for array in inputs])
+            return recorder.split(self._exact(name)(*args, **kwargs))[1]
+
+    def parameter_names(self) -> Iterable[tuple[str, Any]]:
+        """See TracedModel."""
+        return list(tree_flatten(self._module.parameters()))
+
+    def cotangents(self, arguments: Any, calls: Sequence[ModuleCall], given: Cotangents) -> tuple[Cotangents, ...]:
+        """See TracedModel. Zeros are added to what each module gives: their gradients are asked for."""
+        shapes = [[_from_numpy(np.zeros_like(x)) for x in call.outputs] for call in calls]
+        zeros = [[zero if _is_float(zero) else None for zero in own] for own in shapes]
+        flat = [zero for own in zeros for zero in own if zero is not None]
+        kinds = {name: type(module) for name, module in self._named.items()}
+        wanted = [c is not None for c in given]
+        args, kwargs = self.put(arguments)
+
+        def values(*added: Any) -> list[Any]:
+            rest = iter(added)
+            begun = iter([[None if zero is None else next(rest) for zero in own] for own in zeros])
+            for name, module in self._named.items():
+                module.__class__ = _tapped_class(kinds[name], begun)
+            outputs = _arrays_in(self._named[""](*args, **kwargs))
+            return [x for x, is_wanted in zip(outputs, wanted, strict=True) if is_wanted]
+
+        try:
+            with _uncompiled():
+                made = iter(_gradients(values, flat, given))
+        finally:
+            for name, module in self._named.items():
+                module.__class__ = kinds[name]
+        return tuple(tuple(None if zero is None else _to_numpy(next(made)) for zero in own) for own in zeros)
+
+    def differentiate(
+        self, name: str, arguments: Any, inputs: Sequence[Array], cotangents: Cotangents, exact: bool = False
+    ) -> ModuleGradients:
+        """See TracedModel."""
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(_uncompiled())
+            if exact:
+                stack.enter_context(mx.stream(mx.cpu))
+            module = self._exact(name) if exact else self._named[name]
+            put = _widened if exact else _from_numpy
+            tensors = [put(array) for array in inputs]
+            places = [i for i, tensor in enumerate(tensors) if _is_float(tensor)]
+            held = {n: p for n, p in tree_flatten(module.parameters()) if _is_float(p)}
+            wanted = [c is not None for c in cotangents]
+
+            def values(*given: Any) -> list[Any]:
+                own = dict(zip(places, given, strict=False))
+                module.update(tree_unflatten(list(zip(held, given[len(places) :], strict=True))))
+                args, kwargs = fill(arguments, [own.get(i, tensor) for i, tensor in enumerate(tensors)])
+                outputs = _arrays_in(module(*args, **kwargs))
+                return [x for x, is_wanted in zip(outputs, wanted, strict=True) if is_wanted]
+
+            try:
+                asked = [*(tensors[i] for i in places), *held.values()]
+                made = iter(_gradients(values, asked, [None if c is None else put(c) for c in cotangents]))
+                by_inputs = {i: _to_numpy(next(made)) for i in places}
+                parameters = {n: _to_numpy(gradient) for n, gradient in zip(held, made, strict=True)}
+            finally:
+                module.update(tree_unflatten(list(held.items())))
+        return ModuleGradients(tuple(by_inputs.get(i) for i in range(len(tensors))), parameters)
+
+    def _exact(self, name: str) -> Any:
+        """A submodule of the copy in float64."""
+        if self._copies is None:
+            self._copies = {}  # a module that cannot be copied is not tried again
+            double = copy.deepcopy(self._module)
+            double.apply(lambda array: array.astype(mx.float64) if _is_float(array) else array)
+            self._copies = _named_modules(double)
+        return self._copies[name]
 
     def exchange(self, module: Any, weight: str, value: Any) -> Any:
         """See TracedModel."""
@@ -148,6 +215,43 @@ def _recording_class(kind: Any, name: str, recorder: CallRecorder) -> Any:
         return output
 
     return type(kind.__name__, (kind,), {"__call__": call, "__module__": kind.__module__})
+
+
+def _tapped_class(kind: Any, begun: Iterator[list[Any]]) -> Any:
+    """A class whose calls add the next arrays to what they give."""
+
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        own = iter(next(begun))
+
+        def tap(array: Any) -> Any:
+            zero = next(own)
+            return array if zero is None else array + zero
+
+        return replace_leaves(kind.__call__(self, *args, **kwargs), _is_array, tap)
+
+    return type(kind.__name__, (kind,), {"__call__": call, "__module__": kind.__module__})
+
+
+def _arrays_in(tree: Any) -> list[Any]:
+    """The arrays in what a module gives, in the order in which they are recorded."""
+    found: list[Any] = []
+    replace_leaves(tree, _is_array, found.append)
+    return found
+
+
+def _gradients(values: Any, asked: Sequence[Any], given: Sequence[Any]) -> Sequence[Any]:
+    """The gradients of a function of arrays by these, which some cotangents come to."""
+    own = [c if _is_array(c) else _from_numpy(c) for c in given if c is not None]
+    if not own or not asked:
+        raise NotImplementedError("none of what it gives has a gradient")
+    made: Sequence[Any] = mx.vjp(values, list(asked), own)[1]
+    mx.eval(made)
+    return made
+
+
+def _widened(array: Array) -> Any:
+    tensor = _from_numpy(array)
+    return tensor.astype(mx.float64) if _is_float(tensor) else tensor
 
 
 def _is_array(value: Any) -> bool:

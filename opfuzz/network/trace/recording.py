@@ -53,6 +53,17 @@ class TracedPart:
     accepts: tuple[str, ...] = ()  # the arguments of its call, by name
 
 
+@dataclass(frozen=True, slots=True)
+class ModuleGradients:
+    """The gradients of one call of a submodule: by its inputs, None where one is no number, and by its parameters."""
+
+    inputs: tuple[Array | None, ...]
+    parameters: Mapping[str, Array]  # by name from the submodule on, those inside it among them
+
+
+Cotangents = Sequence[Array | None]  # of the tensors that a call gives; None: of one that is no number, or is not used
+
+
 class TracedModel(ABC):
     """A model of one framework, in the mode in which it was given."""
 
@@ -115,6 +126,33 @@ class TracedModel(ABC):
     @abstractmethod
     def replay(self, name: str, arguments: Any, inputs: Sequence[Array], exact: bool = False) -> tuple[Array, ...]:
         """Outputs of one submodule for a call's arguments with these tensors in them.
+
+        `exact`: parameters and arithmetic in float64. Raises whatever the submodule raises.
+        """
+
+    @abstractmethod
+    def parameter_names(self) -> Iterable[tuple[str, Any]]:
+        """Every parameter under each of its names; one that is tied has several."""
+
+    def tied(self) -> dict[str, frozenset[str]]:
+        """Of the name of each parameter all names of the same one."""
+        names: dict[int, set[str]] = {}
+        for name, parameter in self.parameter_names():
+            names.setdefault(id(parameter), set()).add(name)
+        return {name: frozenset(group) for group in names.values() for name in group}
+
+    @abstractmethod
+    def cotangents(self, arguments: Any, calls: Sequence[ModuleCall], given: Cotangents) -> tuple[Cotangents, ...]:
+        """What comes back to the outputs of each of the calls of `record`, where `given` comes to those of the model.
+
+        Raises whatever the framework raises, and NotImplementedError where no output depends on a number.
+        """
+
+    @abstractmethod
+    def differentiate(
+        self, name: str, arguments: Any, inputs: Sequence[Array], cotangents: Cotangents, exact: bool = False
+    ) -> ModuleGradients:
+        """Gradients of one submodule for a call's arguments with these tensors in them, and cotangents of its outputs.
 
         `exact`: parameters and arithmetic in float64. Raises whatever the submodule raises.
         """

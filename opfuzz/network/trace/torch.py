@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import ml_dtypes
@@ -19,12 +19,16 @@ from opfuzz.network.observe.torch_tensors import array_of, device_of, in_format_
 from opfuzz.network.trace.recording import (
     Array,
     CallRecorder,
+    Cotangents,
+    ModuleCall,
+    ModuleGradients,
     ModuleRecorder,
     TracedModel,
     TracedPart,
     accepted,
     fill,
     kept,
+    replace_leaves,
     settings_of,
 )
 
@@ -88,11 +92,7 @@ class TorchModel(TracedModel):
         finally:
             for hook in hooks:
                 hook.remove()
-            for name, forward in forwards.items():
-                if forward is None:
-                    vars(self._named[name]).pop("forward", None)
-                else:
-                    vars(self._named[name])["forward"] = forward
+            _restore(self._named, forwards)
 
     def replay(self, name: str, arguments: Any, inputs: Sequence[Array], exact: bool = False) -> tuple[Array, ...]:
         """See TracedModel."""
@@ -101,15 +101,70 @@ class TorchModel(TracedModel):
             args, kwargs = fill(arguments, [self.from_numpy(array) for array in inputs])
             with torch.no_grad():
                 return recorder.split(self._named[name](*args, **kwargs))[1]
+        module = self._exact(name)
+        args, kwargs = fill(arguments, [_copied(array) for array in map(_widened, inputs)])
+        with torch.no_grad(), _default_float64(), _Widened():
+            return recorder.split(module(*args, **kwargs))[1]
+
+    def parameter_names(self) -> Iterable[tuple[str, Any]]:
+        """See TracedModel."""
+        return list(self._module.named_parameters(remove_duplicate=False))
+
+    def cotangents(self, arguments: Any, calls: Sequence[ModuleCall], given: Cotangents) -> tuple[Cotangents, ...]:
+        """See TracedModel. Zeros are added to what each module gives: their gradients are asked for."""
+        taps: list[list[Any]] = []
+        forwards = {name: vars(module).get("forward") for name, module in self._named.items()}
+        args, kwargs = self.put(arguments)
+        try:
+            for module in self._named.values():
+                vars(module)["forward"] = _tapped(module.forward, taps)
+            with torch.enable_grad():
+                outputs = _tensors_in(self._named[""](*args, **kwargs))
+        finally:
+            _restore(self._named, forwards)
+        if [len(call.outputs) for call in calls] != [len(own) for own in taps]:
+            raise NotImplementedError("its modules run in another order, or give other outputs, when it runs again")
+        zeros = [zero for own in taps for zero in own if zero is not None]
+        made = iter(_gradients(outputs, zeros, given))
+        return tuple(tuple(None if zero is None else _to_numpy(next(made)) for zero in own) for own in taps)
+
+    def differentiate(
+        self, name: str, arguments: Any, inputs: Sequence[Array], cotangents: Cotangents, exact: bool = False
+    ) -> ModuleGradients:
+        """See TracedModel."""
+        module = self._exact(name) if exact else self._named[name]
+        put = _copied if exact else self.from_numpy
+        tensors = [put(_widened(array) if exact else array) for array in inputs]
+        given = [None if c is None else put(_widened(c) if exact else c) for c in cotangents]
+        leaves = [tensor.requires_grad_() if tensor.is_floating_point() else tensor for tensor in tensors]
+        held = {n: p for n, p in module.named_parameters() if p.is_floating_point() and not p.is_meta}
+        frozen = [p for p in held.values() if not p.requires_grad]
+        # A module may write into what it is given, which no leaf allows.
+        args, kwargs = fill(arguments, [leaf.clone() if leaf.requires_grad else leaf for leaf in leaves])
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(torch.enable_grad())
+            if exact:
+                stack.enter_context(_default_float64())
+                stack.enter_context(_Widened())
+            try:
+                for parameter in frozen:
+                    parameter.requires_grad_(True)
+                asked = [*(leaf for leaf in leaves if leaf.requires_grad), *held.values()]
+                made = iter(_gradients(_tensors_in(module(*args, **kwargs)), asked, given))
+            finally:
+                for parameter in frozen:
+                    parameter.requires_grad_(False)
+        by_inputs = tuple(_to_numpy(next(made)) if leaf.requires_grad else None for leaf in leaves)
+        return ModuleGradients(by_inputs, {n: _to_numpy(gradient) for n, gradient in zip(held, made, strict=True)})
+
+    def _exact(self, name: str) -> Any:
+        """A submodule of the copy in float64."""
         if self._copies is None:
             self._copies = {}  # a module that cannot be copied is not tried again
             # Not `.to()`: it refuses a model that holds a single tensor without values.
             double = copy.deepcopy(self._module)._apply(_double)
             self._copies = {n: m for n, m in double.named_modules() if n in self._named}
-        wide = [a.astype(np.float64) if _is_float(a) else a for a in inputs]
-        args, kwargs = fill(arguments, [_copied(array) for array in wide])
-        with torch.no_grad(), _default_float64(), _Widened():
-            return recorder.split(self._copies[name](*args, **kwargs))[1]
+        return self._copies[name]
 
     def observed(self, name: str, arguments: Any, reader: SpecReader) -> TorchRun:
         """See TracedModel."""
@@ -168,6 +223,52 @@ def _announced(module: Any, name: str, recorder: CallRecorder, called: list[str]
         return output
 
     return forward
+
+
+def _restore(named: Mapping[str, Any], forwards: Mapping[str, Any]) -> None:
+    """Each module's own `forward`, or None where it has that of its class, put back."""
+    for name, forward in forwards.items():
+        if forward is None:
+            vars(named[name]).pop("forward", None)
+        else:
+            vars(named[name])["forward"] = forward
+
+
+def _tapped(own: Any, taps: list[list[Any]]) -> Any:
+    """A `forward` that adds zeros to each number it gives, which it notes at the place of its call."""
+
+    def tap(tensor: Any, noted: list[Any]) -> Any:
+        zero = torch.zeros_like(tensor, requires_grad=True) if tensor.is_floating_point() else None
+        noted.append(zero)
+        return tensor if zero is None else tensor + zero
+
+    @functools.wraps(own)
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        noted: list[Any] = []
+        taps.append(noted)
+        return replace_leaves(own(*args, **kwargs), torch.is_tensor, lambda tensor: tap(tensor, noted))
+
+    return forward
+
+
+def _tensors_in(tree: Any) -> list[Any]:
+    """The tensors in what a module gives, in the order in which they are recorded."""
+    found: list[Any] = []
+    replace_leaves(tree, torch.is_tensor, found.append)
+    return found
+
+
+def _gradients(outputs: Sequence[Any], asked: Sequence[Any], given: Sequence[Any]) -> Sequence[Any]:
+    """The gradients by some tensors, zeros where none depends on one."""
+    pairs = [(o, c) for o, c in zip(outputs, given, strict=True) if c is not None and o.requires_grad]
+    if not pairs:
+        raise NotImplementedError("none of what it gives has a gradient")
+    own = [(_copied(c) if isinstance(c, np.ndarray) else c).to(v) for v, c in pairs]
+    return torch.autograd.grad([v for v, _ in pairs], asked, own, materialize_grads=True) if asked else ()
+
+
+def _widened(array: Array) -> Array:
+    return array.astype(np.float64) if _is_float(array) else array
 
 
 def _double(tensor: Any) -> Any:

@@ -44,6 +44,12 @@ class Trace:
     unmatched_b: tuple[str, ...]
     captured: Captured | None  # of the first guilty module
     in_training: tuple[InTraining, ...] = ()  # modules that one side alone has in training mode, as it was given
+    values_differ: tuple[str, ...] | None = None  # names in a; of a trace of gradients, those whose values differ
+
+    @property
+    def is_of_gradients(self) -> bool:
+        """Whether gradients were compared, and not values."""
+        return self.values_differ is not None
 
     @property
     def names(self) -> dict[str, str | None]:
@@ -97,7 +103,7 @@ def _traced(models: Models, knowledge: Knowledge | None) -> Trace:
     for name in sorted(names, key=lambda name: calls_a[name][0].order if name in calls_a else len(recorded_a)):
         a, b = parts_a[name], parts_b[names[name]]
         own_a, own_b = [parts_a[n] for n in inside_a[a.name]], [parts_b[n] for n in inside_b[b.name]]
-        sides = Sides(models.a, models.b, (a.accepts, b.accepts), _longest_sum(own_a, calls_a) ** 0.5, habits)
+        sides = Sides(models.a, models.b, (a.accepts, b.accepts), longest_sum(own_a, calls_a) ** 0.5, habits)
         held = _held(name, own_a, names), _held(b.name, own_b, partnered)
         weights = compare(*held, origins)
         called = calls_a.get(name, []), calls_b.get(b.name, [])
@@ -165,7 +171,7 @@ def _dims(array: Array) -> tuple[int, ...]:
     return tuple(sorted(length for length in array.shape if length != 1))
 
 
-def _longest_sum(inside: Sequence[TracedPart], calls: Calls) -> int:
+def longest_sum(inside: Sequence[TracedPart], calls: Calls) -> int:
     """Most terms that one of these layers adds up: of a product with a parameter, of a group that is normalised."""
     longest = 1
     for part in inside:

@@ -298,6 +298,13 @@ def _log_softmax(node: Node, g: Node, writing: Writing) -> Node:
     return whole - scaled(total, of("exp", writing.result(node)) if writing.is_usual else softmax(x, axis))
 
 
+def _clamp_min(node: Node, g: Node, writing: Writing) -> Node:
+    assert node.meant is not None
+    _, x, _ = node.meant
+    whole = spread(g, node.shape)
+    return where(x > node.args[1], whole, stepped(ZERO, ZERO, ZERO, whole))
+
+
 # Equal elements of a row may stand in any order: each has the adjoint of one of their places.
 
 
@@ -313,25 +320,29 @@ def _sort(node: Node, g: Node, writing: Writing) -> Node:
     is_new = np.concatenate([np.ones((*values.shape[:-1], 1), bool), values[..., 1:] != values[..., :-1]], -1)
     if is_new.all():
         return graph.reshape(graph.gather((whole,), own), x.shape)
-    # Of each block of equal elements the first place and the length, at every place of it.
-    along = np.broadcast_to(np.arange(values.shape[-1]), values.shape)
-    first = np.maximum.accumulate(np.where(is_new, along, 0), -1)
-    ends = np.where(is_new, along, values.shape[-1])
-    after = np.minimum.accumulate(
-        np.concatenate([ends[..., 1:], np.full_like(ends[..., :1], ends.shape[-1])], -1)[..., ::-1], -1
-    )
-    length = after[..., ::-1] - first
-    most = int(length.max())
-    inside = first[..., None] + np.minimum(np.arange(most), length[..., None] - 1)
-    rows = np.take_along_axis(places[..., None], inside.reshape(*values.shape[:-1], -1, 1), -2)
-    table = np.empty((x.size, most), np.int64)
-    table[sources.ravel()] = rows.reshape(-1, most)
-    graph.refuse_more_than_most(table.size)
-    around = graph.gather((whole,), table)
-    low, high = (Node(kind, (around,), (x.size, 1), (1,)) for kind in ("min", "max"))
-    return graph.reshape(stepped(ZERO, ZERO, low, high), x.shape)
+    # Blocks of about as many equal elements, up to the next power of two, are looked at together in one table.
+    order, block, starts = places.ravel(), np.cumsum(is_new.ravel()) - 1, np.flatnonzero(is_new.ravel())
+    lengths = np.diff(np.append(starts, order.size))
+    widths = np.frexp((lengths - 1).astype(np.float64))[1]
+    parts: list[tuple[Node, Node]] = []
+    found, count = np.empty(starts.size, np.int64), 0
+    for width in np.unique(widths).tolist():
+        chosen = np.flatnonzero(widths == width)
+        found[chosen] = count + np.arange(chosen.size)
+        count += chosen.size
+        along = np.minimum(np.arange(2**width)[None, :], lengths[chosen, None] - 1)
+        around = graph.gather((whole,), order[starts[chosen, None] + along])
+        parts.append((_ends(around, "min"), _ends(around, "max")))
+    at = np.empty(x.size, np.int64)
+    at[sources.ravel()] = found[block]
+    low, high = (graph.reshape(graph.gather(each, at), x.shape) for each in zip(*parts, strict=True))
+    return stepped(ZERO, ZERO, low, high)
+
+
+def _ends(rows: Node, kind: str) -> Node:
+    return Node(kind, (rows,), (rows.shape[0], 1), (1,))
 
 
 MEANT: Mapping[str, Callable[[Node, Node, Writing], Node]] = MappingProxyType(
-    {"logsumexp": _logsumexp, "log_softmax": _log_softmax, "sort": _sort}
+    {"logsumexp": _logsumexp, "log_softmax": _log_softmax, "sort": _sort, "clamp_min": _clamp_min}
 )

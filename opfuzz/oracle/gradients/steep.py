@@ -48,7 +48,7 @@ def largest_cotangent(spec: OpSpec, arrays: Arrays) -> float:
     """The largest size of an element of a cotangent."""
     assert spec.gradient is not None
     sizes = (np.abs(arrays[name].astype(np.float64)) for name in spec.gradient.cotangents)
-    return max((float(size.max(initial=0.0)) for size in sizes), default=0.0)
+    return max((float(size.max(initial=0.0)) for size in sizes), default=1.0)
 
 
 def lost_of_slopes(spec: OpSpec, arrays: Arrays, fmt: Format) -> float:

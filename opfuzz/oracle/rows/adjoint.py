@@ -65,7 +65,8 @@ def step(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None
         chosen = np.where(a < b, low, high)
         if not model.is_truth:
             # The truth has the range at an exact tie; what is granted beyond its ends is what either side errs by.
-            is_tie = (a == b) & (ra == 0) & (rb == 0)
+            # Inputs that were rounded once are no other ones at a tie.
+            is_tie = (a == b) & ((ra + rb == 0) | bool(model.inputs))
             is_open, chosen = is_open & ~is_tie, np.where(is_tie, np.maximum(low, high), chosen)
         made = np.where(is_open, np.where(is_unlike, np.inf, gap + np.maximum(low, high)), chosen)
         return np.broadcast_to(made, mid.shape)
@@ -103,7 +104,7 @@ def tied(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None
         gap = np.maximum(np.abs(mid), np.abs(g - mid)) + own
         is_known = is_alone & (mid == g)
         if not model.is_truth:  # as for a step
-            is_known = is_known | ((mid != 0) & (r == 0))
+            is_known = is_known | ((mid != 0) & ((r == 0) | bool(model.inputs)))
         made = np.where(is_open, np.where(is_known, own, np.where(np.isnan(gap), np.inf, gap)), 0.0)
         return np.broadcast_to(made, mid.shape)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from opfuzz.core.cause import Cause
 from opfuzz.report.causes.conditions import word_condition
-from opfuzz.report.causes.figures import counted, figure, named, on_all
+from opfuzz.report.causes.figures import counted, figure, named, on_all, right
 
 LANES = {1: "strictly sequentially"}
 
@@ -91,7 +91,7 @@ def _setting(cause: Cause) -> str:
 
 def _special(cause: Cause) -> str:
     given = _given(cause)
-    words = f"returned {given['computed']:g} where {given['exact']:.9g} is right"
+    words = f"returned {given['computed']:g} where {right(given['exact'], given.get('ends'))} is right"
     return f"{words}: an intermediate overflows {given['overflows']}" if given.get("overflows") else words
 
 

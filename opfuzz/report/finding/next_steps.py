@@ -9,6 +9,7 @@ from typing import Any
 from opfuzz.core.call import Element
 from opfuzz.core.case import Case
 from opfuzz.core.files.strict_json import number
+from opfuzz.report.causes.figures import right
 from opfuzz.report.run.markdown import inert
 from opfuzz.report.text import quantity
 from opfuzz.spec import OpSpec
@@ -82,7 +83,7 @@ def _element(finding: Mapping[str, Any], element: Element | None, has_output: bo
         output = f"{inert(element.output)} " if element.output else ""
         lines.append(
             f"- {output}at index {list(element.index)}: computed {computed!r} ({inert(witness['computed_hex'])}), "
-            f"exact {exact!r}, {quantity(ulps)} ulp"
+            f"exact {right(exact, witness.get('ends'), None)}, {quantity(ulps)} ulp"
         )
     return lines
 

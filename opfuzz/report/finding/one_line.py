@@ -20,6 +20,7 @@ Array = NDArray[Any]
 
 VALUES = 6  # of an input that are written; more, if all are the same or it is constant along its rows
 LONGEST = 400  # characters
+ELLIPSIS = "… (all of it is in repro.py)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def one_line(program: Program, dialect: str, call: Call) -> str:
     """The call with its values written into it, in the words of a dialect, or in NumPy's.
 
     What is too large to write stands as its shape: `mx.sum(x[4097])`; a view has its layout behind it. A gradient is
-    that of a function of the names of its inputs.
+    that of a function of the names of its inputs. Of what is too long the beginning is given, and where all of it is.
     """
     words = DIALECTS.get(dialect, NUMPY)
     numbers = {name: _number(value, words) for name, value in {**call.dims, **call.params}.items()}
@@ -77,13 +78,36 @@ def one_line(program: Program, dialect: str, call: Call) -> str:
     if program.gradient is not None:
         shown = {name: arrays[name] or _shape(name, array) for name, array in call.arrays.items()}
         inputs, cotangents = (", ".join(shown[n] for n in names) for names in (asked, program.gradient.cotangents))
-        if len(tree.body) > 1:
+        body = _expression(tree.body)
+        if body is None:
             text = f"{text}  # differentiated by {', '.join(asked)} at {inputs}, for {cotangents}"
         else:
-            text = words.gradient.format(names=", ".join(asked), call=text, inputs=inputs, cotangents=cotangents)
+            text = words.gradient.format(names=", ".join(asked), call=body, inputs=inputs, cotangents=cotangents)
     views = [f"{name} {layout}" for name, layout in call.layouts.items() if layout != LAYOUTS[0]]
     text += f"  # {', '.join(views)}" if views else ""
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - len(ELLIPSIS)]}{ELLIPSIS}"
+
+
+def differentiated(text: str) -> tuple[str, bool]:
+    """The call in a line that asks for its gradient, and whether it does; any other line as it is."""
+    for words in DIALECTS.values():
+        before, _, _ = words.gradient.partition("{names}")
+        if text.startswith(before):
+            return text.partition(": ")[2], True
+    return text, False
+
+
+def _expression(body: list[ast.stmt]) -> str | None:
+    """Statements as one expression, `(rows := x.T, rows + 1)[-1]`; None where several names are given at once."""
+    parts = []
+    for statement in body:
+        text = " ".join(ast.unparse(statement).split())
+        if isinstance(statement, ast.Assign):
+            if not isinstance(statement.targets[0], ast.Name):
+                return None
+            text = text.replace(" = ", " := ", 1)
+        parts.append(text)
+    return parts[0] if len(parts) == 1 else f"({', '.join(parts)})[-1]"
 
 
 class _Written(ast.NodeTransformer):

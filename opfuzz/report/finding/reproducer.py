@@ -91,6 +91,7 @@ def reproducer(title: str, subject: ReproducedSubject, call: Written, mark: Mark
         output=None if mark is None else mark.output,
         index=None if mark is None else mark.index,
         exact="None" if mark is None else number_text(mark.exact),
+        ends=None if mark is None else mark.ends,
         bound="None" if mark is None else number_text(mark.bound),
         repeated=manner.repeated,
         other_work=spare(_OTHER_WORK, taken).format(steps=_steps(views)) if manner.disturbed else "",
@@ -201,6 +202,7 @@ RECIPE_FUNCTIONS = frozenset({"load", "view", "run", "bits", "dtype_of", "gradie
 _NAMES = [
     "BOUND",
     "DEVICE",
+    "ENDS",
     "EXACT",
     "FORMAT",
     "HANGS",
@@ -227,15 +229,18 @@ _NAMES = [
     "first",
     "found",
     "is_same",
+    "is_zero",
     "limit",
     "name",
     "nan_like",
+    "nearest",
     "other_work",
     "outputs_of",
     "read",
     "second",
     "size",
     "ulp_of",
+    "unit",
     "unable",
     "value_of",
     "wrong",
@@ -346,6 +351,7 @@ def outputs_of(result):
 
 
 {other_work}EXACT, BOUND, REPEATED = {exact}, {bound}, {repeated!r}
+ENDS = {ends!r}  # where all of a range is right
 HANGS, SECONDS = {hangs!r}, {seconds!r}
 FAILS, RAISES = {fails!r}, {raises!r}  # whether an exception is the fault, and of which class it was
 SAID = {said!r}
@@ -383,12 +389,14 @@ computed = value_of(found)
 if OUTPUT:
     print(f"output   {{OUTPUT}} at {{list(INDEX)}}")
 print(f"computed {{computed!r}} (0x{{int(found):0{{WIDTHS[FORMAT][0] // 4}}x}})")
-print(f"exact    {{EXACT!r}}")
+print(f"exact    {{EXACT!r}}" if ENDS is None else f"exact    {{ENDS[0]!r}} to {{ENDS[1]!r}}")
 if math.isfinite(computed) and math.isfinite(EXACT):
-    error = abs(computed - EXACT)
-    size, limit = error / ulp_of(EXACT), BOUND / ulp_of(EXACT)
+    nearest = EXACT if ENDS is None else min(max(computed, ENDS[0]), ENDS[1])
+    error, unit = abs(computed - nearest), ulp_of(EXACT if ENDS is None else sum(ENDS) / 2)
+    size, limit = error / unit, BOUND / unit
     print(f"error    {{size:.6g}} ulp of {{FORMAT}}; honest arithmetic stays below {{limit:.6g}}")
-    wrong = error > BOUND or (EXACT == computed == 0 and math.copysign(1, EXACT) != math.copysign(1, computed))
+    is_zero = ENDS is None and EXACT == computed == 0  # then its sign counts
+    wrong = error > BOUND or (is_zero and math.copysign(1, EXACT) != math.copysign(1, computed))
 else:
     wrong = computed != EXACT and not (math.isnan(computed) and math.isnan(EXACT))
 sys.exit(int(wrong))

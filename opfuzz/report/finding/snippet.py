@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from opfuzz.core.floats import FORMATS, NAMED_FORMATS, to_bits
 from opfuzz.core.layout import View
 from opfuzz.core.results import Mark
+from opfuzz.report.causes.figures import right
 from opfuzz.report.finding.reproducer import (
     ReproducedSubject,
     Written,
@@ -88,7 +89,8 @@ def _shown(call: Written, mark: Mark | None, repeated: bool) -> list[str]:
     lines = [f"got = {values if call.format == 'bfloat16' else f'{taken}.view({call.format!r})'}"]
     if mark is None:
         return [*lines, "print(got.dtype, got.shape)"]
-    return [*lines, f"print('computed', float(got[{mark.index!r}]))", f"print('exact   ', {number_text(mark.exact)})"]
+    exact = number_text(mark.exact) if mark.ends is None else repr(right(mark.exact, mark.ends))
+    return [*lines, f"print('computed', float(got[{mark.index!r}]))", f"print('exact   ', {exact})"]
 
 
 def _input(array: Array, views: tuple[View, ...]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from opfuzz.core.call import Call, Element
 from opfuzz.core.files.strict_json import number
 from opfuzz.core.floats import FORMATS
+from opfuzz.report.causes.figures import right
 from opfuzz.report.run.markdown import inert
 from opfuzz.report.text import quantity
 from opfuzz.spec.gradient import is_gradient
@@ -107,7 +108,7 @@ def _first(call: str, functions: tuple[str, ...]) -> str:
 def _symptom(finding: Mapping[str, Any]) -> str:
     witness = finding.get("witness")
     if finding["verdict"] == "special" and witness is not None:
-        return f"{_number(witness['computed'])} where {_number(witness['exact'])} is exact"
+        return f"{_number(witness['computed'])} where {right(number(witness['exact']), witness.get('ends'))} is exact"
     return TITLES.get(str(finding["verdict"]), str(finding["verdict"]))
 
 
@@ -128,7 +129,7 @@ def _happens(finding: Mapping[str, Any], element: Element | None) -> str:
     lines = [
         f"{reason}.\n",
         f"- computed{readable(where)}: {computed!r} ({readable(str(witness['computed_hex']))})",
-        f"- exact: {exact!r}",
+        f"- exact: {right(exact, witness.get('ends'), None)}",
     ]
     if math.isfinite(ulps):
         lines.append(f"- error: {quantity(ulps)} ulp of {finding['format']}{_bits(computed, exact, finding['format'])}")

@@ -80,10 +80,12 @@ def verdict(trace: Trace) -> list[str]:
     by_name = {m.name_a: m for m in trace.modules}
     root = by_name[""]
     total = "" if root.total is None else f"the models differ by {quantity(root.total)} of the output's spread"
+    if trace.is_of_gradients and total:
+        total = f"the gradients of the models differ by {quantity(root.total or 0.0)} of their spread"
     clean = sum(m.verdict == CLEAN for m in trace.modules)
     if not trace.guilty:
         known = total or "the outputs could not be compared"
-        lines = [f"no module is guilty: {known}; {counted(clean, 'module')} clean"]
+        lines = [f"no module is guilty: {known}; {counted(clean, 'module')} clean", *_values(trace)]
         if root.inherited:
             lines.append(f"the inputs of the two models differ by {quantity(root.inherited)} of their spread")
         return lines
@@ -98,7 +100,15 @@ def verdict(trace: Trace) -> list[str]:
             lines[-1] += f"; {_alike(group, trace)}"
     if len(groups) > LISTED:
         lines.append(f"and {counted(sum(map(len, groups[LISTED:])), 'module')} more")
-    return [*lines, f"{total}; {counted(clean, 'module')} clean" if total else f"{counted(clean, 'module')} clean"]
+    lines.append(f"{total}; {counted(clean, 'module')} clean" if total else f"{counted(clean, 'module')} clean")
+    return [*lines, *_values(trace)]
+
+
+def _values(trace: Trace) -> list[str]:
+    """A sentence, in a trace of gradients, on modules whose values differ already."""
+    differing = [shown_name(name) for name in trace.values_differ or ()]
+    told = "the values differ already, opfuzz trace without --gradients says how"
+    return [f"{told}: {_listed(differing, NAMED)}"] if differing else []
 
 
 def modes(trace: Trace) -> list[str]:

@@ -11,8 +11,9 @@ from opfuzz.core.errors import OpfuzzError, did_you_mean
 from opfuzz.core.run import Run
 from opfuzz.core.verdicts import FAULT
 from opfuzz.judge.gather import gather, place_of_format
-from opfuzz.report.causes.figures import counted
+from opfuzz.report.causes.figures import counted, right
 from opfuzz.report.causes.titles import alike, title
+from opfuzz.report.finding.one_line import differentiated
 from opfuzz.report.text import plain, quantity, shown
 
 SHORT = {"float64": "f64", "float32": "f32", "float16": "f16", "bfloat16": "bf16"}
@@ -118,11 +119,23 @@ def smallest_words(common: CommonCause, run: Run, room: int | None = None) -> st
         return cut(shown(witness), room)
     given = ""
     if smallest.computed is not None and smallest.exact is not None:
-        pairs = ((f"{smallest.computed:.{n}g}", f"{smallest.exact:.{n}g}") for n in range(9 if room is None else 6, 18))
-        computed, exact = next((pair for pair in pairs if pair[0] != pair[1]), (smallest.computed, smallest.exact))
+        digits = next(
+            (
+                n
+                for n in range(9 if room is None else 6, 17)
+                if f"{smallest.computed:.{n}g}" != f"{smallest.exact:.{n}g}"
+            ),
+            17,
+        )
+        computed, exact = f"{smallest.computed:.{digits}g}", right(smallest.exact, smallest.ends, digits)
         gap = "" if smallest.element.startswith("[") else " "  # of one of several outputs the name
         given = f"{gap if smallest.element else ''}{smallest.element} = {computed}, exact {exact}"
-    return cut(smallest.call, None if room is None else room - len(given)) + given
+    if room is None:
+        return smallest.call + given
+    told, is_gradient = smallest.call, False
+    if len(told) > room - len(given):  # of a gradient the call that it is of says more than how it is asked for
+        told, is_gradient = differentiated(told)
+    return ("vjp of " if is_gradient else "") + cut(told, room - len(given) - 7 * is_gradient) + given
 
 
 def ops_words(ops: Sequence[str], room: int) -> str:

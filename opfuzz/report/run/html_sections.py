@@ -18,6 +18,7 @@ from opfuzz.core.layout import LAYOUTS
 from opfuzz.core.results import Witness
 from opfuzz.core.run import Row, Run
 from opfuzz.core.verdicts import FAULT, NOTE, SEVERITIES
+from opfuzz.report.causes.figures import right
 from opfuzz.report.run.html_pictures import Cells, Range, axes, heat_map, ranges, shown_top
 from opfuzz.report.text import plain, quantity
 
@@ -194,7 +195,8 @@ def values(witness: Witness | None) -> tuple[Value, ...]:
     mark = witness.mark
     at = f" {mark.element}" if mark.index or mark.output else ""
     found.append(Value(f"computed{at}", f"{mark.computed:.9g}", mark.computed_hex))
-    found.append(Value("exact", f"{mark.exact:.17g}", mark.exact.hex() if math.isfinite(mark.exact) else ""))
+    is_one = mark.ends is None and math.isfinite(mark.exact)
+    found.append(Value("exact", right(mark.exact, mark.ends, 17), mark.exact.hex() if is_one else ""))
     return tuple(found)
 
 

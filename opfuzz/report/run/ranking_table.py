@@ -23,10 +23,11 @@ def cells(run: Run) -> list[list[str]]:
 
 
 def _cells(row: Row) -> list[str]:
+    op = f"{row.op} (not by {', '.join(row.lacking)})" if row.lacking else row.op
     if not row.elements:  # nothing was measured
-        return [row.op, row.subject, row.format, row.verdict, *[""] * 6, plain(word_row(row))]
+        return [op, row.subject, row.format, row.verdict, *[""] * 6, plain(word_row(row))]
     return [
-        row.op,
+        op,
         row.subject,
         row.format,
         row.verdict,

@@ -66,7 +66,7 @@ def _causes(found: Sequence[CommonCause], run: Run, room: int, width: int, colou
     first = width - formats - reach - worst - 6
     head = ("cause".ljust(first), BESIDE[0].ljust(formats), BESIDE[1].ljust(reach), BESIDE[2].rjust(worst))
     lines = ["  ".join(head), "-" * width]
-    pairs = max(room - len(found), LEAST_PAIRS)
+    pairs, is_cut = max(room - len(found), LEAST_PAIRS), False
     for place, (common, line) in enumerate(zip(found, table, strict=True)):
         _, framework, what, _, called, reached, largest, _, path = line
         named = f"{framework} {ops_words(common.ops, first // 3)}: {what}"
@@ -76,10 +76,13 @@ def _causes(found: Sequence[CommonCause], run: Run, room: int, width: int, colou
         if place < pairs:
             code = width - len(path) - 6
             smallest = cut(plain(smallest_words(common, run, code)), code)
+            is_cut = is_cut or "…" in smallest
             lines.append(f"    {smallest.ljust(code)}  {path}")
     if pairs < len(found):
         rest = f"the smallest calls of the last {len(found) - pairs}, and their reproducers, are in the report"
         lines.append(cut(rest, width))
+    elif is_cut and pairs > len(found):
+        lines.append("    …: all of the call is in its repro.py")
     return lines
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from opfuzz.report.causes.figures import right
 from opfuzz.report.text import plain, quantity
 
 HEADERS = ("op", "subject", "format", "evaluations", "worst by", "max ulp", "excess", "verdict", "input")
@@ -50,7 +51,8 @@ def _shown(document: Document) -> str:
         about += [f"{name} = {value}" for name, value in {**document["dims"], **document["params"]}.items()]
         about += [f"{name} {layout}" for name, layout in document["layouts"].items()]
     inputs = [f"{name} = {_values(name, values, document)}" for name, values in document["inputs"].items()]
-    return f"{', '.join([*about, *inputs])}: {document['computed']:.9g}, exact {document['exact']:.9g}"
+    exact = right(document["exact"], document["ends"])
+    return f"{', '.join([*about, *inputs])}: {document['computed']:.9g}, exact {exact}"
 
 
 def _values(name: str, values: Sequence[float], document: Document) -> str:

@@ -9,6 +9,7 @@ from tabulate import tabulate
 
 from opfuzz.report.text import plain, quantity
 
+CERTAIN = 9  # decimal places of an error in ulp: what is beyond them is no doubt
 HEADERS = (
     "op", "subject", "format", "array", "max ulp", "at", "mean ulp", "excess",
     "> 0.5", "> 1", "> 16", "nan", "inf", "zero", "flushed", "falls",
@@ -74,7 +75,7 @@ def _notes(document: Document) -> Iterator[str]:
             yield f"{name}{name_of}: falls where the function rises, or the reverse: {falls}"
         if figures["unresolved"]:
             yield f"{name}{name_of}: {figures['unresolved']} exact values are not certain enough and not counted"
-        most = f"{figures['max_ulp_at_most']:.6g}"
+        most = f"{round(figures['max_ulp_at_most'], CERTAIN):.6g}"
         if most != f"{figures['max_ulp']:.6g}":  # only then is the printed figure in doubt
             yield f"{name}{name_of}: max ulp is certain only to be at most {most}"
     if tail["differing"]:

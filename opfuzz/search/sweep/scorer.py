@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opfuzz.core.floats import Bits, FloatArray, Format, from_bits
-from opfuzz.core.metrics.ulp import absolute_error
-from opfuzz.judge.measure import Mask, Measured, measure
+from opfuzz.judge.measure import Mask, Measured, error_of, measure
 from opfuzz.judge.settle import examine
 from opfuzz.oracle.allowances import Allowances
+from opfuzz.oracle.gradients.kinks import ends_at
+from opfuzz.oracle.truth import Truth
 from opfuzz.search.sweep.reference import Enclosed, FlatReference
 from opfuzz.search.sweep.totals import CLASSES, LIMITS, Totals, Worst, merge, worst
 
@@ -117,9 +118,15 @@ class Scorer:
 
     def _exactly(self, inputs: NDArray[Any], computed: FloatArray) -> tuple[FloatArray, FloatArray]:
         """ulp errors and exact values, all settled."""
-        truth = self.oracle.exact(inputs).settle(np.arange(inputs.size))
-        hi, lo, spacing = (np.ravel(part) for part in (truth.hi, truth.lo, truth.spacing))
-        return absolute_error(computed, hi, lo) / spacing, hi
+        reference = self.oracle.exact(inputs)
+        truth = reference.settle(np.arange(inputs.size))
+        computed = computed.reshape(truth.hi.shape)
+        values = truth.hi.copy()
+        for at in np.argwhere(truth.ranges) if truth.ranges is not None else ():
+            place = tuple(at.tolist())
+            low, high = ends_at(reference.root, truth, place) or (truth.hi[place],) * 2
+            values[place] = min(max(computed[place], low), high)
+        return np.ravel(error_of(computed, truth) / truth.spacing), np.ravel(values)
 
     def _plain(self, block: _Block) -> Part:
         """A block, or a part of one, in which results and exact values are finite and the latter certain."""
@@ -200,7 +207,7 @@ class Scorer:
         top = int(np.argmax(excess))
         largest_excess = Worst(float(excess[top]), int(bits[top]), float(computed[top]), float(hi[top]))
         found = {**found, **self._zeros(bits, measured)}
-        errors, radii = np.ravel(measured.ulps), np.ravel(truth.share)
+        errors, radii = np.ravel(measured.ulps), np.ravel(_shares(truth))
         if measured.judged is not None or truth.normal < truth.hi.size:
             normal = np.ravel(measured.is_normal)
             bits, inputs = bits[normal], inputs[normal]
@@ -231,7 +238,7 @@ class Scorer:
             examples={name: int(places.min()) for name, places in found.items() if len(places)},
             flushed=len(found.get("flushed", ())),
             falls=len(found.get("falls", ())),
-            unresolved=measured.unresolved.size,
+            unresolved=int(np.count_nonzero(~np.isnan(block.inputs[measured.unresolved]))),  # of NaN all is right
             buckets=self._buckets(bits, errors),
         )
         return Part(totals, rivals, floor)
@@ -241,7 +248,8 @@ class Scorer:
         found: dict[str, Bits] = {}
         # 0 for a normal number is 2^(p - 1) ulp off at least.
         if measured.largest_ulp >= 2.0 ** (self.fmt.precision - 1) - 1:
-            found["zero"] = bits[np.ravel(measured.is_normal & (measured.computed == 0))]
+            lost = measured.is_normal & (measured.computed == 0)
+            found["zero"] = bits[np.ravel(lost if measured.truth.ranges is None else lost & ~measured.truth.ranges)]
         if measured.flushed is not None:
             # Below half the smallest number 0 is what is right.
             found["flushed"] = bits[
@@ -329,3 +337,8 @@ def nothing_about(inputs: int) -> Part:
     """A part of so many inputs about which there is nothing to say."""
     none = dict.fromkeys(CLASSES, 0)
     return Part(Totals(inputs, 0, 0.0, (0,) * len(LIMITS), None, 0.0, None, none, {}, 0, 0, 0, {}), (), -math.inf)
+
+
+def _shares(truth: Truth) -> FloatArray:
+    """How certain exact values are, in ulp; where all of a range is right the error is the distance to that."""
+    return truth.share if truth.ranges is None else np.where(truth.ranges, 0.0, truth.share)

@@ -43,6 +43,7 @@ class Gradient:
     """That not the values of a program are meant, but the gradients of the sum of cotangents times values.
 
     A program gives as many values as there are cotangents, and has a gradient for each of the inputs, in their order.
+    Without any cotangent they are ones.
     """
 
     inputs: Names

@@ -31,7 +31,7 @@ from opfuzz.store.bundle.tensors import Wanted, read_tensors
 SCHEMA = 2
 FIELDS = (
     "schema", "op", "digest", "format", "subject", "relation", "switch", "dims", "params", "layouts", "output", "index",
-    "versions",
+    "versions", "lacking",
 )  # fmt: skip
 LONE: Mapping[str, str] = {"output": ""}  # what schema 1 does not say: all ops had one output without a name
 
@@ -51,6 +51,7 @@ class Bundle:
     versions: Mapping[str, str]
     case: Case | None  # from which the call came; None where no regime draws its values
     apart: Apart | None = None  # of a second cause: what it is told from another by
+    lacking: tuple[str, ...] = ()  # inputs by which a gradient was not asked for
 
     @property
     def witness(self) -> Mapping[str, Any] | None:
@@ -102,12 +103,22 @@ def _finding(place: Path) -> dict[str, Any]:
             raise damaged(place, FINDING, "the witness is no object")
         try:
             numbers = {name: number(witness.get(name)) for name in ("computed", "exact", "ulp", "bound")}
+            ends = _ends(witness.get("ends"))
         except ValueError as error:
             raise damaged(place, FINDING, f"the witness: {error}") from None
         if not isinstance(witness.get("computed_hex"), str):
             raise damaged(place, FINDING, "the witness has no computed_hex")
-        found["witness"] = {**LONE, **witness, **numbers}
+        found["witness"] = {**LONE, **witness, **numbers, "ends": ends}
     return found
+
+
+def _ends(value: object) -> tuple[float, float] | None:
+    """The least and the largest right value; None where one is right. Raises ValueError for what is neither."""
+    if value is None:
+        return None
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise ValueError(f"ends is {value!r:.40}, not two numbers")
+    return number(value[0]), number(value[1])
 
 
 def _apart(finding: Mapping[str, Any]) -> Apart | None:
@@ -124,6 +135,7 @@ def _fields(place: Path) -> dict[str, Any]:
     found = document(place, CALL)
     if found.get("schema") == 1 and type(found["schema"]) is int:
         found = {**LONE, **found, "schema": SCHEMA}
+    found = {"lacking": [], **found}  # written before gradients could lack inputs
     for name in found:
         if name not in FIELDS:
             raise damaged(place, CALL, f"unknown key {name!r:.40}{did_you_mean(name, FIELDS)}")
@@ -195,6 +207,7 @@ class _Checked:
             fields["versions"],
             case,
             _apart(finding),
+            self._lacking(),
         )
 
     def _layouts(self, what: str, given: object) -> dict[str, str]:
@@ -206,6 +219,13 @@ class _Checked:
             if not isinstance(layout, str) or layout not in LAYOUTS:
                 raise ValueError(f"unknown layout {layout!r:.40} of {name}{did_you_mean(str(layout)[:40], LAYOUTS)}")
         return {name: layout if applicable(layout, shapes[name]) else LAYOUTS[0] for name, layout in found.items()}
+
+    def _lacking(self) -> tuple[str, ...]:
+        given = self.fields["lacking"]
+        known = () if self.spec.gradient is None else self.spec.gradient.inputs
+        if not isinstance(given, list) or not all(name in known for name in given) or set(known) == set(given) != set():
+            raise ValueError(f"lacking is {given!r:.60}, not a list of some inputs of {', '.join(known) or 'none'}")
+        return tuple(given)
 
     def _element(self) -> Element | None:
         index, output = self.fields["index"], self.fields["output"]

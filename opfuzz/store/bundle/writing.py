@@ -63,6 +63,7 @@ def write_bundle(
         "layouts": layouts,
         "output": recipe.output,
         "index": recipe.index,
+        "lacking": recipe.lacking,
         "versions": versions,
     }
     # safetensors' NumPy writer corrupts arrays that are not contiguous.

@@ -54,6 +54,7 @@ EXAMPLES = (  # of every kind, with every figure that it may have
     Cause("is-setting", "eps", figures={"how": ("value", 1e-6), **FIT}),
     Cause("is-setting", "x", figures={"how": ("shifted", 1, 0), **FIT, "own": None}),
     Cause("special-at", "", Relation("rows", "n"), {"computed": NAN, "exact": -INF, "overflows": "float16"}),
+    Cause("special-at", figures={"computed": NAN, "exact": 0.0, "ends": (0.0, 1.0), "overflows": ""}),
     Cause("leaks", figures={"elements": 2}),
     Cause(
         "cuts-gradient",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from opfuzz.core.call import Call
-from opfuzz.report.finding.one_line import LONGEST, one_line
+from opfuzz.report.finding.one_line import LONGEST, differentiated, one_line
 from opfuzz.spec.expression.program import Gradient, parse
 
 INF, NAN = float("inf"), float("nan")
@@ -62,7 +62,23 @@ def test_a_gradient_is_that_of_a_function_and_runs(dialect):
     assert [each.tolist() for each in made] == [[15.0], [6.0]]
     block = replace(parse("y = x * w\ny + y", names=None, functions=None), gradient=GRADIENT)
     told = one_line(block, dialect, Call("float32", {}, {}, arrays, {}))
-    assert told.startswith("y = x * w; y + y  # differentiated by x, w at ")
+    _, twice = eval(told, {"torch": module, "mx": module})
+    assert [each.tolist() for each in twice] == [[30.0], [12.0]]
+    pair = replace(parse("y, z = f(x * w)\ny + z", names=None, functions=None), gradient=GRADIENT)
+    told = one_line(pair, dialect, Call("float32", {}, {}, arrays, {}))
+    assert "y + z  # differentiated by x, w at " in told
+
+
+def test_where_the_rest_of_a_line_is_too_long_it_says_where_that_is():
+    assert line(f"f({', '.join(['x'] * 50)})", np.ones(2, np.float32)).endswith("… (all of it is in repro.py)")
+
+
+def test_of_a_gradient_the_call_can_be_told_alone():
+    asked = (
+        "torch.autograd.functional.vjp(lambda x, w: torch.mul(x, w), (torch.tensor([1.0]),), (torch.tensor([2.0]),))"
+    )
+    assert differentiated(asked) == ("torch.mul(x, w), (torch.tensor([1.0]),), (torch.tensor([2.0]),))", True)
+    assert differentiated("mx.exp(mx.array([1.0]))") == ("mx.exp(mx.array([1.0]))", False)
 
 
 def test_settings_and_views():

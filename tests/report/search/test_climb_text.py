@@ -23,10 +23,34 @@ def cells(**changed):
     ("document", "ulp", "excess"),
     [
         ({"verdict": "crash", "ulp": 0.0, "excess": 0.0}, "", ""),
-        ({"verdict": "special", "ulp": 0.0, "excess": 0.0, **CALL, "computed": math.nan, "exact": 1.0}, "", ""),
-        ({"verdict": "special", "ulp": 0.0, "excess": math.inf, **CALL, "computed": math.inf, "exact": 1.0}, "", "inf"),
-        ({"verdict": "exact", "ulp": 0.0, "excess": 0.0, **CALL, "computed": 1.0, "exact": 1.0}, "0", "0"),
-        ({"verdict": "wrong", "ulp": 9.5, "excess": 9.0, **CALL, "computed": 2.0, "exact": 1.0}, "9.5", "9"),
+        (
+            {"verdict": "special", "ulp": 0.0, "excess": 0.0, **CALL, "computed": math.nan, "exact": 1.0, "ends": None},
+            "",
+            "",
+        ),
+        (
+            {
+                "verdict": "special",
+                "ulp": 0.0,
+                "excess": math.inf,
+                **CALL,
+                "computed": math.inf,
+                "exact": 1.0,
+                "ends": None,
+            },
+            "",
+            "inf",
+        ),
+        (
+            {"verdict": "exact", "ulp": 0.0, "excess": 0.0, **CALL, "computed": 1.0, "exact": 1.0, "ends": None},
+            "0",
+            "0",
+        ),
+        (
+            {"verdict": "wrong", "ulp": 9.5, "excess": 9.0, **CALL, "computed": 2.0, "exact": 1.0, "ends": None},
+            "9.5",
+            "9",
+        ),
     ],
 )
 def test_an_error_without_a_size_is_an_empty_cell(document, ulp, excess):
