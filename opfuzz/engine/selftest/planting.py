@@ -60,7 +60,8 @@ def _with_call(mutant: Mutant, spec: OpSpec, text: str, backend: Backend) -> OpS
         program = parse(text, names=names, functions=backend.functions())
     except ExpressionError as error:
         raise OpfuzzError(f"mutant '{mutant.name}': its call {text!r}: {error}") from error
-    return replace(spec, calls={**spec.calls, backend.dialect: {"": program}})
+    meant = None if spec.gradient is None else replace(spec.gradient, is_usual=True)
+    return replace(spec, calls={**spec.calls, backend.dialect: {"": replace(program, gradient=meant)}})
 
 
 def _takes(mutant: Mutant, program: Program) -> bool:
