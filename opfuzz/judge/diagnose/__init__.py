@@ -14,6 +14,7 @@ from opfuzz.core.results import Score
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.judge.diagnose import (
     absolute,
+    adjoints,
     backward,
     inherited,
     meanings,
@@ -44,6 +45,9 @@ STAGES: tuple[Stage, ...] = (  # the first that is certain is told
     absolute.accuracy,
     meanings.variant,
     backward.cut,
+    adjoints.scaled,
+    adjoints.arranged,
+    adjoints.mistaken,
     meanings.misread,
     meanings.setting,
     saturation.saturates,
@@ -74,6 +78,9 @@ SURE = frozenset(
         absolute.accuracy,
         meanings.variant,
         backward.cut,
+        adjoints.scaled,
+        adjoints.arranged,
+        adjoints.mistaken,
         sums.stops,
         sums.accumulates,
         precisions.inputs_solved,

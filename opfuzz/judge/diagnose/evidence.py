@@ -19,6 +19,7 @@ from opfuzz.core.metrics.conditioned import relative_to
 from opfuzz.core.results import Score
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.judge.limits import (
+    APART,
     EXCESS_LIMIT,
     FLOAT64_APART,
     HALF_VARIANT_ELEMENTS,
@@ -148,6 +149,21 @@ class Evidence:
             if made:
                 found.append(next((other for other in made if other.is_at_fault), made[0]))
         return tuple(found)
+
+    @cached_property
+    def telling(self) -> Evidence | None:
+        """Ordinary values that are wrong, with sizes that are all different; else another such call; None: none is."""
+        numeric = replace(self.numeric, wider=None)
+        apart = {name: max(size, own) for (name, size), own in zip(self.call.dims.items(), APART, strict=False)}
+        for dims in (apart, {name: own + 1 for name, own in apart.items()}):
+            call = ordinary(numeric, dims=dims)
+            plain = None if call is None else replace(call, layouts=dict.fromkeys(call.layouts, LAYOUTS[0]))
+            output = None if plain is None else self.run(plain)
+            if plain is not None and output is not None and output.size:
+                other = replace(numeric, call=plain, output=output)
+                if other.is_at_fault:
+                    return other
+        return next((each for each in self.others if each is not self.wider and each.is_wrong.any()), None)
 
     @property
     def numeric(self) -> Evidence:

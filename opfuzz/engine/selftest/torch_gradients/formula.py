@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from opfuzz.engine.selftest import Mutant
-from opfuzz.engine.selftest.torch_faults.rounding import wide
 from opfuzz.engine.selftest.torch_gradients import kernels
 from opfuzz.engine.selftest.torch_gradients.kernels import rows
 from opfuzz.engine.selftest.torch_gradients.way import Gradients, Way, altered, only, planted
@@ -475,7 +474,11 @@ MUTANTS = [
     Mutant(
         "mse-loss-without-two",
         "mse_loss.grad",
-        {NN + "mse_loss": planted(functional.mse_loss, lambda way: [each / 2 for each in way.right() if each is not None])},
+        {
+            NN + "mse_loss": planted(
+                functional.mse_loss, lambda way: [each / 2 for each in way.right() if each is not None]
+            )
+        },
         cause="half|1/2|leaves out",
     ),
     Mutant("exp-twice", "exp.grad", {"torch.exp": altered(torch.exp, only(0, twice))}, cause="2 times"),

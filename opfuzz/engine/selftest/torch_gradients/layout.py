@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 from torch.nn import functional
 
 from opfuzz.engine.selftest import Mutant
@@ -81,14 +80,18 @@ def matmul_transposed_factor(way: Way) -> Gradients:
 
 
 MUTANTS = [
-    Mutant(
-        "tanh-cotangent-flat", "tanh.grad", {"torch.tanh": planted(torch.tanh, flat_cotangent)}, cause=STRIDES
-    ),
+    Mutant("tanh-cotangent-flat", "tanh.grad", {"torch.tanh": planted(torch.tanh, flat_cotangent)}, cause=STRIDES),
     Mutant(
         "layer-norm-cotangent-flat",
         "layer_norm.grad",
-        {NN + "layer_norm": planted(functional.layer_norm, lambda way: kernels.layer_norm_back(
-            Way(way.tensors, way.settings, as_if_contiguous(way.g), way.is_asked, way.again)))},
+        {
+            NN + "layer_norm": planted(
+                functional.layer_norm,
+                lambda way: kernels.layer_norm_back(
+                    Way(way.tensors, way.settings, as_if_contiguous(way.g), way.is_asked, way.again)
+                ),
+            )
+        },
         cause=STRIDES,
     ),
     Mutant(
@@ -98,7 +101,10 @@ MUTANTS = [
         cause=STRIDES,
     ),
     Mutant(
-        "linear-input-flat", "linear.grad", {NN + "linear": planted(functional.linear, linear_flat_input)}, cause=STRIDES
+        "linear-input-flat",
+        "linear.grad",
+        {NN + "linear": planted(functional.linear, linear_flat_input)},
+        cause=STRIDES,
     ),
     Mutant(
         "softmax-cotangent-expanded",
@@ -119,7 +125,10 @@ MUTANTS = [
         cause=STRIDES,
     ),
     Mutant(
-        "gelu-views-by-tanh", "gelu.grad", {NN + "gelu": planted(functional.gelu, gelu_views_of_tanh)}, cause=f"{STRIDES}|tanh"
+        "gelu-views-by-tanh",
+        "gelu.grad",
+        {NN + "gelu": planted(functional.gelu, gelu_views_of_tanh)},
+        cause=f"{STRIDES}|tanh",
     ),
     Mutant(
         "rms-norm-cotangent-offset",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 from torch.nn import functional
 
 from opfuzz.engine.selftest import Mutant

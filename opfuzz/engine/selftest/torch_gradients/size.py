@@ -123,9 +123,7 @@ MUTANTS = [
     Mutant(
         "linear-whole-tiles", "linear.grad", {NN + "linear": planted(functional.linear, linear_whole_tiles)}, cause=SIZE
     ),
-    Mutant(
-        "gelu-without-tail", "gelu.grad", {NN + "gelu": planted(functional.gelu, gelu_without_tail)}, cause=SIZE
-    ),
+    Mutant("gelu-without-tail", "gelu.grad", {NN + "gelu": planted(functional.gelu, gelu_without_tail)}, cause=SIZE),
     Mutant(
         "rms-norm-empty-batch",
         "rms_norm.grad",

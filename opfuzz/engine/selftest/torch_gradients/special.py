@@ -123,9 +123,7 @@ MUTANTS = [
         {NN + "softplus": planted(functional.softplus, softplus_zero_at_zero)},
         cause="x = 0|0 <= x <= 0|values|at 0",
     ),
-    Mutant(
-        "sigmoid-by-exp", "sigmoid.grad", {"torch.sigmoid": planted(torch.sigmoid, sigmoid_by_exp)}, cause=SEEN
-    ),
+    Mutant("sigmoid-by-exp", "sigmoid.grad", {"torch.sigmoid": planted(torch.sigmoid, sigmoid_by_exp)}, cause=SEEN),
     Mutant(
         "gelu-zero-by-infinity",
         "gelu.grad",
@@ -157,7 +155,9 @@ MUTANTS = [
         cause="float16|11 bits",
     ),
     Mutant("sqrt-guarded", "sqrt.grad", {"torch.sqrt": planted(torch.sqrt, sqrt_guarded)}, cause="values|x <|small"),
-    Mutant("log-clipped", "log.grad", {"torch.log": altered(torch.log, only(0, log_clamped))}, cause="values|x <|returned"),
+    Mutant(
+        "log-clipped", "log.grad", {"torch.log": altered(torch.log, only(0, log_clamped))}, cause="values|x <|returned"
+    ),
     Mutant(
         "layer-norm-equal-row",
         "layer_norm.grad",
