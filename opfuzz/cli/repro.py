@@ -14,11 +14,13 @@ from opfuzz.backends import Backend, Subject
 from opfuzz.cli.group import FINDINGS, USAGE, Paths, plugin_option
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.files.strict_json import strict
-from opfuzz.core.results import Mark
+from opfuzz.core.results import Mark, Score
+from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.engine.machines import versions
 from opfuzz.engine.plan import vocabulary
+from opfuzz.engine.triage.diagnose import seen_of
 from opfuzz.engine.triage.replay import Replayed, replay, subject_of
-from opfuzz.report.causes import word_cause
+from opfuzz.report.causes import word_cause, word_relation
 from opfuzz.report.text import plain, quantity
 from opfuzz.store.bundle import Bundle, bundles_in, read_bundle
 
@@ -94,9 +96,9 @@ def _lines(found: Replayed, backends: Mapping[str, Backend]) -> str:
     then = finding.get("witness")
     lines = [
         f"{finding['op']} on {found.subject} in {finding['format']}",
-        f"  then      {finding['verdict']}: {finding['reason']}",
+        f"  then      {finding['verdict']}: {_then(finding)}",
         *([_element(then["output"], then["computed"], then["exact"], then["ulp"])] if then else []),
-        f"  now       {score.verdict}: {word_cause(score.cause)}".rstrip(": "),
+        f"  now       {score.verdict}: {_now(score)}".rstrip(": "),
         *([_element(now.output, now.computed, now.exact, now.ulp)] if (now := _mark(found)) else []),
         *(
             f"  version   {name} {before or 'none'} then, {after or 'none'} now"
@@ -107,6 +109,20 @@ def _lines(found: Replayed, backends: Mapping[str, Backend]) -> str:
     if finding["severity"] != "fault":
         lines[-1] = lines[-1].replace("fault", "note")
     return "\n".join(map(plain, lines))
+
+
+def _then(finding: Mapping[str, Any]) -> str:
+    """What the run said of it: its diagnosis, where it made one."""
+    return str(finding.get("diagnosis") or finding["reason"])
+
+
+def _now(score: Score) -> str:
+    """What is seen. Why is a matter of a diagnosis, which is made of more than one call."""
+    if SEVERITY[score.verdict] != FAULT:
+        return word_cause(score.cause)
+    relation = score.cause.relation
+    seen = [word_cause(cause) for cause in seen_of(score.verdict, score.cause)]
+    return "; ".join(seen) or (word_relation(relation) if relation is not None else "")
 
 
 def _mark(found: Replayed) -> Mark | None:
@@ -139,12 +155,12 @@ def _document(found: Replayed, backends: Mapping[str, Backend]) -> dict[str, Any
         "there": found.is_there,
         "then": {
             "verdict": finding["verdict"],
-            "reason": finding["reason"],
+            "reason": _then(finding),
             **{name: then.get(name) for name in ELEMENT},
         },
         "now": {
             "verdict": found.judged.score.verdict,
-            "reason": word_cause(found.judged.score.cause),
+            "reason": _now(found.judged.score),
             **{name: getattr(now, name, None) for name in ELEMENT},
         },
         "versions": {

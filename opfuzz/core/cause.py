@@ -46,7 +46,9 @@ KINDS: Mapping[str, Kind] = {
         "operation of the step",
         ("step", "steps", "elements", "met", "before", "after"),
     ),
-    "scales-gradient": Kind("the right gradient times a factor", "factor", MET),
+    "scales-gradient": Kind(
+        "the right gradient times a factor", "factor, or '' where it is another in each call", ("factors", *MET)
+    ),
     "arranges-gradient": Kind("the right gradient with its elements at other places", "", ("how", *MET)),
     "mistakes-gradient": Kind("one mistake on the way back", "what is wrong with a step", ("about", *MET)),
     "special-at": Kind("NaN, an infinity or the sign of a zero", "", ("computed", "exact", "overflows")),

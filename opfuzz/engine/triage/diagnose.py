@@ -212,8 +212,14 @@ def smallest_of(finding: Finding) -> Call | None:
 def undiagnosed(finding: Finding, known: Diagnosis, words: str) -> Diagnosis:
     """What is said where a diagnosis fails: of a wrong number not what the judge saw first, which nobody refuted."""
     first, *beside = known
-    seen = () if finding.verdict in ("wrong", "imprecise") else (first,)
-    return (*seen, Cause("undiagnosed", figures={"words": words}), *beside)
+    return (*seen_of(finding.verdict, first), Cause("undiagnosed", figures={"words": words}), *beside)
+
+
+def seen_of(verdict: str, cause: Cause) -> Diagnosis:
+    """What judging saw of a fault, without what it took first for the reason; of a wrong number that is nothing."""
+    if verdict in ("wrong", "imprecise"):
+        return ()
+    return (replace(cause, figures={name: each for name, each in cause.figures.items() if name != "overflows"}),)
 
 
 def _record(finding: Finding, spec: OpSpec) -> Diagnosis:

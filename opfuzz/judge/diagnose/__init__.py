@@ -47,6 +47,7 @@ STAGES: tuple[Stage, ...] = (  # the first that is certain is told
     backward.cut,
     adjoints.scaled,
     adjoints.arranged,
+    adjoints.unheeded,
     adjoints.mistaken,
     meanings.misread,
     meanings.setting,
@@ -66,6 +67,7 @@ STAGES: tuple[Stage, ...] = (  # the first that is certain is told
     precisions.quantised,
     precisions.overflow,
     tails.tail,
+    adjoints.scaled_anyhow,
 )
 
 
@@ -80,7 +82,9 @@ SURE = frozenset(
         backward.cut,
         adjoints.scaled,
         adjoints.arranged,
+        adjoints.unheeded,
         adjoints.mistaken,
+        adjoints.scaled_anyhow,
         sums.stops,
         sums.accumulates,
         precisions.inputs_solved,

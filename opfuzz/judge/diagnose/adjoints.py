@@ -11,17 +11,19 @@ import numpy as np
 
 from opfuzz.core.cause import Cause, Figure
 from opfuzz.core.floats import FloatArray
-from opfuzz.judge.diagnose.evidence import Evidence
+from opfuzz.judge.diagnose.evidence import Array, Evidence
 from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm
-from opfuzz.judge.limits import MET_SHARE, MOST_MISTAKEN, MOST_MISTAKES
+from opfuzz.judge.limits import LEAST_MET, MET_SHARE, MOST_MISTAKEN, MOST_MISTAKES
 from opfuzz.oracle import balls
-from opfuzz.oracle.gradients.mistakes import Mistake, mistakes
+from opfuzz.oracle.gradients.mistakes import FACTOR, WHOLE, Mistake, mistakes
 from opfuzz.oracle.meaning import FAILURES
 
 Predict = Callable[[Evidence], Prediction | None]
 # Powers of a size that a gradient may be too large by: a mean for a sum, and a score that is divided by a root.
 POWERS = (-1.0, 1.0, -0.5, 0.5)
 POWER_WORDS = {-1.0: "1/{}", 1.0: "{}", -0.5: "1/sqrt({})", 0.5: "sqrt({})"}
+ENDS = {"first": 0, "last": -1}  # of an axis
+How = tuple[Figure, ...]
 PLAIN = {"1/2": 0.5, "2": 2.0, "-1": -1.0, "0": 0.0}
 
 
@@ -33,9 +35,9 @@ def scaled(evidence: Evidence) -> Cause | None:
 
         def predict(each: Evidence, name: str = name) -> Prediction | None:
             factor = _factors(each).get(name)
-            return None if factor is None else _compared(each, lambda values: values * factor, abs(factor))
+            return None if factor is None else _compared(each, lambda values: values * factor)
 
-        if (total := _confirmed(evidence, telling, predict)) is not None:
+        if (total := _confirmed(evidence, predict)) is not None:
             return Cause("scales-gradient", name, figures=total.figures)
     return None
 
@@ -56,21 +58,22 @@ def _factors(evidence: Evidence) -> dict[str, float]:
 
 
 def arranged(evidence: Evidence) -> Cause | None:
-    """A gradient whose elements stand at other places: reversed, shifted or transposed."""
-    if (telling := _asked(evidence)) is None:
+    """A gradient whose elements stand at other places: reversed, shifted or transposed, or not written at one end."""
+    if _asked(evidence) is None:
         return None
     for how in _arrangements(evidence.output.ndim):
 
-        def predict(each: Evidence, how: tuple[Figure, ...] = how) -> Prediction | None:
+        def predict(each: Evidence, how: How = how) -> Prediction | None:
             return _compared(each, lambda values: _moved(values, how))
 
-        if (total := _confirmed(evidence, telling, predict)) is not None:
+        if (total := _confirmed(evidence, predict)) is not None:
             return Cause("arranges-gradient", figures={"how": how, **total.figures})
     return None
 
 
-def _arrangements(count: int) -> Iterator[tuple[Figure, ...]]:
+def _arrangements(count: int) -> Iterator[How]:
     for axis in range(count):
+        yield from (("zero", end, axis) for end in ENDS)
         yield "reversed", axis
         yield "shifted", 1, axis
         yield "shifted", -1, axis
@@ -78,8 +81,10 @@ def _arrangements(count: int) -> Iterator[tuple[Figure, ...]]:
         yield "transposed", first, second
 
 
-def _moved(values: FloatArray, how: tuple[Figure, ...]) -> FloatArray | None:
+def _moved(values: FloatArray, how: How) -> FloatArray | None:
     match how:
+        case ("zero", str(end), int(axis)):
+            return _without(values, end, axis) if values.shape[axis] else None
         case ("reversed", int(axis)):
             return np.flip(values, axis)
         case ("shifted", int(by), int(axis)):
@@ -90,9 +95,67 @@ def _moved(values: FloatArray, how: tuple[Figure, ...]) -> FloatArray | None:
     return None
 
 
-def _compared(
-    evidence: Evidence, change: Callable[[FloatArray], FloatArray | None], size: float = 1.0
-) -> Prediction | None:
+def _without(values: Array, end: str, axis: int) -> Array:
+    made = np.array(values)
+    np.moveaxis(made, axis, 0)[ENDS[end]] = 0
+    return made
+
+
+def unheeded(evidence: Evidence) -> Cause | None:
+    """Elements of a cotangent at one end of an axis, as the last row, that have no part in the gradient."""
+    if _asked(evidence) is None or evidence.spec.gradient is None:
+        return None
+    for name in evidence.spec.gradient.cotangents:
+        for axis in range(evidence.call.arrays[name].ndim):
+            for end in ENDS:
+
+                def predict(each: Evidence, name: str = name, end: str = end, axis: int = axis) -> Prediction | None:
+                    own = each.call.arrays[name]
+                    if not own.size:
+                        return None
+                    other = each.refer(each.call.with_arrays({name: _without(own, end, axis)}))
+                    return compare(each, other.truth.hi, each.allowance_of(other))
+
+                if (total := _confirmed(evidence, predict)) is not None:
+                    how = ("unheeded", end, axis)
+                    fit: dict[str, Figure] = {"fit": total.after, "elements": total.met, "own": total.before}
+                    return Cause("is-setting", name, figures={"how": how, **fit})
+    return None
+
+
+# The slope of a line through 0 that is nearest to the output, in units of the last place of the exact gradient.
+
+
+def _slope(evidence: Evidence) -> float | None:
+    judged = evidence.judged
+    counted = judged.is_judged & np.isfinite(judged.computed) & (judged.truth.hi != 0)
+    if np.count_nonzero(counted) < LEAST_MET:
+        return None
+    factor = float(np.median(judged.computed[counted] / judged.truth.hi[counted]))
+    return factor if np.isfinite(factor) else None
+
+
+def scaled_anyhow(evidence: Evidence) -> Cause | None:
+    """A gradient that is right but for one factor, which nothing of the sizes explains."""
+    if _asked(evidence) is None:
+        return None
+
+    def predict(each: Evidence) -> Prediction | None:
+        factor = _slope(each)
+        return None if factor is None else _compared(each, lambda values: values * factor)
+
+    seen = [each for each in (*evidence.telling, *evidence.others) if each.is_at_fault]
+    if len(seen) < LEAST_MET:
+        return None
+    found = [predict(each) for each in seen]
+    met = [each for each in found if each is not None and each.is_met and each.met >= LEAST_MET]
+    if len(met) < len(seen):
+        return None
+    total, factors = sum(met[1:], start=met[0]), tuple(_slope(each) or 0.0 for each in seen)
+    return Cause("scales-gradient", figures={"factors": factors, **total.figures})
+
+
+def _compared(evidence: Evidence, change: Callable[[FloatArray], FloatArray | None]) -> Prediction | None:
     """The output against the exact gradient with a change, which is also made to what honest arithmetic may be off."""
     with np.errstate(all="ignore"):
         values, allowance = (change(each) for each in (evidence.reference.truth.hi, evidence.reference.wide))
@@ -115,7 +178,7 @@ def mistaken(evidence: Evidence) -> Cause | None:
             if not _is_near(telling, mistake):
                 continue
             predict = partial(_predict, formula=formula, told=(mistake.what, mistake.about.op, mistake.place))
-            if (total := _confirmed(evidence, telling, predict)) is not None:
+            if (total := _confirmed(evidence, predict)) is not None:
                 return Cause("mistakes-gradient", mistake.what, figures=_figures(telling, mistake, total))
     return None
 
@@ -141,7 +204,9 @@ def _predict(evidence: Evidence, formula: int, told: tuple[str, str, int]) -> Pr
     usual = evidence.reference.usual
     if formula >= len(usual):
         return None
-    same = [each for each in mistakes(usual[formula]) if (each.what, each.about.op) == (what, about)]
+    # One over 2 may be any factor, one over 7 is that of a mean.
+    alike = {FACTOR, WHOLE} if what in (FACTOR, WHOLE) else {what}
+    same = [each for each in mistakes(usual[formula]) if each.what in alike and each.about.op == about]
     best: Prediction | None = None
     for mistake in [each for each in same if each.place == place] or same:
         try:
@@ -162,17 +227,15 @@ def _figures(evidence: Evidence, mistake: Mistake, total: Prediction) -> dict[st
     return {"about": about, **total.figures}
 
 
-def _confirmed(evidence: Evidence, telling: Evidence, predict: Predict) -> Prediction | None:
+def _confirmed(evidence: Evidence, predict: Predict) -> Prediction | None:
     """What is met on all calls together, on that which tells sizes apart as well."""
-    first = predict(telling)
-    if first is None or not first.is_met:
+    found = [predict(each) for each in (*evidence.telling, evidence)]
+    met = [each for each in found if each is not None and each.is_met]
+    if len(met) < len(found):
         return None
-    own = predict(evidence)
-    if own is None or not own.is_met:
-        return None
-    return confirm(evidence, own + first, predict, is_elsewhere=True)
+    return confirm(evidence, sum(met[1:], start=met[0]), predict, is_elsewhere=True)
 
 
 def _asked(evidence: Evidence) -> Evidence | None:
-    """The call that tells sizes apart; None where there is none, or it is no gradient."""
-    return None if evidence.spec.gradient is None else evidence.telling
+    """The first call that tells sizes apart; None where there is none, or it is no gradient."""
+    return None if evidence.spec.gradient is None else next(iter(evidence.telling), None)

@@ -151,19 +151,22 @@ class Evidence:
         return tuple(found)
 
     @cached_property
-    def telling(self) -> Evidence | None:
-        """Ordinary values that are wrong, with sizes that are all different; else another such call; None: none is."""
-        numeric = replace(self.numeric, wider=None)
-        apart = {name: max(size, own) for (name, size), own in zip(self.call.dims.items(), APART, strict=False)}
-        for dims in (apart, {name: own + 1 for name, own in apart.items()}):
-            call = ordinary(numeric, dims=dims)
+    def telling(self) -> tuple[Evidence, ...]:
+        """Calls on ordinary values that are wrong, with sizes that are all different; else another such call, if any.
+
+        What hangs on the values of one, such as how often an index occurs, is another thing in the next.
+        """
+        numeric, found = replace(self.numeric, wider=None), list[Evidence]()
+        for seed, sizes in enumerate(APART):
+            own = zip(self.call.dims.items(), sizes, strict=False)
+            dims = {**self.call.dims, **{name: max(size, other) for (name, size), other in own}}
+            call = ordinary(numeric, dims=dims, seed=seed + 1)
             plain = None if call is None else replace(call, layouts=dict.fromkeys(call.layouts, LAYOUTS[0]))
             output = None if plain is None else self.run(plain)
             if plain is not None and output is not None and output.size:
-                other = replace(numeric, call=plain, output=output)
-                if other.is_at_fault:
-                    return other
-        return next((each for each in self.others if each is not self.wider and each.is_wrong.any()), None)
+                found.append(replace(numeric, call=plain, output=output))
+        others = [each for each in self.others if each is not self.wider and each.is_wrong.any()]
+        return tuple(each for each in found if each.is_at_fault) or tuple(others[-1:])
 
     @property
     def numeric(self) -> Evidence:

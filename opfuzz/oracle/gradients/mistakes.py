@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,8 @@ from opfuzz.oracle.meaning import FAILURES
 # What may be wrong with a step.
 TERM, FACTOR, SIGN, SQUARE = "term", "factor", "sign", "square"  # left out, or turned
 OWN, MEAN, WHOLE, LAST = "own term", "mean", "sum", "last term"  # in place of a sum; of a mean; left out of a sum
-OVERWRITTEN, OTHER_WAY, OUT_OF_ORDER = "overwritten", "other way", "out of order"
+OVERWRITTEN, AVERAGED = "overwritten", "averaged"  # what goes to one place
+OTHER_WAY, OUT_OF_ORDER = "other way", "out of order"
 
 WRAPPED = frozenset({"reshape", "gather", "neg", "saved"})  # behind which a term is looked for
 BROADCAST = frozenset({"add", "sub", "mul", "div", "scaled", "neg", "square", "where", "step", "saved"})
@@ -95,16 +97,21 @@ def _sub(node: Node) -> Changed:
 
 def _product(node: Node) -> Changed:
     a, b = node.args
-    yield FACTOR, b, _whole(a, node)
-    yield FACTOR, a, _whole(b, node)
+    # What is divided by a count is multiplied by one over it.
+    yield WHOLE if _is_count(b, is_below=True) else FACTOR, b, _whole(a, node)
+    yield WHOLE if _is_count(a, is_below=True) else FACTOR, a, _whole(b, node)
 
 
 def _quotient(node: Node) -> Changed:
     a, b = node.args
-    if b.op == "number" and b.detail is not None and b.detail.denominator == 1 and b.detail > 1:
-        yield WHOLE, node, _whole(a, node)  # what is divided by a count
-    else:
-        yield FACTOR, b, _whole(a, node)
+    yield WHOLE if _is_count(b) else FACTOR, b, _whole(a, node)
+
+
+def _is_count(node: Node, *, is_below: bool = False) -> bool:
+    if node.op != "number" or node.detail is None:
+        return False
+    count, one = (node.detail.denominator, node.detail.numerator)[:: 1 if is_below else -1]
+    return count > 2 and one == 1
 
 
 def _neg(node: Node) -> Changed:
@@ -122,8 +129,6 @@ def _sum(node: Node) -> Changed:
         yield LAST, node, node - _last(x, axes)
         yield MEAN, node, node / count
         yield OWN, node, x
-    if x.op == "gather" and len(axes) == 1 and x.args[-1].op == "number":
-        yield OVERWRITTEN, node, _last_named(x, axes[0])
 
 
 def _last(x: Node, axes: tuple[int, ...]) -> Node:
@@ -132,11 +137,25 @@ def _last(x: Node, axes: tuple[int, ...]) -> Node:
     return x
 
 
-def _last_named(table: Node, axis: int) -> Node:
-    """Of each row of a table of terms, which is padded with zeros at its end, the last that is none of the padding."""
+def _is_table(node: Node) -> bool:
+    """Whether a node adds up the rows of a table of terms that go to one place each; see `sent_back`."""
+    return node.op == "sum" and node.args[0].op == "gather" and node.args[0].args[-1].op == "number"
+
+
+def _terms(total: Node) -> tuple[Node, np.ndarray[Any, Any]]:
+    """The table, and how many terms each row has: it is padded with zeros at its end."""
+    (table,) = total.args
     padding = sum(arg.size for arg in table.args[:-1])
-    last = np.maximum((table.detail < padding).sum(axis=axis, keepdims=True) - 1, 0)
-    return graph.gather(table.args, np.take_along_axis(table.detail, last, axis))
+    return table, np.asarray((table.detail < padding).sum(axis=1, keepdims=True))
+
+
+def _last_named(total: Node) -> Node:
+    table, count = _terms(total)
+    return graph.gather(table.args, np.take_along_axis(table.detail, np.maximum(count - 1, 0), 1))
+
+
+def _divided(total: Node) -> Node:
+    return total / graph.leaf(np.maximum(_terms(total)[1], 1).astype(np.float64))
 
 
 def _dot(node: Node) -> Changed:
@@ -153,6 +172,10 @@ def _cumsum(node: Node) -> Changed:
 
 
 def _gather(node: Node) -> Changed:
+    if tables := [arg for arg in node.args if _is_table(arg)]:
+        for what, made in ((OVERWRITTEN, _last_named), (AVERAGED, _divided)):
+            parts = [made(arg) if _is_table(arg) else arg for arg in node.args]
+            yield what, tables[0], graph.gather(parts, node.detail)
     if len(node.args) == 1 and node.args[0].shape == node.shape and node.size > 1:
         yield OUT_OF_ORDER, node, node.args[0]
 

@@ -45,7 +45,7 @@ def _cuts(cause: Cause) -> str:
 
 
 MOVED = {"reversed": "reversed along axis {}", "shifted": "shifted by {} along axis {}"}
-MOVED |= {"transposed": "transposed in axes {} and {}"}
+MOVED |= {"transposed": "transposed in axes {} and {}", "zero": "0 at the {} place along axis {}"}
 # What is wrong on the way back, about what.
 MISTAKES = {
     "term": "it leaves out the term {} on the way back",
@@ -57,6 +57,7 @@ MISTAKES = {
     "sum": "it has the sum in the place of the mean on the way back",
     "last term": "it leaves out the last term of a sum on the way back",
     "overwritten": "what goes to one place is overwritten, not added up: the last of equal indices stays",
+    "averaged": "what goes to one place is averaged, not added up",
     "other way": "its running sum on the way back goes the other way",
     "out of order": "it does not put elements back in order",
 }
@@ -70,6 +71,9 @@ def _as_predicted(given: Mapping[str, Any]) -> str:
 
 
 def _scales(cause: Cause) -> str:
+    if not cause.name:
+        factors = ", ".join(f"{factor:.3g}" for factor in _given(cause)["factors"])
+        return f"all elements are off by one factor, another in each call ({factors}): {_as_predicted(_given(cause))}"
     return f"it is {cause.name} times what is right: {_as_predicted(_given(cause))}"
 
 
@@ -123,6 +127,8 @@ def _setting(cause: Cause) -> str:
             words = f"{cause.name} were reversed along axis {axis}"
         case ("shifted", by, axis):
             words = f"{cause.name} were shifted by {by} along axis {axis}"
+        case ("unheeded", end, axis):
+            words = f"{cause.name} were 0 at the {end} place along axis {axis}"
         case ("in turn", count, axis):
             words = f"the {count} groups along axis {axis} of {cause.name} were taken element by element in turn"
         case ("in groups", count, axis):

@@ -33,7 +33,7 @@ def added(x: Tensor) -> Tensor:
     return rows(x).sum(dim=0)
 
 
-# y = n w + b with n = (x - m) r, r = 1 / sqrt(v + eps): with h = g w the gradient by x is r (h - mean(h) - n mean(h n)).
+# y = n w + b with n = (x - m) r and r = 1 / sqrt(v + eps): with h = g w, x has r (h - mean(h) - n mean(h n)).
 
 
 def layer_norm_back(

@@ -60,7 +60,7 @@ def planted(function: Callable[..., Tensor], back: Callable[[Way], Gradients]) -
             placed = [whole.pop(str(place)) for place in range(len(args))]
             return function(*placed, **whole)
 
-        class Kernel(Function):
+        class Kernel(Function):  # type: ignore[misc]
             @staticmethod
             def forward(ctx: Any, *tensors: Tensor) -> Tensor:
                 ctx.save_for_backward(*tensors)
@@ -76,7 +76,7 @@ def planted(function: Callable[..., Tensor], back: Callable[[Way], Gradients]) -
                     for own, each in zip(tensors, made, strict=True)
                 )
 
-        return Kernel.apply(*(given[name] for name in names))  # type: ignore[no-any-return, no-untyped-call]
+        return Kernel.apply(*(given[name] for name in names))
 
     return call
 
