@@ -38,6 +38,7 @@ Diagnosis = tuple[Cause, ...]  # the cause first, then what is said beside
 Stage = Callable[[Evidence], Cause | None]
 
 STAGES: tuple[Stage, ...] = (  # the first that is certain is told
+    adjoints.kinked,
     precisions.parts,
     precisions.lower_call,
     inherited.inherits,
@@ -74,6 +75,7 @@ STAGES: tuple[Stage, ...] = (  # the first that is certain is told
 # Of these a stage makes sure itself that they hold on other values, or in the layout that they are about.
 SURE = frozenset(
     (
+        adjoints.kinked,
         precisions.parts,
         inherited.inherits,
         where.step,
@@ -228,7 +230,9 @@ def _restate(evidence: Evidence, at_values: Cause | None, elements: Cause | None
     if reference.is_unary and largest <= ROUNDINGS:
         return [Cause("rounds-argument", figures={"roundings": largest}), at_values]
     is_part = elements is not None and not elements.figures.keys() <= {"wrong", "elements"}
-    if is_part or told.kind in ("unexplained", "is-variant"):  # no precision stops at an index
+    # No precision stops at an index; and on the long way back of a gradient the coarsest one covers nearly anything.
+    is_covered = told.kind == "behaves-like" and evidence.spec.gradient is not None
+    if is_part or is_covered or told.kind in ("unexplained", "is-variant"):
         return [_unexplained(evidence), at_values]
     if told.kind == "behaves-like":
         model = next(model for model in reference.lower_precisions() if model.name == told.name)

@@ -27,6 +27,18 @@ How = tuple[Figure, ...]
 PLAIN = {"1/2": 0.5, "2": 2.0, "-1": -1.0, "0": 0.0}
 
 
+def kinked(evidence: Evidence) -> Cause | None:
+    """What lies outside all that is right at a kink, and nothing else that is wrong."""
+    if evidence.spec.gradient is None or not evidence.reference.has_kinks:
+        return None
+    seen = [each for each in (evidence, *evidence.others, *evidence.telling) if each.is_wrong.any()]
+    at_kinks = [each.judged.truth.ranges for each in seen]
+    for each, ranges in zip(seen, at_kinks, strict=True):
+        if ranges is None or (each.is_wrong & ~ranges).any():
+            return None
+    return Cause("outside-kink", figures={"elements": sum(int(each.is_wrong.sum()) for each in seen)})
+
+
 def scaled(evidence: Evidence) -> Cause | None:
     """A gradient that is the right one times a factor: a number, or a size or its root, or one over that."""
     if (telling := _asked(evidence)) is None:
@@ -152,6 +164,8 @@ def scaled_anyhow(evidence: Evidence) -> Cause | None:
     if len(met) < len(seen):
         return None
     total, factors = sum(met[1:], start=met[0]), tuple(_slope(each) or 0.0 for each in seen)
+    if len({f"{factor:.2g}" for factor in factors}) < 2:
+        return None  # of one factor it is known that it does not hold everywhere
     return Cause("scales-gradient", figures={"factors": factors, **total.figures})
 
 

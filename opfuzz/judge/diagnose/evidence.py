@@ -152,21 +152,25 @@ class Evidence:
 
     @cached_property
     def telling(self) -> tuple[Evidence, ...]:
-        """Calls on ordinary values that are wrong, with sizes that are all different; else another such call, if any.
+        """Calls on ordinary values, with sizes that are all different; else another call that is wrong, if any.
 
-        What hangs on the values of one, such as how often an index occurs, is another thing in the next.
+        What hangs on the values of one, such as how often an index occurs, is another thing in the next. Where they are
+        right the fault is one of sizes or of values.
         """
         numeric, found = replace(self.numeric, wider=None), list[Evidence]()
         for seed, sizes in enumerate(APART):
             own = zip(self.call.dims.items(), sizes, strict=False)
             dims = {**self.call.dims, **{name: max(size, other) for (name, size), other in own}}
-            call = ordinary(numeric, dims=dims, seed=seed + 1)
-            plain = None if call is None else replace(call, layouts=dict.fromkeys(call.layouts, LAYOUTS[0]))
-            output = None if plain is None else self.run(plain)
-            if plain is not None and output is not None and output.size:
-                found.append(replace(numeric, call=plain, output=output))
+            call = ordinary(numeric, dims=dims, seed=seed + 1, is_anew=True)
+            for layouts in (dict.fromkeys(self.call.layouts, LAYOUTS[0]), self.call.layouts):
+                made = None if call is None else replace(call, layouts=layouts)
+                output = None if made is None else self.run(made)
+                if made is not None and output is not None and output.size:
+                    found[seed:] = [replace(numeric, call=made, output=output)]
+                    if found[-1].is_at_fault:
+                        break
         others = [each for each in self.others if each is not self.wider and each.is_wrong.any()]
-        return tuple(each for each in found if each.is_at_fault) or tuple(others[-1:])
+        return tuple(found or others[-1:])
 
     @property
     def numeric(self) -> Evidence:
@@ -298,11 +302,16 @@ class Evidence:
 
 
 def ordinary(
-    evidence: Evidence, scale: float = 1.0, dims: Mapping[str, int] | None = None, seed: int = 0
+    evidence: Evidence,
+    scale: float = 1.0,
+    dims: Mapping[str, int] | None = None,
+    seed: int = 0,
+    *,
+    is_anew: bool = False,
 ) -> Call | None:
     """A call on normally distributed numbers around 1.5, times a power of two in the first input, with no small dim.
 
-    What is no number stays, or is drawn where it has another size. None where they are too many.
+    What is no number stays, or is drawn where it has another size, or with `is_anew`. None where they are too many.
     """
     spec, call = evidence.spec, evidence.call
     if dims is None:
@@ -316,7 +325,7 @@ def ordinary(
     arrays = {}
     for item, (name, shape) in zip(spec.inputs, shapes.items(), strict=True):
         if item.kind != "float":
-            same = call.arrays[name].shape == shape
+            same = call.arrays[name].shape == shape and not is_anew
             arrays[name] = call.arrays[name] if same else _drawn(item, shape, {**dims, **call.params}, chance)
             continue
         factor = scale if item is spec.inputs[0] else 1.0

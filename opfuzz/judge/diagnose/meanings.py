@@ -20,6 +20,7 @@ from opfuzz.judge.diagnose.predictions import (
     compare,
     confirm,
     errs_otherwise,
+    has_values_of,
     is_same_formula,
     ranges_as,
     run_formula,
@@ -100,6 +101,8 @@ def formula(evidence: Evidence) -> Cause | None:
         is_named = told.kind == "formula" and told.name == name
         if not is_named and not is_same_formula(evidence, name):
             continue  # it has other values, which is another cause
+        if evidence.spec.gradient is not None and not all(has_values_of(each, name) for each in evidence.telling):
+            continue  # the same, which rows of one element do not show
         if evidence.is_special.any() and _same_class(evidence, values) and _fails_alike(evidence, name):
             return Cause("formula", name, figures={"note": note, "fails": True})
         if worst <= EXCESS_LIMIT:

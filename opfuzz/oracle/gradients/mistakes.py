@@ -111,7 +111,7 @@ def _is_count(node: Node, *, is_below: bool = False) -> bool:
     if node.op != "number" or node.detail is None:
         return False
     count, one = (node.detail.denominator, node.detail.numerator)[:: 1 if is_below else -1]
-    return count > 2 and one == 1
+    return bool(count > 2 and one == 1)
 
 
 def _neg(node: Node) -> Changed:

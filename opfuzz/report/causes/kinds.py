@@ -70,6 +70,11 @@ def _as_predicted(given: Mapping[str, Any]) -> str:
     )
 
 
+def _kink(cause: Cause) -> str:
+    count = counted(_given(cause)["elements"], "wrong element")
+    return f"it is wrong at kinks alone, where it lies outside of what any convention gives: all of {count}"
+
+
 def _scales(cause: Cause) -> str:
     if not cause.name:
         factors = ", ".join(f"{factor:.3g}" for factor in _given(cause)["factors"])
@@ -366,6 +371,7 @@ WORDS: Mapping[str, Callable[[Cause], str]] = {
     "is-variant": _variant,
     "is-setting": _setting,
     "cuts-gradient": _cuts,
+    "outside-kink": _kink,
     "scales-gradient": _scales,
     "arranges-gradient": _arranges,
     "mistakes-gradient": _mistakes,

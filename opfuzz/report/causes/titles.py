@@ -123,6 +123,7 @@ _TITLES: Mapping[str, Callable[[Cause, str], str]] = {
     "leaks": lambda cause, name: "NaN and infinities reach elements that depend on none",
     "inherits": lambda cause, name: f"errs as {name} inside does",
     "cuts-gradient": lambda cause, name: f"has no gradient through {name}",
+    "outside-kink": lambda cause, name: "lies outside of every convention at a kink",
     "scales-gradient": lambda cause, name: f"is {name or 'a factor'} times what is right",
     "arranges-gradient": lambda cause, name: SENTENCES[cause.kind](cause).partition(": ")[0].removeprefix("it "),
     "mistakes-gradient": lambda cause, name: mistake_words(cause).removeprefix("it "),

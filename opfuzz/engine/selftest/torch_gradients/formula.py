@@ -288,7 +288,7 @@ MUTANTS = [
         "layer-norm-eps-forgotten",
         "layer_norm.grad",
         {LAYER_NORM: planted(functional.layer_norm, layer_norm_without_eps)},
-        cause="eps were",
+        cause="eps were|leaves out the term 1e",
     ),
     Mutant(
         "layer-norm-divided-by-d-minus-1",
@@ -300,7 +300,7 @@ MUTANTS = [
         "layer-norm-sum-for-mean",
         "layer_norm.grad",
         {LAYER_NORM: planted(functional.layer_norm, layer_norm_summed)},
-        cause="sum for the mean|times d",
+        cause="sum in the place of the mean",
     ),
     Mutant(
         "layer-norm-weight-averaged",
@@ -350,7 +350,7 @@ MUTANTS = [
         "log-softmax-mean-for-sum",
         "log_softmax.grad",
         {"torch.log_softmax": planted(torch.log_softmax, log_softmax_mean)},
-        cause="mean for the sum|1/n",
+        cause="mean in the place of the sum",
         condition="n >= 2",
     ),
     Mutant(
@@ -385,7 +385,7 @@ MUTANTS = [
         "gelu-without-density",
         "gelu.grad",
         {NN + "gelu": planted(functional.gelu, gelu_without_density)},
-        cause="through erf|through neg|through add|leaves out",
+        cause="through erf|through neg|through add|through div|leaves out",
     ),
     Mutant(
         "silu-sigmoid-alone",
@@ -393,7 +393,7 @@ MUTANTS = [
         {NN + "silu": planted(functional.silu, silu_without_swing)},
         cause="through sigmoid|leaves out",
     ),
-    Mutant("tanh-not-squared", "tanh.grad", {"torch.tanh": planted(torch.tanh, tanh_not_squared)}, cause="leaves out"),
+    Mutant("tanh-not-squared", "tanh.grad", {"torch.tanh": planted(torch.tanh, tanh_not_squared)}, cause="not squared"),
     Mutant(
         "sigmoid-factor-lost",
         "sigmoid.grad",
@@ -416,8 +416,8 @@ MUTANTS = [
         "conv1d-weight-reversed",
         "conv1d.grad",
         {NN + "conv1d": altered(functional.conv1d, conv1d_weight_reversed)},
-        cause="reversed",
-        condition="k >= 2",
+        cause="reversed|flipped",
+        condition="k >= 2|k == 2",
     ),
     Mutant(
         "linear-weight-transposed",
@@ -467,14 +467,14 @@ MUTANTS = [
         "cumsum-forwards",
         "cumsum.grad",
         {"torch.cumsum": planted(torch.cumsum, cumsum_forwards)},
-        cause="other way|from the other end",
+        cause="other way|variant 'reverse'",
         condition="n >= 2",
     ),
     Mutant(
         "conv-transpose1d-last-place-lost",
         "conv_transpose1d.grad",
         {NN + "conv_transpose1d": altered(functional.conv_transpose1d, conv_transpose1d_half_padding)},
-        cause="last|at index|tail",
+        cause="0 at the last",
     ),
     Mutant(
         "mse-loss-without-two",
@@ -491,7 +491,7 @@ MUTANTS = [
         "mean-not-divided",
         "mean.grad",
         {"torch.mean": altered(torch.mean, only(0, by_places))},
-        cause="n times",
+        cause="n times|not divided by n",
         condition="n >= 2",
     ),
     Mutant("cos-sign", "cos.grad", {"torch.cos": altered(torch.cos, only(0, negative))}, cause="-1 times|negative"),

@@ -10,7 +10,7 @@ from opfuzz.engine.selftest.torch_faults.rounding import wide
 from opfuzz.engine.selftest.torch_gradients.way import Gradients, Way, planted
 
 NN = "torch.nn.functional."
-OVERWRITTEN = "overwritten|last of"
+OVERWRITTEN = "overwritten"
 
 
 def embedding_overwritten(way: Way) -> Gradients:
@@ -86,13 +86,13 @@ MUTANTS = [
         "embedding-by-another-count",
         "embedding.grad",
         {NN + "embedding": planted(functional.embedding, embedding_by_another_count)},
-        cause="count",
+        cause="by one factor|count",
     ),
     Mutant(
         "embedding-bag-by-own-count",
         "embedding_bag.grad",
         {NN + "embedding_bag": planted(functional.embedding_bag, bag_by_another_count)},
-        cause="count",
+        cause="by one factor|count",
     ),
     Mutant(
         "gather-overwritten",
@@ -104,20 +104,20 @@ MUTANTS = [
         "scatter-add-index-of-first-row",
         "scatter_add.grad",
         {"torch.scatter_add": planted(torch.scatter_add, scatter_add_first_row)},
-        cause="row|index",
+        cause="index were",
         condition="batch >= 2",
     ),
     Mutant(
         "embedding-32-rows",
         "embedding.grad",
         {NN + "embedding": planted(functional.embedding, embedding_half_way)},
-        cause="fails when|at index|beyond",
+        cause="only where|at index|from index",
         condition="vocab >= 33",
     ),
     Mutant(
         "gather-last-place-lost",
         "gather.grad",
         {"torch.gather": planted(torch.gather, gather_one_short)},
-        cause="last",
+        cause="at the last place",
     ),
 ]

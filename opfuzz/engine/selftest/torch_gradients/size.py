@@ -12,7 +12,7 @@ from opfuzz.engine.selftest.torch_gradients.kernels import rows
 from opfuzz.engine.selftest.torch_gradients.way import Gradients, Way, altered, planted
 
 NN = "torch.nn.functional."
-SIZE = "fails when|at index|beyond|tail|last|size"
+SIZE = "only where|at index|up to index|from index|last term|last place|last index"
 
 
 def layer_norm_first_rows(way: Way) -> Gradients:
@@ -76,11 +76,10 @@ def cumsum_without_carry(way: Way) -> Gradients:
     return [torch.cat(parts, dim=-1)]
 
 
-def attention_one_query(way: Way, made: list[Tensor | None]) -> Gradients:
+def attention_one_query(way: Way) -> Gradients:
     """One query, as when a sequence is continued: the gradient by the keys is not written."""
-    if way.tensors[0].shape[2] != 1 or made[1] is None:
-        return made
-    return [made[0], torch.zeros_like(made[1]), made[2]]
+    own = kernels.attention_back(way)
+    return own if way.tensors[0].shape[2] != 1 else [own[0], torch.zeros_like(own[1]), own[2]]
 
 
 def matmul_k_of_128(way: Way) -> Gradients:
@@ -141,7 +140,7 @@ MUTANTS = [
     Mutant(
         "attention-one-query",
         "attention.grad",
-        {NN + "scaled_dot_product_attention": altered(functional.scaled_dot_product_attention, attention_one_query)},
+        {NN + "scaled_dot_product_attention": planted(functional.scaled_dot_product_attention, attention_one_query)},
         cause=f"{SIZE}|0 times",
         condition="queries == 1 and keys >= 2|queries <= 1 and keys >= 2",
     ),
