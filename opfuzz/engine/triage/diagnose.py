@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from opfuzz.spec import OpSpec, load_all
 State = TypeVar("State")
 
 SECONDS = 30.0  # for one finding; what takes longer is told from the record
+GRADIENT_SECONDS = 90.0  # the same of gradients, whose exact results cost three times as much
 BATCH = 4
 Diagnosis = tuple[Cause, ...]
 LOST = frozenset({"crash", "timeout", "out-of-memory"})  # verdicts of calls that are not made again
@@ -49,7 +50,7 @@ class DiagnoseTask(SubjectTask[Finding, Diagnosis]):
     @property
     def timeout(self) -> float:
         """See Task."""
-        return SECONDS
+        return seconds_for(self.specs.values())
 
     def needs(self, item: Finding) -> frozenset[str]:
         """See Task."""
@@ -65,6 +66,11 @@ class DiagnoseTask(SubjectTask[Finding, Diagnosis]):
         spec, backend = self.specs[item.op], state[subject.backend]
         score = score_of(item)
         return diagnose_score(score, spec, item.recipe, subject, backend, smallest, self.primitives, item.apart)
+
+
+def seconds_for(specs: Iterable[OpSpec]) -> float:
+    """For a diagnosis of a finding of any of these ops."""
+    return GRADIENT_SECONDS if any(spec.gradient is not None for spec in specs) else SECONDS
 
 
 def known_primitives(plan: Plan) -> tuple[Primitive, ...]:

@@ -288,6 +288,13 @@ class Evidence:
         meant = self._meant(call)
         return meant is not None and self._largest_against(*meant)[0] <= EXCESS_LIMIT
 
+    def heard(self, call: Call) -> tuple[Fit | None, bool]:
+        """`fits` and `agrees` together, for one exact result."""
+        meant = self._meant(call)
+        if meant is None:
+            return None, False
+        return self.fit(*meant), self._largest_against(*meant)[0] <= EXCESS_LIMIT
+
     def _meant(self, call: Call) -> tuple[FloatArray, FloatArray] | None:
         """Exact result and allowance of another call, as far as the output goes; None where it goes further."""
         shape = self.spec.output_shapes(call.dims, call.params)[self.reference.output]

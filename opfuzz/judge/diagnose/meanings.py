@@ -195,8 +195,8 @@ def setting(evidence: Evidence) -> Cause | None:
     for name, how, other in other_settings(evidence.spec, evidence.call):
         if not _allows(evidence, other):
             continue
-        fit = evidence.fits(other)
-        if fit is None and not evidence.agrees(other):
+        fit, is_possible = evidence.heard(other)
+        if fit is None and not is_possible:
             continue
         elsewhere = _set_elsewhere(evidence, name, how)
         if elsewhere is None or (not elsewhere and (fit is None or _is_uniform(evidence))):

@@ -185,5 +185,5 @@ def confirm(
 
 
 def _refutes(found: Prediction | None) -> bool:
-    """Whether ordinary values of other sizes speak against a cause: of gradients most ways are met where sizes are 1."""
+    """Whether ordinary values of other sizes speak against a cause: of gradients many are met where sizes are 1."""
     return found is not None and found.elements >= LEAST_MET and not found.is_met
