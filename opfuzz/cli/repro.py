@@ -12,9 +12,10 @@ import click
 
 from opfuzz.backends import Backend, Subject
 from opfuzz.cli.group import FINDINGS, USAGE, Paths, plugin_option
+from opfuzz.core.cause import Cause
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.files.strict_json import strict
-from opfuzz.core.results import Mark, Score
+from opfuzz.core.results import Mark
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.engine.machines import versions
 from opfuzz.engine.plan import vocabulary
@@ -96,9 +97,9 @@ def _lines(found: Replayed, backends: Mapping[str, Backend]) -> str:
     then = finding.get("witness")
     lines = [
         f"{finding['op']} on {found.subject} in {finding['format']}",
-        f"  then      {finding['verdict']}: {_then(finding)}",
+        f"  then      {finding['verdict']}: {_then(found.bundle)}".rstrip(": "),
         *([_element(then["output"], then["computed"], then["exact"], then["ulp"])] if then else []),
-        f"  now       {score.verdict}: {_now(score)}".rstrip(": "),
+        f"  now       {score.verdict}: {_seen(score.verdict, score.cause)}".rstrip(": "),
         *([_element(now.output, now.computed, now.exact, now.ulp)] if (now := _mark(found)) else []),
         *(
             f"  version   {name} {before or 'none'} then, {after or 'none'} now"
@@ -111,18 +112,17 @@ def _lines(found: Replayed, backends: Mapping[str, Backend]) -> str:
     return "\n".join(map(plain, lines))
 
 
-def _then(finding: Mapping[str, Any]) -> str:
+def _then(bundle: Bundle) -> str:
     """What the run said of it: its diagnosis, where it made one."""
-    return str(finding.get("diagnosis") or finding["reason"])
+    return str(bundle.finding.get("diagnosis") or _seen(bundle.finding["verdict"], bundle.cause))
 
 
-def _now(score: Score) -> str:
+def _seen(verdict: str, cause: Cause) -> str:
     """What is seen. Why is a matter of a diagnosis, which is made of more than one call."""
-    if SEVERITY[score.verdict] != FAULT:
-        return word_cause(score.cause)
-    relation = score.cause.relation
-    seen = [word_cause(cause) for cause in seen_of(score.verdict, score.cause)]
-    return "; ".join(seen) or (word_relation(relation) if relation is not None else "")
+    if SEVERITY[verdict] != FAULT:
+        return word_cause(cause)
+    seen = [word_cause(each) for each in seen_of(verdict, cause)]
+    return "; ".join(seen) or (word_relation(cause.relation) if cause.relation is not None else "")
 
 
 def _mark(found: Replayed) -> Mark | None:
@@ -155,12 +155,12 @@ def _document(found: Replayed, backends: Mapping[str, Backend]) -> dict[str, Any
         "there": found.is_there,
         "then": {
             "verdict": finding["verdict"],
-            "reason": _then(finding),
+            "reason": _then(found.bundle),
             **{name: then.get(name) for name in ELEMENT},
         },
         "now": {
             "verdict": found.judged.score.verdict,
-            "reason": _now(found.judged.score),
+            "reason": _seen(found.judged.score.verdict, found.judged.score.cause),
             **{name: getattr(now, name, None) for name in ELEMENT},
         },
         "versions": {

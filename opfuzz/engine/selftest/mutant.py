@@ -32,6 +32,7 @@ BUNDLED = (
 # The same of gradients.
 BUNDLED_GRADIENTS = (
     "formula",
+    "places",
     "asked",
     "layout",
     "size",

@@ -10,7 +10,7 @@ from opfuzz.engine.selftest import Mutant
 from opfuzz.engine.selftest.torch_faults.rounding import half_products, last_sum, through
 from opfuzz.engine.selftest.torch_gradients import kernels
 from opfuzz.engine.selftest.torch_gradients.kernels import rows
-from opfuzz.engine.selftest.torch_gradients.way import Gradients, Way, planted
+from opfuzz.engine.selftest.torch_gradients.way import Gradients, WayBack, planted
 
 NN = "torch.nn.functional."
 BFLOAT16, FLOAT16 = "in bfloat16|to bfloat16|bfloat16", "in float16|to float16|float16"
@@ -21,12 +21,12 @@ def bfloat16_rows(x: Tensor) -> Tensor:
     return last_sum(rows(x).T.contiguous(), torch.bfloat16)
 
 
-def rms_norm_weight_sum(way: Way) -> Gradients:
+def rms_norm_weight_sum(way: WayBack) -> Gradients:
     """The gradient of the weight is added up in bfloat16 (Liger-Kernel PR #950)."""
     return kernels.rms_norm_back(way, total=bfloat16_rows)
 
 
-def linear_bias_sum(way: Way) -> Gradients:
+def linear_bias_sum(way: WayBack) -> Gradients:
     """Half formats: the gradient of the bias is added up in the format itself."""
     own = kernels.linear_back(way)
     if way.g.element_size() == 2:
@@ -34,7 +34,7 @@ def linear_bias_sum(way: Way) -> Gradients:
     return own
 
 
-def linear_weight_accumulator(way: Way) -> Gradients:
+def linear_weight_accumulator(way: WayBack) -> Gradients:
     """bfloat16: products are added up in bfloat16 for the gradient of the weight."""
     own = kernels.linear_back(way)
     if way.g.dtype == torch.bfloat16:
@@ -42,7 +42,7 @@ def linear_weight_accumulator(way: Way) -> Gradients:
     return own
 
 
-def matmul_accumulator(way: Way) -> Gradients:
+def matmul_accumulator(way: WayBack) -> Gradients:
     """float16: products are added up in float16."""
     g, a, b = way.wide
     first = torch.matmul(g, b.transpose(-1, -2))
@@ -51,27 +51,27 @@ def matmul_accumulator(way: Way) -> Gradients:
     return [first, torch.matmul(a.transpose(-1, -2), g)]
 
 
-def softmax_sum(way: Way) -> Gradients:
+def softmax_sum(way: WayBack) -> Gradients:
     """The sum is float16's, whatever the format."""
     return kernels.softmax_back(way, total=lambda x: last_sum(x, torch.float16)[..., None])
 
 
-def rms_norm_statistic(way: Way) -> Gradients:
+def rms_norm_statistic(way: WayBack) -> Gradients:
     """1/rms is kept in bfloat16."""
     return kernels.rms_norm_back(way, saved=lambda x: through(x, torch.bfloat16))
 
 
-def layer_norm_statistics(way: Way) -> Gradients:
+def layer_norm_statistics(way: WayBack) -> Gradients:
     """Mean and 1/sd are kept in float16."""
     return kernels.layer_norm_back(way, saved=lambda x: through(x, torch.float16))
 
 
-def group_norm_statistics(way: Way) -> Gradients:
+def group_norm_statistics(way: WayBack) -> Gradients:
     """1/sd is kept in bfloat16."""
     return kernels.group_norm_back(way, saved=lambda x: through(x, torch.bfloat16))
 
 
-def group_norm_count(way: Way) -> Gradients:
+def group_norm_count(way: WayBack) -> Gradients:
     """Half formats: the number of elements of a group is rounded to bfloat16, 257 to 256."""
 
     def by_count(x: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ def group_norm_count(way: Way) -> Gradients:
     return kernels.group_norm_back(way, mean=by_count if way.g.element_size() == 2 else kernels.mean)
 
 
-def cumsum_half(way: Way) -> Gradients:
+def cumsum_half(way: WayBack) -> Gradients:
     """Half formats run back in their own precision."""
     g = way.g
     if g.element_size() == 2:
@@ -94,12 +94,12 @@ def cumsum_half(way: Way) -> Gradients:
     return [g.flip(-1).cumsum(dim=-1).flip(-1)]
 
 
-def attention_weights(way: Way) -> Gradients:
+def attention_weights(way: WayBack) -> Gradients:
     """The weights are kept in bfloat16."""
     return kernels.attention_back(way, kept=lambda x: through(x, torch.bfloat16))
 
 
-def batch_norm_sum(way: Way) -> Gradients:
+def batch_norm_sum(way: WayBack) -> Gradients:
     """Half formats: sums over batch and places in the format itself."""
     made = way.right()
     if way.g.element_size() == 2:

@@ -12,32 +12,32 @@ from opfuzz.engine.selftest import Mutant
 from opfuzz.engine.selftest.torch_faults.rounding import through
 from opfuzz.engine.selftest.torch_gradients import kernels
 from opfuzz.engine.selftest.torch_gradients.kernels import rows
-from opfuzz.engine.selftest.torch_gradients.way import Gradients, Way, altered, planted
+from opfuzz.engine.selftest.torch_gradients.way import Gradients, WayBack, altered, planted
 
 NN = "torch.nn.functional."
 ALONE = "asked alone|alone|by itself"
 
 
-def layer_norm_unwritten(way: Way) -> Gradients:
+def layer_norm_unwritten(way: WayBack) -> Gradients:
     """The gradient of the weight is what lay there where x needs none (pytorch #183825)."""
     own = kernels.layer_norm_back(way)
     return own if way.is_asked[0] else [own[0], own[1] * 0 + 3, own[2]]
 
 
-def linear_weight_coarse(way: Way, made: list[Tensor | None]) -> Gradients:
+def linear_weight_coarse(way: WayBack, made: list[Tensor | None]) -> Gradients:
     """Without the gradient of the bias that of the weight takes a kernel of bfloat16."""
     if way.is_asked[2] or made[1] is None or made[1].element_size() < 4:
         return made
     return [made[0], through(made[1], torch.bfloat16), made[2]]
 
 
-def group_norm_bias_missing(way: Way) -> Gradients:
+def group_norm_bias_missing(way: WayBack) -> Gradients:
     """The gradient of the bias is made on the way to that of the weight: without that it is zero."""
     own = kernels.group_norm_back(way)
     return own if way.is_asked[1] else [*own[:2], torch.zeros_like(own[2])]
 
 
-def attention_keys_by_queries(way: Way) -> Gradients:
+def attention_keys_by_queries(way: WayBack) -> Gradients:
     """The gradient by the keys alone leaves out the last query."""
     own = kernels.attention_back(way)
     if way.is_asked[0]:
@@ -47,7 +47,7 @@ def attention_keys_by_queries(way: Way) -> Gradients:
     return [own[0], kernels.attention_back(replace(way, g=g))[1], own[2]]
 
 
-def matmul_first_row(way: Way, made: list[Tensor | None]) -> Gradients:
+def matmul_first_row(way: WayBack, made: list[Tensor | None]) -> Gradients:
     """The second factor's gradient alone leaves out the first row."""
     if way.is_asked[0] or made[1] is None:
         return made
@@ -55,7 +55,7 @@ def matmul_first_row(way: Way, made: list[Tensor | None]) -> Gradients:
     return [made[0], torch.matmul(a[..., 1:, :].transpose(-1, -2), g[..., 1:, :])]
 
 
-def rms_norm_first_row(way: Way) -> Gradients:
+def rms_norm_first_row(way: WayBack) -> Gradients:
     """The gradient of the weight alone is that of the first row."""
     if way.is_asked[0]:
         return kernels.rms_norm_back(way)

@@ -11,7 +11,7 @@ from torch.nn import functional
 from opfuzz.engine.selftest import Mutant
 from opfuzz.engine.selftest.torch_faults.rounding import through
 from opfuzz.engine.selftest.torch_gradients import kernels
-from opfuzz.engine.selftest.torch_gradients.way import Gradients, Way, altered, planted
+from opfuzz.engine.selftest.torch_gradients.way import Gradients, WayBack, altered, planted
 
 NN = "torch.nn.functional."
 EARLIER = "twice|repeated|two calls|same call|equal calls|earlier call|other work|after a call"
@@ -23,7 +23,7 @@ _workspace: list[Tensor] = []
 _tuned: set[tuple[int, ...]] = set()
 
 
-def linear_after_another_batch(way: Way, made: list[Tensor | None]) -> Gradients:
+def linear_after_another_batch(way: WayBack, made: list[Tensor | None]) -> Gradients:
     """After a call with a larger batch the gradient of the weight is too large by their quotient (pytorch #177116)."""
     own = way.tensors[0].shape[0]
     last = _last_batch.pop() if _last_batch else own
@@ -32,7 +32,7 @@ def linear_after_another_batch(way: Way, made: list[Tensor | None]) -> Gradients
     return [made[0], made[1] * (last / own if own and last > own else 1), made[2]]
 
 
-def layer_norm_stale(way: Way) -> Gradients:
+def layer_norm_stale(way: WayBack) -> Gradients:
     """1/sd is remembered by shape."""
     own: list[Tensor] = []
 
@@ -45,7 +45,7 @@ def layer_norm_stale(way: Way) -> Gradients:
     return kernels.layer_norm_back(way, saved=kept)
 
 
-def matmul_added_to(way: Way) -> Gradients:
+def matmul_added_to(way: WayBack) -> Gradients:
     """A buffer that is large enough is used again for the second gradient, and not cleared before it is added to."""
     first, own = way.right()
     assert own is not None
@@ -56,13 +56,13 @@ def matmul_added_to(way: Way) -> Gradients:
     return [first, own + left[: own.numel()].reshape(own.shape).to(own.dtype)]
 
 
-def conv1d_every_second(way: Way, made: list[Tensor | None]) -> Gradients:
+def conv1d_every_second(way: WayBack, made: list[Tensor | None]) -> Gradients:
     """Every second gradient of a weight is halved."""
     assert made[1] is not None
     return [made[0], made[1] / (1 + next(_calls) % 2)]
 
 
-def softmax_tuned(way: Way) -> Gradients:
+def softmax_tuned(way: WayBack) -> Gradients:
     """The first call of a shape measures kernels and is right; those that follow use the fastest, in float16."""
     (own,) = kernels.softmax_back(way)
     shape = tuple(own.shape)
@@ -72,7 +72,7 @@ def softmax_tuned(way: Way) -> Gradients:
     return [through(own, torch.float16)]
 
 
-def gelu_saved_once(way: Way, made: list[Tensor | None]) -> Gradients:
+def gelu_saved_once(way: WayBack, made: list[Tensor | None]) -> Gradients:
     """Of up to 64 elements the slope is kept by shape and first element."""
     (own,) = made
     assert own is not None

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from opfuzz.engine.selftest.torch_gradients.way import Way
+from opfuzz.engine.selftest.torch_gradients.way import WayBack
 
 Statistic = Callable[[Tensor], Tensor]
 
@@ -37,7 +37,7 @@ def added(x: Tensor) -> Tensor:
 
 
 def layer_norm_back(
-    way: Way,
+    way: WayBack,
     *,
     eps: float | None = None,
     saved: Statistic = same,
@@ -59,7 +59,12 @@ def layer_norm_back(
 
 
 def rms_norm_back(
-    way: Way, *, saved: Statistic = same, swung: Statistic = mean, total: Statistic = added, weight: Statistic = same
+    way: WayBack,
+    *,
+    saved: Statistic = same,
+    swung: Statistic = mean,
+    total: Statistic = added,
+    weight: Statistic = same,
 ) -> list[Tensor]:
     """Of rms_norm over the last axis: the same without a mean, and without a bias."""
     g, x, w = way.wide
@@ -69,7 +74,7 @@ def rms_norm_back(
 
 
 def group_norm_back(
-    way: Way, *, eps: float | None = None, saved: Statistic = same, mean: Statistic = mean, total: Statistic = same
+    way: WayBack, *, eps: float | None = None, saved: Statistic = same, mean: Statistic = mean, total: Statistic = same
 ) -> list[Tensor]:
     """Of group_norm on [n, c, length]; `total` changes what is added up over the batch and its places."""
     g, x, weight, _ = way.wide
@@ -87,7 +92,7 @@ def group_norm_back(
     return [own.reshape(x.shape), total(g * normal).sum(dim=(0, 2)), total(g).sum(dim=(0, 2))]
 
 
-def softmax_back(way: Way, *, total: Callable[[Tensor], Tensor] | None = None) -> list[Tensor]:
+def softmax_back(way: WayBack, *, total: Callable[[Tensor], Tensor] | None = None) -> list[Tensor]:
     """Of softmax over the last axis: y (g - sum(g y))."""
     g, x = way.wide
     y = torch.softmax(x, dim=-1)
@@ -95,7 +100,7 @@ def softmax_back(way: Way, *, total: Callable[[Tensor], Tensor] | None = None) -
     return [y * (g - below)]
 
 
-def log_softmax_back(way: Way, *, total: Callable[[Tensor], Tensor] | None = None) -> list[Tensor]:
+def log_softmax_back(way: WayBack, *, total: Callable[[Tensor], Tensor] | None = None) -> list[Tensor]:
     """Of log_softmax over the last axis: g - exp(y) sum(g)."""
     g, x = way.wide
     whole = g.sum(dim=-1, keepdim=True) if total is None else total(g)
@@ -103,7 +108,7 @@ def log_softmax_back(way: Way, *, total: Callable[[Tensor], Tensor] | None = Non
 
 
 def attention_back(
-    way: Way, *, scale: float | None = None, kept: Statistic = same, swung: Callable[[Tensor], Tensor] | None = None
+    way: WayBack, *, scale: float | None = None, kept: Statistic = same, swung: Callable[[Tensor], Tensor] | None = None
 ) -> list[Tensor]:
     """Of attention without a mask; `scale` is that of the gradients alone, `kept` the weights as they were kept."""
     g, q, k, v = way.wide
@@ -115,13 +120,13 @@ def attention_back(
     return [torch.matmul(ds, k), torch.matmul(ds.transpose(-1, -2), q), torch.matmul(p.transpose(-1, -2), g)]
 
 
-def linear_back(way: Way) -> list[Tensor]:
+def linear_back(way: WayBack) -> list[Tensor]:
     """Of linear on [batch, length, d_in]."""
     g, x, weight, _ = way.wide
     return [torch.matmul(g, weight), torch.matmul(rows(g).T, rows(x)), added(g)]
 
 
-def gelu_parts(way: Way) -> tuple[Tensor, Tensor]:
+def gelu_parts(way: WayBack) -> tuple[Tensor, Tensor]:
     """Of the slope of gelu the distribution function and x times the density."""
     (x,) = way.wide[1:]
     return 0.5 * torch.erfc(-x * math.sqrt(0.5)), x * torch.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)

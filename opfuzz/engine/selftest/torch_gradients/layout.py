@@ -10,36 +10,36 @@ from torch.nn import functional
 from opfuzz.engine.selftest import Mutant
 from opfuzz.engine.selftest.torch_faults.rounding import as_if_contiguous, through
 from opfuzz.engine.selftest.torch_gradients import kernels
-from opfuzz.engine.selftest.torch_gradients.way import Gradients, Way, planted
+from opfuzz.engine.selftest.torch_gradients.way import Gradients, WayBack, planted
 
 NN = "torch.nn.functional."
 STRIDES = "contiguous|layout|view|views|transposed|permuted|stepped|narrowed|broadcast"
 
 
-def flat_cotangent(way: Way) -> Gradients:
+def flat_cotangent(way: WayBack) -> Gradients:
     """The strides of the cotangent are ignored."""
     return way.right(g=as_if_contiguous(way.g))
 
 
-def layer_norm_flat_cotangent(way: Way) -> Gradients:
+def layer_norm_flat_cotangent(way: WayBack) -> Gradients:
     """The same, in a kernel that is written out."""
     return kernels.layer_norm_back(replace(way, g=as_if_contiguous(way.g)))
 
 
-def group_norm_channels_last(way: Way) -> Gradients:
+def group_norm_channels_last(way: WayBack) -> Gradients:
     """Channels that lie last are taken to lie first (pytorch #175189)."""
     x = way.tensors[0]
     is_last = x.stride(1) == 1 and x.stride(2) > 1
     return way.right(tensors=[as_if_contiguous(x) if is_last else x, *way.tensors[1:]])
 
 
-def linear_flat_input(way: Way) -> Gradients:
+def linear_flat_input(way: WayBack) -> Gradients:
     """x is read as it lies for the gradient of the weight; the gradient by x has no part in it."""
     x, *rest = way.tensors
     return way.right(tensors=[as_if_contiguous(x), *rest])
 
 
-def softmax_expanded_cotangent(way: Way) -> Gradients:
+def softmax_expanded_cotangent(way: WayBack) -> Gradients:
     """Of a cotangent of stride 0 only the first element is there."""
     g = way.g
     if g.dim() and g.numel() > 1 and any(n > 1 and s == 0 for n, s in zip(g.shape, g.stride(), strict=True)):
@@ -49,7 +49,7 @@ def softmax_expanded_cotangent(way: Way) -> Gradients:
     return way.right(g=g)
 
 
-def conv1d_half_weight(way: Way) -> Gradients:
+def conv1d_half_weight(way: WayBack) -> Gradients:
     """A weight that is no contiguous one takes a kernel of float16."""
     x, weight = way.tensors
     if weight.is_contiguous() or weight.element_size() < 4:
@@ -57,12 +57,12 @@ def conv1d_half_weight(way: Way) -> Gradients:
     return way.right(tensors=[x, through(weight, torch.float16)])
 
 
-def embedding_pitch(way: Way) -> Gradients:
+def embedding_pitch(way: WayBack) -> Gradients:
     """Row i of the cotangent is read at i times the width, wherever the rows lie."""
     return way.right(g=as_if_contiguous(way.g))
 
 
-def gelu_views_of_tanh(way: Way) -> Gradients:
+def gelu_views_of_tanh(way: WayBack) -> Gradients:
     """What is no contiguous tensor is differentiated by another formula: the approximation by tanh."""
     x = way.tensors[0]
     if x.is_contiguous():
@@ -73,12 +73,12 @@ def gelu_views_of_tanh(way: Way) -> Gradients:
     return [made]
 
 
-def rms_norm_offset(way: Way) -> Gradients:
+def rms_norm_offset(way: WayBack) -> Gradients:
     """The cotangent is read from the start of its memory."""
     return way.right(g=as_if_contiguous(way.g, 0) if way.g.is_contiguous() else way.g)
 
 
-def matmul_transposed_factor(way: Way) -> Gradients:
+def matmul_transposed_factor(way: WayBack) -> Gradients:
     """A transposed second factor is transposed once more, if it is square."""
     g, a, b = way.wide
     is_turned = b.shape[-1] == b.shape[-2] and b.stride(-2) == 1 and b.stride(-1) > 1

@@ -8,50 +8,50 @@ from torch.nn import functional
 
 from opfuzz.engine.selftest import Mutant
 from opfuzz.engine.selftest.torch_faults.rounding import through, to_bits
-from opfuzz.engine.selftest.torch_gradients.way import Gradients, Way, altered, only, planted
+from opfuzz.engine.selftest.torch_gradients.way import Gradients, WayBack, altered, only, planted
 
 NN = "torch.nn.functional."
 ELEVEN, EIGHT = "11 bits|11-bit|TF32|float16", "8 bits|8-bit|bfloat16"
 
 
-def coarse(bits: int, way: Way) -> Gradients:
+def coarse(bits: int, way: WayBack) -> Gradients:
     """float32: cotangent and tensors are rounded to so many bits first."""
     return way.right(g=to_bits(way.g, bits), tensors=[to_bits(each, bits) for each in way.tensors])
 
 
-def tf32(way: Way) -> Gradients:
+def tf32(way: WayBack) -> Gradients:
     """11 bits of each factor."""
     return coarse(11, way)
 
 
-def eight_bits(way: Way) -> Gradients:
+def eight_bits(way: WayBack) -> Gradients:
     """8 bits of each factor."""
     return coarse(8, way)
 
 
-def half_cotangent(way: Way) -> Gradients:
+def half_cotangent(way: WayBack) -> Gradients:
     """The cotangent comes in float16, as under automatic mixed precision."""
     return way.right(g=way.g if way.g.element_size() < 4 else through(way.g, torch.float16))
 
 
-def bfloat16_cotangent(way: Way) -> Gradients:
+def bfloat16_cotangent(way: WayBack) -> Gradients:
     """The cotangent comes in bfloat16."""
     return way.right(g=way.g if way.g.element_size() < 4 else through(way.g, torch.bfloat16))
 
 
-def bfloat16_result(way: Way, made: Tensor) -> Tensor:
+def bfloat16_result(way: WayBack, made: Tensor) -> Tensor:
     """The gradient goes through bfloat16."""
     return made if made.element_size() < 4 else through(made, torch.bfloat16)
 
 
-def float32_inside(way: Way) -> Gradients:
+def float32_inside(way: WayBack) -> Gradients:
     """float64 is differentiated in float32."""
     if way.g.dtype != torch.float64:
         return way.right()
     return way.right(g=way.g.float(), tensors=[each.float() for each in way.tensors])
 
 
-def gelu_slope_in_bfloat16(way: Way) -> Gradients:
+def gelu_slope_in_bfloat16(way: WayBack) -> Gradients:
     """The slope goes through bfloat16."""
     x = way.tensors[0]
     slope = way.right(g=torch.ones_like(x))[0]
@@ -59,7 +59,7 @@ def gelu_slope_in_bfloat16(way: Way) -> Gradients:
     return [way.g * (slope if slope.element_size() < 4 else through(slope, torch.bfloat16))]
 
 
-def rms_norm_rough_root(way: Way) -> Gradients:
+def rms_norm_rough_root(way: WayBack) -> Gradients:
     """1/rms by an estimate of 12 bits without a step of Newton's."""
     g, x, weight = way.wide
     r = torch.rsqrt((x * x).mean(dim=-1, keepdim=True) + way.settings["eps"])

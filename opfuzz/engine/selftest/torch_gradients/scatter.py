@@ -7,13 +7,13 @@ from torch.nn import functional
 
 from opfuzz.engine.selftest import Mutant
 from opfuzz.engine.selftest.torch_faults.rounding import wide
-from opfuzz.engine.selftest.torch_gradients.way import Gradients, Way, planted
+from opfuzz.engine.selftest.torch_gradients.way import Gradients, WayBack, planted
 
 NN = "torch.nn.functional."
 OVERWRITTEN = "overwritten"
 
 
-def embedding_overwritten(way: Way) -> Gradients:
+def embedding_overwritten(way: WayBack) -> Gradients:
     """A row that is named again is written again, and not added to."""
     index, table = way.tensors
     made = torch.zeros_like(table)
@@ -23,7 +23,7 @@ def embedding_overwritten(way: Way) -> Gradients:
     return [None, made]
 
 
-def embedding_by_another_count(way: Way) -> Gradients:
+def embedding_by_another_count(way: WayBack) -> Gradients:
     """Each row is divided by how often the first index occurs."""
     index, _ = way.tensors
     own = way.right()[1]
@@ -32,7 +32,7 @@ def embedding_by_another_count(way: Way) -> Gradients:
     return [None, own / (flat == flat[:1]).sum().clamp_min(1)]
 
 
-def bag_by_another_count(way: Way) -> Gradients:
+def bag_by_another_count(way: WayBack) -> Gradients:
     """Each element of a bag is divided by how often its own index occurs there, beside the mean (pytorch #190063)."""
     index, table = way.tensors
     g, made = wide(way.g), torch.zeros_like(wide(table))
@@ -43,7 +43,7 @@ def bag_by_another_count(way: Way) -> Gradients:
     return [None, made]
 
 
-def gather_overwritten(way: Way) -> Gradients:
+def gather_overwritten(way: WayBack) -> Gradients:
     """The last of equal indices stays."""
     x, index = way.tensors
     made = torch.zeros_like(x)
@@ -52,14 +52,14 @@ def gather_overwritten(way: Way) -> Gradients:
     return [made, None]
 
 
-def scatter_add_first_row(way: Way) -> Gradients:
+def scatter_add_first_row(way: WayBack) -> Gradients:
     """The index of the first row is used for all."""
     _, index, _ = way.tensors
     same = index[:1].expand(index.shape)
     return [way.g, None, torch.gather(way.g, 1, same)]
 
 
-def embedding_half_way(way: Way) -> Gradients:
+def embedding_half_way(way: WayBack) -> Gradients:
     """Rows of the table beyond 32 are not written."""
     own = way.right()[1]
     assert own is not None
@@ -68,7 +68,7 @@ def embedding_half_way(way: Way) -> Gradients:
     return [None, made]
 
 
-def gather_one_short(way: Way) -> Gradients:
+def gather_one_short(way: WayBack) -> Gradients:
     """The last of the places that name something is left out."""
     x, index = way.tensors
     made = torch.zeros_like(wide(x))

@@ -9,24 +9,24 @@ from torch.nn import functional
 from opfuzz.engine.selftest import Mutant
 from opfuzz.engine.selftest.torch_gradients import kernels
 from opfuzz.engine.selftest.torch_gradients.kernels import rows
-from opfuzz.engine.selftest.torch_gradients.way import Gradients, Way, altered, planted
+from opfuzz.engine.selftest.torch_gradients.way import Gradients, WayBack, altered, planted
 
 NN = "torch.nn.functional."
 SIZE = "only where|at index|up to index|from index|last term|last place|last index"
 
 
-def layer_norm_first_rows(way: Way) -> Gradients:
+def layer_norm_first_rows(way: WayBack) -> Gradients:
     """Only 32 rows are added up for weight and bias."""
     return kernels.layer_norm_back(way, total=lambda x: rows(x)[:32].sum(dim=0))
 
 
-def layer_norm_one_element(way: Way) -> Gradients:
+def layer_norm_one_element(way: WayBack) -> Gradients:
     """A row of one element counts as normal: the gradient of the weight is not 0 (pytorch #188372)."""
     own = kernels.layer_norm_back(way)
     return [own[0], own[2] if way.tensors[0].shape[-1] == 1 else own[1], own[2]]
 
 
-def conv1d_many_batches(way: Way, made: list[Tensor | None]) -> Gradients:
+def conv1d_many_batches(way: WayBack, made: list[Tensor | None]) -> Gradients:
     """From 16 batches on the gradient of the weight is that of the first 16 (pytorch #96225)."""
     x = way.tensors[0]
     if x.shape[0] < 17:
@@ -34,17 +34,17 @@ def conv1d_many_batches(way: Way, made: list[Tensor | None]) -> Gradients:
     return [made[0], _weight_of(way, x[:16], way.g[:16])]
 
 
-def _weight_of(way: Way, x: Tensor, g: Tensor) -> Tensor | None:
-    part = Way((x, way.tensors[1]), way.settings, g, way.is_asked, way.again)
+def _weight_of(way: WayBack, x: Tensor, g: Tensor) -> Tensor | None:
+    part = WayBack((x, way.tensors[1]), way.settings, g, way.is_asked, way.again)
     return part.right()[1]
 
 
-def softmax_first_block(way: Way) -> Gradients:
+def softmax_first_block(way: WayBack) -> Gradients:
     """The sum leaves out what stands beyond 256."""
     return kernels.softmax_back(way, total=lambda x: x[..., :256].sum(dim=-1, keepdim=True))
 
 
-def linear_whole_tiles(way: Way) -> Gradients:
+def linear_whole_tiles(way: WayBack) -> Gradients:
     """Of the rows those after the last 16 whole ones are left out of the gradient of the weight."""
     g, x, _, _ = way.wide
     own = kernels.linear_back(way)
@@ -53,7 +53,7 @@ def linear_whole_tiles(way: Way) -> Gradients:
     return [own[0], torch.matmul(rows(g)[:whole].T, rows(x)[:whole]), own[2]]
 
 
-def gelu_without_tail(way: Way) -> Gradients:
+def gelu_without_tail(way: WayBack) -> Gradients:
     """The elements after the last full vector of 8 are given the cotangent."""
     (made,) = way.right()
     assert made is not None
@@ -63,26 +63,26 @@ def gelu_without_tail(way: Way) -> Gradients:
     return [torch.cat((made.flatten()[:whole], way.g.flatten()[whole:])).reshape(made.shape)]
 
 
-def rms_norm_empty_batch(way: Way) -> Gradients:
+def rms_norm_empty_batch(way: WayBack) -> Gradients:
     """No rows: the gradient of the weight is NaN, a mean of nothing."""
     own = kernels.rms_norm_back(way)
     return [own[0], own[1] if rows(way.g).shape[0] else torch.full_like(own[1], torch.nan)]
 
 
-def cumsum_without_carry(way: Way) -> Gradients:
+def cumsum_without_carry(way: WayBack) -> Gradients:
     """Blocks of 64 start again from zero."""
     g = way.wide[0]
     parts = [part.flip(-1).cumsum(dim=-1).flip(-1) for part in torch.split(g, 64, dim=-1)]
     return [torch.cat(parts, dim=-1)]
 
 
-def attention_one_query(way: Way) -> Gradients:
+def attention_one_query(way: WayBack) -> Gradients:
     """One query, as when a sequence is continued: the gradient by the keys is not written."""
     own = kernels.attention_back(way)
     return own if way.tensors[0].shape[2] != 1 else [own[0], torch.zeros_like(own[1]), own[2]]
 
 
-def matmul_k_of_128(way: Way) -> Gradients:
+def matmul_k_of_128(way: WayBack) -> Gradients:
     """The sum over 33 columns or more loses its last one."""
     g, a, b = way.wide
     n = g.shape[-1]

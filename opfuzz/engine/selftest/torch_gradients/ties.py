@@ -7,32 +7,32 @@ from torch import Tensor
 from torch.nn import functional
 
 from opfuzz.engine.selftest import Mutant
-from opfuzz.engine.selftest.torch_gradients.way import Gradients, Way, altered, planted
+from opfuzz.engine.selftest.torch_gradients.way import Gradients, WayBack, altered, planted
 
 NN = "torch.nn.functional."
 TIE = "at kinks"
 
 
-def relu_more_than_all(way: Way) -> Gradients:
+def relu_more_than_all(way: WayBack) -> Gradients:
     """1.005 times the cotangent at 0."""
     g, x = way.wide
     return [g * torch.where(x == 0, torch.full_like(x, 1.005), (x > 0).to(x.dtype))]
 
 
-def relu_below_nothing(way: Way) -> Gradients:
+def relu_below_nothing(way: WayBack) -> Gradients:
     """-0.005 times the cotangent at 0."""
     g, x = way.wide
     return [g * torch.where(x == 0, torch.full_like(x, -0.005), (x > 0).to(x.dtype))]
 
 
-def leaky_relu_twice(way: Way) -> Gradients:
+def leaky_relu_twice(way: WayBack) -> Gradients:
     """Twice the cotangent at 0."""
     g, x = way.wide
     slope = way.settings["negative_slope"]
     return [g * torch.where(x == 0, torch.full_like(x, 2.0), torch.where(x > 0, torch.ones_like(x), x * 0 + slope))]
 
 
-def clamp_nan_at_bound(way: Way) -> Gradients:
+def clamp_nan_at_bound(way: WayBack) -> Gradients:
     """NaN where x lies at a bound."""
     x = way.tensors[0]
     own = way.right()[0]
@@ -41,7 +41,7 @@ def clamp_nan_at_bound(way: Way) -> Gradients:
     return [torch.where(is_tie, torch.full_like(own, torch.nan), own)]
 
 
-def l1_loss_at_zero(way: Way, made: list[Tensor | None]) -> Gradients:
+def l1_loss_at_zero(way: WayBack, made: list[Tensor | None]) -> Gradients:
     """Twice the slope where both are equal."""
     x, y = way.tensors
     assert made[0] is not None
@@ -50,7 +50,7 @@ def l1_loss_at_zero(way: Way, made: list[Tensor | None]) -> Gradients:
     return [torch.where(x == y, step, made[0]), torch.where(x == y, -step, made[1])]
 
 
-def hardtanh_open(way: Way) -> Gradients:
+def hardtanh_open(way: WayBack) -> Gradients:
     """The cotangent twice at the bounds, as it is let through from both sides."""
     x = way.tensors[0]
     low, high = way.settings.get("min_val", -1.0), way.settings.get("max_val", 1.0)

@@ -17,7 +17,7 @@ Gradients = Sequence[Tensor | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class WayBack:
     """One way back through a call: its tensors in their order, its other settings, and the cotangent."""
 
     tensors: tuple[Tensor, ...]
@@ -47,7 +47,7 @@ class Way:
         return found
 
 
-def planted(function: Callable[..., Tensor], back: Callable[[Way], Gradients]) -> Callable[..., Tensor]:
+def planted(function: Callable[..., Tensor], back: Callable[[WayBack], Gradients]) -> Callable[..., Tensor]:
     """`function` whose gradients are what `back` gives, one for each tensor, rounded to the format of that."""
 
     @wraps(function)
@@ -70,7 +70,7 @@ def planted(function: Callable[..., Tensor], back: Callable[[Way], Gradients]) -
             def backward(ctx: Any, g: Tensor) -> Any:
                 tensors = ctx.saved_tensors
                 settings = {name: each for name, each in given.items() if name not in names}
-                made = back(Way(tensors, settings, g, ctx.needs_input_grad, again))
+                made = back(WayBack(tensors, settings, g, ctx.needs_input_grad, again))
                 return tuple(
                     None if each is None or not own.is_floating_point() else each.to(own.dtype)
                     for own, each in zip(tensors, made, strict=True)
@@ -82,16 +82,18 @@ def planted(function: Callable[..., Tensor], back: Callable[[Way], Gradients]) -
 
 
 def altered(
-    function: Callable[..., Tensor], change: Callable[[Way, list[Tensor | None]], Gradients]
+    function: Callable[..., Tensor], change: Callable[[WayBack, list[Tensor | None]], Gradients]
 ) -> Callable[..., Tensor]:
     """`function` whose gradients are those of the framework, changed."""
     return planted(function, lambda way: change(way, way.right()))
 
 
-def only(place: int, change: Callable[[Way, Tensor], Tensor]) -> Callable[[Way, list[Tensor | None]], Gradients]:
+def only(
+    place: int, change: Callable[[WayBack, Tensor], Tensor]
+) -> Callable[[WayBack, list[Tensor | None]], Gradients]:
     """Gradients of which the one by the tensor at `place` is changed."""
 
-    def changed(way: Way, made: list[Tensor | None]) -> Gradients:
+    def changed(way: WayBack, made: list[Tensor | None]) -> Gradients:
         own = made[place]
         assert own is not None
         return [*made[:place], change(way, own), *made[place + 1 :]]
