@@ -114,7 +114,7 @@ MUTANTS = [
         "softplus-zero-at-zero",
         "softplus.grad",
         {NN + "softplus": planted(functional.softplus, softplus_zero_at_zero)},
-        cause="x is 0",
+        cause="wrong for x = -0|wrong for x = 0",
     ),
     Mutant("sigmoid-by-exp", "sigmoid.grad", {"torch.sigmoid": planted(torch.sigmoid, sigmoid_by_exp)}, cause=SEEN),
     Mutant(
@@ -133,13 +133,13 @@ MUTANTS = [
         "softmax-small-lost",
         "softmax.grad",
         {"torch.softmax": planted(torch.softmax, softmax_small_lost)},
-        cause="below",
+        cause="small|below",
     ),
     Mutant(
         "tanh-flat-beyond-4",
         "tanh.grad",
         {"torch.tanh": planted(torch.tanh, tanh_flat_beyond_4)},
-        cause="beyond|where x",
+        cause="wrong for x from",
     ),
     Mutant(
         "expm1-result-in-float16",
@@ -147,8 +147,8 @@ MUTANTS = [
         {"torch.expm1": planted(torch.expm1, expm1_through_half)},
         cause="float16|11 bits",
     ),
-    Mutant("sqrt-guarded", "sqrt.grad", {"torch.sqrt": planted(torch.sqrt, sqrt_guarded)}, cause="where x"),
-    Mutant("log-clipped", "log.grad", {"torch.log": altered(torch.log, only(0, log_clamped))}, cause="clipped"),
+    Mutant("sqrt-guarded", "sqrt.grad", {"torch.sqrt": planted(torch.sqrt, sqrt_guarded)}, cause="wrong for x from"),
+    Mutant("log-clipped", "log.grad", {"torch.log": altered(torch.log, only(0, log_clamped))}, cause="wrong for x from"),
     Mutant(
         "layer-norm-equal-row",
         "layer_norm.grad",
