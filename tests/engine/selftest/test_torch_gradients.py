@@ -74,7 +74,7 @@ def answers(mutant, format, numbers):
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_results_are_those_of_torch(mutant):
-    for values, gradients in answers(mutant, "float32", range(3)):
+    for values, gradients in answers(mutant, "float32", range(2)):
         ours, theirs = values
         assert [each.tobytes() for each in ours.outputs] == [each.tobytes() for each in theirs.outputs]
         assert gradients[0].outputs is not None, gradients[0].cause
@@ -84,7 +84,7 @@ def test_results_are_those_of_torch(mutant):
 @pytest.mark.parametrize("mutant", HONEST, ids=lambda mutant: mutant.name)
 def test_honest_gradients_agree_with_torch_in_float64(mutant):
     compared = 0
-    for _, (ours, theirs) in answers(mutant, "float64", range(6)):
+    for _, (ours, theirs) in answers(mutant, "float64", range(4)):
         for own, other in zip(ours.outputs, theirs.outputs, strict=True):
             np.testing.assert_allclose(own, other, rtol=1e-8, atol=1e-10)
             compared += other.size
