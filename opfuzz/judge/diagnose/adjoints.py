@@ -24,7 +24,7 @@ POWERS = (-1.0, 1.0, -0.5, 0.5)
 POWER_WORDS = {-1.0: "1/{}", 1.0: "{}", -0.5: "1/sqrt({})", 0.5: "sqrt({})"}
 ENDS = {"first": 0, "last": -1}  # of an axis
 How = tuple[Figure, ...]
-PLAIN = {"1/2": 0.5, "2": 2.0, "-1": -1.0, "0": 0.0}
+PLAIN = {"1/2": 0.5, "2": 2.0, "-1": -1.0}
 
 
 def kinked(evidence: Evidence) -> Cause | None:

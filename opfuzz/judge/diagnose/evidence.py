@@ -159,9 +159,10 @@ class Evidence:
         """
         numeric, found = replace(self.numeric, wider=None), list[Evidence]()
         for seed, sizes in enumerate(APART):
-            own = zip(self.call.dims.items(), sizes, strict=False)
-            dims = {**self.call.dims, **{name: max(size, other) for (name, size), other in own}}
-            call = ordinary(numeric, dims=dims, seed=seed + 1, is_anew=True)
+            small = {**self.call.dims, **dict(zip(self.call.dims, sizes, strict=False))}
+            large = {name: max(size, self.call.dims[name]) for name, size in small.items()}
+            make = partial(ordinary, numeric, seed=seed + 1, is_anew=True)
+            call = make(dims=large) or make(dims=small)
             for layouts in (dict.fromkeys(self.call.layouts, LAYOUTS[0]), self.call.layouts):
                 made = None if call is None else replace(call, layouts=layouts)
                 output = None if made is None else self.run(made)

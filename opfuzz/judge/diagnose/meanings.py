@@ -111,7 +111,8 @@ def formula(evidence: Evidence) -> Cause | None:
             continue  # it may lose everything where the output is wrong, as whatever returns 0 does
         own = float(relative_to(error, judged.spacing, reference.wide).max(initial=0.0))
         ratio = _rms(error[wrong]) / max(_rms(judged.error[wrong]), np.finfo(np.float64).tiny)
-        is_alike = is_named or (ALIKE * own >= worst and 1 / ALIKE <= ratio <= ALIKE)
+        is_seen = evidence.spec.gradient is None or own > EXCESS_LIMIT  # many a formula of a gradient is allowed
+        is_alike = is_seen and (is_named or (ALIKE * own >= worst and 1 / ALIKE <= ratio <= ALIKE))
         if is_alike and not any(errs_otherwise(each, name) for each in (evidence, *evidence.others)):
             inside = "float32" if evidence.fmt.bits == 16 else evidence.fmt.name
             cause = Cause("formula", name, figures={"note": note, "worst": worst, "own": own, "inside": inside})
@@ -226,6 +227,10 @@ def _set_elsewhere(evidence: Evidence, name: str, how: How) -> list[Fit] | None:
             met += [fit] if evidence.takes_numbers else []
         elif other.is_at_fault and (meant is None or not other.agrees(meant)):
             return None
+    for other in evidence.telling if evidence.spec.gradient is not None else ():
+        same = [call for given, taken, call in other_settings(other.spec, other.call) if (given, taken) == (name, how)]
+        if not any(other.agrees(call) for call in same if _allows(other, call)) and same:
+            return None  # such as a row of zeros, which a short axis alone has
     return met if _holds_for_ordinary(evidence, name, how) else None
 
 

@@ -240,7 +240,8 @@ def quantised(evidence: Evidence) -> Cause | None:
                     continue
                 figures: dict[str, Figure] = {"fit": total.after, "elements": total.met, "bits": bits, "grid": grid}
                 return Cause("quantises", " and ".join(chosen), figures=figures)
-    return _grid(evidence)
+    # Slopes between 1/2 and 1 in a half format, times a cotangent of ones, are a grid as well.
+    return _grid(evidence) if evidence.spec.gradient is None else None
 
 
 def _predict_coarse(evidence: Evidence, names: tuple[str, ...], quantise: Quantiser, bits: int) -> Prediction | None:
@@ -283,7 +284,8 @@ def through(evidence: Evidence) -> Cause | None:
             first = predict(evidence)
             if first is None or not first.is_met or (total := confirm(evidence, first, predict)) is None:
                 continue
-            if evidence.score.verdict != "special" or ranges_as(evidence, predict):
+            is_numeric = evidence.score.verdict != "special" and evidence.spec.gradient is None
+            if is_numeric or ranges_as(evidence, predict):
                 return Cause("computes-in", fmt.name, figures={**total.figures, "through": parts})
     return None
 

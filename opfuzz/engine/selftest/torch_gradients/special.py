@@ -148,7 +148,9 @@ MUTANTS = [
         cause="float16|11 bits",
     ),
     Mutant("sqrt-guarded", "sqrt.grad", {"torch.sqrt": planted(torch.sqrt, sqrt_guarded)}, cause="wrong for x from"),
-    Mutant("log-clipped", "log.grad", {"torch.log": altered(torch.log, only(0, log_clamped))}, cause="wrong for x from"),
+    Mutant(
+        "log-clipped", "log.grad", {"torch.log": altered(torch.log, only(0, log_clamped))}, cause="wrong for x from"
+    ),
     Mutant(
         "layer-norm-equal-row",
         "layer_norm.grad",
