@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections import Counter
 from dataclasses import replace
@@ -9,9 +10,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from bundled_ops import BUNDLED_OPS, EVERY_OP
+from click.testing import CliRunner
 
 from opfuzz.backends import derive, perform
 from opfuzz.backends.subject import Subject
+from opfuzz.cli import cli
 from opfuzz.core.call import Call
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.engine.selftest.mutant import BUNDLED_GRADIENTS, Mutant, bundled, read_mutants
@@ -105,3 +108,41 @@ def test_what_has_no_gradient_cannot_be_planted(tmp_path):
             gradients_planted(EVERY_OP, [path])
     with pytest.raises(OpfuzzError, match="planted with --gradients"):
         harmed(Mutant("mine", "relu.grad", {"torch.relu": abs}), EVERY_OP, "torch")
+
+
+MINE = """
+import torch
+
+from opfuzz.engine.selftest import Mutant
+
+
+class Twice(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return torch.exp(x)
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return 2 * g * torch.exp(x)
+
+
+MUTANTS = [
+    Mutant("twice", "exp.grad", {"torch.exp": lambda x: Twice.apply(x)}, cause="2 times what is right"),
+    Mutant("itself", "exp.grad", {"torch.exp": lambda x: torch.exp(x)}, kind="honest"),
+]
+"""
+
+
+def test_the_command_plants_in_gradients(monkeypatch, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(MINE)
+    monkeypatch.setattr("opfuzz.cli.selftest.load_specs", lambda paths, backends: (BUNDLED_OPS["exp"],))
+    words = ["selftest", "--gradients", "--mutants", str(file), "--cases", "6", "--jobs", "1", "--json"]
+    result = CliRunner().invoke(cli, words, standalone_mode=False)
+    assert result.return_value == 0, result.output
+    found = json.loads(result.stdout)
+    (fault,) = found["faults"]
+    assert (fault["op"], fault["found"], fault["cause_named"], fault["cause_wrong"]) == ("exp.grad", True, True, False)
+    assert found["totals"]["false_accusations"] == 0
