@@ -11,7 +11,7 @@ from opfuzz.engine.selftest.torch_faults.rounding import through, to_bits
 from opfuzz.engine.selftest.torch_gradients.way import Gradients, WayBack, altered, only, planted
 
 NN = "torch.nn.functional."
-ELEVEN, EIGHT = "11 bits|11-bit|TF32|float16", "8 bits|8-bit|bfloat16"
+TF32, ELEVEN, EIGHT = "11 bits|TF32", "11 bits|float16", "8 bits|8-bit|bfloat16"
 
 
 def coarse(bits: int, way: WayBack) -> Gradients:
@@ -70,9 +70,9 @@ def rms_norm_rough_root(way: WayBack) -> Gradients:
 
 
 MUTANTS = [
-    Mutant("matmul-11-bits", "matmul.grad", {"torch.matmul": planted(torch.matmul, tf32)}, cause=ELEVEN),
+    Mutant("matmul-11-bits", "matmul.grad", {"torch.matmul": planted(torch.matmul, tf32)}, cause=TF32),
     Mutant("matmul-8-bits", "matmul.grad", {"torch.matmul": planted(torch.matmul, eight_bits)}, cause=EIGHT),
-    Mutant("conv1d-11-bits", "conv1d.grad", {NN + "conv1d": planted(functional.conv1d, tf32)}, cause=ELEVEN),
+    Mutant("conv1d-11-bits", "conv1d.grad", {NN + "conv1d": planted(functional.conv1d, tf32)}, cause=TF32),
     Mutant("linear-8-bits", "linear.grad", {NN + "linear": planted(functional.linear, eight_bits)}, cause=EIGHT),
     Mutant(
         "layer-norm-cotangent-in-float16",

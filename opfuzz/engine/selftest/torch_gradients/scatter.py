@@ -111,7 +111,7 @@ MUTANTS = [
         "embedding-32-rows",
         "embedding.grad",
         {NN + "embedding": planted(functional.embedding, embedding_half_way)},
-        cause="only where|at index|from index",
+        cause="only where|at index|from index|at the last index",
         condition="vocab >= 33",
     ),
     Mutant(
