@@ -41,8 +41,9 @@ DOORS = {
         "network/observe/torch_tensors.py",
         # Mutants are written as a user writes them, and read as a user's file is: nothing imports them.
         *(
-            f"engine/selftest/torch_faults/{path.name}"
-            for path in (PACKAGE / "engine/selftest/torch_faults").glob("[!_]*.py")
+            f"engine/selftest/{folder}/{path.name}"
+            for folder in ("torch_faults", "torch_gradients")
+            for path in (PACKAGE / "engine/selftest" / folder).glob("[!_]*.py")
         ),
     },
     "mlx": {"backends/mlx.py", "network/trace/mlx.py"},

@@ -12,13 +12,16 @@ import click
 
 from opfuzz.backends import Backend, Subject
 from opfuzz.cli.group import FINDINGS, USAGE, Paths, plugin_option
+from opfuzz.core.cause import Cause
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.files.strict_json import strict
 from opfuzz.core.results import Mark
+from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.engine.machines import versions
 from opfuzz.engine.plan import vocabulary
+from opfuzz.engine.triage.diagnose import seen_of
 from opfuzz.engine.triage.replay import Replayed, replay, subject_of
-from opfuzz.report.causes import word_cause
+from opfuzz.report.causes import word_cause, word_relation
 from opfuzz.report.causes.figures import right
 from opfuzz.report.text import plain, quantity
 from opfuzz.store.bundle import Bundle, bundles_in, read_bundle
@@ -95,9 +98,9 @@ def _lines(found: Replayed, backends: Mapping[str, Backend]) -> str:
     then = finding.get("witness")
     lines = [
         f"{finding['op']} on {found.subject} in {finding['format']}",
-        f"  then      {finding['verdict']}: {finding['reason']}",
+        f"  then      {finding['verdict']}: {_then(found.bundle)}".rstrip(": "),
         *([_element(then)] if then else []),
-        f"  now       {score.verdict}: {word_cause(score.cause)}".rstrip(": "),
+        f"  now       {score.verdict}: {_seen(score.verdict, score.cause)}".rstrip(": "),
         *([_element({name: getattr(now, name) for name in ELEMENT})] if (now := _mark(found)) else []),
         *(
             f"  version   {name} {before or 'none'} then, {after or 'none'} now"
@@ -108,6 +111,19 @@ def _lines(found: Replayed, backends: Mapping[str, Backend]) -> str:
     if finding["severity"] != "fault":
         lines[-1] = lines[-1].replace("fault", "note")
     return "\n".join(map(plain, lines))
+
+
+def _then(bundle: Bundle) -> str:
+    """What the run said of it: its diagnosis, where it made one."""
+    return str(bundle.finding.get("diagnosis") or _seen(bundle.finding["verdict"], bundle.cause))
+
+
+def _seen(verdict: str, cause: Cause) -> str:
+    """What is seen. Why is a matter of a diagnosis, which is made of more than one call."""
+    if SEVERITY[verdict] != FAULT:
+        return word_cause(cause)
+    seen = [word_cause(each) for each in seen_of(verdict, cause)]
+    return "; ".join(seen) or (word_relation(cause.relation) if cause.relation is not None else "")
 
 
 def _mark(found: Replayed) -> Mark | None:
@@ -141,12 +157,12 @@ def _document(found: Replayed, backends: Mapping[str, Backend]) -> dict[str, Any
         "there": found.is_there,
         "then": {
             "verdict": finding["verdict"],
-            "reason": finding["reason"],
+            "reason": _then(found.bundle),
             **{name: then.get(name) for name in ELEMENT},
         },
         "now": {
             "verdict": found.judged.score.verdict,
-            "reason": word_cause(found.judged.score.cause),
+            "reason": _seen(found.judged.score.verdict, found.judged.score.cause),
             **{name: getattr(now, name, None) for name in ELEMENT},
         },
         "versions": {

@@ -12,6 +12,7 @@ from opfuzz.backends import discover, resolve
 from opfuzz.cli.group import FINDINGS, bundled_specs, seed_of
 from opfuzz.engine.plan import Plan, load_specs
 from opfuzz.engine.selftest.mutant import bundled
+from opfuzz.engine.selftest.planting import gradients_planted
 from opfuzz.engine.selftest.report import document, render
 from opfuzz.engine.selftest.run import selftest, write_findings
 from opfuzz.engine.selftest.trials import subject
@@ -29,6 +30,9 @@ DEFAULT_CASES = 2000
     help="Python file with a list MUTANTS, instead of those that come with opfuzz.",
 )
 @click.option(
+    "--gradients", "of_gradients", is_flag=True, help="Plant faults in gradients, where the results are right."
+)
+@click.option(
     "--cases",
     type=click.IntRange(min=1),
     default=DEFAULT_CASES,
@@ -44,24 +48,27 @@ DEFAULT_CASES = 2000
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 def selftest_command(
-    file: Path | None, cases: int, jobs: int | None, seed: int, out: Path | None, as_json: bool
+    file: Path | None, of_gradients: bool, cases: int, jobs: int | None, seed: int, out: Path | None, as_json: bool
 ) -> int:
     """Plant known faults in torch, one at a time, and tell for each whether it is found, how soon, how high it ranks
     among all ops, and whether its cause is named; and tell which honest implementations are accused.
+
+    With --gradients the faults are in the way back alone, and the ops are the gradients of those that have a fault.
 
     What the unmodified torch shows on the same case does not count. Exit code 1 if a fault is missed or an honest
     implementation accused.
     """
     backends = discover()
     resolve(subject(None), backends)  # or say why torch is not here
+    files = bundled(of_gradients=of_gradients) if file is None else (file,)
+    specs = load_specs((bundled_specs(),), backends)
     plan = Plan(
-        specs=load_specs((bundled_specs(),), backends),
+        specs=gradients_planted(specs, files) if of_gradients else specs,
         subjects=(subject(None),),
         seed=seed,
         jobs=jobs or os.cpu_count() or 1,
         cases=cases,
     )
-    files = bundled() if file is None else (file,)
     with Counted("mutants tried") as counted:
         report = selftest(plan, files, counted.watch_stage)
     if out is not None:

@@ -22,6 +22,7 @@ class Kind:
 
 WORDS = ("words",)  # as a framework, the system or another program gave them
 FIT = ("fit", "elements", "own")  # share of another meaning's allowance, on so many elements; excess of the spec's own
+MET = ("elements", "met", "before", "after")  # elements that tell, and of these are as predicted; largest excesses
 SHOWN = ("only", "ordinary", "wider")  # of any kind: in one of two ways only, on ordinary values, on a larger call
 
 # The closed list. What a name is empty for is said in the meaning.
@@ -45,6 +46,12 @@ KINDS: Mapping[str, Kind] = {
         "operation of the step",
         ("step", "steps", "elements", "met", "before", "after"),
     ),
+    "scales-gradient": Kind(
+        "the right gradient times a factor", "factor, or '' where it is another in each call", ("factors", *MET)
+    ),
+    "arranges-gradient": Kind("the right gradient with its elements at other places", "", ("how", *MET)),
+    "mistakes-gradient": Kind("one mistake on the way back", "what is wrong with a step", ("about", *MET)),
+    "outside-kink": Kind("at a kink, where a range is right, something outside of it", "", ("elements",)),
     "special-at": Kind("NaN, an infinity or the sign of a zero", "", ("computed", "exact", "ends", "overflows")),
     "leaks": Kind("NaN and infinities reach elements that depend on none", "", ("elements",)),
     "inherits": Kind("errs as an op inside does", "op", ("elements", "met", "before", "after")),

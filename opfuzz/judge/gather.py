@@ -23,7 +23,8 @@ OPEN = frozenset({"", "unexplained", "rounds-argument", "special-at", "fails", "
 SEEN = frozenset({"", "unexplained", "special-at", "undiagnosed"})  # of these, what says nothing of why
 BESIDE = frozenset({"depends-on", "bits", "unconfirmed", "at-call", "undiagnosed"})  # conditions of a special value
 WORDED = frozenset({"raises", "wrong-shape", "hangs", "dies", "out-of-memory"})  # the words tell them apart
-ONE_OP = frozenset({"depends-on", "leaks"})  # what the name is, or says, is a matter of the op
+# What the name is, or says, is a matter of the op.
+ONE_OP = frozenset({"depends-on", "leaks", "scales-gradient", "arranges-gradient", "mistakes-gradient"})
 REPETITION = ("depends-on", "repetition")
 SAME = {"formula": "is-variant"}  # kinds that differ in whether another meaning or only another error comes of it
 

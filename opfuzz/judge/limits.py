@@ -49,6 +49,9 @@ BELOW_FLOAT16, BEYOND_FLOAT16 = 2.0**10, 2.0**17  # times ordinary values: float
 LEAST_POWER, POWER_STEP = -4, 1.25  # of two, times ordinary values: each from here, further on times this
 MOST_SOLVED = 2**14  # elements of inputs and output, where the exact result is computed for a hundred values of a param
 SAME_QUOTIENT = 0.02  # between effective values, and what they are said to grow with
+# Sizes of dims that are told apart; the second for what comes in groups. The fifth is often that of a kernel.
+APART = ((5, 7, 11, 13, 3, 17), (5, 8, 12, 16, 3, 20))
+MOST_MISTAKES, MOST_MISTAKEN = 512, 2**16  # on the way back, each of which is looked for; elements of a call for that
 MOST_CUTS = 24  # steps of a formula, each of which is taken for a constant in turn
 # Diagnosis: absolute accuracy. Polynomials and 1 - f(x), in honest arithmetic, stay below so many roundings of 1.
 ABSOLUTE_ROUNDINGS = 8.0

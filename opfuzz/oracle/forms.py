@@ -132,6 +132,36 @@ def forms(root: Node) -> Iterator[Node]:
         )
 
 
+# Kernels keep 1 / sqrt(v) of a row, and multiply by it wherever a formula divides by the root.
+
+
+def by_reciprocals(root: Node) -> Node | None:
+    """The formula with one 1 / sqrt(v) for each root in the place of all quotients by it; None: there are none."""
+    done: dict[int, Node] = {}
+    kept: dict[int, Node] = {}
+    for node in topological(root):
+        args = tuple(done[id(arg)] for arg in node.args)
+        made = node if all(new is old for new, old in zip(args, node.args, strict=True)) else None
+        made = made or Node(node.op, args, node.shape, node.detail)
+        if node.op == "div" and (found := _root_in(args[1])) is not None:
+            below, factor = found
+            inverse = kept.setdefault(id(below), 1 / below)
+            made = args[0] * inverse if factor is None else args[0] / factor * inverse
+        done[id(node)] = made
+    return done[id(root)] if kept else None
+
+
+def _root_in(node: Node) -> tuple[Node, Node | None] | None:
+    """The root in a denominator, and the number that it is multiplied by, if any."""
+    if node.op == "sqrt":
+        return node, None
+    if node.op == "mul":
+        for factor, below in (node.args, node.args[::-1]):
+            if factor.op == "number" and below.op == "sqrt":
+                return below, factor
+    return None
+
+
 def _rewritten(root: Node, picked: Mapping[str, Form]) -> Node:
     """The graph with the functions in `picked` made of others; values alone may be asked of it."""
     done: dict[int, Node] = {}

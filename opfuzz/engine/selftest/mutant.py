@@ -29,6 +29,21 @@ BUNDLED = (
     "semantics",
     "honest",
 )
+# The same of gradients.
+BUNDLED_GRADIENTS = (
+    "formula",
+    "places",
+    "asked",
+    "layout",
+    "size",
+    "history",
+    "special",
+    "ties",
+    "scatter",
+    "accumulation",
+    "precision",
+    "honest",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +95,10 @@ def _clauses(condition: str) -> set[str]:
     return {clause for clause in clauses if not clause.endswith(" >= 1")}
 
 
-def bundled() -> tuple[Path, ...]:
-    """The files of mutants that came with opfuzz."""
-    folder = Path(__file__).with_name("torch_faults")
-    return tuple(folder / f"{name}.py" for name in BUNDLED)
+def bundled(*, of_gradients: bool = False) -> tuple[Path, ...]:
+    """The files of mutants that came with opfuzz, of ops or of their gradients."""
+    folder = Path(__file__).with_name("torch_gradients" if of_gradients else "torch_faults")
+    return tuple(folder / f"{name}.py" for name in (BUNDLED_GRADIENTS if of_gradients else BUNDLED))
 
 
 def read_mutants(path: Path) -> list[Mutant]:

@@ -6,13 +6,16 @@ import ast
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 from opfuzz.backends import Backend
 from opfuzz.core.errors import OpfuzzError, did_you_mean
-from opfuzz.engine.selftest.mutant import CALL, Mutant
+from opfuzz.engine.gradients import gradients_of
+from opfuzz.engine.selftest.mutant import CALL, Mutant, read_mutants
 from opfuzz.spec import OpSpec
 from opfuzz.spec.expression.program import ExpressionError, Program, parse
+from opfuzz.spec.gradient import SUFFIX, is_gradient
 from opfuzz.spec.reader import RESERVED
 
 
@@ -24,7 +27,9 @@ def harmed(mutant: Mutant, specs: Sequence[OpSpec], dialect: str) -> tuple[OpSpe
     """
     known = {spec.op: spec for spec in specs}
     if mutant.op not in known:
-        raise OpfuzzError(f"mutant '{mutant.name}': unknown op '{mutant.op}'{did_you_mean(mutant.op, known)}")
+        remedy = "; faults of gradients are planted with --gradients" if is_gradient(mutant.op) else ""
+        told = f"unknown op '{mutant.op}'{remedy or did_you_mean(mutant.op, known)}"
+        raise OpfuzzError(f"mutant '{mutant.name}': {told}")
     own = known[mutant.op]
     found = [
         spec
@@ -54,13 +59,34 @@ def plant(mutant: Mutant, specs: Sequence[OpSpec], parent: Backend) -> tuple[tup
     return tuple(_with_call(mutant, spec, text, backend) if spec.op == mutant.op else spec for spec in specs), backend
 
 
+def gradients_planted(specs: Sequence[OpSpec], files: Sequence[Path]) -> tuple[OpSpec, ...]:
+    """The gradients, as ops of their own, of the ops in whose gradients the mutants of some files are.
+
+    Raises OpfuzzError for a mutant of no gradient, and of one that there is not.
+    """
+    known = {spec.op: spec for spec in specs}
+    wanted: dict[str, Mutant] = {}
+    for mutant in (each for path in files for each in read_mutants(path)):
+        op = mutant.op.removesuffix(SUFFIX)
+        if op == mutant.op:
+            raise OpfuzzError(f"mutant '{mutant.name}': '{op}' is no gradient; write '{op}{SUFFIX}'")
+        if op not in known:
+            raise OpfuzzError(f"mutant '{mutant.name}': unknown op '{op}'{did_you_mean(op, known)}")
+        wanted.setdefault(op, mutant)
+    made, without = gradients_of(known[op] for op in wanted)
+    for op, reason in without.items():
+        raise OpfuzzError(f"mutant '{wanted[op].name}': '{op}' has no gradient: {reason}")
+    return made
+
+
 def _with_call(mutant: Mutant, spec: OpSpec, text: str, backend: Backend) -> OpSpec:
     names = [*(d.name for d in spec.dims), *(p.name for p in spec.params), *(i.name for i in spec.inputs), *RESERVED]
     try:
         program = parse(text, names=names, functions=backend.functions())
     except ExpressionError as error:
         raise OpfuzzError(f"mutant '{mutant.name}': its call {text!r}: {error}") from error
-    return replace(spec, calls={**spec.calls, backend.dialect: {"": program}})
+    meant = None if spec.gradient is None else replace(spec.gradient, is_usual=True)
+    return replace(spec, calls={**spec.calls, backend.dialect: {"": replace(program, gradient=meant)}})
 
 
 def _takes(mutant: Mutant, program: Program) -> bool:

@@ -18,7 +18,7 @@ from opfuzz.engine.plan import CASE_SECONDS, Plan
 from opfuzz.engine.selftest.mutant import Mutant, read_mutants
 from opfuzz.engine.selftest.planting import plant
 from opfuzz.engine.triage import minimize
-from opfuzz.engine.triage.diagnose import diagnose_score, score_of, smallest_of
+from opfuzz.engine.triage.diagnose import diagnose_score, score_of, seconds_for, smallest_of
 from opfuzz.oracle.primitive import primitives_of
 from opfuzz.spec import OpSpec
 
@@ -170,6 +170,11 @@ class AgainTask(_MutantTask[minimize.Question, Judged]):
 @dataclass(frozen=True, slots=True)
 class CauseTask(_MutantTask[CauseQuestion, tuple[Cause, ...]]):
     """Diagnoses of what mutants do."""
+
+    @property
+    def timeout(self) -> float:
+        """See Task."""
+        return seconds_for(self.plan.specs)
 
     def describe(self, item: CauseQuestion) -> str:
         """See Task."""

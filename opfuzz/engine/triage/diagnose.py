@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from opfuzz.spec import OpSpec, load_all
 State = TypeVar("State")
 
 SECONDS = 30.0  # for one finding; what takes longer is told from the record
+GRADIENT_SECONDS = 90.0  # the same of gradients, whose exact results cost three times as much
 BATCH = 4
 Diagnosis = tuple[Cause, ...]
 LOST = frozenset({"crash", "timeout", "out-of-memory"})  # verdicts of calls that are not made again
@@ -49,7 +50,7 @@ class DiagnoseTask(SubjectTask[Finding, Diagnosis]):
     @property
     def timeout(self) -> float:
         """See Task."""
-        return SECONDS
+        return seconds_for(self.specs.values())
 
     def needs(self, item: Finding) -> frozenset[str]:
         """See Task."""
@@ -65,6 +66,11 @@ class DiagnoseTask(SubjectTask[Finding, Diagnosis]):
         spec, backend = self.specs[item.op], state[subject.backend]
         score = score_of(item)
         return diagnose_score(score, spec, item.recipe, subject, backend, smallest, self.primitives, item.apart)
+
+
+def seconds_for(specs: Iterable[OpSpec]) -> float:
+    """For a diagnosis of a finding of any of these ops."""
+    return GRADIENT_SECONDS if any(spec.gradient is not None for spec in specs) else SECONDS
 
 
 def known_primitives(plan: Plan) -> tuple[Primitive, ...]:
@@ -212,8 +218,14 @@ def smallest_of(finding: Finding) -> Call | None:
 def undiagnosed(finding: Finding, known: Diagnosis, words: str) -> Diagnosis:
     """What is said where a diagnosis fails: of a wrong number not what the judge saw first, which nobody refuted."""
     first, *beside = known
-    seen = () if finding.verdict in ("wrong", "imprecise") else (first,)
-    return (*seen, Cause("undiagnosed", figures={"words": words}), *beside)
+    return (*seen_of(finding.verdict, first), Cause("undiagnosed", figures={"words": words}), *beside)
+
+
+def seen_of(verdict: str, cause: Cause) -> Diagnosis:
+    """What judging saw of a fault, without what it took first for the reason; of a wrong number that is nothing."""
+    if verdict in ("wrong", "imprecise"):
+        return ()
+    return (replace(cause, figures={name: each for name, each in cause.figures.items() if name != "overflows"}),)
 
 
 def _record(finding: Finding, spec: OpSpec) -> Diagnosis:

@@ -14,6 +14,7 @@ from opfuzz.core.results import Score
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.judge.diagnose import (
     absolute,
+    adjoints,
     backward,
     formulas,
     granted,
@@ -39,6 +40,7 @@ Diagnosis = tuple[Cause, ...]  # the cause first, then what is said beside
 Stage = Callable[[Evidence], Cause | None]
 
 STAGES: tuple[Stage, ...] = (  # the first that is certain is told
+    adjoints.kinked,
     precisions.parts,
     precisions.lower_call,
     inherited.inherits,
@@ -46,6 +48,10 @@ STAGES: tuple[Stage, ...] = (  # the first that is certain is told
     absolute.accuracy,
     meanings.variant,
     backward.cut,
+    adjoints.scaled,
+    adjoints.arranged,
+    adjoints.unheeded,
+    adjoints.mistaken,
     meanings.misread,
     meanings.setting,
     saturation.saturates,
@@ -56,6 +62,7 @@ STAGES: tuple[Stage, ...] = (  # the first that is certain is told
     precisions.outputs,
     precisions.through,
     steps.rounded,
+    steps.summed,
     formulas.formula,
     formulas.rewritten,
     sums.carries,
@@ -64,23 +71,31 @@ STAGES: tuple[Stage, ...] = (  # the first that is certain is told
     precisions.quantised,
     precisions.overflow,
     tails.tail,
+    adjoints.scaled_anyhow,
 )
 
 
 # Of these a stage makes sure itself that they hold on other values, or in the layout that they are about.
 SURE = frozenset(
     (
+        adjoints.kinked,
         precisions.parts,
         inherited.inherits,
         where.step,
         absolute.accuracy,
         meanings.variant,
         backward.cut,
+        adjoints.scaled,
+        adjoints.arranged,
+        adjoints.unheeded,
+        adjoints.mistaken,
+        adjoints.scaled_anyhow,
         sums.stops,
         sums.accumulates,
         precisions.inputs_solved,
         precisions.through,
         steps.rounded,
+        steps.summed,
         formulas.formula,
         formulas.rewritten,
         sums.carries,
@@ -225,8 +240,10 @@ def _restate(evidence: Evidence, at_values: Cause | None, elements: Cause | None
     if reference.is_unary and largest <= ROUNDINGS:
         return [Cause("rounds-argument", figures={"roundings": largest}), at_values]
     is_part = elements is not None and not elements.figures.keys() <= {"wrong", "elements"}
-    # No precision stops at an index; and a stage that looked for what the judge saw first did not find it.
-    if is_part or told.kind in ("unexplained", "is-variant", "rounds-counts", "rounds-tables"):
+    # No precision stops at an index; a stage that looked for what the judge saw first did not find it; and on the long
+    # way back of a gradient the coarsest one covers nearly anything.
+    is_covered = told.kind == "behaves-like" and evidence.spec.gradient is not None
+    if is_part or is_covered or told.kind in ("unexplained", "is-variant", "rounds-counts", "rounds-tables"):
         return [_unexplained(evidence), at_values]
     if told.kind == "behaves-like":
         model = next(model for model in reference.lower_precisions() if model.name == told.name)

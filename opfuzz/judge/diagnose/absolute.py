@@ -7,7 +7,7 @@ import numpy as np
 from opfuzz.core.cause import Cause
 from opfuzz.core.floats import FloatArray, round_to
 from opfuzz.judge.diagnose.evidence import Evidence, Mask
-from opfuzz.judge.diagnose.where import Probe, probe, probes
+from opfuzz.judge.diagnose.probing import Probe, probe, probes
 from opfuzz.judge.limits import (
     ABSOLUTE_ROUNDINGS,
     EXCESS_LIMIT,

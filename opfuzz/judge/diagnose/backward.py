@@ -22,6 +22,8 @@ def cut(evidence: Evidence) -> Cause | None:
         first = predict(evidence)
         if first is None or not first.is_met:
             continue
+        if not all(told is not None and told.is_met for told in map(predict, evidence.telling)):
+            continue  # as where all of a short axis is at its end
         if (total := confirm(evidence, first, predict, is_elsewhere=True)) is not None:
             return Cause("cuts-gradient", kind, figures={"step": number + 1, "steps": len(steps), **total.figures})
     return None

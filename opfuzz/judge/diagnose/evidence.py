@@ -19,6 +19,7 @@ from opfuzz.core.metrics.conditioned import relative_to
 from opfuzz.core.results import Score
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.judge.limits import (
+    APART,
     EXCESS_LIMIT,
     FLOAT64_APART,
     HALF_VARIANT_ELEMENTS,
@@ -149,6 +150,29 @@ class Evidence:
                 found.append(next((other for other in made if other.is_at_fault), made[0]))
         return tuple(found)
 
+    @cached_property
+    def telling(self) -> tuple[Evidence, ...]:
+        """Calls on ordinary values, with sizes that are all different; else another call that is wrong, if any.
+
+        What hangs on the values of one, such as how often an index occurs, is another thing in the next. Where they are
+        right the fault is one of sizes or of values.
+        """
+        numeric, found = replace(self.numeric, wider=None), list[Evidence]()
+        for seed, sizes in enumerate(APART):
+            small = {**self.call.dims, **dict(zip(self.call.dims, sizes, strict=False))}
+            large = {name: max(size, self.call.dims[name]) for name, size in small.items()}
+            make = partial(ordinary, numeric, seed=seed + 1, is_anew=True)
+            call = make(dims=large) or make(dims=small)
+            for layouts in (dict.fromkeys(self.call.layouts, LAYOUTS[0]), self.call.layouts):
+                made = None if call is None else replace(call, layouts=layouts)
+                output = None if made is None else self.run(made)
+                if made is not None and output is not None and output.size:
+                    found[seed:] = [replace(numeric, call=made, output=output)]
+                    if found[-1].is_at_fault:
+                        break
+        others = [each for each in self.others if each is not self.wider and each.is_wrong.any()]
+        return tuple(found or others[-1:])
+
     @property
     def numeric(self) -> Evidence:
         """The same call, asked about its numbers, whatever the verdict is about."""
@@ -265,6 +289,13 @@ class Evidence:
         meant = self._meant(call)
         return meant is not None and self._largest_against(*meant)[0] <= EXCESS_LIMIT
 
+    def heard(self, call: Call) -> tuple[Fit | None, bool]:
+        """`fits` and `agrees` together, for one exact result."""
+        meant = self._meant(call)
+        if meant is None:
+            return None, False
+        return self.fit(*meant), self._largest_against(*meant)[0] <= EXCESS_LIMIT
+
     def _meant(self, call: Call) -> tuple[FloatArray, FloatArray] | None:
         """Exact result and allowance of another call, as far as the output goes; None where it goes further."""
         shape = self.spec.output_shapes(call.dims, call.params)[self.reference.output]
@@ -279,11 +310,16 @@ class Evidence:
 
 
 def ordinary(
-    evidence: Evidence, scale: float = 1.0, dims: Mapping[str, int] | None = None, seed: int = 0
+    evidence: Evidence,
+    scale: float = 1.0,
+    dims: Mapping[str, int] | None = None,
+    seed: int = 0,
+    *,
+    is_anew: bool = False,
 ) -> Call | None:
     """A call on normally distributed numbers around 1.5, times a power of two in the first input, with no small dim.
 
-    What is no number stays, or is drawn where it has another size. None where they are too many.
+    What is no number stays, or is drawn where it has another size, or with `is_anew`. None where they are too many.
     """
     spec, call = evidence.spec, evidence.call
     if dims is None:
@@ -297,7 +333,7 @@ def ordinary(
     arrays = {}
     for item, (name, shape) in zip(spec.inputs, shapes.items(), strict=True):
         if item.kind != "float":
-            same = call.arrays[name].shape == shape
+            same = call.arrays[name].shape == shape and not is_anew
             arrays[name] = call.arrays[name] if same else _drawn(item, shape, {**dims, **call.params}, chance)
             continue
         factor = scale if item is spec.inputs[0] else 1.0

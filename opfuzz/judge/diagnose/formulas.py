@@ -13,6 +13,7 @@ from opfuzz.judge.diagnose.predictions import (
     compare,
     confirm,
     errs_otherwise,
+    has_values_of,
     is_same_formula,
     ranges_as,
     run_formula,
@@ -35,6 +36,8 @@ def formula(evidence: Evidence) -> Cause | None:
         is_named = told.kind == "formula" and told.name == name
         if not is_named and not is_same_formula(evidence, name):
             continue  # it has other values, which is another cause
+        if evidence.spec.gradient is not None and not all(has_values_of(each, name) for each in evidence.telling):
+            continue  # the same, which rows of one element do not show
         if evidence.is_special.any() and _same_class(evidence, values) and _fails_alike(evidence, name):
             cause = Cause("formula", name, figures={"note": note, "fails": True})
             written = rewritten(evidence)
@@ -45,7 +48,8 @@ def formula(evidence: Evidence) -> Cause | None:
             continue  # it may lose everything where the output is wrong, as whatever returns 0 does
         own = float(relative_to(error, judged.spacing, reference.wide).max(initial=0.0))
         ratio = _rms(error[wrong]) / max(_rms(judged.error[wrong]), np.finfo(np.float64).tiny)
-        is_alike = ALIKE * own >= worst and 1 / ALIKE <= ratio <= ALIKE
+        is_seen = evidence.spec.gradient is None or own > EXCESS_LIMIT  # many a formula of a gradient is allowed
+        is_alike = is_seen and ALIKE * own >= worst and 1 / ALIKE <= ratio <= ALIKE
         if is_alike and not any(errs_otherwise(each, name) for each in (evidence, *evidence.others)):
             inside = "float32" if evidence.fmt.bits == 16 else evidence.fmt.name
             cause = Cause("formula", name, figures={"note": note, "worst": worst, "own": own, "inside": inside})

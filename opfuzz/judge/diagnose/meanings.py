@@ -98,8 +98,8 @@ def setting(evidence: Evidence) -> Cause | None:
     for name, how, other in other_settings(evidence.spec, evidence.call):
         if not _allows(evidence, other):
             continue
-        fit = evidence.fits(other)
-        if fit is None and not evidence.agrees(other):
+        fit, is_possible = evidence.heard(other)
+        if fit is None and not is_possible:
             continue
         elsewhere = _set_elsewhere(evidence, name, how)
         if elsewhere is None or (not elsewhere and (fit is None or _is_uniform(evidence))):
@@ -129,6 +129,10 @@ def _set_elsewhere(evidence: Evidence, name: str, how: How) -> list[Fit] | None:
             met += [fit] if evidence.takes_numbers else []
         elif other.is_at_fault and (meant is None or not other.agrees(meant)):
             return None
+    for other in evidence.telling if evidence.spec.gradient is not None else ():
+        same = [call for given, taken, call in other_settings(other.spec, other.call) if (given, taken) == (name, how)]
+        if not any(other.agrees(call) for call in same if _allows(other, call)) and same:
+            return None  # such as a row of zeros, which a short axis alone has
     return met if _holds_for_ordinary(evidence, name, how) else None
 
 

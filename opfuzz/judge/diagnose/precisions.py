@@ -21,6 +21,7 @@ from opfuzz.judge.limits import (
     BETTER,
     BEYOND_FLOAT16,
     CERTAIN_BITS,
+    COVERED_SHARE,
     EXCESS_LIMIT,
     JITTERS,
     LEAST_LEVELS,
@@ -250,7 +251,8 @@ def quantised(evidence: Evidence) -> Cause | None:
                     continue
                 figures: dict[str, Figure] = {"fit": total.after, "elements": total.met, "bits": bits, "grid": grid}
                 return Cause("quantises", " and ".join(chosen), figures=figures)
-    return _grid(evidence)
+    # Slopes between 1/2 and 1 in a half format, times a cotangent of ones, are a grid as well.
+    return _grid(evidence) if evidence.spec.gradient is None else None
 
 
 def _predict_coarse(evidence: Evidence, names: tuple[str, ...], quantise: Quantiser, bits: int) -> Prediction | None:
@@ -293,9 +295,28 @@ def through(evidence: Evidence) -> Cause | None:
             first = predict(evidence)
             if first is None or not first.is_met or (total := confirm(evidence, first, predict)) is None:
                 continue
-            if evidence.score.verdict != "special" or ranges_as(evidence, predict):
+            if evidence.spec.gradient is not None and "inputs" in parts and not _ends_there(evidence, fmt, predict):
+                continue
+            is_numeric = evidence.score.verdict != "special" and evidence.spec.gradient is None
+            if is_numeric or ranges_as(evidence, predict):
                 return Cause("computes-in", fmt.name, figures={**total.figures, "through": parts})
     return None
+
+
+def _ends_there(evidence: Evidence, fmt: Format, predict: Callable[[Evidence], Prediction | None]) -> bool:
+    """Whether a cotangent beyond the range of a format overflows: as many bits alone, as TF32 has, are no such format.
+
+    Other inputs may have no part in a gradient.
+    """
+    gradient, (first, *_) = evidence.spec.gradient, (*evidence.telling, evidence)
+    assert gradient is not None
+    names, scale = gradient.cotangents, 2.0 ** (fmt.emax + 1)
+    with np.errstate(over="ignore"):
+        arrays = {n: (first.call.arrays[n].astype(np.float64) * scale).astype(evidence.fmt.dtype) for n in names}
+    call = first.call.with_arrays(arrays)
+    output = evidence.run(call)
+    found = None if output is None else predict(replace(first, call=call, output=output, wider=None))
+    return found is not None and found.covered >= COVERED_SHARE
 
 
 def _predict_through(evidence: Evidence, fmt: Format, parts: tuple[str, ...]) -> Prediction | None:

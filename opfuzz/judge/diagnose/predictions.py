@@ -106,10 +106,11 @@ def same_formulas(evidence: Evidence) -> list[str]:
 
 def is_same_formula(evidence: Evidence, name: str) -> bool:
     """Whether a variant has the exact values, as far as they are judged, on this call and on others."""
-    return _has_values(evidence, name) and all(_has_values(other, name) for other in evidence.others)
+    return has_values_of(evidence, name) and all(has_values_of(other, name) for other in evidence.others)
 
 
-def _has_values(evidence: Evidence, name: str) -> bool:
+def has_values_of(evidence: Evidence, name: str) -> bool:
+    """Whether a variant has the exact values on this call, as far as they are judged."""
     reference, judged = evidence.reference, evidence.judged
     if (other := reference.variant(name)) is None:
         return False
@@ -167,6 +168,8 @@ def confirm(
     from are not: all elements of a row may hang on one number, such as the sum that they are divided by, and then many
     that are met are met by one chance.
     """
+    if evidence.spec.gradient is not None and any(_refutes(predict(each)) for each in evidence.telling):
+        return None
     total, met, made = first, 0, 0
     for other in evidence.others:
         found = predict(other)
@@ -195,3 +198,8 @@ def _is_right_elsewhere(evidence: Evidence, predict: Callable[[Evidence], Predic
     other = replace(evidence.numeric, call=call, output=output, wider=None)
     found = None if other.is_wrong.any() else predict(other)
     return found is not None and found.covered < COVERED_SHARE
+
+
+def _refutes(found: Prediction | None) -> bool:
+    """Whether ordinary values of other sizes speak against a cause: of gradients many are met where sizes are 1."""
+    return found is not None and found.elements >= LEAST_MET and not found.is_met

@@ -14,9 +14,10 @@ from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm, rang
 from opfuzz.judge.limits import LEAST_MET, MOST_ELEMENTS, MOST_STEPS
 from opfuzz.oracle.altered import evaluate_with
 from opfuzz.oracle.balls import midpoint
-from opfuzz.oracle.forms import forms
+from opfuzz.oracle.forms import by_reciprocals, forms
 from opfuzz.oracle.graph import Node, tables_of, topological
 from opfuzz.oracle.meaning import FAILURES
+from opfuzz.oracle.working import value_of
 
 # Formats that are so much coarser, or of so much smaller a range, that a rounding to them is met by no chance. bfloat16
 # has three bits less than float16, and many a step would do.
@@ -67,16 +68,36 @@ def _told(evidence: Evidence, fmt: Format, found: dict[Step, Prediction]) -> Cau
     return Cause("computes-in", fmt.name, figures={**figures, "step": operations.pop() if len(operations) == 1 else ""})
 
 
-def _steps(evidence: Evidence) -> Iterator[Step]:
+def _steps(evidence: Evidence, *, with_last: bool = False) -> Iterator[Step]:
     """Every step but the last, whose rounding is that of the result, in every form of the formula."""
     for which in (*range(len(_forms(evidence))), *same_formulas(evidence)):
-        for place, node in enumerate(_order(evidence, which)[:-1]):
+        for place, node in enumerate(_order(evidence, which)[: None if with_last else -1]):
             if node.op not in MOVES:
                 yield which, place, node.op
 
 
 def _forms(evidence: Evidence) -> tuple[Node, ...]:
-    return tuple(forms(evidence.reference.natural))
+    natural = evidence.reference.natural
+    kept = by_reciprocals(natural) if evidence.spec.gradient is not None else None
+    return (natural, *([kept] if kept is not None else ()), *islice(forms(natural), 1, None))
+
+
+def summed(evidence: Evidence) -> Cause | None:
+    """The format in which one sum inside is added up one by one, where the op itself is in a finer one."""
+    sizes = sum(array.size for array in evidence.call.arrays.values()) + evidence.output.size
+    if evidence.spec.gradient is None or evidence.fmt not in COARSER or sizes > MOST_ELEMENTS:
+        return None
+    sums = [step for step in islice(_steps(evidence, with_last=True), MOST_STEPS) if step[0] == 0 and step[2] == "sum"]
+    for fmt in COARSER[evidence.fmt]:
+        for step in sums:
+
+            def predict(each: Evidence, step: Step = step, fmt: Format = fmt) -> Prediction | None:
+                return _predict(each, step, fmt, is_summed=True)
+
+            first = predict(evidence)
+            if first is not None and first.is_met and confirm(evidence, first, predict) is not None:
+                return Cause("accumulates-in", fmt.name, figures={"lanes": 1})
+    return None
 
 
 def _order(evidence: Evidence, which: int | str) -> list[Node]:
@@ -102,13 +123,17 @@ def _is_table(evidence: Evidence, step: Step) -> bool:
     return found is not None and id(found[1]) in tables_of(found[0])
 
 
-def _predict(evidence: Evidence, step: Step, fmt: Format) -> Prediction | None:
+def _predict(evidence: Evidence, step: Step, fmt: Format, *, is_summed: bool = False) -> Prediction | None:
     found = _node(evidence, step)
     if found is None:
         return None
     root, chosen = found
 
     def change(node: Node, args: list[FloatArray]) -> FloatArray | None:
-        return round_to(midpoint(node, args), fmt).astype(float) if node is chosen else None
+        if node is not chosen:
+            return None
+        if is_summed:
+            return value_of(node, [round_to(arg, fmt) for arg in args], fmt, 1).astype(float)
+        return round_to(midpoint(node, args), fmt).astype(float)
 
     return compare(evidence, evaluate_with(root, change))

@@ -204,14 +204,20 @@ def _summed_dims(evidence: Evidence) -> list[str]:
     if evidence.axes:
         lasts &= {evidence.axes[-1].text}
     names = [size.text for item in spec.inputs for size in item.shape]
-    known = {dim.name for dim in spec.dims} - set(spec.batch)
+    known = {dim.name for dim in spec.dims} - ({*spec.batch} if spec.gradient is None else {*spec.batch} & kept)
     return [name for name in dict.fromkeys(names) if name in known and (name not in kept or name in lasts)]
+
+
+def _others(evidence: Evidence, most: int) -> dict[str, int]:
+    """Small sizes of all dims; 1 of those over which a gradient is summed, so that there are as many terms as ones."""
+    kept = {name for size in evidence.axes for name in size.names} if evidence.spec.gradient is not None else None
+    return {n: min(size, most if kept is None or n in kept else 1) for n, size in evidence.call.dims.items()}
 
 
 def _constant(evidence: Evidence, dim: str, size: int, value: float, is_alternating: bool) -> Call | None:
     """The call with `size` along a dim; `value`, with alternating signs, in the first input and 1 in all others."""
     spec, call = evidence.spec, evidence.call
-    for others in (*({name: min(n, most) for name, n in call.dims.items()} for most in OTHERS), call.dims):
+    for others in (*(_others(evidence, most) for most in OTHERS), call.dims):
         dims = {**others, dim: size}
         if min(dims.values()) > 0 and spec.allows(dims, call.params) and prod(dims.values()) <= MOST_CONSTANT_WORK:
             break

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from opfuzz.core.case import Value
 from opfuzz.core.cause import Cause, Figure
 from opfuzz.core.floats import FloatArray, Format
 from opfuzz.judge.diagnose.evidence import Array, Evidence, ordinary
+from opfuzz.judge.diagnose.probing import one_input, probe, probes
 from opfuzz.judge.limits import (
     CLASSES_SHOWN,
     DENSE_SHARE,
@@ -23,11 +24,8 @@ from opfuzz.judge.limits import (
     LEAST_SIZE,
     MOST_CHOICES,
     MOST_ELEMENTS,
-    PROBES,
     REPETITIONS,
 )
-from opfuzz.judge.settle import examine
-from opfuzz.oracle.reference import Reference
 from opfuzz.spec.expression.program import evaluate
 
 
@@ -229,21 +227,9 @@ def _fails_at(evidence: Evidence, call: Call, dim: str, axes: dict[str, int], si
     return evidence.fails(replace(call, dims=dims, arrays=cut))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Probe:
-    """What an elementwise function gives for many values."""
-
-    x: FloatArray
-    computed: FloatArray
-    exact: FloatArray
-    excess: FloatArray  # 0 where an intermediate of the usual formula overflows
-    is_special: NDArray[np.bool_]  # of the wrong class
-    reference: Reference
-
-
 def values(evidence: Evidence) -> Cause | None:
     """For an elementwise function of one input: for which of its values it is wrong, tried on values of all sizes."""
-    if not evidence.reference.is_unary:
+    if one_input(evidence) is None:
         return None
     is_special = evidence.score.verdict == "special"
     tried = probe(evidence, probes(evidence.fmt))
@@ -324,41 +310,6 @@ def _ranges(x: FloatArray, wrong: Array, tried: Array) -> tuple[tuple[float, flo
         inside = is_side & tried & (x >= low) & (x <= high)
         found.append((low, high, float(np.count_nonzero(wrong & inside) / np.count_nonzero(inside))))
     return tuple(found)
-
-
-def probes(fmt: Format) -> FloatArray:
-    """Values of both signs and all sizes, zeros and infinities."""
-    small, large = np.log2(fmt.smallest_normal), np.log2(fmt.largest)
-    sizes = np.concatenate([np.exp2(np.linspace(small, large, PROBES)), np.linspace(0, 128, PROBES)[1:], [np.inf]])
-    return np.concatenate([-sizes[::-1], [-0.0, 0.0], sizes])
-
-
-def probe(evidence: Evidence, x: FloatArray) -> Probe | None:
-    """A call on values that stand in a single row; None where there is no such call."""
-    spec, call = evidence.spec, evidence.call
-    (item,) = spec.inputs
-    with np.errstate(over="ignore"):
-        rounded = x.astype(evidence.fmt.dtype)
-    names = [size.text for size in item.shape]
-    if not names or len(set(names)) < len(names) or set(names) - call.dims.keys():
-        return None
-    *others, last = names
-    dims = {**call.dims, **dict.fromkeys(others, 1), last: len(x)}
-    if not spec.allows(dims, call.params):
-        return None
-    row = rounded.reshape(spec.shapes(dims, call.params)[item.name])
-    probed = replace(call, dims=dims, arrays={item.name: row}, layouts={item.name: "contiguous"})
-    made = evidence.run(probed)
-    if made is None:
-        return None
-    reference = evidence.refer(probed)
-    judged = examine(made, reference)
-    parts = (rounded, judged.computed, judged.truth.hi, judged.wide_excess)
-    x, computed, exact, excess = (np.asarray(part.astype(np.float64)).ravel() for part in parts)
-    # Where the usual formula overflows as well, nobody is accused.
-    overflows = reference.overflows.ravel()
-    is_special = judged.is_special_wrong.ravel() & ~overflows
-    return Probe(x, computed, exact, np.where(overflows, 0.0, excess), is_special, reference)
 
 
 def holders(evidence: Evidence) -> Cause | None:

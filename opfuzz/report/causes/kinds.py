@@ -44,6 +44,58 @@ def _cuts(cause: Cause) -> str:
     )
 
 
+MOVED = {"reversed": "reversed along axis {}", "shifted": "shifted by {} along axis {}"}
+MOVED |= {"transposed": "transposed in axes {} and {}", "zero": "0 at the {} place along axis {}"}
+# What is wrong on the way back, about what.
+MISTAKES = {
+    "term": "it leaves out the term {} on the way back",
+    "factor": "it leaves out the factor {} on the way back",
+    "sign": "it has the other sign of {} on the way back",
+    "square": "it has not squared on the way back",
+    "own term": "each element has its own term in the place of the sum on the way back",
+    "mean": "it has the mean in the place of the sum on the way back",
+    "sum": "it has the sum in the place of the mean on the way back",
+    "last term": "it leaves out the last term of a sum on the way back",
+    "overwritten": "what goes to one place is overwritten, not added up: the last of equal indices stays",
+    "averaged": "what goes to one place is averaged, not added up",
+    "other way": "its running sum on the way back goes the other way",
+    "out of order": "it does not put elements back in order",
+}
+
+
+def _as_predicted(given: Mapping[str, Any]) -> str:
+    return (
+        f"{given['met']} of {counted(given['elements'], 'wrong element')} are as that gives, within "
+        f"{figure(given['after'])} of the allowance in place of {figure(given['before'])}"
+    )
+
+
+def _kink(cause: Cause) -> str:
+    count = counted(_given(cause)["elements"], "wrong element")
+    return f"it is wrong at kinks alone, where it lies outside of what any convention gives: all of {count}"
+
+
+def _scales(cause: Cause) -> str:
+    if not cause.name:
+        factors = ", ".join(f"{factor:.3g}" for factor in _given(cause)["factors"])
+        return f"all elements are off by one factor, another in each call ({factors}): {_as_predicted(_given(cause))}"
+    return f"it is {cause.name} times what is right: {_as_predicted(_given(cause))}"
+
+
+def _arranges(cause: Cause) -> str:
+    how, *places = _given(cause)["how"]
+    return f"it is {MOVED[how].format(*places)}: {_as_predicted(_given(cause))}"
+
+
+def mistake_words(cause: Cause) -> str:
+    """One mistake on the way back."""
+    return MISTAKES[cause.name].format(cause.figures["about"])
+
+
+def _mistakes(cause: Cause) -> str:
+    return f"{mistake_words(cause)}: {_as_predicted(_given(cause))}"
+
+
 def _cancels(cause: Cause) -> str:
     if "absolute" not in cause.figures:
         return "relative accuracy is lost where the result is small"
@@ -80,6 +132,8 @@ def _setting(cause: Cause) -> str:
             words = f"{cause.name} were reversed along axis {axis}"
         case ("shifted", by, axis):
             words = f"{cause.name} were shifted by {by} along axis {axis}"
+        case ("unheeded", end, axis):
+            words = f"{cause.name} were 0 at the {end} place along axis {axis}"
         case ("in turn", count, axis):
             words = f"the {count} groups along axis {axis} of {cause.name} were taken element by element in turn"
         case ("in groups", count, axis):
@@ -317,6 +371,10 @@ WORDS: Mapping[str, Callable[[Cause], str]] = {
     "is-variant": _variant,
     "is-setting": _setting,
     "cuts-gradient": _cuts,
+    "outside-kink": _kink,
+    "scales-gradient": _scales,
+    "arranges-gradient": _arranges,
+    "mistakes-gradient": _mistakes,
     "special-at": _special,
     "leaks": _leaks,
     "inherits": _inherits,

@@ -15,7 +15,7 @@ from opfuzz.core.relation import DISTURBED
 from opfuzz.core.run import Row
 from opfuzz.report.causes.figures import named
 from opfuzz.report.causes.kinds import WORDS as SENTENCES
-from opfuzz.report.causes.kinds import computed_in, what_saturates
+from opfuzz.report.causes.kinds import computed_in, mistake_words, what_saturates
 from opfuzz.report.causes.sentences import in_output, word_diagnosis, word_reason, word_row
 
 MESSAGES = frozenset(kind for kind, known in KINDS.items() if known.figures == TOLD) - {"undiagnosed"} | {"wrong-shape"}
@@ -123,6 +123,10 @@ _TITLES: Mapping[str, Callable[[Cause, str], str]] = {
     "leaks": lambda cause, name: "NaN and infinities reach elements that depend on none",
     "inherits": lambda cause, name: f"errs as {name} inside does",
     "cuts-gradient": lambda cause, name: f"has no gradient through {name}",
+    "outside-kink": lambda cause, name: "lies outside of every convention at a kink",
+    "scales-gradient": lambda cause, name: f"is {name or 'a factor'} times what is right",
+    "arranges-gradient": lambda cause, name: SENTENCES[cause.kind](cause).partition(": ")[0].removeprefix("it "),
+    "mistakes-gradient": lambda cause, name: mistake_words(cause).removeprefix("it "),
     "computes-in": _computes,
     "accumulates-in": _accumulates,
     "rounds-counts": lambda cause, name: f"rounds counts to {name}",

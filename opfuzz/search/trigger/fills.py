@@ -65,7 +65,8 @@ def _alike(array: FloatArray, shape: Shape, place: int) -> FloatArray:
 
 def _peaked(array: FloatArray, shape: Shape, place: int) -> FloatArray:
     values = np.zeros(shape)
-    values[..., -1:] = 8.0
+    if shape:
+        values[..., -1:] = 8.0
     return values
 
 

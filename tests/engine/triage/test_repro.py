@@ -80,6 +80,17 @@ def test_a_fault_is_there_until_it_is_mended(bundle, tmp_path, capsys, monkeypat
     assert "now       exact" in out
 
 
+def test_of_a_wrong_number_nothing_is_said_but_what_the_run_found_out(bundle, capsys, monkeypatch):
+    place, faulty = bundle
+    path = place / "finding.json"
+    for diagnosis in ("", "it is the variant 'cubed'"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "diagnosis": diagnosis}))
+        _, out, _ = opfuzz(capsys, monkeypatch, "repro", str(place), "--plugin", str(faulty))
+        lines = [line.strip() for line in out.splitlines()]
+        assert re.fullmatch(rf"then +(wrong|imprecise){': ' * bool(diagnosis)}{diagnosis}", lines[1])
+        assert any(re.fullmatch(r"now +(wrong|imprecise)", line) for line in lines)
+
+
 def test_json_and_another_subject(bundle, capsys, monkeypatch):
     place, faulty = bundle
     given = ["repro", str(place), "--plugin", str(faulty), "--json"]

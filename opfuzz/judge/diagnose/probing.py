@@ -1,0 +1,80 @@
+"""Elementwise functions of one input, and their gradients, tried on values of all sizes at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opfuzz.core.floats import FloatArray, Format
+from opfuzz.core.layout import LAYOUTS
+from opfuzz.judge.diagnose.evidence import Evidence
+from opfuzz.judge.limits import PROBES
+from opfuzz.judge.settle import examine
+from opfuzz.oracle import graph
+from opfuzz.oracle.elementary import ELEMENTARY
+from opfuzz.oracle.reference import Reference
+from opfuzz.spec import Input
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Probe:
+    """What an elementwise function gives for many values."""
+
+    x: FloatArray
+    computed: FloatArray
+    exact: FloatArray
+    excess: FloatArray  # 0 where an intermediate of the usual formula overflows
+    is_special: NDArray[np.bool_]  # of the wrong class
+    reference: Reference
+
+
+def one_input(evidence: Evidence) -> Input | None:
+    """The one input of an elementwise function, also of the gradient of one; None: it is no such function."""
+    spec, reference = evidence.spec, evidence.reference
+    if reference.is_unary:
+        return spec.inputs[0]
+    if spec.gradient is None or len(spec.inputs) != 2 or len(spec.gradient.inputs) != 1:
+        return None
+    first, cotangent = spec.inputs
+    is_same = cotangent.name in spec.gradient.cotangents and first.shape == cotangent.shape == evidence.axes
+    return first if is_same and graph.is_elementwise(reference.natural, set(ELEMENTARY)) else None
+
+
+def probes(fmt: Format) -> FloatArray:
+    """Values of both signs and all sizes, zeros and infinities."""
+    small, large = np.log2(fmt.smallest_normal), np.log2(fmt.largest)
+    sizes = np.concatenate([np.exp2(np.linspace(small, large, PROBES)), np.linspace(0, 128, PROBES)[1:], [np.inf]])
+    return np.concatenate([-sizes[::-1], [-0.0, 0.0], sizes])
+
+
+def probe(evidence: Evidence, x: FloatArray) -> Probe | None:
+    """A call on values that stand in a single row; None where there is no such call."""
+    spec, call, item = evidence.spec, evidence.call, one_input(evidence)
+    if item is None:
+        return None
+    with np.errstate(over="ignore"):
+        rounded = x.astype(evidence.fmt.dtype)
+    names = [size.text for size in item.shape]
+    if not names or len(set(names)) < len(names) or set(names) - call.dims.keys():
+        return None
+    *others, last = names
+    dims = {**call.dims, **dict.fromkeys(others, 1), last: len(x)}
+    if not spec.allows(dims, call.params):
+        return None
+    # The cotangent of a gradient is 1.
+    arrays = {name: np.ones(shape, evidence.fmt.dtype) for name, shape in spec.shapes(dims, call.params).items()}
+    arrays[item.name] = rounded.reshape(arrays[item.name].shape)
+    probed = replace(call, dims=dims, arrays=arrays, layouts=dict.fromkeys(arrays, LAYOUTS[0]))
+    made = evidence.run(probed)
+    if made is None:
+        return None
+    reference = evidence.refer(probed)
+    judged = examine(made, reference)
+    parts = (rounded, judged.computed, judged.truth.hi, judged.wide_excess)
+    x, computed, exact, excess = (np.asarray(part.astype(np.float64)).ravel() for part in parts)
+    # Where the usual formula overflows as well, nobody is accused.
+    overflows = reference.overflows.ravel()
+    is_special = judged.is_special_wrong.ravel() & ~overflows
+    return Probe(x, computed, exact, np.where(overflows, 0.0, excess), is_special, reference)
