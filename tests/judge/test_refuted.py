@@ -275,3 +275,13 @@ def test_a_formula_that_loses_everything_is_no_cause_of_what_loses_some_digits()
     found = evidence_of("softplus", by_base_2, row(-64.7, -61.3, -55.2, -63.1), batch=1, n=4)
     said = Said(diagnose(replace(found, score=told)))
     assert "formula" not in {kind for kind, _ in said}, said
+
+
+@pytest.mark.parametrize("limit", [256, 1024])
+def test_a_sum_that_leaves_out_what_stands_late_does_not_stop_growing(limit):
+    def short(x, layouts):
+        raised = np.exp(x - x.max(-1, keepdims=True))
+        return raised / raised[..., :limit].sum(-1, keepdims=True)
+
+    said = diagnosis("softmax", short, {"x": np.zeros((1, 1500))}, batch=1, n=1500)
+    assert "accumulates-in" not in {kind for kind, _ in said}, said

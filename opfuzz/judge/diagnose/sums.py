@@ -33,6 +33,7 @@ from opfuzz.oracle.meaning import FAILURES
 ONES = (9001, 18002)  # one twice the other, so that the quotient tells the power, and no whole blocks
 POWERS = (1.0, -1.0, 0.5, -0.5)
 LARGE = 1024.0  # a last term that no sum of so many ones swallows
+LATE = 128  # ones that a sum in bfloat16 holds in one lane
 TELLING = 1025  # float16 holds it, bfloat16 does not
 
 # The error of 0.1 added n times grows as n when the sums are sequential, and hardly at all when they go by pairs. n is
@@ -56,7 +57,11 @@ def stops(evidence: Evidence) -> Cause | None:
                 continue  # such as a variance, which ones do not have
             half = _share(evidence, dim, ONES[0], is_alternating) if abs(whole - 1) > SHORT_SUM else None
             end = None if half is None else _end(abs(half), abs(whole))
-            if end is not None and _heeds_the_last(evidence, dim, is_alternating):
+            if (
+                end is not None
+                and _heeds_the_last(evidence, dim, is_alternating)
+                and _adds_up_late(evidence, dim, is_alternating)
+            ):
                 fmt, lanes = _accumulator(evidence, dim, is_alternating, end)
                 figures: dict[str, Figure] = {"lanes": lanes, "end": end, "ones": ONES[1], "dim": dim}
                 figures |= {"are_squares": is_alternating, "stops_at": 2**fmt.precision}
@@ -111,6 +116,25 @@ def _heeds_the_last(evidence: Evidence, dim: str, is_alternating: bool) -> bool:
     return made is not None and other is not None and made.tobytes() != other.tobytes()
 
 
+def _adds_up_late(evidence: Evidence, dim: str, is_alternating: bool) -> bool:
+    """Whether a few ones behind many terms that are nothing come out right; else what stands there is left out.
+
+    Nothing is 0, and under an exponential function what is far below the ones.
+    """
+    call = _constant(evidence, dim, ONES[1], 1.0, is_alternating)
+    item = next(item for item in evidence.spec.inputs if item.name == evidence.floats[0])
+    axes = [axis for axis, size in enumerate(item.shape) if size.text == dim]
+    if call is None or not axes:
+        return True
+    shares = []
+    for nothing in (0.0, -LARGE):
+        early = call.arrays[item.name].copy()
+        early[(slice(None),) * axes[0] + (slice(ONES[1] - LATE),)] = nothing
+        share = _share_of(evidence, call.with_arrays({item.name: early}))
+        shares.append(np.inf if share is None else abs(share - 1))
+    return min(shares) < SHORT_SUM
+
+
 def _end(half: float, whole: float) -> int | None:
     """Where sums stop whose results on so many ones are these shares of the exact ones."""
     if half == 0 or whole == 0:
@@ -137,7 +161,10 @@ def _accumulator(evidence: Evidence, dim: str, is_alternating: bool, end: int) -
 
 def _share(evidence: Evidence, dim: str, size: int, is_alternating: bool) -> float | None:
     """The last element of the output on ones along a dim, as a share of the exact one; None where that is 0."""
-    call = _constant(evidence, dim, size, 1.0, is_alternating)
+    return _share_of(evidence, _constant(evidence, dim, size, 1.0, is_alternating))
+
+
+def _share_of(evidence: Evidence, call: Call | None) -> float | None:
     made = None if call is None else evidence.run(call)
     if call is None or made is None or not made.size:
         return None
