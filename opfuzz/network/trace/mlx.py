@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import ml_dtypes
@@ -126,20 +126,24 @@ class MlxModel(TracedModel):
             module = self._exact(name) if exact else self._named[name]
             put = _widened if exact else _from_numpy
             tensors = [put(array) for array in inputs]
-            places = [i for i, tensor in enumerate(tensors) if _is_float(tensor)]
+            places: Sequence[int] = [i for i, tensor in enumerate(tensors) if _is_float(tensor)]
             held = {n: p for n, p in tree_flatten(module.parameters()) if _is_float(p)}
             wanted = [c is not None for c in cotangents]
+            back = [None if c is None else put(c) for c in cotangents]
 
-            def values(*given: Any) -> list[Any]:
-                own = dict(zip(places, given, strict=False))
-                module.update(tree_unflatten(list(zip(held, given[len(places) :], strict=True))))
-                args, kwargs = fill(arguments, [own.get(i, tensor) for i, tensor in enumerate(tensors)])
-                outputs = _arrays_in(module(*args, **kwargs))
-                return [x for x, is_wanted in zip(outputs, wanted, strict=True) if is_wanted]
+            def gradients_by(places: Sequence[int]) -> Sequence[Any]:
+                def values(*given: Any) -> list[Any]:
+                    own = dict(zip(places, given, strict=False))
+                    module.update(tree_unflatten(list(zip(held, given[len(places) :], strict=True))))
+                    args, kwargs = fill(arguments, [own.get(i, tensor) for i, tensor in enumerate(tensors)])
+                    outputs = _arrays_in(module(*args, **kwargs))
+                    return [x for x, is_wanted in zip(outputs, wanted, strict=True) if is_wanted]
+
+                return _gradients(values, [*(tensors[i] for i in places), *held.values()], back)
 
             try:
-                asked = [*(tensors[i] for i in places), *held.values()]
-                made = iter(_gradients(values, asked, [None if c is None else put(c) for c in cotangents]))
+                places, found = _as_far_as_given(gradients_by, places)
+                made = iter(found)
                 by_inputs = {i: _to_numpy(next(made)) for i in places}
                 parameters = {n: _to_numpy(gradient) for n, gradient in zip(held, made, strict=True)}
             finally:
@@ -247,6 +251,23 @@ def _gradients(values: Any, asked: Sequence[Any], given: Sequence[Any]) -> Seque
     made: Sequence[Any] = mx.vjp(values, list(asked), own)[1]
     mx.eval(made)
     return made
+
+
+def _as_far_as_given(
+    gradients_by: Callable[[Sequence[int]], Sequence[Any]], places: Sequence[int]
+) -> tuple[Sequence[int], Sequence[Any]]:
+    """The inputs by which there are gradients, and these: MLX refuses all where one, as a mask made bool, has none."""
+    try:
+        return places, gradients_by(places)
+    except ValueError:
+        given = []
+        for place in places:
+            with contextlib.suppress(ValueError):
+                gradients_by([place])
+                given.append(place)
+        if len(given) == len(places):
+            raise
+        return given, gradients_by(given)
 
 
 def _widened(array: Array) -> Any:

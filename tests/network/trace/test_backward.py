@@ -291,3 +291,31 @@ def test_a_weight_that_is_tied_on_one_side_is_no_fault(tied):
     found = traced(*map(Tied, tied))
     assert found.guilty == ()
     assert {m.name_a: m.verdict for m in found.modules if m.name_a}["embed"] == "clean"
+
+
+def test_an_input_by_which_one_side_has_no_gradient_is_left_out():
+    """MLX refuses all gradients where one input is made bool on the way."""
+
+    class Masked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(3, 4)
+
+        def forward(self, x, mask):
+            return torch.where(mask > 0, self.linear(x), 0.0)
+
+    class MaskedToo(mnn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = mnn.Linear(3, 4)
+
+        def __call__(self, x, mask):
+            return mx.where(mask.astype(mx.bool_), self.linear(x), 0.0)
+
+    torch.manual_seed(0)
+    a, b = Masked(), MaskedToo()
+    b.load_weights([(name, mx.array(p.detach().numpy())) for name, p in a.named_parameters()])
+    numbers = np.random.default_rng(0)
+    mask = (np.arange(5) % 2).astype(np.float32)[:, None]
+    found = traced(a, b, (numbers.standard_normal((5, 3)).astype(np.float32), mask))
+    assert [module.verdict for module in found.modules] == ["clean", "clean"]
