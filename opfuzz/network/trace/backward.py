@@ -14,7 +14,13 @@ from opfuzz.network.rearrange import Rearrangement
 from opfuzz.network.trace.blame import without_wrong_pairs
 from opfuzz.network.trace.causes import Knowledge
 from opfuzz.network.trace.gradient_causes import name_difference
-from opfuzz.network.trace.gradient_error import BackwardCall, BackwardComparison, compare_backward
+from opfuzz.network.trace.gradient_error import (
+    BackwardCall,
+    BackwardComparison,
+    compare_backward,
+    longest_back,
+    without_ties,
+)
 from opfuzz.network.trace.layouts import Broadcast, Habits, assign, layouts_of
 from opfuzz.network.trace.local_error import CallComparison, Sides
 from opfuzz.network.trace.modes import evaluated
@@ -62,27 +68,28 @@ def _traced(models: Models, forward: Trace, knowledge: Knowledge | None) -> Trac
     habits = Habits((a.calls[n][0][0], b.calls[m][0][0]) for n, m in names.items() if n in a.calls and m in b.calls)
     pairs: dict[str, ModulePair] = {}
     found: list[Module] = []
-    compared: dict[str, tuple[BackwardCall, BackwardComparison]] = {}
+    compared: dict[str, list[tuple[BackwardCall, BackwardComparison]]] = {}
     kinked: set[str] = set()
     for m in sorted(forward.modules, key=lambda m: _backward(m.name_a, a)):
         if m.verdict in (UNCALLED, UNCOMPARED):
             found.append(m)
             continue
         inside = [part for name, part in a.parts.items() if is_inside(name, m.name_a)]
-        root = longest_sum(inside, {n: [call for call, _ in calls] for n, calls in a.calls.items()}) ** 0.5
+        longest = longest_sum(inside, {n: [call for call, _ in calls] for n, calls in a.calls.items()})
+        summed = (longest_back(back) for part in inside for _, back in a.calls.get(part.name, ()))
+        root = max(longest, *summed) ** 0.5
         sides = Sides(models.a, models.b, (a.parts[m.name_a].accepts, b.parts[m.name_b].accepts), root, habits)
         is_innermost = not any(x != m.name_a and is_inside(x, m.name_a) and x in a.calls for x in names)
         pair, results = _compared(m, sides, a, b, _own(m, weights, a, b), is_innermost)
         pairs[m.name_a] = pair
-        if results:
-            compared[m.name_a] = results[pair.worst]
+        compared[m.name_a] = results
         if any(result.is_kinked for _, result in results):
             kinked.add(m.name_a)
         judged = judge(pair)
         found.append(judged if pair.compared else replace(judged, verdict=UNCOMPARED, what=pair.failed or NOTHING_BACK))
     modules = _blamed(found, pairs, compared, kinked, forward, knowledge)
     guilty = tuple(m.name_a for m in modules if m.verdict == GUILTY)
-    captured = _captured(pairs[guilty[0]], compared[guilty[0]]) if guilty else None
+    captured = _captured(pairs[guilty[0]], *compared[guilty[0]][pairs[guilty[0]].worst]) if guilty else None
     return replace(forward, modules=tuple(modules), guilty=guilty, captured=captured, values_differ=forward.guilty)
 
 
@@ -199,7 +206,7 @@ def _compared(
 def _blamed(
     modules: Sequence[Module],
     pairs: Mapping[str, ModulePair],
-    compared: Mapping[str, tuple[BackwardCall, BackwardComparison]],
+    compared: Mapping[str, Sequence[tuple[BackwardCall, BackwardComparison]]],
     kinked: set[str],
     forward: Trace,
     knowledge: Knowledge | None,
@@ -209,8 +216,8 @@ def _blamed(
     named: dict[str, Module] = {}
     for m in modules:
         if m.verdict == GUILTY:
-            call, result = compared[m.name_a]
             pair = pairs[m.name_a]
+            call, result = compared[m.name_a][pair.worst]
             cause, residual = name_difference(call, result, (pair.a, pair.b), knowledge)
             before = values[m.name_a]
             if before.verdict == GUILTY:
@@ -224,7 +231,7 @@ def _blamed(
         inside = [x for x in suspects if x != m.name_a and is_inside(x, m.name_a)]
         if m.verdict == GUILTY and inside:
             m = replace(m, verdict=CONTAINS, what="", cause="", residual=None)
-        elif m.verdict == GUILTY and any(is_inside(x, m.name_a) for x in kinked):
+        elif m.verdict == GUILTY and (any(is_inside(x, m.name_a) for x in kinked) or _ties(compared[m.name_a])):
             m = replace(m, verdict=UNCOMPARED, what=AT_KINK, cause="", residual=None)
         elif m.verdict == CLEAN and m.name_a in kinked:
             m = replace(m, what="its gradient is another at a tie, where both are right")
@@ -232,8 +239,13 @@ def _blamed(
     return blamed
 
 
-def _captured(pair: ModulePair, compared: tuple[BackwardCall, BackwardComparison]) -> Captured:
-    call, result = compared
+def _ties(results: Sequence[tuple[BackwardCall, BackwardComparison]]) -> bool:
+    """Whether ties may explain all that is off in a module around others; of the innermost it is known already."""
+    beyond = [(call, result) for call, result in results if result.excess > 1]
+    return all(not call.is_innermost and without_ties(call, result).is_kinked for call, result in beyond)
+
+
+def _captured(pair: ModulePair, call: BackwardCall, result: BackwardComparison) -> Captured:
     back = {f"cotangent.{i}": c for i, c in enumerate(call.back_a) if c is not None}
     outputs = {f"{side}.{d.pair.name}": x for d in result.differences for side, x in (("a", d.a), ("b", d.b))}
     outputs |= {f"exact.{name}": x for name, x in result.exact.items()}

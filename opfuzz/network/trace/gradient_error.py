@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
-from opfuzz.core.floats import FORMATS, format_of
+from opfuzz.core.floats import FORMATS
 from opfuzz.network.rearrange import Rearrangement
 from opfuzz.network.trace.feeds import Feed, feed, other_feeds
-from opfuzz.network.trace.layouts import Broadcast, TensorSource, assign, wide
+from opfuzz.network.trace.layouts import Broadcast, TensorSource, assign
 from opfuzz.network.trace.local_error import Runs, Sides, furthest, moved
 from opfuzz.network.trace.recording import Array, Cotangents, ModuleCall, ModuleGradients
+from opfuzz.network.trace.ties import DRAWS, MOST_DRAWS, STALE, Band, untied
 
 # The allowance of a gradient is that of a value, `local_error` has it, with the cotangents among the inputs; a sum over
-# the rows of a batch has as many terms as there are rows. Where two inputs tie, as at the corner of a ReLU, all between
-# the gradients of either side is right: the ties are broken in some ways, and what comes of that is no difference.
-DRAWS = 8  # ways in which ties are broken
-TINY = 2.0**-60  # what breaks a tie at zero, of the largest input
+# the rows of a batch has as many terms as there are rows.
 NOTHING = 0.01  # relative error from which on a gradient is but rounding, as that of the bias of the keys of attention
 NEAR = 4.0  # times the error of the values, to which a way of giving b what a had makes b right
-
-SHAKEN = 1e-3  # relative change of a gradient that is more than a rounding of smooth inputs makes
 
 Key = int | str  # of an input, or of a parameter by its name
 
@@ -125,11 +120,15 @@ def compare_backward(call: BackwardCall) -> BackwardComparison | None:
         return result
     fickle = "b" if _varies(b, lambda: _of_b(call, given, back), result.local) else ""
     fickle = "a" if _varies(a, lambda: _of_a(call, call.ours.inputs), result.local) else fickle
-    if not fickle and call.is_innermost:
-        smooth = runs.without_ties(differences)
-        if max(d.excess for d in smooth) <= 1:
-            return replace(result, differences=tuple(smooth), is_kinked=True)
-    return replace(result, fickle=fickle)
+    result = replace(result, fickle=fickle)
+    return runs.without_ties(result) if call.is_innermost and not fickle else result
+
+
+def without_ties(call: BackwardCall, result: BackwardComparison) -> BackwardComparison:
+    """The same comparison, in which all between the gradients of both sides of a tie is right."""
+    a, b = _of_a(call, call.ours.inputs), _of_b(call, result.given, result.back)
+    exact = _attempt(lambda: _of_a(call, call.ours.inputs, is_exact=True))
+    return _Measured(call, a, b, exact, result.given, result.back).without_ties(result)
 
 
 def _total(differences: Sequence[GradientDifference], own: ModuleGradients) -> float:
@@ -209,7 +208,7 @@ class _Measured:
         shaken = [c if c is None else moved(c) for c in call.back_a]
         self.moved = _attempt(lambda: _of_a(call, [moved(x) for x in call.ours.inputs], shaken))
         self.exact_b = _attempt(lambda: _of_b(call, given, back, is_exact=True))
-        self.root = max(call.sides.root, _rows(call.back_a) ** 0.5)
+        self.root = call.sides.root
         self.inputs = sum(x.size for x in (*call.ours.inputs, *(c for c in call.back_a if c is not None)))
 
     def difference(self, pair: GradientPair) -> GradientDifference | None:
@@ -226,35 +225,44 @@ class _Measured:
         runs = Runs([x], [y], _listed(self.exact, pair.of_a), [source], self.root, self.inputs)
         return runs.excess(_listed(self.moved, pair.of_a), _listed(self.exact_b, pair.of_b))
 
-    def without_ties(self, differences: Sequence[GradientDifference]) -> list[GradientDifference]:
-        """The same, where b's elements count as a's if they lie between those that a has when ties are broken."""
-        draws = ([_untied(x, draw) for x in self.call.ours.inputs] for draw in range(DRAWS))
-        made = [_attempt(partial(_of_a, self.call, inputs)) for inputs in draws]
-        found = []
-        for d in differences:
-            x = _get(self.a, d.pair.of_a)
-            assert x is not None
-            others = [wide(d.pair.way.apply(y)) for each in made if each and (y := _get(each, d.pair.of_a)) is not None]
-            band = np.stack([wide(d.a), *others])
-            low, high = band.min(0), band.max(0)
-            is_tie = high - low > SHAKEN * np.maximum(np.abs(low), np.abs(high))
-            # Of max(x, 0) + c min(x, 0) both may hand on what they get at 0, or neither.
-            ends = np.stack([low, high, low + high, np.zeros(low.shape)])
-            slack = 4 * format_of(x).unit_roundoff * np.abs(ends).max(0)
-            inside = is_tie & (ends.min(0) - slack <= wide(d.b)) & (wide(d.b) <= ends.max(0) + slack)
-            exact = x if self.exact is None else _get(self.exact, d.pair.of_a)
-            right = d.a if exact is None else d.pair.way.apply(exact)
-            found.append(replace(d, excess=self._excess(d.pair, x, np.where(inside, right, d.b))))
-        return found
+    def without_ties(self, result: BackwardComparison) -> BackwardComparison:
+        """b's elements count as a's if they lie between those that a has when ties are broken.
 
+        Where the last draws still explained more, nothing is known, and it is kinked without being right.
+        """
+        bands = [Band(d.a, d.b, d.pair.way) for d in result.differences]
+        last = 0
+        for draw in range(MOST_DRAWS):
+            made = self._untied(draw, bands, result.differences)
+            for band, d in zip(bands, result.differences, strict=True):
+                y = None if made is None else _get(made, d.pair.of_a)
+                if y is not None and band.take(y) > 0:
+                    last = draw
+            if draw + 1 < DRAWS:
+                continue
+            if draw + 1 == DRAWS and not any(band.is_tie.any() for band in bands):
+                return result
+            differences = tuple(self._settled(*each) for each in zip(bands, result.differences, strict=True))
+            if max(d.excess for d in differences) <= 1:
+                return replace(result, differences=differences, is_kinked=True)
+            if draw - last >= STALE:
+                return result
+        return replace(result, is_kinked=True)
 
-def _untied(x: Array, draw: int) -> Array:
-    """Each element up or down by one unit roundoff, and zeros by next to nothing; every second draw the other way."""
-    if x.dtype.name not in FORMATS or not x.size:
-        return x
-    fmt, signs = format_of(x), (-1) ** draw * np.random.default_rng(draw // 2).choice((-1.0, 1.0), x.shape)
-    least = max(TINY * float(np.abs(wide(x)).max(initial=0.0)), fmt.smallest_normal)
-    return np.asarray(np.where(x == 0, least * signs, wide(x) * (1 + fmt.unit_roundoff * signs))).astype(x.dtype)
+    def _settled(self, band: Band, d: GradientDifference) -> GradientDifference:
+        exact = None if self.exact is None else _get(self.exact, d.pair.of_a)
+        right = d.a if exact is None else d.pair.way.apply(exact)
+        x = _get(self.a, d.pair.of_a)
+        assert x is not None
+        return replace(d, excess=self._excess(d.pair, x, np.where(band.excused(self.call.is_innermost), right, d.b)))
+
+    def _untied(
+        self, draw: int, bands: Sequence[Band], differences: Sequence[GradientDifference]
+    ) -> ModuleGradients | None:
+        """a's gradients where ties are broken in one way: at random, or every second time for those that are off."""
+        favoured = {d.pair.of_a: band.places(d.shape) for band, d in zip(bands, differences, strict=True) if draw % 2}
+        inputs = [untied(x, draw, favoured.get(i)) for i, x in enumerate(self.call.ours.inputs)]
+        return _attempt(lambda: _of_a(self.call, inputs))
 
 
 def _get(gradients: ModuleGradients, key: Key) -> Array | None:
@@ -271,7 +279,7 @@ def off(x: Array, y: Array) -> float:
     return furthest([x], [y], [TensorSource(0, Broadcast(y.shape))]) if x.shape == y.shape else np.inf
 
 
-def _rows(back: Cotangents) -> int:
+def longest_back(back: Cotangents) -> int:
     """Most terms of a sum over all but the channels, which are the last axis or the second."""
     sizes = [c.size // max(1, min(c.shape[-1], c.shape[1])) for c in back if c is not None and c.ndim > 1]
     return max(sizes, default=1)
