@@ -261,23 +261,37 @@ def test_a_tie_in_a_module_around_others_accuses_nobody(corner):
     assert "at a tie, where both are right" in what(found, "0")
 
 
+class Pooled(nn.Module):
+    def __init__(self, kernel):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.act, self.pool = nn.Conv2d(3, 8, 1), nn.ReLU(), nn.MaxPool2d(kernel, 2)
+        self.conv.bias.data[:4] = 0
+
+    def forward(self, x):
+        return self.pool(self.act(self.conv(x))).mean((2, 3))
+
+
+class MlxPooled(mnn.Module):
+    def __init__(self, like, scale):
+        super().__init__()
+        kernel = like.pool.kernel_size
+        self.conv, self.act, self.pool = mnn.Conv2d(3, 8, 1), mnn.ReLU(), mnn.MaxPool2d(kernel, 2)
+        self.conv.weight = mx.array(like.conv.weight.detach().numpy().transpose(0, 2, 3, 1))
+        self.conv.bias = mx.array(like.conv.bias.detach().numpy())
+        object.__setattr__(self, "scale", scale)
+
+    def __call__(self, x):
+        back = with_vjp(self.pool, lambda x, g, _: mx.vjp(self.pool, [x], [g])[1][0] * self.scale)
+        return (self.pool if self.scale == 1 else back)(self.act(self.conv(x))).mean((1, 2))
+
+
 def pooled(kernel, scale=1.0):
     """A max pool behind a ReLU in both frameworks, half of whose windows are all zeros or all one number."""
-    torch.manual_seed(6)
-    conv = nn.Conv2d(3, 8, 1)
-    conv.bias.data[:4] = 0
-    first = mnn.Conv2d(3, 8, 1)
-    first.weight = mx.array(conv.weight.detach().numpy().transpose(0, 2, 3, 1))
-    first.bias = mx.array(conv.bias.detach().numpy())
-    back = with_vjp(lambda x: mnn.MaxPool2d(kernel, 2)(x), lambda x, g, _: pool_back(kernel, x, g) * scale)
-    x = np.random.default_rng(3).standard_normal((2, 3, 12, 12)).astype(np.float32)
+    x = np.random.default_rng(0).standard_normal((2, 3, 12, 12)).astype(np.float32)
     x[:, :, :6] = 0
-    a = nn.Sequential(conv, nn.ReLU(), nn.MaxPool2d(kernel, 2))
-    return a, mnn.Sequential(first, mnn.ReLU(), back), (x,), (x.transpose(0, 2, 3, 1).copy(),)
-
-
-def pool_back(kernel, x, g):
-    return mx.vjp(lambda x: mnn.MaxPool2d(kernel, 2)(x), [x], [g])[1][0]
+    a = Pooled(kernel)
+    return a, MlxPooled(a, scale), (x,), (x.transpose(0, 2, 3, 1).copy(),)
 
 
 @pytest.mark.parametrize("kernel", [2, 3])
@@ -295,11 +309,13 @@ def test_a_gradient_that_is_lost_in_a_half_format_is_no_tie():
         def __call__(self, x):
             return x @ mx.stop_gradient(self.weight).T + self.bias
 
-    torch.manual_seed(7)
-    a, b = nn.Sequential(nn.Linear(8, 8), nn.Tanh()), mnn.Sequential(Lost(8, 8), mnn.Tanh())
-    b.layers[0].weight, b.layers[0].bias = (mx.array(p.detach().numpy()) for p in a[0].parameters())
+    torch.manual_seed(0)
+    a = nn.Sequential(nn.Linear(8, 8), nn.GELU(), nn.LayerNorm(8), nn.Linear(8, 3))
+    b = mnn.Sequential(Lost(8, 8), mnn.GELU(), mnn.LayerNorm(8), mnn.Linear(8, 3))
+    for place in (0, 2, 3):
+        b.layers[place].weight, b.layers[place].bias = (mx.array(p.detach().numpy()) for p in a[place].parameters())
     b.set_dtype(mx.bfloat16)
-    x = np.random.default_rng(3).standard_normal((3, 4, 8)).astype(ml_dtypes.bfloat16)
+    x = np.random.default_rng(0).standard_normal((3, 4, 8)).astype(ml_dtypes.bfloat16)
     found = traced(a.bfloat16(), b, (x,))
     assert found.guilty == ("0",)
     assert "d/dweight is zero in b" in what(found, "0")
