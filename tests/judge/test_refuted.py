@@ -285,3 +285,74 @@ def test_a_sum_that_leaves_out_what_stands_late_does_not_stop_growing(limit):
 
     said = diagnosis("softmax", short, {"x": np.zeros((1, 1500))}, batch=1, n=1500)
     assert "accumulates-in" not in {kind for kind, _ in said}, said
+
+
+def test_a_variant_that_is_met_at_one_value_of_a_param_alone_is_none():
+    def mirrored(x, layouts, before, after):
+        return np.pad(x, [(0, 0), (0, 0), (before, after)], mode="symmetric")
+
+    x = CHANCE.standard_normal((1, 1, 9))
+    said = diagnosis("pad_reflect", mirrored, {"x": x}, params={"before": 1, "after": 0}, n=1, c=1, length=9)
+    assert "is-variant" not in {kind for kind, _ in said}, said
+
+    def by_four(x, layouts, shift):
+        return np.roll(x, shift % 4, axis=1)
+
+    said = diagnosis("roll", by_four, {"x": x[0]}, params={"shift": 4}, batch=1, n=9)
+    assert not {"is-variant", "is-setting"} & {kind for kind, _ in said}, said
+
+
+def test_a_variant_that_is_met_where_two_dims_agree_alone_is_none():
+    def upwards(x, layouts, k=4):
+        return np.sort(x, axis=1)[:, -k:]
+
+    spec = BUNDLED_OPS["topk"]
+    dims = {dim.name: {"batch": 1, "n": 4, "k": 4}[dim.name] for dim in spec.dims}
+    call = evidence_of("topk", upwards, {"x": np.array([[1.0, 5.0, 2.0, 7.0]])}, **dims)
+
+    def run(call):
+        return np.sort(call.arrays["x"], axis=1)[:, -call.dims["k"] :]
+
+    said = Said(diagnose(replace(call, run=run)))
+    assert said[0] == ("is-variant", "ascending"), said
+
+
+def test_a_parameter_that_counts_otherwise_beside_others_is_none():
+    def fixed(x, layouts, size, alpha, beta, k):
+        squares = np.pad(x**2, [(0, 0), (size // 2, (size - 1) // 2), (0, 0)])
+        near = np.stack([squares[:, i : i + x.shape[1]] for i in range(size)], -1).mean(-1)
+        return x / (k + alpha * near) ** 0.75
+
+    given = {"size": 5, "alpha": 1e-4, "beta": 0.5, "k": 1.0}
+    said = diagnosis("local_response_norm", fixed, {"x": np.ones((1, 1, 1))}, params=given, n=1, c=1, length=1)
+    assert ("is-setting", "alpha") not in said, said
+
+
+@pytest.mark.parametrize("rounds", [lambda y: y, lambda y: round_to(y, FORMATS["bfloat16"])], ids=["wide", "whole"])
+def test_tiny_inputs_that_are_lost_are_taken_through_no_format_that_holds_larger_ones(rounds):
+    def plainly(x, layouts):
+        return rounds(np.log(round_to(1 + x, FORMATS["bfloat16"]).astype(np.float64)))
+
+    said = diagnosis("log1p", plainly, row(2.22e-16), "bfloat16", batch=1, n=1)
+    assert "computes-in" not in {kind for kind, _ in said}, said
+
+
+@pytest.mark.parametrize("seed", [0, 2, 3])
+def test_a_mean_over_one_more_is_no_sum_in_a_half_format(seed):
+    def one_more(index, table, layouts):
+        return table[index].sum(1) / (index.shape[1] + 1)
+
+    dims = {
+        dim.name: {"batch": 1, "bag": 60, "vocab": 7, "d": 1}[dim.name] for dim in BUNDLED_OPS["embedding_bag"].dims
+    }
+    index = np.random.default_rng(seed).integers(0, 7, (1, 60))
+    arrays = {"index": index, "table": np.array([[61184.0, 4e-4, 2.4, 844, 123904, 4e-3, 14]]).T}
+    said = diagnosis("embedding_bag", one_more, arrays, "bfloat16", **dims)
+    assert "accumulates-in" not in {kind for kind, _ in said}, said
+
+
+@pytest.mark.parametrize("format", ["float32", "float16", "bfloat16"])
+def test_a_zero_without_its_sign_is_no_quantised_input(format):
+    arrays = {"x": np.array([[-1.0]]), "y": np.array([[-0.0]])}
+    said = diagnosis("atan2", lambda x, y, layouts: np.arctan2(y + 0.0, x), arrays, format, batch=1, n=1)
+    assert "quantises" not in {kind for kind, _ in said}, said

@@ -29,6 +29,7 @@ from opfuzz.judge.diagnose import (
     where,
 )
 from opfuzz.judge.diagnose.evidence import Evidence
+from opfuzz.judge.diagnose.unlike import unlike
 from opfuzz.judge.explain import errs_as
 from opfuzz.judge.limits import EXCESS_LIMIT, ROUNDINGS
 from opfuzz.judge.score import score
@@ -254,11 +255,15 @@ def _restate(evidence: Evidence, at_values: Cause | None, elements: Cause | None
 
 
 def _told_again(evidence: Evidence) -> bool:
-    """Whether the judge says the same of half of the other values that are at fault."""
+    """Whether the judge says the same of half of the other values that are at fault, and of all unlike calls."""
     told = evidence.score.cause
-    again = [score(other.output, other.reference).cause for other in evidence.others if other.is_at_fault]
-    same = [(cause.kind, cause.name) == (told.kind, told.name) for cause in again]
-    return 2 * sum(same) >= len(same)
+
+    def is_same(other: Evidence) -> bool:
+        cause = score(other.output, other.reference).cause
+        return (cause.kind, cause.name) == (told.kind, told.name)
+
+    same = [is_same(other) for other in evidence.others if other.is_at_fault]
+    return 2 * sum(same) >= len(same) and all(map(is_same, unlike(evidence)))
 
 
 def _behaves_again(evidence: Evidence, model: Arithmetic) -> bool:

@@ -20,6 +20,7 @@ from opfuzz.judge.diagnose.predictions import (
     confirm,
 )
 from opfuzz.judge.diagnose.solved import counts_everywhere, named_variant
+from opfuzz.judge.diagnose.unlike import unlike
 from opfuzz.judge.limits import EXCESS_LIMIT, LEAST_MET, MOST_ELEMENTS, NEIGHBOUR
 from opfuzz.spec import OpSpec
 
@@ -56,6 +57,8 @@ def _holds(evidence: Evidence, name: str) -> bool:
 
     first = predict(evidence)
     if first is None or not first.is_met or confirm(evidence, first, predict, is_elsewhere=True) is None:
+        return False
+    if any((found := predict(other)) is None or not found.is_met for other in unlike(evidence)):
         return False
     if not all(_differs_from(evidence, *each) for each in _neighbours(evidence, name)):
         return False
@@ -120,7 +123,9 @@ def _set_elsewhere(evidence: Evidence, name: str, how: How) -> list[Fit] | None:
     Few elements are met by many a setting. Indices and masks that are drawn anew may miss a fault.
     """
     met = []
-    for other in evidence.others:
+    # A number of groups is that of this call: with other params or sizes it is another.
+    further = () if how[0] in ("in turn", "in groups") else unlike(evidence)
+    for other in (*evidence.others, *further):
         if not other.is_wrong.any():
             continue
         same = [call for given, taken, call in other_settings(other.spec, other.call) if (given, taken) == (name, how)]

@@ -14,7 +14,7 @@ from opfuzz.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, For
 from opfuzz.core.rounding import QUANTISERS, Quantiser, cut_to_bits, jittered, round_to_bits
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.judge.diagnose.evidence import Array, Evidence, ordinary, same_values
-from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm, ranges_as
+from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm, is_lost_within, ranges_as
 from opfuzz.judge.explain import HALF_PARTS, computes_tables, is_no_rival
 from opfuzz.judge.limits import (
     BELOW_FLOAT16,
@@ -256,7 +256,10 @@ def quantised(evidence: Evidence) -> Cause | None:
 
 
 def _predict_coarse(evidence: Evidence, names: tuple[str, ...], quantise: Quantiser, bits: int) -> Prediction | None:
-    """The exact result on inputs that were quantised; without names, quantised itself. None where some is no number."""
+    """The exact result on inputs that were quantised; without names, quantised itself. None where some is no number.
+
+    Nor where nothing but the sign of a zero is another then.
+    """
     if not names:
         results = quantise(evidence.judged.truth.hi, bits)
         return None if results is None else compare(evidence, results)
@@ -264,6 +267,8 @@ def _predict_coarse(evidence: Evidence, names: tuple[str, ...], quantise: Quanti
     if any(array is None for array in arrays.values()):
         return None
     call = evidence.call.with_arrays({name: array for name, array in arrays.items() if array is not None})
+    if all(np.array_equal(call.arrays[name], evidence.call.arrays[name]) for name in names):
+        return None
     exact = evidence.refer(call)
     return compare(evidence, exact.truth.hi, evidence.allowance_of(exact))
 
@@ -294,6 +299,8 @@ def through(evidence: Evidence) -> Cause | None:
             predict = partial(_predict_through, fmt=fmt, parts=parts)
             first = predict(evidence)
             if first is None or not first.is_met or (total := confirm(evidence, first, predict)) is None:
+                continue
+            if is_lost_within(evidence, fmt, predict):
                 continue
             if evidence.spec.gradient is not None and "inputs" in parts and not _ends_there(evidence, fmt, predict):
                 continue

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from opfuzz.core.cause import Figure
-from opfuzz.core.floats import FloatArray, round_to
+from opfuzz.core.floats import FloatArray, Format, round_to
 from opfuzz.core.metrics.conditioned import relative_to
 from opfuzz.judge.diagnose.evidence import Evidence, Mask, ordinary
 from opfuzz.judge.limits import (
@@ -146,6 +146,17 @@ def ranges_as(evidence: Evidence, predict: Callable[[Evidence], Prediction | Non
     """
     found = [predict(each) for each in scaled(evidence)]
     return bool(found) and all(each is not None and each.covered >= COVERED_SHARE for each in found)
+
+
+def is_lost_within(evidence: Evidence, fmt: Format, predict: Callable[[Evidence], Prediction | None]) -> bool:
+    """Whether small numbers that a format holds are lost in the same way."""
+    call = ordinary(evidence, fmt.smallest_normal**0.5)
+    output = None if call is None else evidence.run(call)
+    if call is None or output is None:
+        return False
+    other = replace(evidence.numeric, call=call, output=output, wider=None)
+    found = predict(other) if other.is_at_fault else None
+    return found is not None and not found.is_met
 
 
 def scaled(evidence: Evidence, sign: float = 1.0) -> Iterator[Evidence]:

@@ -14,6 +14,7 @@ from opfuzz.core.floats import FLOAT32, FLOAT64, FloatArray, round_to
 from opfuzz.core.layout import LAYOUTS
 from opfuzz.judge.diagnose.evidence import Evidence, ordinary
 from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm
+from opfuzz.judge.diagnose.unlike import other_params
 from opfuzz.judge.limits import EXCESS_LIMIT, MOST_SOLVED, SAME_QUOTIENT
 from opfuzz.spec import OpSpec
 
@@ -69,7 +70,8 @@ def _another(evidence: Evidence, name: str) -> Cause | None:
     for digits in DIGITS:
         plain = float(f"{value:.{digits}g}")
         if _predict(evidence, name, plain).is_met:
-            holds = counts_everywhere(evidence, name, plain)
+            others = (replace(evidence, call=call) for call in other_params(evidence))
+            holds = all(counts_everywhere(each, name, plain) for each in (evidence, *others))
             cause = _confirmed(evidence, name, plain, ("value", plain)) if holds else None
             return cause and _as_variant(evidence, cause, {name: plain})
     return None
@@ -146,8 +148,11 @@ def _rows(evidence: Evidence, size: float) -> Iterator[Call]:
     """Single rows, of two lengths, of values whose squares are about as large as `size`."""
     spec, call = evidence.spec, evidence.call
     single = {dim: 1 if dim in spec.batch else max(size, 8) for dim, size in call.dims.items()}
+    longer = {n: s if n in spec.batch else s + 5 for n, s in single.items()}
+    if not spec.allows(longer, call.params):
+        longer = {n: s if n in spec.batch else 2 * s for n, s in single.items()}
     for number, scale in enumerate(SCALES * 2):
-        dims = single if number < len(SCALES) else {n: s if n in spec.batch else s + 5 for n, s in single.items()}
+        dims = single if number < len(SCALES) else longer
         made = ordinary(evidence, scale * size**0.5, dims, number) if evidence.floats else None
         if made is not None and made.dims == dims:
             yield made

@@ -10,7 +10,7 @@ from itertools import islice
 from opfuzz.core.cause import Cause, Figure
 from opfuzz.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FloatArray, Format, round_to
 from opfuzz.judge.diagnose.evidence import Evidence, ordinary
-from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm, ranges_as, same_formulas
+from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm, is_lost_within, ranges_as, same_formulas
 from opfuzz.judge.limits import LEAST_MET, MOST_ELEMENTS, MOST_STEPS
 from opfuzz.oracle.altered import evaluate_with
 from opfuzz.oracle.balls import midpoint
@@ -43,7 +43,9 @@ def rounded(evidence: Evidence) -> Cause | None:
             if told is not None and told.elements >= LEAST_MET and not told.is_met:
                 continue  # ordinary values would differ from exact, and do not
             total = confirm(evidence, first, predict)
-            if total is not None and (evidence.score.verdict != "special" or ranges_as(evidence, predict)):
+            if total is None or is_lost_within(evidence, fmt, predict):
+                continue
+            if evidence.score.verdict != "special" or ranges_as(evidence, predict):
                 found[step] = total
         if found:
             return _told(evidence, fmt, found)
