@@ -45,5 +45,5 @@ def other_params(evidence: Evidence) -> Iterator[Call]:
     for param in evidence.spec.params:
         choices = param.values if param.values is not None else range(param.low or 0, (param.high or 0) + 1)
         for value in choices[:MOST_CHOICES]:
-            if value != call.params[param.name] and evidence.spec.allows(call.dims, {**call.params, param.name: value}):
+            if value != call.params[param.name]:
                 yield replace(call, params={**call.params, param.name: value})
