@@ -1,0 +1,39 @@
+"""Traces of the gradients of two models at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mlx.core as mx
+import mlx.nn as mnn
+import numpy as np
+from pairs.small_transformer import INPUTS
+
+from opfuzz.engine.drivers.trace import knowledge
+from opfuzz.network.trace.backward import trace_gradients
+from opfuzz.network.trace.mlx import MlxModel
+from opfuzz.network.trace.pair import Models
+from opfuzz.network.trace.torch import TorchModel
+
+KNOWLEDGE = knowledge()
+X = (np.random.default_rng(0).standard_normal((4, 3, 7)).astype(np.float32),)
+
+
+def traced(a, b, inputs=INPUTS, inputs_b=None, names=None):
+    models = [MlxModel(each) if isinstance(each, mnn.Module) else TorchModel(each) for each in (a, b)]
+    given = [(tuple(each), {}) for each in (inputs, inputs if inputs_b is None else inputs_b)]
+    return trace_gradients(Models(Path("pair.py"), *models, *given, names or {}), KNOWLEDGE)
+
+
+def what(trace, name):
+    return next(m.what for m in trace.modules if m.name_a == name)
+
+
+def with_vjp(function, vjp):
+    made = mx.custom_function(function)
+
+    @made.vjp
+    def _(primals, cotangent, output):
+        return vjp(primals, cotangent, output)
+
+    return made
