@@ -54,7 +54,7 @@ class Fit:
     excess: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evidence:
     """One fault of one output, that which decided. `run` gives None where a call has no output."""
 

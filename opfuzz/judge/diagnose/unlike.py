@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 
 from opfuzz.core.call import Call
 from opfuzz.judge.diagnose.evidence import Evidence, ordinary
 from opfuzz.judge.limits import FEW_DIMS, MOST_CHOICES, ORDINARY_SIZE
 
 
-def unlike(evidence: Evidence) -> Iterator[Evidence]:
+@lru_cache(maxsize=2)  # each of many meanings is held against them
+def unlike(evidence: Evidence) -> tuple[Evidence, ...]:
     """Ordinary values on which the subject is at fault, at another value of a param, and at other sizes.
 
     On the call itself dims may agree, and a param have the one value, for which two meanings are the same.
@@ -23,6 +25,7 @@ def unlike(evidence: Evidence) -> Iterator[Evidence]:
     whole = {name: max(size, ORDINARY_SIZE) for name, size in evidence.call.dims.items()}
     apart = [{name: whole[name] + order.index(name) for name in names} for order in (names, names[::-1])]
     calls += [_sized(evidence, dims) for dims in (*apart, dict.fromkeys(names, FEW_DIMS))]
+    found = []
     for call in calls:
         if call is None or not evidence.spec.allows(call.dims, call.params):
             continue
@@ -31,7 +34,8 @@ def unlike(evidence: Evidence) -> Iterator[Evidence]:
             continue
         other = replace(evidence.numeric, call=call, output=output, wider=None)
         if other.is_at_fault:
-            yield other
+            found.append(other)
+    return tuple(found)
 
 
 def _sized(evidence: Evidence, dims: dict[str, int]) -> Call | None:
