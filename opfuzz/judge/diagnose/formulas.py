@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from opfuzz.core.cause import Cause, Figure
@@ -98,7 +100,7 @@ def _fails_alike(evidence: Evidence, name: str) -> bool:
     Nor does it lose digits that the subject has: then that is not what the subject runs.
     """
     lost = 0
-    for each in (*scaled(evidence), *scaled(evidence, -1.0)):
+    for each in _of_both_signs(evidence):
         reference, judged = each.reference, each.judged
         run, _ = run_formula(each, name)
         counted = np.isfinite(judged.truth.hi) & ~reference.overflows
@@ -111,6 +113,11 @@ def _fails_alike(evidence: Evidence, name: str) -> bool:
     return lost < LEAST_MET
 
 
+def _of_both_signs(evidence: Evidence) -> Iterator[Evidence]:
+    yield from scaled(evidence)
+    yield from scaled(evidence, -1.0)
+
+
 def _loses_less(evidence: Evidence, text: str, name: str) -> bool:
     """Whether a function written as `text` loses less than a formula does: half formats have too few digits to tell."""
 
@@ -121,7 +128,7 @@ def _loses_less(evidence: Evidence, text: str, name: str) -> bool:
             return float(np.abs(values / np.where(counted, reference.truth.hi, 1) - 1)[counted].max(initial=0.0))
 
     own = theirs = 0.0
-    for each in (*scaled(evidence), *scaled(evidence, -1.0)):
+    for each in _of_both_signs(evidence):
         written = next(values for _, own_text, values in each.reference.written_otherwise() if own_text == text)
         own = max(own, lost(written, each.reference))
         theirs = max(theirs, lost(each.reference.variant_emulated(name).values.astype(np.float64), each.reference))

@@ -21,7 +21,7 @@ from opfuzz.judge.diagnose.evidence import Array, Evidence
 from opfuzz.judge.diagnose.inherited import Asker, forms_of, tries
 from opfuzz.judge.diagnose.meanings import other_settings, readings
 from opfuzz.judge.limits import ALIKE, EXCESS_LIMIT, LANES, REFUTED, ROUNDINGS
-from opfuzz.judge.measure import place_of
+from opfuzz.judge.measure import Measured, place_of
 from opfuzz.judge.settle import examine
 from opfuzz.judge.verdict import decide_verdict
 from opfuzz.oracle.meaning import FAILURES
@@ -96,9 +96,10 @@ def beyond(output: Array, plain: Reference, right: Reference) -> tuple[Index, fl
 
     None where nothing is wrong but what the cause explains, or by so little that this may be doubted.
     """
-    if any(SEVERITY[decide_verdict(examine(output, each), each).word] != FAULT for each in (plain, right)):
+    both = [(examine(output, each), each) for each in (plain, right)]
+    if any(SEVERITY[decide_verdict(measured, each).word] != FAULT for measured, each in both):
         return None
-    excess = _unexplained(output, plain, right)
+    excess = _unexplained(*both)
     place = place_of(excess)
     if place is None or excess[place] <= REFUTED * EXCESS_LIMIT:
         return None
@@ -107,16 +108,16 @@ def beyond(output: Array, plain: Reference, right: Reference) -> tuple[Index, fl
 
 def leaves_some(output: Array, plain: Reference, right: Reference) -> bool:
     """Whether an element is wrong that is wrong where a cause is at work as well, be it by little."""
-    return bool((_unexplained(output, plain, right) > EXCESS_LIMIT).any())
+    both = [(examine(output, each), each) for each in (plain, right)]
+    return bool((_unexplained(*both) > EXCESS_LIMIT).any())
 
 
-def _unexplained(output: Array, plain: Reference, right: Reference) -> FloatArray:
+def _unexplained(plain: tuple[Measured, Reference], right: tuple[Measured, Reference]) -> FloatArray:
     """By how much each element that is wrong exceeds what is allowed where a cause is at work; 0 for the others."""
     plainly, rightly = (
-        np.where(measured.is_special_wrong, np.inf, measured.wide_excess)
-        for measured in (examine(output, plain), examine(output, right))
+        np.where(measured.is_special_wrong, np.inf, measured.wide_excess) for measured, _ in (plain, right)
     )
-    return np.where(plain.overflows | right.overflows | (plainly <= EXCESS_LIMIT), 0.0, rightly)
+    return np.where(plain[1].overflows | right[1].overflows | (plainly <= EXCESS_LIMIT), 0.0, rightly)
 
 
 def _elsewhere(world: World, change: Callable[[Call], Call]) -> Right:

@@ -184,7 +184,6 @@ def negative(way: WayBack, made: Tensor) -> Tensor:
 THROUGH_VARIANCE = "through square|through sqrt|through maximum|leaves out"
 ATTENTION = NN + "scaled_dot_product_attention"
 LAYER_NORM, RMS_NORM, GROUP_NORM = NN + "layer_norm", NN + "rms_norm", NN + "group_norm"
-LINEAR = NN + "linear"
 
 MUTANTS = [
     Mutant(

@@ -98,10 +98,7 @@ def shifted(way: WayBack, made: Tensor) -> Tensor:
     return made.roll(1, dims=-1)
 
 
-THROUGH_VARIANCE = "through square|through sqrt|through maximum|leaves out"
-ATTENTION = NN + "scaled_dot_product_attention"
-LAYER_NORM, RMS_NORM, GROUP_NORM = NN + "layer_norm", NN + "rms_norm", NN + "group_norm"
-LINEAR = NN + "linear"
+LAYER_NORM, LINEAR = NN + "layer_norm", NN + "linear"
 
 MUTANTS = [
     Mutant(
