@@ -24,7 +24,7 @@ from opfuzz.engine.machines import Machines, versions
 from opfuzz.engine.plan import CASE_SECONDS, Plan
 from opfuzz.engine.progress import Progress
 from opfuzz.engine.triage.diagnose import SECONDS as DIAGNOSIS_SECONDS
-from opfuzz.engine.triage.diagnose import Diagnosis, decided_in, diagnose_each, lost, refer, score_of
+from opfuzz.engine.triage.diagnose import Diagnosis, Exact, decided_in, diagnose_each, lost, score_of
 from opfuzz.engine.triage.publish import publish_recorded
 from opfuzz.judge.diagnose import Evidence, diagnose
 from opfuzz.judge.gather import gather
@@ -229,7 +229,7 @@ class DiagnoseRecordedTask(Task[None, Finding, Diagnosis]):
         if outputs is None or item.verdict == "unstable":
             return lost(own, ballot.entry.case)
         call, place = _call(self.export, ballot.entry), decided_in(own, spec)
-        evidence = Evidence(spec, own, call, outputs[place], _not_made, partial(refer, spec, place))
+        evidence = Evidence(spec, own, call, outputs[place], _not_made, Exact(spec, place))
         return diagnose(evidence) if _is_shown(evidence) else lost(own, ballot.entry.case)
 
 

@@ -31,7 +31,8 @@ LOOK = 0.1  # seconds between looks at what the worker does
 
 _TRACE = re.compile(r"^(?:Fatal Python error: |Current thread 0x|Thread 0x)", re.MULTILINE)
 _FRAME = re.compile(r'^  File "(.+)", line (\d+) in (.+)$', re.MULTILINE)
-_STAMP = struct.Struct("<d")  # at the end of the label's page
+_STAMP = struct.Struct("<d")  # at the end of the label's page: of the last import, before it of the label
+_IMPORTED, _NOTED = mmap.PAGESIZE - _STAMP.size, mmap.PAGESIZE - 2 * _STAMP.size
 _OWN = str(Path(__file__).parents[2])
 
 
@@ -53,7 +54,13 @@ class LastWords:
     @property
     def importing(self) -> float:
         """When the worker was last seen to load a module, as `time.monotonic` has it; 0 if it never was."""
-        found: float = _STAMP.unpack_from(self._label, mmap.PAGESIZE - _STAMP.size)[0]
+        found: float = _STAMP.unpack_from(self._label, _IMPORTED)[0]
+        return found
+
+    @property
+    def noted(self) -> float:
+        """When the worker noted its last label, as `time.monotonic` has it; 0 if that is empty."""
+        found: float = _STAMP.unpack_from(self._label, _NOTED)[0]
         return found
 
     @property
@@ -129,8 +136,9 @@ def speak_into(folder: str) -> Callable[[str], None]:
     _thread.start_new_thread(_stamp_imports, (label, threading.get_ident()))
 
     def note(text: str) -> None:
-        words = text.encode()[: mmap.PAGESIZE - 2 - _STAMP.size]
+        words = text.encode()[: _NOTED - 2]
         label[: 2 + len(words)] = len(words).to_bytes(2, "little") + words
+        _STAMP.pack_into(label, _NOTED, time.monotonic() if text else 0.0)
 
     return note
 
@@ -143,7 +151,7 @@ def _stamp_imports(label: mmap.mmap, worker: int) -> None:
         while frame is not None and not frame.f_code.co_filename.startswith(IMPORT):
             frame = frame.f_back
         if frame is not None:
-            _STAMP.pack_into(label, mmap.PAGESIZE - _STAMP.size, time.monotonic())
+            _STAMP.pack_into(label, _IMPORTED, time.monotonic())
 
 
 def forget() -> None:

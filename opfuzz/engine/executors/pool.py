@@ -49,7 +49,7 @@ def run(
     threads). All workers are gone when the iterator ends, is closed, or is interrupted.
     Raises RuntimeError if workers cannot start.
     """
-    timeout, memory = task.timeout, task.memory
+    limits, memory = (task.timeout, task.call_timeout), task.memory
     start = _starter(task, threads)
     queue = enumerate(batches)
     workers: list[_Worker] = []
@@ -71,9 +71,9 @@ def run(
             if not busy:
                 return
             # An idle worker that died is replaced like any other, or its next batch would find a closed pipe.
-            wait([end for worker in workers for end in worker.ends()], _patience(busy, timeout, memory))
+            wait([end for worker in workers for end in worker.ends()], _patience(busy, min(limits), memory))
             for worker in workers:
-                worker.advance(timeout)
+                worker.advance(*limits)
                 if worker.batch is not None and worker.batch.is_done():
                     finished, worker.batch = worker.batch, None
                     yield finished.number, finished.answers
@@ -125,13 +125,24 @@ class _Worker:
 
     def waited(self) -> float:
         """Seconds since the item that it is at began, or since it was last seen to import; 0 if it is at none."""
-        return time.monotonic() - self._since - self._imported() if self._has_begun else 0.0
+        return self._waited(self._since) if self._has_begun else 0.0
 
-    def _imported(self) -> float:
-        """Seconds of the item that went by until it was last seen to import a module."""
-        return min(max(self._words.importing - self._since, 0.0), IMPORT_SECONDS)
+    def _waited(self, since: float) -> float:
+        return time.monotonic() - since - self._imported(since)
 
-    def advance(self, timeout: float) -> None:
+    def _imported(self, since: float) -> float:
+        """Seconds that went by until it was last seen to import a module."""
+        return min(max(self._words.importing - since, 0.0), IMPORT_SECONDS)
+
+    def _passed(self, timeout: float, call_timeout: float) -> tuple[float, float] | None:
+        """The limit that is over, of the item or of a call in it, and since when it counts."""
+        if self.waited() > timeout:
+            return timeout, self._since
+        noted = self._words.noted
+        since = max(noted, self._since)  # it may have noted something of the item before it was known to have begun
+        return (call_timeout, since) if noted and self._waited(since) > call_timeout else None
+
+    def advance(self, timeout: float, call_timeout: float) -> None:
         """Take in what the process sent, and replace it if it died, hangs or takes too much memory."""
         self._words.bound()
         if not self._receive():
@@ -139,10 +150,10 @@ class _Worker:
             self._bury((kind, message + self._words.read()))
         elif self.batch is None or self.batch.is_done() or not self._has_begun:
             return
-        elif self.waited() > timeout:
-            if self._is_starved(timeout):
+        elif (passed := self._passed(timeout, call_timeout)) is not None:
+            if self._is_starved(*passed):
                 return
-            seconds = timeout + round(self._imported(), 1)
+            seconds = passed[0] + round(self._imported(passed[1]), 1)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGUSR1)  # it says where it is, and ends
             self._process.join(LAST_SECONDS)
@@ -151,10 +162,10 @@ class _Worker:
             limit = self._memory / 2**30
             self._bury(("out-of-memory", f"{resident / 2**30:.2f} GiB in use, the limit is {limit:.2f} GiB"))
 
-    def _is_starved(self, timeout: float) -> bool:
+    def _is_starved(self, timeout: float, since: float) -> bool:
         """Whether it is over its time because others have the processors. Looked at on Linux only."""
         used, now = _used(self._process.pid), time.monotonic()
-        if used is None or used - self._used >= USED_SHARE * timeout or self.waited() > MOST_TIMES * timeout:
+        if used is None or used - self._used >= USED_SHARE * timeout or self._waited(since) > MOST_TIMES * timeout:
             return False
         if now >= self._look_at:
             gets_on = used > self._seen

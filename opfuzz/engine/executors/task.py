@@ -31,6 +31,11 @@ class Task(ABC, Generic[State, Item, Answer]):
         """Seconds after which an item hangs."""
 
     @property
+    def call_timeout(self) -> float:
+        """Seconds after which one call of a subject hangs, of the many that an item may make."""
+        return self.timeout
+
+    @property
     def memory(self) -> int | None:
         """Bytes that a process may take; None: any number."""
         return WORKER_BYTES

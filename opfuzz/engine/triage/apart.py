@@ -51,11 +51,17 @@ class ApartTask(SubjectTask[Doubt, Answer]):
 
     specs: Mapping[str, OpSpec]
     primitives: tuple[Primitive, ...]
+    call_seconds: float  # after which a call hangs
 
     @property
     def timeout(self) -> float:
         """See Task."""
         return SECONDS
+
+    @property
+    def call_timeout(self) -> float:
+        """See Task."""
+        return self.call_seconds
 
     def needs(self, item: Doubt) -> frozenset[str]:
         """See Task."""
@@ -145,7 +151,7 @@ def second_findings(
         return (), False
     deadline = time.monotonic() + seconds
     roster = Roster.of(plan.subjects, plan.plugins, discover(plan.plugins))
-    task = ApartTask(roster, {spec.op: spec for spec in plan.specs}, known_primitives(plan))
+    task = ApartTask(roster, {spec.op: spec for spec in plan.specs}, known_primitives(plan), plan.timeout)
     found: dict[int, tuple[Finding, ...]] = {}
 
     def batches() -> Iterator[list[Doubt]]:

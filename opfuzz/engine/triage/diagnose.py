@@ -28,7 +28,7 @@ from opfuzz.judge.diagnose import Evidence, diagnose, of_record
 from opfuzz.judge.diagnose.apart import rest_of
 from opfuzz.judge.diagnose.evidence import Array
 from opfuzz.oracle.primitive import Primitive, primitives_of
-from opfuzz.oracle.reference import Reference, references_of
+from opfuzz.oracle.reference import Reference, reference_of
 from opfuzz.spec import OpSpec, load_all
 
 State = TypeVar("State")
@@ -36,6 +36,7 @@ State = TypeVar("State")
 SECONDS = 30.0  # for one finding; what takes longer is told from the record
 GRADIENT_SECONDS = 90.0  # the same of gradients, whose exact results cost three times as much
 BATCH = 4
+KEPT = 2**18  # elements in the inputs of the calls whose exact results are kept
 Diagnosis = tuple[Cause, ...]
 LOST = frozenset({"crash", "timeout", "out-of-memory"})  # verdicts of calls that are not made again
 
@@ -46,11 +47,17 @@ class DiagnoseTask(SubjectTask[Finding, Diagnosis]):
 
     specs: Mapping[str, OpSpec]
     primitives: tuple[Primitive, ...]  # that subjects may have inside their ops
+    call_seconds: float  # after which a call hangs
 
     @property
     def timeout(self) -> float:
         """See Task."""
         return seconds_for(self.specs.values())
+
+    @property
+    def call_timeout(self) -> float:
+        """See Task."""
+        return self.call_seconds
 
     def needs(self, item: Finding) -> frozenset[str]:
         """See Task."""
@@ -97,7 +104,7 @@ def diagnose_findings(
         return (), False
     specs = {spec.op: spec for spec in plan.specs}
     backends = discover(plan.plugins)
-    task = DiagnoseTask(Roster.of(plan.subjects, plan.plugins, backends), specs, known_primitives(plan))
+    task = DiagnoseTask(Roster.of(plan.subjects, plan.plugins, backends), specs, known_primitives(plan), plan.timeout)
     known = {finding.id: _record(finding, specs[finding.op]) for finding in findings}
     return diagnose_each(findings, known, task, plan.jobs, executor)
 
@@ -180,7 +187,7 @@ class Lab:
             outputs = outcome_of(self.spec, self.subject, self.backend, call).outputs
             return None if outputs is None else outputs[place]
 
-        output, exact = run(call), partial(refer, self.spec, place)
+        output, exact = run(call), Exact(self.spec, place)
         if output is None:
             return None
         evidence = Evidence(self.spec, score, call, output, run, exact, wider, self.primitives, inside.ask)
@@ -192,9 +199,29 @@ def decided_in(score: Score, spec: OpSpec) -> int:
     return spec.place_of(score.deciding.output) if score.deciding else 0
 
 
-def refer(spec: OpSpec, place: int, call: Call) -> Reference:
-    """The exact result of one output of a call."""
-    return references_of(spec, call)[place]
+class Exact:
+    """The exact results of one output of calls of an op; the latest are kept, since stages ask about the same calls."""
+
+    def __init__(self, spec: OpSpec, place: int) -> None:
+        self.spec, self.place = spec, place
+        self._kept: dict[str, Reference] = {}  # the latest last
+        self._elements = 0
+
+    def __call__(self, call: Call) -> Reference:
+        """The exact result of a call, however its inputs lie in memory."""
+        name = replace(call, layouts={}).id(self.spec.op)
+        found = self._kept.pop(name, None)
+        if found is None:
+            found = reference_of(self.spec, call, self.place)
+            self._elements += _elements(found)
+        self._kept[name] = found
+        while self._elements > KEPT and len(self._kept) > 1:
+            self._elements -= _elements(self._kept.pop(next(iter(self._kept))))
+        return found
+
+
+def _elements(reference: Reference) -> int:
+    return sum(array.size for array in reference.arrays.values())
 
 
 def lost(score: Score, call: Call | Case) -> Diagnosis:

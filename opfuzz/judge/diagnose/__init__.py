@@ -165,7 +165,7 @@ def _first(evidence: Evidence) -> Cause | None:
 
 def _leniently(evidence: Evidence) -> Cause | None:
     """The cause of what is wrong beyond what the next lower precision inside does, which would hide it."""
-    lenient = replace(evidence, is_lenient=True, wider=evidence.wider and replace(evidence.wider, is_lenient=True))
+    lenient = evidence.lenient()
     if evidence.fmt.bits == 32 or not lenient.is_wrong.any():
         return None
     return next((found for stage in LENIENT if (found := stage(lenient)) is not None), None)

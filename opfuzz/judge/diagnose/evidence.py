@@ -176,7 +176,22 @@ class Evidence:
     @property
     def numeric(self) -> Evidence:
         """The same call, asked about its numbers, whatever the verdict is about."""
-        return replace(self, score=Score("wrong", UNEXPLAINED))
+        return self._with(score=Score("wrong", UNEXPLAINED))
+
+    def lenient(self) -> Evidence:
+        """The same, with the next lower precision inside taken for granted."""
+        wider = self.wider and self.wider._with(is_lenient=True)
+        made = self._with(is_lenient=True, wider=wider)
+        if self.score.verdict == "special":  # of which class a result is no precision changes
+            others = (each._with(is_lenient=True) for each in self.others if each is not self.wider)
+            vars(made)["others"] = (*([] if wider is None else [wider]), *others)
+        return made
+
+    def _with(self, **changes: Any) -> Evidence:
+        """The same call, seen another way: what is known of its result holds."""
+        made = replace(self, **changes)
+        vars(made).update({name: vars(self)[name] for name in ("reference", "judged") if name in vars(self)})
+        return made
 
     def on_ordinary(self) -> Evidence | None:
         """Ordinary values, with as little of the call as makes numbers wrong there; None where it makes none."""
@@ -319,13 +334,16 @@ def ordinary(
 ) -> Call | None:
     """A call on normally distributed numbers around 1.5, times a power of two in the first input, with no small dim.
 
-    What is no number stays, or is drawn where it has another size, or with `is_anew`. None where they are too many.
+    What is no number stays, or is drawn where it does not fit the sizes, or with `is_anew`. None where they are too
+    many, or the op has no such call.
     """
     spec, call = evidence.spec, evidence.call
     if dims is None:
         dims = {name: max(size, ORDINARY_SIZE) for name, size in call.dims.items()}
     if not spec.allows(dims, call.params):
         dims = call.dims
+    if not spec.allows(dims, call.params):
+        return None  # its params are not those of the case
     shapes = spec.shapes(dims, call.params)
     if spec.elements(dims, call.params) > ORDINARY_ELEMENTS or prod(dims.values()) > ORDINARY_WORK:
         return None
@@ -333,13 +351,19 @@ def ordinary(
     arrays = {}
     for item, (name, shape) in zip(spec.inputs, shapes.items(), strict=True):
         if item.kind != "float":
-            same = call.arrays[name].shape == shape and not is_anew
-            arrays[name] = call.arrays[name] if same else _drawn(item, shape, {**dims, **call.params}, chance)
+            names = {**dims, **call.params}
+            same = call.arrays[name].shape == shape and not is_anew and _fits(item, call.arrays[name], names)
+            arrays[name] = call.arrays[name] if same else _drawn(item, shape, names, chance)
             continue
         factor = scale if item is spec.inputs[0] else 1.0
         values = ((1.5 + chance.standard_normal(shape)) * factor).astype(call.arrays[name].dtype)
         arrays[name] = constant_along_broadcast(values, call.layouts[name])
     return replace(call, dims=dims, arrays=arrays)
+
+
+def _fits(item: Input, array: Array, names: Mapping[str, object]) -> bool:
+    """Whether all places are there."""
+    return item.below is None or not array.size or bool(array.max() < evaluate(item.below, names, {}))
 
 
 def _drawn(item: Input, shape: tuple[int, ...], names: Mapping[str, object], chance: np.random.Generator) -> Array:

@@ -41,6 +41,12 @@ def work(state: list[str], item: Any) -> Any:
             return "printed" * 2
         case "slow":
             time.sleep(0.1)
+        case "calls":
+            for _ in range(6):
+                note("a call")
+                time.sleep(0.3)
+                note("")
+            return "made" * 2
         case "parent":
             return int(Path(f"/proc/{os.getppid()}/stat").read_text().rpartition(")")[2].split()[1])
         case "import":
@@ -120,10 +126,15 @@ class Hardship(Task[list[str], Any, Any]):
 
     function: Callable[[list[str], Any], Any] = work
     timeout: float = 20.0
+    call_seconds: float | None = None
     memory: int | None = None
     modules: tuple[str, ...] = ()
     prepare: Callable[[], list[str]] = prepare
     needed: Mapping[Any, frozenset[str]] = field(default_factory=dict)
+
+    @property
+    def call_timeout(self) -> float:
+        return self.timeout if self.call_seconds is None else self.call_seconds
 
     def needs(self, item: Any) -> frozenset[str]:
         return self.needed.get(item, frozenset())

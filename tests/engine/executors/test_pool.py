@@ -80,6 +80,14 @@ def test_a_hang_costs_one_item_and_says_where(item):
     assert time.monotonic() - began < 60  # of 600, on a busy machine as well
 
 
+def test_a_call_may_hang_before_its_item_does():
+    """An item of many calls, none of which takes long, is none that hangs."""
+    assert run([[1, "calls", 2]], timeout=600.0, call_seconds=1.5) == [[2, "mademade", 4]]
+    ((_, found, other),) = run([[1, "hang", 2]], timeout=600.0, call_seconds=1.0)
+    assert (found.kind, other) == ("timeout", 4)
+    assert found.message.startswith("no result after 1 s in work")
+
+
 @pytest.mark.parametrize(("item", "words"), [("raise", "ValueError: a bug of opfuzz"), ("unpicklable", "pickle")])
 def test_what_the_work_raises_is_internal(item, words):
     [[first, casualty, last]] = run([[1, item, 2]])
