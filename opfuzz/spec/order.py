@@ -71,7 +71,8 @@ _SPECIAL = 4.0
 
 def complexity(array: Array) -> NDArray[np.float64]:
     """How much there is to read in each element: 0 for 0, more for more digits; of the shape of `array`."""
-    x = array.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a signalling NaN
+        x = array.astype(np.float64)
     finite = np.isfinite(x)
     mantissa, exponent = np.frexp(np.where(finite, np.abs(x), 0.0))
     whole = np.ldexp(mantissa, 53).astype(np.int64)

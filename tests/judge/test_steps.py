@@ -53,6 +53,14 @@ def test_a_step_in_a_narrower_format_is_told(op, replaced, words):
     assert told(op, replaced).startswith(words)
 
 
+def test_what_overflows_in_another_formula_is_not_told_as_the_rounding_of_its_steps():
+    def var(x, axis, ddof=0):
+        return ((x**2).mean(axis=axis) - x.mean(axis=axis) ** 2) * (x.shape[-1] / (x.shape[-1] - ddof))
+
+    words = told("var", {"np.var": var}, "float64", "full_range", batch=32, n=1, correction=0)
+    assert words.startswith("returned nan where 0 is right: it fails where the formula 'one-pass'")
+
+
 def test_a_step_of_another_way_to_the_same_values_is_told():
     torch = pytest.importorskip("torch")
 

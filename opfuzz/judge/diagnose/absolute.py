@@ -32,7 +32,8 @@ def accuracy(evidence: Evidence) -> Cause | None:
     tried = probe(evidence, probes(evidence.fmt))
     if tried is None:
         return None
-    error = np.abs(tried.computed - tried.exact)
+    with np.errstate(all="ignore"):
+        error = np.abs(tried.computed - tried.exact)
     wrong = (tried.excess > EXCESS_LIMIT) & ~tried.is_special & np.isfinite(error)
     largest = float(error[wrong].max(initial=0.0))
     unit = ABSOLUTE_ROUNDINGS * wide_format(evidence.fmt).unit_roundoff

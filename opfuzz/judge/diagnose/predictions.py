@@ -51,10 +51,13 @@ class Prediction:
         return {"elements": self.elements, "met": self.met, "before": self.before, "after": self.after}
 
 
-def compare(evidence: Evidence, values: FloatArray, allowance: FloatArray | None = None) -> Prediction:
+def compare(
+    evidence: Evidence, values: FloatArray, allowance: FloatArray | None = None, usual: FloatArray | None = None
+) -> Prediction:
     """An output held against predicted values, which honest arithmetic may miss by the allowance of the op.
 
-    Where the usual formula gives the same NaN or infinity, that tells nothing.
+    Where the usual formula gives the same NaN or infinity, that tells nothing; `usual` are other values of which that
+    is so.
     """
     judged, wide = evidence.judged, evidence.allowance_of(evidence.reference)
     allowance = wide if allowance is None else allowance
@@ -62,7 +65,7 @@ def compare(evidence: Evidence, values: FloatArray, allowance: FloatArray | None
     counted = judged.is_judged
     if evidence.score.verdict == "special":
         counted = counted | evidence.is_special
-        usual = evidence.reference.natural_values
+        usual = evidence.reference.natural_values if usual is None else usual
         telling, own = evidence.is_special & ~_same_class(judged.computed, usual), np.full(off.shape, np.inf)
         off = np.where(evidence.is_special & _other_zero(judged.computed, values), np.inf, off)
     else:

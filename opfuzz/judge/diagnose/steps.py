@@ -138,4 +138,8 @@ def _predict(evidence: Evidence, step: Step, fmt: Format, *, is_summed: bool = F
             return value_of(node, [round_to(arg, fmt) for arg in args], fmt, 1).astype(float)
         return round_to(midpoint(node, args), fmt).astype(float)
 
-    return compare(evidence, evaluate_with(root, change))
+    values = evaluate_with(root, change)
+    told = compare(evidence, values)
+    if evidence.score.verdict == "special" and told.is_met:  # a form that overflows without the rounding predicts all
+        return compare(evidence, values, usual=evaluate_with(root, lambda node, args: None))
+    return told

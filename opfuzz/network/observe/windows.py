@@ -32,7 +32,8 @@ def convolution(family: str, axes: int) -> Callable[[Arguments], Form | None]:
         is_batched = x.ndim == axes + 2
 
         def finish(output: Array) -> Array:
-            biased = output if bias is None else output + bias.reshape(-1, *(1,) * axes)
+            with np.errstate(all="ignore"):
+                biased = output if bias is None else output + bias.reshape(-1, *(1,) * axes)
             return biased if is_batched else biased[0]
 
         return Form(family, {**own, "input": x if is_batched else x[None], "weight": weight}, finish)

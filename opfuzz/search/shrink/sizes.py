@@ -165,7 +165,8 @@ def _outweighing(fmt: Format) -> Iterator[Callable[[Shape], Array]]:
 
 
 def _largest_number(array: Array) -> float:
-    sizes = np.abs(array.astype(np.float64))
+    with np.errstate(invalid="ignore"):  # a signalling NaN
+        sizes = np.abs(array.astype(np.float64))
     return float(sizes[np.isfinite(sizes)].max(initial=0.0))
 
 
