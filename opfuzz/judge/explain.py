@@ -63,7 +63,10 @@ class _Charge:
 def explain(measured: Measured, reference: Reference, excess: FloatArray, excused: Mask) -> Explained:
     """Verdict on a result whose `excess` is beyond the limit. Elements that are `excused` do not count."""
     charge = _Charge(measured, reference, excess, excused)
-    return _flushes(charge) or _appeal(charge) or _accuse(charge)
+    if (found := _flushes(charge)) is not None:
+        return found
+    charge = _beside_flushed(charge)
+    return _appeal(charge) or _accuse(charge)
 
 
 def _flushes(charge: _Charge) -> Explained | None:
@@ -72,6 +75,12 @@ def _flushes(charge: _Charge) -> Explained | None:
     is_guilty = charge.excess > EXCESS_LIMIT
     are_inputs = flushes_inputs(charge.measured, charge.reference)[is_guilty].all()
     return "normwise", Cause("underflows-inside", "inputs" if are_inputs else ""), charge.place
+
+
+def _beside_flushed(charge: _Charge) -> _Charge:
+    """What is left of a charge where what flushing explains is excused: rows that overflow stand beside others."""
+    is_flushed = (charge.excess > EXCESS_LIMIT) & (charge.measured.excess(charge.reference.flushing) <= EXCESS_LIMIT)
+    return replace(charge, excused=charge.excused | is_flushed, excess=np.where(is_flushed, 0.0, charge.excess))
 
 
 def flushes_inputs(measured: Measured, reference: Reference) -> Mask:

@@ -29,6 +29,16 @@ def has_limits(root: Node) -> bool:
     )
 
 
+def far_out(values: FloatArray) -> FloatArray:
+    """Numbers far out in place of infinities."""
+    return np.where(np.isinf(values), np.copysign(FAR, values), values)
+
+
+def back(values: FloatArray) -> FloatArray:
+    """Infinities in place of what came of numbers far out."""
+    return np.where(np.abs(values) > FAR**0.5, np.copysign(np.inf, values), values)
+
+
 def remembered(key: Hashable, rebuild: Callable[[FloatArray], Node], sign: float) -> float:
     """`limit`, asked once for each `key`, which tells the function, and sign."""
     if (key, sign) not in _KNOWN:

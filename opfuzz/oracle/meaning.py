@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from opfuzz.core.call import Call
 from opfuzz.core.errors import OpfuzzError
-from opfuzz.core.floats import FORMATS, FloatArray
+from opfuzz.core.floats import FORMATS, FloatArray, Format
 from opfuzz.oracle import balls, graph
 from opfuzz.oracle.gradients.reverse import gradients
 from opfuzz.oracle.gradients.together import Together
@@ -73,6 +73,17 @@ def operands(spec: OpSpec, arrays: Mapping[str, NDArray[Any]]) -> dict[str, obje
     return {item.name: _operand(arrays[item.name], item.kind, item.dtype) for item in spec.inputs}
 
 
+def without_subnormals(spec: OpSpec, arrays: Mapping[str, NDArray[Any]], fmt: Format) -> dict[str, NDArray[Any]] | None:
+    """Inputs with zeros of their sign in place of what is subnormal in `fmt`; None: nothing is."""
+    found: dict[str, NDArray[Any]] = {}
+    for item in spec.inputs:
+        array = arrays[item.name].astype(np.float64)
+        is_subnormal = (array != 0) & (np.abs(array) < fmt.smallest_normal)
+        if item.kind == "float" and is_subnormal.any():
+            found[item.name] = np.where(is_subnormal, np.copysign(0.0, array), array)
+    return {**arrays, **found} if found else None
+
+
 def graphs_of(program: Program, dims: Mapping[str, int], params: Names, tensors: Names) -> tuple[Node, ...]:
     """The graphs of a formula, one for each of its results: of a tuple in its order, or of one value alone.
 
@@ -90,7 +101,7 @@ def graphs_of(program: Program, dims: Mapping[str, int], params: Names, tensors:
     meant = program.gradient
     asked, given = ([graph.as_node(tensors[name]) for name in names] for names in (meant.inputs, meant.cotangents))
     given = given or [graph.number(1)] * len(roots)
-    return gradients(roots, given, asked, is_usual=meant.is_usual, cut=meant.cut)
+    return gradients(roots, given, asked, is_usual=meant.is_usual, by_powers=meant.by_powers, cut=meant.cut)
 
 
 def variant_graphs(spec: OpSpec, name: str, dims: Mapping[str, int], params: Names, tensors: Names) -> tuple[Node, ...]:

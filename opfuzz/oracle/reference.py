@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from math import log2
@@ -19,10 +19,10 @@ from opfuzz.oracle.altered import carry, evaluate_with, largest_inside
 from opfuzz.oracle.dependencies import dependencies, spread_from, undefined
 from opfuzz.oracle.elementary import ELEMENTARY
 from opfuzz.oracle.forms import lossy_forms
-from opfuzz.oracle.gradients.steep import lost_of_slopes, steep_places
+from opfuzz.oracle.gradients.steep import formulas_by_powers, lost_of_slopes, steep_places
 from opfuzz.oracle.graph import Node
 from opfuzz.oracle.halves import evaluate_halved
-from opfuzz.oracle.meaning import FAILURES, Meaning, graphs_of, meaning_of, operands, variant_graphs
+from opfuzz.oracle.meaning import FAILURES, Meaning, graphs_of, meaning_of, operands, variant_graphs, without_subnormals
 from opfuzz.oracle.models import usual_arithmetic, wide_format
 from opfuzz.oracle.truth import Truth, inside, tolerance
 from opfuzz.spec import OpSpec
@@ -72,10 +72,13 @@ class Reference:
         self._sources: dict[tuple[int, ...], dict[str, NDArray[np.int64]]] = {}
 
     @cached_property
+    def _drawn(self) -> list[FloatArray]:
+        return [self.arrays[item.name].astype(np.float64) for item in self.spec.inputs if item.kind == "float"]
+
+    @cached_property
     def has_special_inputs(self) -> bool:
         """Whether any drawn input holds NaN or an infinity."""
-        drawn = (self.arrays[item.name] for item in self.spec.inputs if item.kind == "float")
-        return any(not np.isfinite(array.astype(np.float64)).all() for array in drawn)
+        return not all(np.isfinite(array).all() for array in self._drawn)
 
     @cached_property
     def depends_on_special(self) -> NDArray[np.bool_]:
@@ -143,13 +146,13 @@ class Reference:
     def alternatives(self) -> Alternatives | None:
         """What else is right where the class of a result is not that of the exact one; None: nothing."""
         is_half, is_special = self.fmt.bits == 16, self.has_special_inputs and not self.is_unary
-        drawn = [self.arrays[i.name].astype(np.float64) for i in self.spec.inputs if i.kind == "float"]
-        # NaN is no less right of a gradient at infinity.
+        # NaN is no less right of a gradient at infinity, or where it is itself beyond all that is computed with.
         is_none = np.isnan if self.spec.gradient is None else lambda values: ~np.isfinite(values)
-        has_nan = any(is_none(array).any() for array in drawn)
-        if not is_half and not is_special and not has_nan:
+        nan = None if self.spec.gradient is None else self.truth.is_number_beyond(wide_format(self.fmt))
+        if any(is_none(array).any() for array in self._drawn):
+            nan = self._reached(is_none) if nan is None else nan | self._reached(is_none)
+        if not is_half and not is_special and nan is None:
             return None
-        nan = self._reached(is_none) if has_nan else None
         overflow = self.narrow if is_half else None
         if not is_special:
             return Alternatives(overflow, (), None, nan)
@@ -170,21 +173,14 @@ class Reference:
         is_small = np.abs(self._ball.mid) < 4 * fmt.smallest_normal
         # Factors multiplied in another order, as weight * (1 / deviation) before x: what is small is then raised again.
         raised = fmt.smallest_subnormal * largest_inside(self.natural)
-        return self.allowance(models.flushing(fmt)) + np.where(is_small, fmt.smallest_normal, 0.0) + raised
+        lost = self.allowance(models.flushing(fmt), self.by_powers)
+        return lost + np.where(is_small, fmt.smallest_normal, 0.0) + raised
 
     @cached_property
     def flushed(self) -> FloatArray | None:
         """What IEEE arithmetic makes of the usual formula where subnormal inputs are zeros; None: there are none."""
-        arrays, is_any = dict(self.arrays), False
-        smallest = self.fmt.smallest_normal
-        for item in self.spec.inputs:
-            array = self.arrays[item.name].astype(np.float64)
-            is_subnormal = (array != 0) & (np.abs(array) < smallest)
-            if item.kind == "float" and is_subnormal.any():
-                arrays[item.name], is_any = np.where(is_subnormal, np.copysign(0.0, array), array), True
-        if not is_any:
-            return None
-        return self._usual_values(arrays)
+        arrays = without_subnormals(self.spec, self.arrays, self.fmt)
+        return None if arrays is None else self._usual_values(arrays)
 
     def _limits(self) -> Iterator[FloatArray]:
         """Of an elementwise formula, as x * sigmoid(x), what comes of numbers far out for one input's infinities."""
@@ -192,9 +188,7 @@ class Reference:
             for item in self.spec.inputs:
                 array = self.arrays[item.name].astype(np.float64)
                 if item.kind == "float" and np.isinf(array).any():
-                    far = np.where(np.isinf(array), np.copysign(limits.FAR, array), array)
-                    values = self._usual_values({**self.arrays, item.name: far})
-                    yield np.where(np.abs(values) > limits.FAR**0.5, np.copysign(np.inf, values), values)
+                    yield limits.back(self._usual_values({**self.arrays, item.name: limits.far_out(array)}))
 
     def _usual_values(self, arrays: Mapping[str, NDArray[np.generic]]) -> FloatArray:
         """What IEEE arithmetic makes of the usual formula on other inputs."""
@@ -202,12 +196,13 @@ class Reference:
         roots = graphs_of(program, self.dims, self.params, operands(self.spec, arrays))
         return balls.evaluate(roots[self.place], []).mid
 
-    def allowance(self, model: models.Arithmetic) -> FloatArray:
-        """The radius of the usual formula under a model of arithmetic, the larger one where there are two."""
+    def allowance(self, model: models.Arithmetic, more: Iterable[Node] = ()) -> FloatArray:
+        """The radius of the usual formula under a model of arithmetic, the largest where there are `more`."""
         if self.spec.gradient is not None and self.fmt.bits == 16:
             model = replace(model, saved=self.fmt.unit_roundoff)
         made = [each.ball(self.place, [model]) for each in self._together[1:]]
-        found = [_filled(ball.radii[0], ball.mid) for ball in made or [balls.evaluate(self.natural, [model])]]
+        made = [*(made or [balls.evaluate(self.natural, [model])]), *(balls.evaluate(each, [model]) for each in more)]
+        found = [_filled(ball.radii[0], ball.mid) for ball in made]
         if self.spec.gradient is not None and model.name == "narrow":
             found.append(found[0] + lost_of_slopes(self.spec, self.arrays, self.fmt))
         return found[0] if len(found) == 1 else np.maximum.reduce(found)
@@ -285,7 +280,12 @@ class Reference:
     def emulations(self, lanes: int) -> Iterator[working.Emulated]:
         """Each of the usual formulas run in the wide format."""
         yield self.emulated(lanes)
-        yield from (self._emulate(other, lanes) for other in self.usual[1:])
+        yield from (self._emulate(other, lanes) for other in (*self.usual[1:], *self.by_powers))
+
+    @cached_property
+    def by_powers(self) -> tuple[Node, ...]:
+        """Of a gradient, the usual formulas with the powers of what divides; see there."""
+        return formulas_by_powers(self.spec, self.dims, self.params, self.tensors, self.place)
 
     def _emulate(self, formula: Node, lanes: int, is_narrow: bool = False) -> working.Emulated:
         wide = wide_format(self.fmt)

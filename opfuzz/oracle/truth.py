@@ -59,6 +59,11 @@ class Truth:
         """abs(hi)."""
         return np.abs(self.hi)
 
+    def is_number_beyond(self, fmt: Format) -> Mask | None:
+        """Where the right answer is a number that overflows in a format; None: nowhere."""
+        found = self.is_finite & (self.size > fmt.largest)
+        return np.asarray(found) if found.any() else None
+
     @cached_property
     def largest_size(self) -> float:
         """The largest abs(hi); NaN if there is one."""

@@ -30,6 +30,28 @@ def verdict_on(op, computed, x, g, format="float32"):
     return score(np.reshape(computed, reference.shape), reference).verdict
 
 
+def verdict_by_x(op, computed, **arrays):
+    """What is said of d/dx of an op in float32; arrays are `x`, of shape (rows, n), and all other inputs."""
+    spec = gradient_of(BUNDLED_OPS[op])
+    dims = dict(zip((dim.name for dim in spec.dims), arrays["x"].shape, strict=True))
+    params = {param.name: param.default for param in spec.params}
+    call = Call("float32", dims, params, arrays, dict.fromkeys(arrays, "contiguous"))
+    reference = next(each for each in references_of(spec, call) if each.output == "d/dx")
+    return score(computed, reference).verdict
+
+
+def rms_norm_back(x, weight, g, eps=1e-5):
+    """d/dx of x / sqrt(mean(x^2) + eps) * weight in float32, with the cube of 1 / root, as PyTorch and MLX have it."""
+    with np.errstate(over="ignore", under="ignore"):
+        root = 1 / np.sqrt((x * x).mean(axis=1, keepdims=True) + np.float32(eps))
+        return root * g * weight - x * (root * root * root) * (g * weight * x).mean(axis=1, keepdims=True)
+
+
+def rows_of(*sizes):
+    signs = np.float32([[1.0, 0.3, -0.7, 0.01], [-0.2, 1.0, 1.0, -3.0], [0.5, -0.1, 2.0, 0.7]])
+    return np.concatenate([np.float32(size) * signs for size in sizes])
+
+
 def is_fault(*args, **fields):
     return SEVERITY[verdict_on(*args, **fields)] == FAULT
 
@@ -81,3 +103,39 @@ def test_what_was_kept_in_a_half_format_is_granted():
     made = round_to(kept * (g - (g * kept).sum()), BFLOAT16)
     assert not is_fault("softmax", made, x, g, format="bfloat16")
     assert is_fault("softmax", round_to(kept * g, BFLOAT16), x, g, format="bfloat16")  # without the sum
+
+
+SMALL, POWERLESS, BEYOND = 1.0, 1e15, 1e25  # rows of such sizes: 1 / root^3 underflows for some, x^2 overflows for some
+
+
+@pytest.mark.parametrize("sizes", [(POWERLESS,), (BEYOND,), (SMALL, POWERLESS, BEYOND)])
+def test_rows_that_underflow_beside_others_that_overflow_are_no_fault(sizes):
+    x = rows_of(*sizes)
+    g, weight = np.ones_like(x), np.full(4, 100, np.float32)
+    assert SEVERITY[verdict_by_x("rms_norm", rms_norm_back(x, weight, g), x=x, weight=weight, cotangent=g)] != FAULT
+
+
+@pytest.mark.parametrize("beside", [(), (POWERLESS,), (POWERLESS, BEYOND)])
+def test_what_such_rows_are_granted_hides_no_fault_beside_them(beside):
+    x = rows_of(SMALL, *beside)
+    g, weight = np.ones_like(x), np.full(4, 100, np.float32)
+    computed = rms_norm_back(x, weight, g)
+    computed[0, 0] *= np.float32(1.001)
+    assert SEVERITY[verdict_by_x("rms_norm", computed, x=x, weight=weight, cotangent=g)] == FAULT
+
+
+def test_the_square_of_what_divides_may_overflow():
+    """g / b - g x sign(x) / b^2 for x / b, b = 1 + abs(x): the last term is lost where b^2 is beyond the format."""
+    assert not is_fault("softsign", np.float32([1 / 1e20]), [1e20], [1.0])
+    assert is_fault("softsign", np.float32([1 / 1001.0]), [1000.0], [1.0])
+
+
+def test_nan_is_right_where_the_gradient_itself_is_beyond_the_range():
+    """By x_0 and x_1, the latter 1e-28 (1 + 1e30 + 1e60 + 1e80), of a product that has underflown at x_1."""
+    x, g = np.float32([[1e-28, 1e-30, 1e30, 1e30, 1e20]]), np.ones((1, 5), np.float32)
+    y = np.float64(x)
+    exact = [float(np.cumprod(np.delete(y, i))[max(i - 1, 0) :].sum() + (i == 0)) for i in range(5)]
+    computed = np.where(np.abs(exact) > 3.4e38, np.nan, exact).astype(np.float32)[None]
+    assert np.isnan(computed).sum() == 2
+    assert SEVERITY[verdict_by_x("cumprod", computed, x=x, cotangent=g)] != FAULT
+    assert verdict_by_x("cumprod", np.full_like(computed, np.nan), x=x, cotangent=g) == "special"

@@ -1,5 +1,6 @@
 """Gradients of references: against central differences in Arb, at kinks, and where a product with zero decides."""
 
+import mpmath
 import numpy as np
 import pytest
 from bundled_ops import BUNDLED_OPS, EVERY_OP
@@ -23,11 +24,11 @@ def of(values):
     return graph.leaf(np.asarray(values, np.float64), "input")
 
 
-def gradient(function, x, g=None, is_usual=False):
+def gradient(function, x, g=None, **written):
     """The gradient of a function of one input, with a cotangent of ones if none is given."""
     root = function(x)
     cotangent = of(np.ones(root.shape) if g is None else g)
-    (made,) = gradients([root], [cotangent], [x], is_usual=is_usual)
+    (made,) = gradients([root], [cotangent], [x], **written)
     return made
 
 
@@ -163,3 +164,25 @@ def test_balls_of_gradients_that_share_their_nodes_are_those_of_each_alone():
         np.testing.assert_array_equal(alone.mid, shared.mid)
         for first, second in zip(alone.radii, shared.radii, strict=True):
             np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("x", [0.7, 3.0, 1e13])
+def test_a_quotient_by_powers_has_the_same_gradient(x):
+    """Of 1 / sqrt(x) it is -x^(-3/2) / 2, of x / (1 + x) it is (1 + x)^-2, here with mpmath."""
+    functions = {lambda t: 1 / F["sqrt"](t): lambda t: 1 / mpmath.sqrt(t), lambda t: t / (1 + t): lambda t: t / (1 + t)}
+    for function, known in functions.items():
+        with mpmath.workdps(60):
+            right = float(mpmath.diff(known, mpmath.mpf(x), h=mpmath.mpf(x) * mpmath.mpf(10) ** -20))
+        hi, _ = settled(gradient(function, of([x]), is_usual=True, by_powers=True))
+        assert hi[0] == pytest.approx(right, rel=1e-15)
+
+
+def test_a_cube_underflows_where_the_gradient_by_powers_does_not():
+    """x^(-3/2) is 1e-48 for 1e32, and a cotangent of 1e30 comes too late in float32."""
+    x, g = of([1e32]), [1e30]
+    found = [
+        emulate(gradient(lambda t: 1 / F["sqrt"](t), x, g, is_usual=True, by_powers=by_powers), FLOAT32, 1).values
+        for by_powers in (False, True)
+    ]
+    assert found[0] == pytest.approx(-5e-19, rel=1e-6)
+    assert found[1] == 0

@@ -16,16 +16,17 @@ def gradients(
     inputs: Sequence[Node],
     *,
     is_usual: bool = False,
+    by_powers: bool = False,
     cut: int | None = None,
 ) -> tuple[Node, ...]:
     """The gradient of sum(cotangent * root) over all roots, one for each of the inputs, of its shape.
 
-    `is_usual` writes them as libraries compute them, with the results that they keep; else exactly. Through the node at
-    the place `cut` of `ordered` none is handed back.
+    `is_usual` writes them as libraries compute them, with the results that they keep; else exactly. `by_powers` is the
+    other way that is usual for quotients. Through the node at the place `cut` of `ordered` none is handed back.
     Raises NoDerivativeError where a node on the way has none.
     """
     whole, active = ordered(roots, inputs)
-    writing = Writing(is_usual, active, _kept(roots) if is_usual else frozenset())
+    writing = Writing(is_usual, active, _kept(roots) if is_usual else frozenset(), by_powers)
     adjoints: dict[int, Node] = {}
 
     def give(node: Node, part: Node) -> None:

@@ -44,6 +44,7 @@ class Writing:
     is_usual: bool
     active: Set[int]  # ids of the nodes that an input under question has a part in
     kept: frozenset[int] = frozenset()  # ids of nodes
+    by_powers: bool = False  # of a quotient with the square of what divides, of a reciprocal root with its cube
 
     def result(self, node: Node) -> Node:
         """A result as the way back has it."""
@@ -220,9 +221,18 @@ def _mul(node: Node, g: Node, writing: Writing) -> tuple[Part, ...]:
 
 
 def _div(node: Node, g: Node, writing: Writing) -> tuple[Part, ...]:
-    _, b = node.args
+    a, b = node.args
     shared = scaled(g, 1 / b)
-    return lambda: shared, lambda: -scaled(shared, writing.result(node))
+
+    def below() -> Node:
+        if not writing.by_powers:
+            return -scaled(shared, writing.result(node))
+        if b.op == "sqrt":  # whose own slope divides by it once more, and then the cube is left
+            root = 1 / b
+            return -scaled(scaled(g, a), root * root * root * b)
+        return -(scaled(g, a) / b**2)
+
+    return lambda: shared, below
 
 
 def _maximum(node: Node, g: Node, writing: Writing) -> tuple[Part, ...]:

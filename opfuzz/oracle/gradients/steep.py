@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ from opfuzz.oracle.graph import Node
 from opfuzz.oracle.meaning import graphs_of, operands
 from opfuzz.oracle.working import emulate
 from opfuzz.spec import OpSpec
+from opfuzz.spec.expression.program import Program
 
 ORDERS = 8.0  # times larger is what comes of a few factors such as 2 or 3 in another order
+Names = Mapping[str, Any]
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -56,9 +59,22 @@ def lost_of_slopes(spec: OpSpec, arrays: Arrays, fmt: Format) -> float:
     return fmt.smallest_subnormal * largest_cotangent(spec, arrays)
 
 
-def _formulas(
-    spec: OpSpec, dims: Mapping[str, int], params: Mapping[str, Any], arrays: Arrays, place: int
-) -> Iterator[Node]:
+# PyTorch and MLX have -y^3/2 as the slope of 1 / sqrt(x), also inside of their norms, and MLX and JAX -a / b^2 as that
+# of a / b: powers that leave the range long before the slope does.
+
+
+def formulas_by_powers(spec: OpSpec, dims: Names, params: Names, tensors: Names, place: int) -> tuple[Node, ...]:
+    """The usual formulas of a gradient with the powers that quotients are often derived with; none of an op."""
+    programs = [] if spec.gradient is None else [each for each in (spec.natural, spec.also) if each is not None]
+    return tuple(graphs_of(_by_powers(each), dims, params, tensors)[place] for each in programs)
+
+
+def _by_powers(program: Program) -> Program:
+    assert program.gradient is not None
+    return replace(program, gradient=replace(program.gradient, by_powers=True))
+
+
+def _formulas(spec: OpSpec, dims: Names, params: Names, arrays: Arrays, place: int) -> Iterator[Node]:
     """The usual formulas for cotangents that are nowhere below 1, but 1 there."""
     assert spec.gradient is not None
     ones = {name: np.where(np.abs(arrays[name]) < 1, 1.0, arrays[name]) for name in spec.gradient.cotangents}
@@ -66,3 +82,4 @@ def _formulas(
     for program in (spec.natural, spec.also):
         if program is not None:
             yield graphs_of(program, dims, params, tensors)[place]
+    yield from formulas_by_powers(spec, dims, params, tensors, place)

@@ -49,6 +49,7 @@ class Gradient:
     inputs: Names
     cotangents: Names
     is_usual: bool = False  # of a formula: written as libraries compute it, and not as exactly as it can be
+    by_powers: bool = False  # and then with the square of what divides, the cube of the reciprocal of a root
     cut: int | None = None  # of a formula: the step, in its order, through which none is handed back
 
 
