@@ -97,7 +97,9 @@ def summed(evidence: Evidence) -> Cause | None:
                 return _predict(each, step, fmt, is_summed=True)
 
             first = predict(evidence)
-            if first is not None and first.is_met and confirm(evidence, first, predict) is not None:
+            if first is None or not first.is_met or confirm(evidence, first, predict) is None:
+                continue
+            if evidence.score.verdict != "special" or ranges_as(evidence, predict):
                 return Cause("accumulates-in", fmt.name, figures={"lanes": 1})
     return None
 
