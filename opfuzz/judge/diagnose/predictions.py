@@ -62,6 +62,9 @@ def compare(
     judged, wide = evidence.judged, evidence.allowance_of(evidence.reference)
     allowance = wide if allowance is None else allowance
     off = evidence.excess_against(values, allowance)
+    # What meets a NaN of which nothing is known is told; then a number that is right is none.
+    is_number = np.isfinite(judged.computed) & np.isfinite(judged.truth.hi)
+    off = np.where(np.isnan(values) & is_number, np.inf, off)
     counted = judged.is_judged
     if evidence.score.verdict == "special":
         counted = counted | evidence.is_special
