@@ -358,3 +358,26 @@ def test_a_zero_without_its_sign_is_no_quantised_input(format):
     arrays = {"x": np.array([[-1.0]]), "y": np.array([[-0.0]])}
     said = diagnosis("atan2", lambda x, y, layouts: np.arctan2(y + 0.0, x), arrays, format, batch=1, n=1)
     assert "quantises" not in {kind for kind, _ in said}, said
+
+
+def test_what_a_param_would_make_unknown_is_no_cause_of_nan_where_ordinary_values_have_numbers():
+    """Of one element d/dx is 0; without eps, or in a half format, it would be 0 times infinity, for 1.0 as well."""
+    spec = gradient_of(BUNDLED_OPS["layer_norm"])
+    arrays = {
+        "x": np.float32([[5e17], [4e17], [-3e17]]),
+        "weight": np.ones(1, np.float32),
+        "bias": np.zeros(1, np.float32),
+        "cotangent": np.full((3, 1), 92, np.float32),
+    }
+    call = Call("float32", {"batch": 3, "d": 1}, {"eps": 1e-12}, arrays, dict.fromkeys(arrays, "contiguous"))
+
+    def run(call):
+        """As a library has it that computes with x and its mean apart, which are of the size of 1e17."""
+        x = call.arrays["x"]
+        return np.where(np.abs(x) > 1e17, np.float32(np.nan), np.float32(0)) if x.shape[1] == 1 else None
+
+    exact = partial(refer, spec, 0)
+    told = decide_verdict(examine(run(call), exact(call)), exact(call))
+    said = Said(diagnose(Evidence(spec, Score(told.word, told.cause), call, run(call), run, exact)))
+    assert said[0] == ("special-at", "")
+    assert not {kind for kind, _ in said} & {"is-setting", "accumulates-in", "is-variant"}
