@@ -127,8 +127,10 @@ def _accuse(charge: _Charge) -> Explained:
     models = reference.lower_precisions()
     overflowed = reference.overflows
     if overflowed.any():  # excused by the appeal, though it did not explain the rest
-        excused = charge.excused | overflowed
+        excused, place = charge.excused | overflowed, charge.place
         charge = replace(charge, excused=excused, excess=np.where(excused, 0.0, charge.excess))
+        if charge.largest(charge.excess) <= EXCESS_LIMIT:
+            return "normwise", Cause("overflows-inside"), place
     formulas: list[Cause] = []
     for name, note in reference.variants.items():
         match _fits(charge, reference.variant(name)):

@@ -54,11 +54,14 @@ def carry(root: Node, fmt: Format) -> FloatArray | None:
 
 
 def largest_inside(root: Node) -> FloatArray:
-    """At each element of `root`, the largest number among the intermediates that stand at its place, at least 1."""
+    """At each element of `root`, the largest factor among the intermediates that stand at its place, at least 1.
+
+    What divides is one over itself as a factor.
+    """
     largest = np.ones(root.shape)
 
     def watch(node: Node, args: list[FloatArray]) -> None:
-        for values in args:
+        for values in (*args, 1 / args[1]) if node.op == "div" else args:
             if values.ndim <= largest.ndim and all(
                 size in (1, whole) for size, whole in zip(values.shape[::-1], largest.shape[::-1], strict=False)
             ):

@@ -139,3 +139,28 @@ def test_nan_is_right_where_the_gradient_itself_is_beyond_the_range():
     assert np.isnan(computed).sum() == 2
     assert SEVERITY[verdict_by_x("cumprod", computed, x=x, cotangent=g)] != FAULT
     assert verdict_by_x("cumprod", np.full_like(computed, np.nan), x=x, cotangent=g) == "special"
+
+
+def test_a_slope_where_the_function_has_no_value_is_no_fault():
+    """A negative number has no power of 1e-38; but the slope has one of 1e-38 - 1, which is -1 in float32."""
+    x, y, g = np.float32([[-4.0, -4.0]]), np.float32([[1e-38, 3.0]]), np.ones((1, 2), np.float32)
+    slopes = np.float32([[-0.25e-38, 48.0]])
+    assert SEVERITY[verdict_by_x("pow", slopes, x=x, y=y, cotangent=g)] != FAULT
+    assert verdict_by_x("pow", np.full_like(slopes, np.nan), x=x, y=y, cotangent=g) == "special"
+
+
+@pytest.mark.parametrize("is_scaled_first", [False, True])
+def test_factors_in_another_order_lose_bits_among_the_subnormals(is_scaled_first):
+    """-g y / (x^2 + y^2) for the angle of (x, y): g y is subnormal, and then raised a hundred times."""
+    x, y = np.full((1, 8), 0.1, np.float32), np.linspace(4e-38, 9e-38, 8, dtype=np.float32)[None]
+    g = np.float32([[0.0065]]) * np.ones_like(x)
+    over = 1 / (x * x + y * y)
+    computed = -(g * y) * over if is_scaled_first else -(g * over) * y
+    assert SEVERITY[verdict_by_x("atan2", computed, x=x, y=y, cotangent=g)] != FAULT
+    assert SEVERITY[verdict_by_x("atan2", computed * np.float32(1.001), x=x, y=y, cotangent=g)] == FAULT
+
+
+def test_where_all_that_is_wrong_may_overflow_nobody_is_accused():
+    slope, x, g = np.float32([2.7183]), np.float32([1.0]), np.float32([1e38])  # 8 g times the slope is beyond the format
+    assert is_fault("exp", slope, x, [1.0])
+    assert verdict_on("exp", slope * g, x, g) == "normwise"

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from bundled_ops import BUNDLED_OPS
 from commands import opfuzz
 from faulty_gradients import gradient_plugin
 
@@ -141,3 +142,20 @@ def test_terminal_json_and_reproducer_tell_the_range(tmp_path):
     assert reported.status in (0, 1), reported.err
     for path in (tmp_path / "told").iterdir():
         assert "0 to 1" in path.read_text(), path
+
+
+@pytest.mark.parametrize("length", [0.0, 0.25, 0.75])
+def test_a_lower_limit_may_hand_the_gradient_on_and_may_not(length):
+    """d/dy of cosine_similarity is x / abs(x) / eps where the length of y is below eps; handed on it has a second term.
+
+    By the norm, whose slope is y / abs(y), it loses the share abs(y) / eps of that, none where y is 0.
+    """
+    spec = gradient_of(BUNDLED_OPS["cosine_similarity"])
+    eps = 1e-6
+    arrays = {"x": np.float32([[0.75]]), "y": np.float32([[length * eps]]), "cotangent": np.ones(1, np.float32)}
+    call = Call("float32", {"batch": 1, "d": 1}, {"eps": eps}, arrays, dict.fromkeys(arrays, "contiguous"))
+    reference = references_of(spec, call)[1]
+    for share in (0.0, length / 2, length):
+        assert SEVERITY[score(np.float32([[(1 - share) / eps]]), reference).verdict] != FAULT
+    for wrong in (1.05, 0.95 - length, np.nan):
+        assert SEVERITY[score(np.float32([[wrong / eps]]), reference).verdict] == FAULT

@@ -113,7 +113,10 @@ def atan2_slopes(a: Node, b: Node, y: Node) -> tuple[Node, Node]:
 
 
 def pow_slopes(a: Node, b: Node, y: Node) -> tuple[Node, Node]:
+    # Of a negative number only whole powers have a value; b - 1 is one as well where b is tiny.
+    has_value = graph.equal(of("floor", b), b)
     along = where(graph.equal(b, 0), 0, b * graph.binary("pow", a, b - 1))
+    along = where(a < 0, where(has_value, along, UNKNOWN), along)
     at_zero = where(b > 0, 0, UNKNOWN)  # of zeros there is no logarithm, and 0^b is 0
     return along, where(a < 0, UNKNOWN, where(graph.equal(a, 0), at_zero, y * of("log", a)))
 
