@@ -30,14 +30,19 @@ def verdict_on(op, computed, x, g, format="float32"):
     return score(np.reshape(computed, reference.shape), reference).verdict
 
 
-def verdict_by_x(op, computed, **arrays):
-    """What is said of d/dx of an op in float32; arrays are `x`, of shape (rows, n), and all other inputs."""
+def verdict_of(op, output, computed, dims, arrays):
+    """What is said of one gradient of an op in float32."""
     spec = gradient_of(BUNDLED_OPS[op])
-    dims = dict(zip((dim.name for dim in spec.dims), arrays["x"].shape, strict=True))
     params = {param.name: param.default for param in spec.params}
     call = Call("float32", dims, params, arrays, dict.fromkeys(arrays, "contiguous"))
-    reference = next(each for each in references_of(spec, call) if each.output == "d/dx")
-    return score(computed, reference).verdict
+    reference = next(each for each in references_of(spec, call) if each.output == output)
+    return score(np.reshape(computed, reference.shape), reference).verdict
+
+
+def verdict_by_x(op, computed, **arrays):
+    """What is said of d/dx of an op whose `x` has the shape (rows, n); `arrays` are all inputs."""
+    dims = dict(zip((dim.name for dim in BUNDLED_OPS[op].dims), arrays["x"].shape, strict=True))
+    return verdict_of(op, "d/dx", computed, dims, arrays)
 
 
 def rms_norm_back(x, weight, g, eps=1e-5):
@@ -161,6 +166,41 @@ def test_factors_in_another_order_lose_bits_among_the_subnormals(is_scaled_first
 
 
 def test_where_all_that_is_wrong_may_overflow_nobody_is_accused():
-    slope, x, g = np.float32([2.7183]), np.float32([1.0]), np.float32([1e38])  # 8 g times the slope is beyond the format
+    slope, x, g = (
+        np.float32([2.7183]),
+        np.float32([1.0]),
+        np.float32([1e38]),
+    )  # 8 g times the slope is beyond the format
     assert is_fault("exp", slope, x, [1.0])
     assert verdict_on("exp", slope * g, x, g) == "normwise"
+
+
+def test_a_scale_after_the_product_may_overflow():
+    """d/dq of attention is the sum of +-2 times k, which is 4e38, times 1/2."""
+    dims = {"batch": 1, "heads": 1, "queries": 1, "keys": 2, "d": 4}
+    arrays = {name: np.zeros((1, 1, 2, 4), np.float32) for name in "kv"}
+    arrays["q"], arrays["cotangent"] = np.zeros((1, 1, 1, 4), np.float32), np.zeros((1, 1, 1, 4), np.float32)
+    arrays["k"][0, 0, :, 0], arrays["v"][0, 0, :, 0], arrays["cotangent"][..., 0] = (1e38, -1e38), (4, -4), 1
+    for computed in (2e38, np.inf):
+        assert SEVERITY[verdict_of("attention", "d/dq", np.float32([computed, 0, 0, 0]), dims, arrays)] != FAULT
+    assert (
+        verdict_of("attention", "d/dq", np.float32([np.nan, 0, 0, 0]), dims, arrays | {"k": arrays["v"]}) == "special"
+    )
+
+
+@pytest.mark.parametrize("op", ["causal_conv1d", "linear"])
+def test_sums_of_a_bias_in_another_order_are_no_fault(op):
+    """One after another, over all places, of terms that are nearly equal."""
+    count, g = 4096, np.float32(100 + np.random.default_rng(3).random(4096))
+    if op == "linear":
+        dims = {"batch": 1, "length": count, "d_in": 1, "d_out": 1}
+        arrays = {"x": np.ones((1, count, 1)), "weight": np.ones((1, 1)), "bias": np.zeros(1)}
+        arrays["cotangent"] = g[None, :, None]
+    else:
+        dims = {"n": 1, "c_in": 1, "c_out": 1, "length": count, "k": 1}
+        arrays = {"x": np.ones((1, 1, count)), "weight": np.ones((1, 1, 1)), "bias": np.zeros(1)}
+        arrays["cotangent"] = g[None, None]
+    arrays = {name: each.astype(np.float32) for name, each in arrays.items()}
+    for computed in (np.add.accumulate(g, dtype=np.float32)[-1], g.sum(dtype=np.float32)):
+        assert SEVERITY[verdict_of(op, "d/dbias", computed, dims, arrays)] != FAULT
+    assert SEVERITY[verdict_of(op, "d/dbias", g.sum() * np.float32(1.001), dims, arrays)] == FAULT
