@@ -27,6 +27,7 @@ from opfuzz.oracle.truth import inside, tolerance
 
 BITS, STEP = 1400, arb(2) ** -200
 LARGEST = 1500  # elements of a case
+USUAL = ("usual", "by powers")  # formulas, whose values are those of float32
 JUMP = 2.0**60  # of a difference divided by the step: a jump or a pole, where there is no derivative
 
 
@@ -85,25 +86,24 @@ def _checked(spec, case, arrays, name, chance, number):
         yield Checked("unknown", spec.op, told)
         return
     (exactly,) = gradients(roots, cotangents, [x])
-    (usually,) = gradients(roots, cotangents, [x], is_usual=True)
+    usual = {word: gradients(roots, cotangents, [x], is_usual=True, by_powers=word == "by powers")[0] for word in USUAL}
     settled = exact.settle(
         exactly, np.array([place]), lambda v: tolerance(v, ulp(inside(v, FLOAT32), FLOAT32), FLOAT32)
     )
-    truth, usual = (
-        balls.evaluate(g, [m]) for g, m in ((exactly, models.TRUTH), (usually, models.working("w", FLOAT32)))
-    )
+    found = {"ball": balls.evaluate(exactly, [models.TRUTH])}
+    found |= {word: balls.evaluate(g, [models.working("w", FLOAT32)]) for word, g in usual.items()}
     claims = {"exact": (settled.hi[0], settled.lo[0], settled.radius[0])}
-    for word, ball, times in (("ball", truth, 1), ("usual", usual, 3)):
+    for word, ball in found.items():
         radius = 0.0 if ball.radii[0] is None else float(np.broadcast_to(ball.radii[0], x.shape).ravel()[place])
-        if word == "usual" and settled.radius[0] > 1e-9 * abs(settled.hi[0]) + 1e-40:
+        if word in USUAL and settled.radius[0] > 1e-9 * abs(settled.hi[0]) + 1e-40:
             continue  # a kink, of which the exact value has the range
-        claims[word] = (float(ball.mid.ravel()[place]), 0.0, times * radius)
+        claims[word] = (float(ball.mid.ravel()[place]), 0.0, radius * (3 if word in USUAL else 1))
     for word, (hi, lo, radius) in claims.items():
-        if not np.isfinite(radius) or (word == "usual" and not np.isfinite(hi)):
+        if not np.isfinite(radius) or (word in USUAL and not np.isfinite(hi)):
             yield Checked("unknown", spec.op, told)
             continue
         # What the difference itself is off by, and what the smallest numbers of float64 lose.
-        slack = arb(radius) + abs(difference) * arb(2) ** -80 + arb(2) ** -380 + (2.0**-149 if word == "usual" else 0)
+        slack = arb(radius) + abs(difference) * arb(2) ** -80 + arb(2) ** -380 + (2.0**-149 if word in USUAL else 0)
         is_met = np.isfinite(hi) and abs(difference - arb(hi) - arb(lo)) <= slack
         is_beyond = np.isinf(hi) and abs(float(difference)) > JUMP
         answer = "agrees" if is_met or is_beyond else "disagrees"
