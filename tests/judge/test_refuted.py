@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 from bundled_ops import BUNDLED_OPS
-from scipy.special import erf, expit
+from scipy.special import erf, expit, log_ndtr
 
 from opfuzz.core.call import Call
 from opfuzz.core.cause import Cause
@@ -381,3 +381,24 @@ def test_what_a_param_would_make_unknown_is_no_cause_of_nan_where_ordinary_value
     said = Said(diagnose(Evidence(spec, Score(told.word, told.cause), call, run(call), run, exact)))
     assert said[0] == ("special-at", "")
     assert not {kind for kind, _ in said} & {"is-setting", "accumulates-in", "is-variant"}
+
+
+def test_a_formula_that_cancels_and_overflows_is_not_told_as_float16_inside():
+    """exp(-x^2 / 2 - log_ndtr(x)) is infinite or 0 from -1e5 on, as the digits fall that are left of the exponent."""
+    spec = gradient_of(BUNDLED_OPS["log_ndtr"])
+    chance = np.random.default_rng(3)
+    x = np.exp2(chance.uniform(-120, 120, (1, 32))) * chance.choice((-1, 1), (1, 32))
+    arrays = {"x": x.astype(np.float32), "cotangent": chance.normal(size=(1, 32)).astype(np.float32)}
+    call = Call("float32", {"batch": 1, "n": 32}, {}, arrays, dict.fromkeys(arrays, "contiguous"))
+
+    def run(call):
+        x, g = call.arrays["x"], call.arrays["cotangent"]
+        with np.errstate(all="ignore"):
+            below = log_ndtr(x.astype(np.float64)).astype(np.float32)
+            return g * np.exp(-x * x / 2 - below) / np.float32(np.sqrt(2 * np.pi))
+
+    exact = partial(refer, spec, 0)
+    told = decide_verdict(examine(run(call), exact(call)), exact(call))
+    said = Said(diagnose(Evidence(spec, Score(told.word, told.cause), call, run(call), run, exact)))
+    assert said[0] == ("special-at", "")
+    assert "float16" not in {name for _, name in said}

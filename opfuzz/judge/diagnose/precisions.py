@@ -23,6 +23,7 @@ from opfuzz.judge.limits import (
     CERTAIN_BITS,
     COVERED_SHARE,
     EXCESS_LIMIT,
+    FAR_BEYOND_FLOAT16,
     JITTERS,
     LEAST_LEVELS,
     LEAST_UNHELD,
@@ -340,13 +341,17 @@ def overflow(evidence: Evidence) -> Cause | None:
     """Numbers beyond 65504 that become infinite in a format that holds them, so float16 is inside."""
     if evidence.fmt.emax <= FLOAT16.emax or not evidence.is_special.any() or evidence.reference.is_unary:
         return None
-    for scale, is_right in ((BELOW_FLOAT16, True), (BEYOND_FLOAT16, False)):
+    numbers, lost = [], []
+    for scale in (BELOW_FLOAT16, BEYOND_FLOAT16, *FAR_BEYOND_FLOAT16):
         call = ordinary(evidence, scale)
         made = None if call is None else evidence.run(call)
         if call is None or made is None:
             return None
-        finite = np.isfinite(evidence.refer(call).truth.hi)
-        if not finite.any() or np.isfinite(made.astype(np.float64)[finite]).all() != is_right:
-            return None
+        numbers.append(np.isfinite(evidence.refer(call).truth.hi))
+        lost.append(numbers[-1] & ~np.isfinite(made.astype(np.float64)))
+    if not (numbers[0].any() and lost[1].any()) or lost[0].any():
+        return None
+    if any((lost[i] & numbers[i + 1] & ~lost[i + 1]).any() for i in (1, 2)):  # it is not the size that does it
+        return None
     figures: dict[str, Figure] = {"beyond": FLOAT16.largest, "finite": BELOW_FLOAT16, "infinite": BEYOND_FLOAT16}
     return Cause("overflows-inside", "float16", figures=figures)

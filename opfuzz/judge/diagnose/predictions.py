@@ -146,11 +146,11 @@ def errs_otherwise(evidence: Evidence, name: str) -> bool:
 
 
 def ranges_as(evidence: Evidence, predict: Callable[[Evidence], Prediction | None]) -> bool:
-    """Whether values of all sizes, in the same shapes and views, come out as predicted.
+    """Whether values of all sizes and of either sign, in the same shapes and views, come out as predicted.
 
     Infinities alone say little: whatever overflows at less, or at more, gives the same ones.
     """
-    found = [predict(each) for each in scaled(evidence)]
+    found = [predict(each) for sign in (1.0, -1.0) for each in scaled(evidence, sign)]
     return bool(found) and all(each is not None and each.covered >= COVERED_SHARE for each in found)
 
 
