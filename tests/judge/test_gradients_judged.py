@@ -204,3 +204,15 @@ def test_sums_of_a_bias_in_another_order_are_no_fault(op):
     for computed in (np.add.accumulate(g, dtype=np.float32)[-1], g.sum(dtype=np.float32)):
         assert SEVERITY[verdict_of(op, "d/dbias", computed, dims, arrays)] != FAULT
     assert SEVERITY[verdict_of(op, "d/dbias", g.sum() * np.float32(1.001), dims, arrays)] == FAULT
+
+
+def test_scores_that_overflow_may_meet_values_that_are_zero():
+    """d/dk is the sum of 0 times what comes of softmax(inf), which is NaN; no score overflows for the other k."""
+    dims = {"batch": 1, "heads": 1, "queries": 2, "keys": 1, "d": 1}
+    arrays = {name: np.zeros((1, 1, size, 1), np.float32) for name, size in (("q", 2), ("k", 1), ("v", 1))}
+    arrays["cotangent"] = np.ones((1, 1, 2, 1), np.float32)
+    arrays["q"][..., 0] = 3e19, -8e18
+    for k, lost in ((-2e38, False), (1.0, True)):
+        given = arrays | {"k": np.full((1, 1, 1, 1), k, np.float32)}
+        verdict = verdict_of("attention_written_out", "d/dk", np.float32([np.nan]), dims, given)
+        assert (SEVERITY[verdict] == FAULT) == lost

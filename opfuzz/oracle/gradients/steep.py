@@ -17,6 +17,7 @@ from opfuzz.spec import OpSpec
 from opfuzz.spec.expression.program import Program
 
 ORDERS = 8.0  # times larger is what comes of a few factors such as 2 or 3 in another order
+IN_PLACE_OF_ZERO = 0.125  # none of the numbers at which functions have poles
 Names = Mapping[str, Any]
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -75,11 +76,24 @@ def _by_powers(program: Program) -> Program:
 
 
 def _formulas(spec: OpSpec, dims: Names, params: Names, arrays: Arrays, place: int) -> Iterator[Node]:
-    """The usual formulas for cotangents that are nowhere below 1, but 1 there."""
+    """The usual formulas for cotangents that are nowhere below 1, but 1 there; and without zeros among the inputs."""
+    for given in _without_zeros(spec, arrays):
+        tensors = operands(spec, given)
+        for program in (spec.natural, spec.also):
+            if program is not None:
+                yield graphs_of(program, dims, params, tensors)[place]
+        yield from formulas_by_powers(spec, dims, params, tensors, place)
+
+
+# An adjoint that is zero for what stands in the inputs, as that of scores is where all values of an attention are zero,
+# meets an infinity in honest arithmetic; one that is zero as a side is not taken does not.
+
+
+def _without_zeros(spec: OpSpec, arrays: Arrays) -> Iterator[Arrays]:
     assert spec.gradient is not None
     ones = {name: np.where(np.abs(arrays[name]) < 1, 1.0, arrays[name]) for name in spec.gradient.cotangents}
-    tensors = operands(spec, {**arrays, **ones})
-    for program in (spec.natural, spec.also):
-        if program is not None:
-            yield graphs_of(program, dims, params, tensors)[place]
-    yield from formulas_by_powers(spec, dims, params, tensors, place)
+    given = {**arrays, **ones}
+    yield given
+    floats = {item.name for item in spec.inputs if item.kind == "float" and (given[item.name] == 0).any()}
+    if floats:
+        yield {**given, **{name: np.where(given[name] == 0, IN_PLACE_OF_ZERO, given[name]) for name in floats}}
