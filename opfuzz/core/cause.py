@@ -90,7 +90,9 @@ KINDS: Mapping[str, Kind] = {
         ("note", "fails", "worst", "own", "inside"),
     ),
     "sums": Kind(
-        "the order of summation", "dim, or '' where it is not known", ("lanes", "term", "terms", "errors", "own")
+        "the order of summation",
+        "dim, or '' where it is not known",
+        ("lanes", "term", "terms", "errors", "own", "repeats"),
     ),
     "usual-formula": Kind("errs as the usual formula does", "format, or '' for the wide one"),
     "overflows-inside": Kind(

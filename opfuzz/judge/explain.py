@@ -21,12 +21,15 @@ from opfuzz.judge.limits import (
     HALF_VARIANT_EXCESS,
     ILL_CONDITIONED,
     LANES,
+    LEAST_REPEATS,
     LEAST_SPREAD,
+    MOST_ASKED,
     NATURAL_ROUNDOFFS,
     NEIGHBOUR,
 )
 from opfuzz.judge.measure import Mask, Measured, error_of, place_of
-from opfuzz.oracle.models import Arithmetic, working
+from opfuzz.oracle.dependencies import repeats_in
+from opfuzz.oracle.models import Arithmetic, usual_arithmetic, working
 from opfuzz.oracle.reference import Reference
 from opfuzz.oracle.working import Emulated
 
@@ -104,8 +107,23 @@ def _appeal(charge: _Charge) -> Explained | None:
                 cause = Cause("sums", figures={"lanes": lanes}) if reference.has_sums else Cause("usual-formula")
                 return "normwise", cause, charge.place
         if not reference.has_sums:
-            break
-    return None
+            return None
+    return _repeats(charge)
+
+
+def _repeats(charge: _Charge) -> Explained | None:
+    """Whether terms that are equal explain it: each is rounded alike, in whatever order they are added up."""
+    reference = charge.reference
+    excess = charge.excess.ravel()
+    worst = [place for place in np.argsort(-excess)[:MOST_ASKED].tolist() if excess[place] > EXCESS_LIMIT]
+    places = [tuple(map(int, np.unravel_index(place, charge.excess.shape))) for place in worst]
+    repeats = min((repeats_in(reference.sources(place), reference.arrays) for place in places), default=1.0)
+    if repeats < LEAST_REPEATS:
+        return None
+    allowance = reference.allowance(replace(usual_arithmetic(reference.fmt), repeats=repeats))
+    if charge.largest(charge.measured.excess(allowance)) > EXCESS_LIMIT:
+        return None
+    return "normwise", Cause("sums", figures={"lanes": 1, "repeats": repeats}), charge.place
 
 
 def _own_excess(charge: _Charge, emulated: Emulated) -> float:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate, pairwise
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -270,3 +271,14 @@ def touched(node: Node, flags: list[NDArray[np.bool_]]) -> NDArray[np.bool_]:
     for flag in flags:
         out = out | flag
     return out
+
+
+def repeats_in(sources: Mapping[str, NDArray[np.int64]], arrays: Mapping[str, NDArray[Any]]) -> float:
+    """How often, at the least, a term occurs among those that an element is made of, from places of inputs by name.
+
+    As many terms are counted as places of the input that has most; as many that differ as values of all inputs allow.
+    """
+    values = [arrays[name].ravel()[places] for name, places in sources.items()]
+    count = max((each.size for each in values), default=1)
+    unlike = prod(len(np.unique(each)) for each in values if each.size)
+    return max(count, 1) / min(max(count, 1), unlike)

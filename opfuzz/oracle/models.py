@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ class Arithmetic:
     underflow: float = 0.0
     independent: bool = False  # roundings behave as independent: sums grow as sqrt(n) + 2
     quadrature: bool = False  # and so do the radii of what is added up
+    repeats: float = 1.0  # how many terms of a sum are equal, whose roundings are then the same and add up
     flush: float = 0.0  # inputs smaller than this may be taken for zero
     format: Format | None = None  # in which it computes, where that is one
     sums: float | None = None  # roundoff inside sums, which are then rounded once; None: as everywhere
@@ -38,6 +40,14 @@ class Arithmetic:
     def in_sums(self) -> float:
         """Roundoff of the partial sums."""
         return self.roundoff if self.sums is None else self.sums
+
+    def grown(self, count: int) -> float:
+        """How many roundings a sum of so many terms comes to where they behave as independent."""
+        return (sqrt(count) if self.repeats == 1.0 else min(sqrt(count * self.repeats), count)) + 2
+
+    def joined(self, squares: FloatArray, count: int) -> FloatArray:
+        """The radius of a sum of so many terms, from the sum of the squares of theirs."""
+        return np.sqrt(squares) if self.repeats == 1.0 else np.sqrt(squares * min(self.repeats, count))
 
     @property
     def is_truth(self) -> bool:

@@ -7,7 +7,7 @@ import pytest
 
 from opfuzz.core.floats import FLOAT32
 from opfuzz.oracle import balls, graph, movement, operations
-from opfuzz.oracle.dependencies import dependencies
+from opfuzz.oracle.dependencies import dependencies, repeats_in
 from opfuzz.oracle.models import TRUTH, conditioning
 
 FORMULAS = {
@@ -60,3 +60,12 @@ def test_the_conditioning_of_a_product_of_inputs_is_what_its_parts_give(scale):
     computed = balls.evaluate(graph.dot(graph.unary("neg", -a), b), [TRUTH, model])  # no input
     assert np.array_equal(moved.mid, computed.mid)
     assert np.array_equal(moved.radii[1], computed.radii[1])
+
+
+def test_terms_that_are_equal_are_counted():
+    arrays = {"x": np.tile([1.0, 2.0], 6), "g": np.ones(12), "w": np.arange(12.0)}
+    places = np.arange(12)
+    assert repeats_in({"x": places, "g": places}, arrays) == 6
+    assert repeats_in({"x": places, "g": places[:3]}, arrays) == 6
+    assert repeats_in({"x": places, "w": places}, arrays) == 1
+    assert repeats_in({"x": places[:0]}, arrays) == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import prod, sqrt
+from math import prod
 
 import numpy as np
 
@@ -59,7 +59,7 @@ def sum_of(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, No
 
     def radius(radii: list[Radius], model: Arithmetic) -> Radius:
         nonlocal magnitude
-        growth = (sqrt(count) + 2 if model.independent else depth) if count > 1 else 0
+        growth = (model.grown(count) if model.independent else depth) if count > 1 else 0
         rounding: Radius = None
         if growth * model.roundoff:
             if magnitude is None:
@@ -68,7 +68,7 @@ def sum_of(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, No
         if radii[0] is None:
             return rounding
         r = _last(np.asarray(full(radii[0], args[0])), node.detail)
-        joined = np.sqrt(_bound(r * r)) if model.quadrature else _bound(r)
+        joined = model.joined(_bound(r * r), count) if model.quadrature else _bound(r)
         return added(joined.reshape(node.shape), rounding)
 
     return mid, radius, None
@@ -121,7 +121,7 @@ def softmax(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, N
         if model.roundoff:
             elementary = 2 * U64 * ELEMENTARY["exp"].tested if model.is_truth else model.elementary or 0.0
             relative = elementary + model.roundoff * np.where(np.isfinite(below), np.abs(below), 0.0)
-            growth = (sqrt(count) + 2 if model.independent else depth) + 1
+            growth = (model.grown(count) if model.independent else depth) + 1
             shared = (mid * relative).sum(axis=axis, keepdims=True) + growth * model.in_sums
             shared += 0.0 if model.sums is None else 2 * model.roundoff  # the sum, and the quotient
             floor = np.where((below < -600) & np.isfinite(below), FLOOR, 0.0) if model.is_truth else 0.0
@@ -165,7 +165,7 @@ def dot(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]
 
     def radius(radii: list[Radius], model: Arithmetic) -> Radius:
         ra, rb = radii
-        growth = (sqrt(k) + 2 if model.independent else depth) if k else 0
+        growth = (model.grown(k) if model.independent else depth) if k else 0
         inside = growth * (model.in_sums * magnitude + model.underflow)
         parts: list[Radius] = [_once(inside, mid, model) if model.roundoff else None]
         if model.quadrature:
@@ -173,7 +173,7 @@ def dot(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]
             spread += [np.matmul(ra * ra, b * b)] if ra is not None else []
             if model.factors:
                 spread.append(2 * model.factors**2 * np.matmul(a * a, b * b))
-            parts.append(np.sqrt(sum(spread[1:], spread[0])) if spread else None)
+            parts.append(model.joined(sum(spread[1:], spread[0]), k) if spread else None)
         elif are_inputs and model.inputs > U64 and not model.flush:
             # Each radius is model.inputs * abs(x), and a power of two can be taken out of a sum of products: the same
             # bits for what is narrower than float64, whose own products may overflow or vanish.

@@ -211,6 +211,8 @@ def _accumulates_in(cause: Cause) -> str:
 
 def _sums(cause: Cause) -> str:
     given = _given(cause)
+    if "repeats" in given:
+        return f"terms of a sum are equal, {figure(given['repeats'])} of each, and their roundings add up"
     if "errors" not in given:
         return f"sums {_lanes(given['lanes'])}"
     errors = ", ".join(map(figure, given["errors"]))

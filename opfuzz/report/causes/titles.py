@@ -77,6 +77,8 @@ def _quantises(cause: Cause, name: str) -> str:
 
 def _sums(cause: Cause, name: str) -> str:
     lanes = cause.figures["lanes"]
+    if "repeats" in cause.figures:
+        return "sums equal terms"
     return "sums strictly sequentially" if lanes == 1 else f"sums in {lanes} lanes"
 
 

@@ -96,6 +96,7 @@ EXAMPLES = (  # of every kind, with every figure that it may have
     Cause("results-in", "float16", figures={"bits": 11, "elements": 64, "unheld": 60}),
     Cause("formula", "naive", figures={"note": "two passes", "worst": 9.0, "own": 8.0, "inside": "float32"}),
     Cause("formula", "naive", figures={"note": "", "fails": True, "wider": True}),
+    Cause("sums", figures={"lanes": 1, "repeats": 255.0}),
     Cause("sums", "k", figures={"lanes": 1, "term": 0.1, "terms": (257, 1025), "errors": (3.0, 12.0), "own": 12.0}),
     Cause("usual-formula", "float16"),
     Cause("overflows-inside", "float16", figures={"beyond": 65504.0, "finite": 2.0**10, "infinite": 2.0**17}),

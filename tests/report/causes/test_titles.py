@@ -17,7 +17,7 @@ TITLES = {
     "rounds-inputs": {"rounds a and b to 11 bits"},
     "quantises": {"quantises x to int8 per row", "gives results on int4 steps"},
     "results-in": {"gives float16 numbers only"},
-    "sums": {"sums strictly sequentially"},
+    "sums": {"sums strictly sequentially", "sums equal terms"},
     "overflows-inside": {"overflows float16 inside", "2 x overflows float32 inside"},
     "leaks": {"NaN and infinities reach elements that depend on none"},
     "reads-as-contiguous": {"reads x as if it were contiguous"},
