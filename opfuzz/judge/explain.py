@@ -101,11 +101,14 @@ def _appeal(charge: _Charge) -> Explained | None:
     reference = charge.reference
     for lanes in LANES:
         for emulated in reference.emulations(lanes):
-            if _largest(charge.excess, ~emulated.overflowed) <= EXCESS_LIMIT:
+            # What overflows in the formula says nothing of other elements.
+            left = np.where(emulated.overflowed, 0.0, charge.excess)
+            if left.max() <= EXCESS_LIMIT:
                 return "normwise", Cause("overflows-inside"), charge.place
-            if 2 * _own_excess(charge, emulated) >= float(charge.excess.max()):
+            own = np.where(emulated.overflowed, 0.0, _excess_of(charge, emulated))
+            if 2 * charge.largest(own) >= float(left.max()):
                 cause = Cause("sums", figures={"lanes": lanes}) if reference.has_sums else Cause("usual-formula")
-                return "normwise", cause, charge.place
+                return "normwise", cause, place_of(left)
         if not reference.has_sums:
             return None
     return _repeats(charge)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from bundled_ops import BUNDLED_OPS
+from scipy.special import expit
 
 from opfuzz.core.call import Call
 from opfuzz.core.floats import BFLOAT16, round_to
@@ -234,3 +235,15 @@ def test_roundings_of_equal_terms_add_up(is_in_turn):
     assert SEVERITY[verdict_of("causal_conv1d", "d/dweight", computed, dims, arrays)] != FAULT
     cut = np.add.accumulate((terms.view(np.uint32) & 0xFFFFE000).view(np.float32), dtype=np.float64)[-1]
     assert SEVERITY[verdict_of("causal_conv1d", "d/dweight", np.float32(cut), dims, arrays)] == FAULT
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.00001])
+def test_what_overflows_in_a_formula_excuses_nothing_beside_it(factor):
+    """(1 + exp(45))^2 is 1e39, by which a formula of glu loses the slope at -45; that at -3 it has."""
+    x, g = np.array([[1.0, 2.0, -45.0, -3.0]]), np.ones((1, 2), np.float32)
+    gate = expit(x[:, 2:])
+    slopes = np.concatenate([gate, x[:, :2] * gate * (1 - gate)], 1)
+    slopes[0, 3] *= factor
+    arrays = {"x": x.astype(np.float32), "cotangent": g}
+    verdict = verdict_of("glu", "d/dx", slopes.astype(np.float32), {"batch": 1, "d": 4}, arrays)
+    assert (SEVERITY[verdict] == FAULT) == (factor != 1)
