@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import scipy.signal
 from bundled_ops import BUNDLED_OPS
+from hypothesis import given
+from hypothesis import strategies as st
 
 from opfuzz.core.call import Call
 from opfuzz.core.floats import FLOAT32
@@ -95,9 +97,47 @@ def test_a_running_product_allows_what_float32_loses_among_subnormals_and_not_mu
     assert working.emulate(node, FLOAT32, 1).values.tolist() == made.tolist()
 
 
-def test_a_running_product_overflows_on_the_way_where_float32_has_long_made_a_zero_of_it():
-    row = [1e-30, 1e-30, *[1e30] * 4, *[1e-30] * 2]  # 1e60 on the way to 1
-    assert working.emulate(F["cumprod"](x_of(row)), FLOAT32, 1).overflowed.tolist() == [False] * 5 + [True] * 3
+def test_a_running_product_overflows_on_the_way_where_neighbours_do_or_where_a_zero_has_long_been_made_of_it():
+    row = [1e-30, 1e-30, *[1e30] * 4, *[1e-30] * 2]  # 1e60 on the way to 1, and in two neighbours alone
+    assert working.emulate(F["cumprod"](x_of(row)), FLOAT32, 1).overflowed.tolist() == [False] * 3 + [True] * 5
+    after_zero = [2.0, 0.0, 1e30, 1e5, 1e5]  # a scan by doubling multiplies infinity and zero
+    assert working.emulate(F["cumprod"](x_of(after_zero)), FLOAT32, 1).overflowed.tolist() == [False] * 4 + [True]
+
+
+def by_doubling(row):
+    step = 1
+    while step < len(row):
+        row = np.concatenate([row[:step], row[:-step] * row[step:]])
+        step *= 2
+    return row
+
+
+def in_blocks(row, size=4):
+    made, carried = [], np.float32(1)
+    for start in range(0, len(row), size):
+        made.append(np.multiply.accumulate(row[start : start + size]) * carried)
+        carried = made[-1][-1]
+    return np.concatenate(made)
+
+
+def from_the_right(row):
+    return np.array([np.multiply.accumulate(row[i::-1])[-1] for i in range(len(row))])
+
+
+@pytest.mark.parametrize("scan", [by_doubling, in_blocks, from_the_right, np.multiply.accumulate])
+@given(st.lists(st.floats(-37, 37), min_size=1, max_size=33), st.integers(-1, 32))
+def test_a_running_product_allows_what_is_lost_however_its_factors_are_grouped(scan, powers, zero):
+    row = (10.0 ** np.array(powers)).astype(np.float32)
+    if 0 <= zero < len(row):
+        row[zero] = 0
+    node = F["cumprod"](x_of(row))
+    with np.errstate(all="ignore"):
+        made = scan(row).astype(np.float64)
+    mid, radius = value(node), balls.evaluate(node, [models.working("wide", FLOAT32)]).radii[0]
+    counted = ~working.emulate(node, FLOAT32, 1).overflowed
+    assert np.isfinite(made[counted]).all()
+    allowed = 3 * (radius + np.maximum(np.abs(mid) * 2.0**-24, 2.0**-150))
+    assert (np.abs(made - mid) <= allowed)[counted].all()
 
 
 def test_a_factor_that_may_not_be_zero_moves_what_follows():

@@ -13,6 +13,7 @@ from opfuzz.oracle.models import TINY, U64, Arithmetic, Radius, RadiusOf
 
 _BLOCK = 512  # mantissas are at least 1/2, so that their product stays a normal number
 _FAR = 5000  # beyond every exponent of float64
+_ZERO = -(2.0**36)  # for the logarithm of zero: less than that of any product of a million numbers
 
 
 def running_product(x: FloatArray, axis: int) -> tuple[FloatArray, NDArray[Any]]:
@@ -30,15 +31,36 @@ def running_product(x: FloatArray, axis: int) -> tuple[FloatArray, NDArray[Any]]
     return np.moveaxis(made, -1, axis), np.moveaxis(total, -1, axis)
 
 
+def _log_products(x: FloatArray, axis: int) -> FloatArray:
+    """Logarithms of the sizes of running products, from that of none on; zeros lie below all that is no zero."""
+    with np.errstate(divide="ignore"):
+        logs = np.log2(np.abs(np.moveaxis(x, axis, -1)))
+    logs = np.where(np.isneginf(logs), _ZERO, logs)
+    return np.concatenate([np.zeros((*logs.shape[:-1], 1)), np.cumsum(logs, -1)], -1)
+
+
 def largest_so_far(x: FloatArray, axis: int) -> FloatArray:
-    """The largest size that a running product has had at each place; infinite beyond float64."""
-    mantissas, exponents = running_product(x, axis)
-    sizes = np.abs(np.ldexp(mantissas, np.clip(exponents, -_FAR, _FAR).astype(np.int32)))
-    return np.asarray(np.maximum.accumulate(sizes, axis))
+    """The largest size that the product of any neighbours among the first 1, 2, 3, ... elements has.
+
+    Whoever scans by doubling or in blocks multiplies these before what stands ahead of them. Infinite beyond float64.
+    """
+    logs = _log_products(x, axis)
+    risen = logs[..., 1:] - np.minimum.accumulate(logs, -1)[..., :-1]
+    with np.errstate(over="ignore"):
+        return np.moveaxis(np.exp2(np.maximum.accumulate(risen, -1)), -1, axis)
+
+
+def _fallen(x: FloatArray, axis: int) -> FloatArray:
+    """At each element, the logarithm of the least product of two neighbours or more that ends there."""
+    logs = _log_products(x, axis)
+    before = np.maximum.accumulate(logs, -1)[..., :-2]  # of none, of the first, ... up to two before it
+    fallen = np.concatenate([np.full((*logs.shape[:-1], 1), np.inf), logs[..., 2:] - before], -1)
+    return np.moveaxis(fallen[..., : x.shape[axis]], -1, axis)
 
 
 # Each of the products rounds by u of itself, and each factor is off by its share d: together by expm1 of what they add
-# up to. What is lost where a product on the way, p_j, is near the subnormals comes into p_i with the factor p_i / p_j.
+# up to. Products may be grouped in any way, as by doubling: what is lost where one of neighbours, q, is near the
+# subnormals comes into p_i with the factor p_i / q; at each place the least that ends there stands for all.
 
 
 def cumprod(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
@@ -50,10 +72,10 @@ def cumprod(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, N
     places = np.arange(node.shape[axis]).reshape([-1 if i == axis else 1 for i in range(x.ndim)])
 
     def underflown(model: Arithmetic) -> FloatArray:
-        """What all the products on the way lose near the subnormals."""
+        """What all the products on the way lose near the subnormals, however they are grouped."""
         least = max(model.flush, model.underflow / max(model.roundoff, U64))
-        is_low = is_product & (logs < np.log2(least) + 2) & (places > 0)
-        raised = np.logaddexp2.accumulate(np.where(is_low, -logs, -np.inf), axis)
+        fallen = _fallen(x, axis)
+        raised = np.logaddexp2.accumulate(np.where(fallen < np.log2(least) + 2, -fallen, -np.inf), axis)
         return np.where(is_product, model.underflow * np.exp2(np.minimum(logs + raised, 2 * 1074)), 0.0)
 
     def radius(radii: list[Radius], model: Arithmetic) -> Radius:
