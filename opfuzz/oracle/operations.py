@@ -226,9 +226,7 @@ def rfft(x: object, axis: int = -1) -> Node:
     node = as_node(x)
     place = moved_axis(node.shape, axis)
     pairs = movement.pad(movement.expand_dims(node, -1), 0, 1, -1)
-    return _with_real_ends(
-        movement.narrow(fft(pairs, place), place, 0, node.shape[place] // 2 + 1), place, node.shape[place]
-    )
+    return movement.narrow(fft(pairs, place), place, 0, node.shape[place] // 2 + 1)
 
 
 def irfft(x: object, n: int, axis: int = -1) -> Node:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import log2, sqrt
 from typing import Any
 
@@ -36,10 +37,32 @@ def transformed(node: Node, x: NDArray[Any]) -> NDArray[Any]:
     return made
 
 
+def summed(node: Node, x: NDArray[Any], dot: Callable[..., NDArray[Any]]) -> NDArray[Any]:
+    """The transform as products with a table, as where it is exported as a convolution; `dot` adds up."""
+    n = node.shape[-2]
+    angles = (2 * np.pi / n) * (np.outer(np.arange(n), np.arange(n)) % n)
+    cos, sin = np.cos(angles), np.sin(angles) * (1 if node.detail else -1)
+    table = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], 1)  # from (j, part) to (k, part)
+    rows = x.reshape(-1, 1, 2 * n)
+    made = dot(rows, table.reshape(1, 2 * n, 2 * n).astype(x.dtype)).reshape(node.shape)
+    made[~np.isfinite(x).all((-2, -1))] = np.nan
+    return made
+
+
+def _real_ends(x: FloatArray) -> NDArray[np.bool_]:
+    """Imaginary parts, at frequency 0 and half of an even n, of what has none before."""
+    n = x.shape[-2]
+    ends = np.zeros(x.shape, np.bool_)
+    if n:
+        ends[..., [0, n // 2] if n % 2 == 0 else [0], 1] = (x[..., 1] == 0).all(-1)[..., None]
+    return ends
+
+
 def dft(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
     x = args[0]
-    mid = transformed(node, x)
     n = node.shape[-2]
+    ends = _real_ends(x)
+    mid = np.where(ends, 0.0, transformed(node, x))
     rounding = Rounding(mid)
     peak = np.abs(mid).max(axis=(-2, -1), keepdims=True, initial=0.0)
     largest = np.abs(x).max(axis=(-2, -1), keepdims=True, initial=2.0**-1000)
@@ -59,6 +82,9 @@ def dft(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]
             parts.append(np.sqrt(np.square(r).sum(axis=(-2, -1), keepdims=True)) + np.zeros(mid.shape))
         elif r is not None:
             parts.append(r.sum(axis=(-2, -1), keepdims=True) + np.zeros(mid.shape))
-        return added(*parts)
+        whole = added(*parts)
+        if model.is_truth and whole is not None and (r is None or not np.broadcast_to(r, x.shape)[..., 1].any()):
+            whole = np.where(ends, 0.0, whole)  # where x alone is added up, times a sine of zero
+        return whole
 
     return mid, radius, None
