@@ -130,3 +130,13 @@ def test_at_an_infinity_where_nothing_is_known_nothing_is_as_predicted():
     found = Score("special", Cause("special-at", figures=figures))
     causes = diagnose_score(found, spec, Recipe(None, call), Subject("planted", "cpu"), backend)
     assert "rounds-counts" not in {cause.kind for cause in causes}
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "float16"])
+def test_a_parameter_that_was_rounded_to_a_half_format_is_told_by_that_and_by_no_arithmetic(name):
+    def of_few_bits(a, b, t):
+        return torch.lerp(a, b, float(torch.tensor(t).to(getattr(torch, name))))
+
+    said = told("lerp", {"torch.lerp": of_few_bits}, parent="torch", t=0.1)
+    assert f"t were rounded to {name}" in said, said
+    assert "behaves like" not in said.split(";")[0], said

@@ -12,7 +12,7 @@ from opfuzz.core.call import Call
 from opfuzz.core.cause import Cause
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.findings import Apart
-from opfuzz.core.floats import FLOAT32, FORMATS, FloatArray, Format, round_to
+from opfuzz.core.floats import FORMATS, FloatArray, Format, round_to
 from opfuzz.core.layout import LAYOUTS
 from opfuzz.core.results import Index
 from opfuzz.core.rounding import QUANTISERS
@@ -161,8 +161,10 @@ def _setting(cause: Cause, world: World) -> Right | None:
     def change(call: Call) -> Call:
         own = call.params.get(name)
         if type(own) is float:
-            rounded = float(round_to(np.asarray(own), FLOAT32))
-            taken = rounded if how[0] == "rounded to" or not isinstance(value, float | int) else float(value)
+            if how[0] == "rounded to":
+                taken = float(round_to(np.asarray(own), FORMATS[str(value)]))
+            else:
+                taken = float(value) if isinstance(value, float | int) else own
             return replace(call, params={**call.params, name: taken})
         found = other_settings(world.spec, call)
         return next((other for given, taken, other in found if (given, taken) == (name, how)), call)

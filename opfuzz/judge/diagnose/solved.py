@@ -10,7 +10,7 @@ import numpy as np
 
 from opfuzz.core.call import Call
 from opfuzz.core.cause import Cause, Figure
-from opfuzz.core.floats import FLOAT32, FLOAT64, FloatArray, round_to
+from opfuzz.core.floats import BFLOAT16, FLOAT16, FLOAT32, FloatArray, round_to
 from opfuzz.core.layout import LAYOUTS
 from opfuzz.judge.diagnose.evidence import Evidence, ordinary
 from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm
@@ -53,11 +53,14 @@ def parameter(evidence: Evidence) -> Cause | None:
 
 
 def _rounded(evidence: Evidence, name: str, own: float) -> Cause | None:
-    """In float64: as if the parameter were rounded to float32, as an attribute of a model's file is."""
-    value = float(round_to(np.asarray(own), FLOAT32))
-    if evidence.fmt is not FLOAT64 or value == own:
-        return None
-    return _confirmed(evidence, name, value, ("rounded to", FLOAT32.name))
+    """As if the parameter were rounded to fewer bits: as an attribute of a model's file is, or a number on a GPU."""
+    for fmt in (FLOAT32, FLOAT16, BFLOAT16):
+        value = float(round_to(np.asarray(own), fmt))
+        if fmt.precision < evidence.fmt.precision and value != own:
+            cause = _confirmed(evidence, name, value, ("rounded to", fmt.name))
+            if cause is not None:
+                return cause
+    return None
 
 
 def _another(evidence: Evidence, name: str) -> Cause | None:
