@@ -110,6 +110,18 @@ def test_a_place_that_is_never_written_is_no_view_read_wrongly():
     assert not {"reads-as-contiguous", "ignores-offset", "ignores-gaps"} & {kind for kind, _ in said}, said
 
 
+def test_a_mask_that_is_filled_with_too_little_for_huge_scores_alone_is_no_variant_that_fills_with_less():
+    def filled(q, k, v, mask, layouts):
+        scores = np.where(mask, q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1]), -1e4)
+        raised = np.exp(scores - scores.max(-1, keepdims=True))
+        return raised / raised.sum(-1, keepdims=True) @ v
+
+    arrays = {"q": np.full((1, 1, 1, 1), -300.0), "k": np.full((1, 1, 3, 1), 300.0), "v": np.array([1.5, 2, 7])}
+    arrays |= {"v": arrays["v"].reshape(1, 1, 3, 1), "mask": np.array([[[[True, True, False]]]])}
+    said = diagnosis("attention_mask", filled, arrays, batch=1, heads=1, queries=1, keys=3, d=1)
+    assert "is-variant" not in {kind for kind, _ in said}, said
+
+
 def test_coarse_numbers_lie_on_a_grid_by_themselves():
     def first_of_all(q, k, v, mask, layouts):
         scores = np.where(mask, q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1]), -np.inf)

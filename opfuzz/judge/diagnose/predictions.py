@@ -20,6 +20,7 @@ from opfuzz.judge.limits import (
     LEAST_POWER,
     MET_SHARE,
     POWER_STEP,
+    SMALLER,
     TELLING_EXCESS,
 )
 
@@ -204,17 +205,21 @@ def confirm(
 
 
 def _is_right_elsewhere(evidence: Evidence, predict: Callable[[Evidence], Prediction | None]) -> bool:
-    """Whether the subject is right on ordinary values, in the same shapes and views, where the prediction is not."""
-    call = ordinary(evidence, dims=evidence.call.dims) if evidence.takes_numbers else None
-    if call is None:
-        return False
-    call = replace(call, layouts=evidence.call.layouts)
-    output = evidence.run(call)
-    if output is None or not output.size:
-        return False
-    other = replace(evidence.numeric, call=call, output=output, wider=None)
-    found = None if other.is_wrong.any() else predict(other)
-    return found is not None and found.covered < COVERED_SHARE
+    """Whether the subject is right on ordinary values, or smaller ones, in the same shapes and views, where it is not.
+
+    Indices and masks stay as they are.
+    """
+    for scale in (1.0, SMALLER):
+        call = ordinary(evidence, scale, evidence.call.dims)
+        call = call and replace(call, layouts=evidence.call.layouts)
+        output = None if call is None else evidence.run(call)
+        if call is None or output is None or not output.size:
+            return False
+        other = replace(evidence.numeric, call=call, output=output, wider=None)
+        found = None if other.is_wrong.any() else predict(other)
+        if found is not None and found.covered < COVERED_SHARE:
+            return True
+    return False
 
 
 def _refutes(found: Prediction | None) -> bool:

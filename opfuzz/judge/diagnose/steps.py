@@ -57,7 +57,7 @@ def _on_ordinary(evidence: Evidence) -> Evidence | None:
 
     A step is rounded whatever its values are: one that goes wrong for small ones only is flushed, or lost.
     """
-    call = ordinary(evidence, dims=evidence.call.dims) if evidence.takes_numbers else None
+    call = ordinary(evidence, dims=evidence.call.dims)
     output = None if call is None else evidence.run(call)
     return None if call is None or output is None else replace(evidence, call=call, output=output, wider=None)
 
