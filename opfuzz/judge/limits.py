@@ -28,6 +28,7 @@ ORDINARY_SIZE, ORDINARY_ELEMENTS = 8, 2**18  # of each dim at least, and of all 
 MASKED_SHARE = 0.75  # of a mask that is drawn, which takes part
 NEIGHBOUR = 64.0  # between values of a param that must be told apart
 FEW_DIMS = 2  # of each dim, where others are tried of which too few are at fault by what many do together
+BEYOND_TILES = 67  # of one dim, where others are tried: kernels work in tiles of up to 64
 ORDINARY_WORK = 2**18  # of the product of all dims
 MOST_STEPS = 256  # of all forms of a formula, each of which is rounded once for every format
 MOST_ELEMENTS = 2**18  # of inputs and output, where the exact result is computed once more for each meaning

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
+from functools import wraps
+from inspect import signature
 from types import MappingProxyType
 from typing import Any
 
@@ -302,7 +305,26 @@ def largest_of(node: Node, axis: Axis) -> NDArray[Any]:
     return values
 
 
-REFERENCE_FUNCTIONS: MappingProxyType[str, Callable[..., object]] = MappingProxyType(
+def _refusing(name: str, function: Callable[..., object]) -> Callable[..., object]:
+    """The function, which raises TypeError for a size, an axis, or such, that is no whole number."""
+    signed = signature(function)
+    whole = [parameter for parameter, given in signed.parameters.items() if given.annotation == "int"]
+    if not whole:
+        return function
+
+    @wraps(function)
+    def checked(*args: object, **given: object) -> object:
+        known = signed.bind(*args, **given).arguments
+        for parameter in whole:
+            if not isinstance(value := known.get(parameter, 0), int):
+                shown = float(value) if isinstance(value, Fraction) else repr(value)
+                raise TypeError(f"{name} takes a whole number for '{parameter}', not {shown}")
+        return function(*args, **given)
+
+    return checked
+
+
+_UNCHECKED: MappingProxyType[str, Callable[..., object]] = MappingProxyType(
     {name: _elementwise(name) for name in (*ELEMENTARY, "sqrt", "abs")}
     | {name: _of_two(name) for name in PAIRS}
     | {name: _rounding(fmt) for name, fmt in NAMED_FORMATS.items()}
@@ -317,3 +339,6 @@ REFERENCE_FUNCTIONS: MappingProxyType[str, Callable[..., object]] = MappingProxy
     | movement.FUNCTIONS
     | windows.FUNCTIONS
 )  # fmt: skip
+REFERENCE_FUNCTIONS: MappingProxyType[str, Callable[..., object]] = MappingProxyType(
+    {name: _refusing(name, function) for name, function in _UNCHECKED.items()}
+)

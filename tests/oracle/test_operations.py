@@ -1,5 +1,7 @@
 """Reference functions against NumPy, SciPy and plain loops."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import scipy.special
@@ -205,3 +207,23 @@ def test_too_many_elements_are_refused():
 def test_what_is_far_too_large_is_refused_before_memory_is_taken_for_it(make):
     with pytest.raises(ValueError, match=r"^1000000000000 elements are more than a reference may have$"):
         make(graph.leaf(np.array([1.0]), "input"))
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "said"),
+    [
+        ("repeat", (x_of(X[0]), Fraction(3, 2), 1), "repeat takes a whole number for 'times', not 1.5"),
+        ("windows", (x_of(X[0]), Fraction(3, 2), 2), "windows takes a whole number for 'axis', not 1.5"),
+        ("resize", (x_of(X[0]), 1, Fraction(5, 2)), "resize takes a whole number for 'size', not 2.5"),
+        ("cummax", (x_of(X[0]), (0, 1)), r"cummax takes a whole number for 'axis', not \(0, 1\)"),
+        ("overlap_add", (x_of(X[0]), Fraction(1, 2)), "overlap_add takes a whole number for 'stride', not 0.5"),
+        ("overlap_add", (graph.number(3), 1), r"windows have axes \(..., count, size\), not the shape \[\]"),
+        ("windows", (x_of(X[0]), 1, 0), "a size of 0, a stride of 1"),
+        ("windows", (x_of(X[0]), 1, 2, -1), "a stride of -1"),
+        ("conv1d", (graph.number(1), graph.number(1)), "have 3 each"),
+        ("einsum", (x_of(X[0]), x_of(X[0])), "einsum takes an equation first"),
+    ],
+)
+def test_what_is_no_whole_number_or_below_one_is_refused_by_its_name(name, args, said):
+    with pytest.raises((TypeError, ValueError), match=said):
+        F[name](*args)

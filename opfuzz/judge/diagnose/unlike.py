@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from opfuzz.core.call import Call
 from opfuzz.judge.diagnose.evidence import Evidence, ordinary
-from opfuzz.judge.limits import FEW_DIMS, MOST_CHOICES, ORDINARY_SIZE
+from opfuzz.judge.limits import BEYOND_TILES, FEW_DIMS, MOST_CHOICES, ORDINARY_SIZE
 
 
 @lru_cache(maxsize=2)  # each of many meanings is held against them
@@ -24,7 +24,12 @@ def unlike(evidence: Evidence) -> tuple[Evidence, ...]:
     names = list(evidence.call.dims)
     whole = {name: max(size, ORDINARY_SIZE) for name, size in evidence.call.dims.items()}
     apart = [{name: whole[name] + order.index(name) for name in names} for order in (names, names[::-1])]
-    calls += [_sized(evidence, dims) for dims in (*apart, dict.fromkeys(names, FEW_DIMS))]
+    own, few = evidence.call.dims, dict.fromkeys(names, FEW_DIMS)
+    calls += [_sized(evidence, dims) for dims in (*apart, few)]
+    for name in names:  # alone: all of them may be too many together
+        if own[name] < BEYOND_TILES:
+            beyond = {name: BEYOND_TILES}
+            calls.append(_sized(evidence, own | beyond) or _sized(evidence, few | beyond))
     found = []
     for call in calls:
         if call is None or not evidence.spec.allows(call.dims, call.params):

@@ -12,8 +12,11 @@ from opfuzz.oracle.graph import Node, as_node
 def einsum(equation: str, *arrays: object) -> Node:
     """The sum of products over the axes that the result does not have: `einsum('bij,bjk->bik', a, b)`.
 
-    Raises ValueError where the equation does not fit the arrays, or names an axis of one array twice.
+    Raises ValueError where the equation does not fit the arrays, or names an axis of one array twice; TypeError where
+    it is none.
     """
+    if not isinstance(equation, str):
+        raise TypeError("einsum takes an equation first, as in einsum('bij,bjk->bik', a, b)")
     terms, _, result = equation.replace(" ", "").partition("->")
     named = list(zip(terms.split(","), map(as_node, arrays), strict=True))
     sizes: dict[str, int] = {}

@@ -22,7 +22,7 @@ Sizes = int | Sequence[int]
 def windows(x: object, axis: int, size: int, stride: int = 1, dilation: int = 1) -> Node:
     """Windows of `size` elements along an axis, which counts them then; their elements are a last axis.
 
-    Raises ValueError where none fits.
+    Raises ValueError where none fits, or a size, stride or dilation is below 1.
     """
     node = as_node(x)
     place = moved_axis(node.shape, axis)
@@ -35,6 +35,8 @@ def overlap_add(x: object, stride: int) -> Node:
     """Windows (..., count, size) laid `stride` apart and added up, (..., (count - 1) stride + size): the adjoint of
     `windows`. Raises ValueError where there is none, or a stride below 1."""
     node = as_node(x)
+    if len(node.shape) < 2:
+        raise ValueError(f"windows have axes (..., count, size), not the shape {list(node.shape)}")
     *batch, count, size = node.shape
     if min(count, size, stride) < 1:
         raise ValueError(f"{count} windows of {size} elements cannot be laid {stride} apart")
@@ -103,7 +105,7 @@ def _adjoint(x: Node, kernel: Node, settings: Sequence[Sequence[int]], groups: i
     _refuse_other_axes(x, kernel, len(settings))
     n, c_in, *lengths = x.shape
     _, per_group, *sizes = kernel.shape
-    if c_in % groups or kernel.shape[0] != c_in:
+    if groups < 1 or c_in % groups or kernel.shape[0] != c_in:
         raise ValueError(f"{c_in} channels in {groups} groups do not fit a kernel of shape {list(kernel.shape)}")
     # An axis goes through its taps, or through its places where they are fewer; each term of a sum is a pair of both.
     met = [_meetings(*each) for each in zip(lengths, sizes, settings, strict=True)]
@@ -179,7 +181,7 @@ def _product(
     """Sums over the channels of a group and the taps. `index` (n, c_in, ...) is into x with a zero behind it."""
     n, c_in, *lengths = index.shape
     c_out, taken, *sizes = kernel.shape
-    if c_in % groups or c_out % groups or taken != c_in // groups:
+    if groups < 1 or c_in % groups or c_out % groups or taken != c_in // groups:
         raise ValueError(f"{c_in} channels in {groups} groups do not fit a kernel of shape {list(kernel.shape)}")
     counts = [_count(*each) for each in zip(lengths, sizes, strides, dilations, strict=True)]
     graph.refuse_more_than_most(n * c_in * prod(counts) * prod(sizes))
@@ -219,7 +221,9 @@ def _refuse_other_axes(x: Node, kernel: Node, axes: int) -> None:
 
 
 def _count(length: int, size: int, stride: int, dilation: int) -> int:
-    """How many windows an axis has. Raises ValueError where none fits."""
+    """How many windows an axis has. Raises ValueError where none fits, or a number is below 1."""
+    if min(size, stride, dilation) < 1:
+        raise ValueError(f"no windows have a size of {size}, a stride of {stride} and a dilation of {dilation}")
     if dilation * (size - 1) + 1 > length:
         raise ValueError(f"a window of {size} elements, {dilation} apart, is longer than an axis of {length}")
     return (length - dilation * (size - 1) - 1) // stride + 1
