@@ -49,3 +49,12 @@ def test_imaginary_parts_that_are_zero_may_be_off_as_others_are(n):
     assert severity("rfft", made, {"x": x}, batch=3, n=n) != FAULT
     made[:, -1, 1] += 1e-3
     assert severity("rfft", made, {"x": x}, batch=3, n=n) == FAULT
+
+
+def test_the_logarithm_of_a_root_near_one_loses_what_rounded_inputs_would():
+    x = np.zeros(4096, np.float32)
+    variance = (1 + CHANCE.uniform(-1, 1, x.size) * 2.0**-10).astype(np.float32)
+    made = np.log(np.sqrt(variance))
+    given = {"x": x, "y": x, "variance": variance}
+    assert severity("gaussian_nll_loss", made, given, n=x.size) != FAULT
+    assert severity("gaussian_nll_loss", made + np.float32(2e-6), given, n=x.size) == FAULT
