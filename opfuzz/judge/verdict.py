@@ -14,7 +14,9 @@ from opfuzz.judge.explain import explain, flushes_inputs
 from opfuzz.judge.limits import CONDITIONED_LIMIT, EXCESS_LIMIT
 from opfuzz.judge.measure import Mask, Measured, place_of
 from opfuzz.oracle.gradients.kinks import ends_at
+from opfuzz.oracle.models import wide_format
 from opfuzz.oracle.reference import Reference
+from opfuzz.oracle.working import emulate
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,9 @@ def _special(measured: Measured, reference: Reference, mistakes: Mask) -> Verdic
     with np.errstate(over="ignore"):
         is_number = bool(np.isfinite(round_to(measured.truth.hi[place], fmt)))
     if fmt.bits == 16 and is_number and reference.emulated(1, narrow=True).overflowed[place]:
-        overflows = fmt.name
+        # An eps that rounds to zero makes 0 / 0, which overflows nothing: in the wide format something is too large.
+        exceeding = emulate(reference.natural, wide_format(fmt), 1, most=fmt.largest).overflowed
+        overflows = fmt.name if exceeding[place] else ""
     exact, ends = right_at(measured, reference, place)
     figures: dict[str, Figure] = {
         "computed": float(measured.computed[place]),

@@ -415,3 +415,16 @@ def test_a_formula_that_cancels_and_overflows_is_not_told_as_float16_inside():
     said = Said(diagnose(Evidence(spec, Score(told.word, told.cause), call, run(call), run, exact)))
     assert said[0] == ("special-at", "")
     assert "float16" not in {name for _, name in said}
+
+
+def test_an_eps_that_a_half_format_takes_for_zero_overflows_nothing():
+    def of_float16(x, weight, bias, layouts, groups, eps):
+        x = x.astype(np.float16)
+        centred = x - x.mean(-1, keepdims=True)
+        return centred / np.sqrt((centred * centred).mean(-1, keepdims=True) + np.float16(eps))
+
+    arrays = {"x": np.zeros((1, 1, 2)), "weight": np.ones(1), "bias": np.zeros(1)}
+    params = {"groups": 1, "eps": 1e-12}
+    said = diagnosis("group_norm", of_float16, arrays, "float16", params=params, n=1, c=1, length=2)
+    assert said[0] == ("special-at", ""), said
+    assert said.causes[0].figures["overflows"] == ""
