@@ -428,3 +428,27 @@ def test_an_eps_that_a_half_format_takes_for_zero_overflows_nothing():
     said = diagnosis("group_norm", of_float16, arrays, "float16", params=params, n=1, c=1, length=2)
     assert said[0] == ("special-at", ""), said
     assert said.causes[0].figures["overflows"] == ""
+
+
+def test_sums_that_are_rounded_to_a_half_format_are_no_rounded_input_that_is_the_only_term():
+    def of_halves(x, codes, scales, biases, layouts, bits, group):
+        weight = codes * np.repeat(scales, group, 1) + np.repeat(biases, group, 1)
+        total = np.zeros((len(x), len(weight)), np.float32)
+        for i in range(0, x.shape[1], 16):
+            part = x[:, i : i + 16] @ weight[:, i : i + 16].T
+            total = (total + part).astype(np.float16).astype(np.float32)
+        return total
+
+    arrays = {"x": np.eye(1, 32) * 1.2345, "codes": np.ones((1, 32), np.int64)}
+    arrays |= {"scales": np.ones((1, 1)), "biases": np.zeros((1, 1))}
+    said = diagnosis("quantized_matmul", of_halves, arrays, params={"bits": 4, "group": 32}, m=1, n=1, k=32)
+    assert "rounds-inputs" not in {kind for kind, _ in said}, said
+
+
+def test_a_count_of_what_nearly_ties_loses_no_bits():
+    def with_ties(edge, x, layouts):
+        return np.searchsorted(np.sort(edge), x, side="right").astype(np.float64)
+
+    arrays = {"edge": np.repeat([0.1, 1.0], 100), "x": np.array([0.1, 0.1, 1.0, 0.1])}
+    said = diagnosis("searchsorted", with_ties, arrays, edges=200, n=4)
+    assert all(cause.figures.get("bits") != 24 for cause in said.causes), said

@@ -8,7 +8,7 @@ from math import isfinite
 
 import numpy as np
 
-from opfuzz.core.cause import Cause, Figure
+from opfuzz.core.cause import UNEXPLAINED, Cause, Figure
 from opfuzz.core.metrics.conditioned import effective_bits
 from opfuzz.core.results import Score
 from opfuzz.core.verdicts import FAULT, SEVERITY
@@ -174,10 +174,10 @@ def _leniently(evidence: Evidence) -> Cause | None:
 def _stands(evidence: Evidence, stage: Stage, cause: Cause) -> bool:
     """Whether a cause is found again on half of the other values that are at fault.
 
-    Indices and masks that are drawn anew may hide it, but show no other.
+    Indices and masks that are drawn anew may hide it, but show no other; not one that holds for numbers at any place.
     """
     again = [stage(other) for other in evidence.others if other.is_at_fault]
-    if not evidence.takes_numbers:
+    if not evidence.takes_numbers and stage is not precisions.inputs:
         again = [found for found in again if found is not None]
     same = [found is not None and (found.kind, found.name) == (cause.kind, cause.name) for found in again]
     return 2 * sum(same) >= len(same)
@@ -274,6 +274,8 @@ def _behaves_again(evidence: Evidence, model: Arithmetic) -> bool:
 
 def _unexplained(evidence: Evidence) -> Cause:
     bits = effective_bits(evidence.judged.largest_conditioned, evidence.fmt)
+    if bits == evidence.fmt.precision:  # another count of what nearly ties is no loss of bits
+        return UNEXPLAINED
     return Cause("unexplained", figures={"bits": bits, "of": evidence.fmt.precision})
 
 
