@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from bundled_ops import BUNDLED_OPS
 from diagnoses import told
 
+from opfuzz.core.call import Call
 from opfuzz.judge.diagnose.meanings import readings
+from opfuzz.judge.score import score
+from opfuzz.oracle.reference import references_of
 
 SIZES = {"m": 2, "n": 32, "k": 2048}
 
@@ -72,3 +76,13 @@ def test_what_lies_between_indices_is_no_place(layout):
     codes = np.arange(24).reshape(4, 6)
     for kind, wrongly in readings(codes, layout):
         assert set(wrongly.ravel().tolist()) <= set(range(24)), kind
+
+
+def test_a_tie_that_is_rounded_away_from_zero_is_wrong_where_nothing_else_is_rounded():
+    x = np.array([[1.0625, 1.1875, 17, 19, 1.0]], np.float32)
+    (reference,) = references_of(
+        BUNDLED_OPS["to_float8_e4m3fn"], Call("float32", {"batch": 1, "d": 5}, {}, {"x": x}, {})
+    )
+    away = score(np.array([[1.125, 1.25, 18, 20, 1.0]], np.float32), reference)
+    assert (away.verdict, away.cause.kind) == ("wrong", "unexplained")
+    assert score(np.array([[1.0, 1.25, 16, 20, 1.0]], np.float32), reference).verdict == "exact"
