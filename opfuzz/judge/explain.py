@@ -39,7 +39,7 @@ HALF_PARTS: Mapping[str, Callable[[str], Cause]] = {
     "angles": lambda name: Cause("rounds-tables", name),
     "tables": lambda name: Cause("rounds-tables", name),
     "numbers": lambda name: Cause("rounds-tables", name),
-    "sums": lambda name: Cause("accumulates-in", name, figures={"lanes": 1}),
+    "sums": lambda name: Cause("accumulates-in", name),  # in what order, other calls tell
 }
 Explained = tuple[str, Cause, Index | None]  # verdict, cause, the element that decided
 

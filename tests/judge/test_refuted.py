@@ -452,3 +452,21 @@ def test_a_count_of_what_nearly_ties_loses_no_bits():
     arrays = {"edge": np.repeat([0.1, 1.0], 100), "x": np.array([0.1, 0.1, 1.0, 0.1])}
     said = diagnosis("searchsorted", with_ties, arrays, edges=200, n=4)
     assert all(cause.figures.get("bits") != 24 for cause in said.causes), said
+
+
+def test_an_eps_that_many_larger_ones_would_explain_is_none_of_them():
+    """Where the weight is small, any eps from 1e-4 on leaves nothing but the bias of small values."""
+
+    def of_more(x, weight, bias, layouts, groups, eps):
+        flat = x.reshape(len(x), groups, -1)
+        centred = flat - flat.mean(-1, keepdims=True)
+        made = centred / np.sqrt((centred * centred).mean(-1, keepdims=True) + 1e-4)
+        return made.reshape(x.shape) * weight[:, None] + bias[:, None]
+
+    arrays = {
+        "x": CHANCE.normal(0.003, 0.0014, (1, 2, 512)),
+        "weight": np.full(2, 0.0115),
+        "bias": np.array([0.5, 1.2]),
+    }
+    said = diagnosis("group_norm", of_more, arrays, "bfloat16", params={"groups": 2, "eps": 1e-6}, n=1, c=2, length=512)
+    assert all(cause.figures.get("how") in (None, ("value", 1e-4)) for cause in said.causes), said.causes

@@ -216,8 +216,12 @@ def _is_right_elsewhere(evidence: Evidence, predict: Callable[[Evidence], Predic
         if call is None or output is None or not output.size:
             return False
         other = replace(evidence.numeric, call=call, output=output, wider=None)
-        found = None if other.is_wrong.any() else predict(other)
-        if found is not None and found.covered < COVERED_SHARE:
+        if not other.judged.is_judged.any():
+            continue  # all of it overflows, which says nothing
+        found = predict(other)
+        # A few that are wrong there are no sign of it where none is as predicted.
+        is_right = found is not None and (not other.is_wrong.any() or (found.elements >= LEAST_MET and not found.met))
+        if found is not None and is_right and found.covered < COVERED_SHARE:
             return True
     return False
 

@@ -12,7 +12,7 @@ from opfuzz.core.call import Call
 from opfuzz.core.case import Value
 from opfuzz.core.cause import Cause, Figure
 from opfuzz.core.floats import FloatArray, Format
-from opfuzz.judge.diagnose.evidence import Array, Evidence, ordinary
+from opfuzz.judge.diagnose.evidence import Array, Evidence, alike, ordinary
 from opfuzz.judge.diagnose.probing import one_input, probe, probes
 from opfuzz.judge.limits import (
     CLASSES_SHOWN,
@@ -91,6 +91,7 @@ def sizes(evidence: Evidence) -> Cause | None:
         )
         # A cut through random values may be right by chance; sizes at which code changes its path are round.
         is_boundary = is_boundary and _is_round(high) and _rights_what_stays(evidence, dim.name, high - 1)
+        is_boundary = is_boundary and _bounds_values_alike(evidence, dim.name, high)
         if is_boundary and (how := _bound(evidence, dim.name, high - 1)) is not None:
             found.append((dim.name, how, high if how == ">=" else high - 1))
     return Cause("depends-on", "size", figures={"conditions": tuple(found)}) if found else None
@@ -187,6 +188,18 @@ def _rights_what_stays(evidence: Evidence, dim: str, size: int) -> bool:
     if axis is None:  # it is summed over, and the cut may have removed what the fault needs
         return evidence.score.verdict != "special"
     return bool(evidence.is_wrong[(slice(None),) * axis + (slice(size),)].any())
+
+
+def _bounds_values_alike(evidence: Evidence, dim: str, size: int) -> bool:
+    """Whether values like those of the call are wrong at a size as well, and right at one less.
+
+    What a cut leaves of a mean, or of a sum that cancels, may be right by chance.
+    """
+    at, below = ([alike(evidence, {**evidence.call.dims, dim: n}, seed) for seed in range(3)] for n in (size, size - 1))
+    if any(call is None or call.dims[dim] != n for n, calls in ((size, at), (size - 1, below)) for call in calls):
+        return True  # nothing speaks against it
+    wrong, right = ([evidence.fails(call) for call in calls if call is not None] for calls in (at, below))
+    return any(wrong) and not any(right)
 
 
 def _is_round(size: int) -> bool:

@@ -199,6 +199,8 @@ def _accumulates_in(cause: Cause) -> str:
         return (
             f"each running result is made of the last, rounded to {cause.name}, and stands still where terms are small"
         )
+    if "lanes" not in given:
+        return f"sums are added up in {cause.name}"
     if "end" not in given:
         return f"sums {_lanes(given['lanes'])} in {cause.name}"
     where = "" if given["lanes"] == 1 else f" in {given['lanes']} lanes"
