@@ -470,3 +470,11 @@ def test_an_eps_that_many_larger_ones_would_explain_is_none_of_them():
     }
     said = diagnosis("group_norm", of_more, arrays, "bfloat16", params={"groups": 2, "eps": 1e-6}, n=1, c=2, length=512)
     assert all(cause.figures.get("how") in (None, ("value", 1e-4)) for cause in said.causes), said.causes
+
+
+def test_wrong_sums_of_ones_are_no_quantised_results():
+    def of_blocks(x, layouts):
+        return np.concatenate([np.cumsum(x[:, i : i + 256], -1) for i in range(0, x.shape[1], 256)], -1)
+
+    said = diagnosis("cumsum", of_blocks, {"x": np.ones((1, 1023))}, batch=1, n=1023)
+    assert "quantises" not in {kind for kind, _ in said}, said

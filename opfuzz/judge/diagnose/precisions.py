@@ -275,7 +275,7 @@ def _predict_coarse(evidence: Evidence, names: tuple[str, ...], quantise: Quanti
 
 
 def _grid(evidence: Evidence) -> Cause | None:
-    """Outputs in at most 256 equal steps, where the exact results have many more values."""
+    """Outputs in at most 256 equal steps, where the exact results have many more values, and others than these steps."""
     levels = np.unique(evidence.judged.computed[np.isfinite(evidence.judged.computed)])
     right = np.unique(round_to(evidence.judged.truth.hi, evidence.fmt).astype(np.float64))
     if not LEAST_LEVELS <= len(levels) <= 256 or len(right) < 2 * len(levels):
@@ -287,6 +287,8 @@ def _grid(evidence: Evidence) -> Cause | None:
         if blur <= OFF_GRID and np.abs(places - np.rint(places)).max() <= OFF_GRID + blur:
             bits = 4 if steps < 16 else 8
             step = float(span / steps)
+            if np.abs((right - levels[0]) / step % 1 - 0.5).min() >= 0.5 - OFF_GRID - blur:
+                return None  # as sums of ones are multiples of one, right or wrong
             return Cause("quantises", figures={"bits": bits, "values": len(levels), "step": step, "exact": len(right)})
     return None
 
