@@ -478,3 +478,12 @@ def test_wrong_sums_of_ones_are_no_quantised_results():
 
     said = diagnosis("cumsum", of_blocks, {"x": np.ones((1, 1023))}, batch=1, n=1023)
     assert "quantises" not in {kind for kind, _ in said}, said
+
+
+def test_a_cut_that_is_right_by_chance_is_no_bound():
+    def off(x, layouts):
+        mean = x.mean(-1)
+        return mean + 1e-3 * (mean != np.rint(mean))
+
+    said = diagnosis("mean", off, {"x": np.array([[*np.ones(32), 1.5]])}, batch=1, n=33)
+    assert SIZE not in said, said

@@ -91,7 +91,7 @@ def sizes(evidence: Evidence) -> Cause | None:
         )
         # A cut through random values may be right by chance; sizes at which code changes its path are round.
         is_boundary = is_boundary and _is_round(high) and _rights_what_stays(evidence, dim.name, high - 1)
-        is_boundary = is_boundary and _bounds_values_alike(evidence, dim.name, high)
+        is_boundary = is_boundary and _is_right_below(evidence, dim.name, high)
         if is_boundary and (how := _bound(evidence, dim.name, high - 1)) is not None:
             found.append((dim.name, how, high if how == ">=" else high - 1))
     return Cause("depends-on", "size", figures={"conditions": tuple(found)}) if found else None
@@ -190,16 +190,15 @@ def _rights_what_stays(evidence: Evidence, dim: str, size: int) -> bool:
     return bool(evidence.is_wrong[(slice(None),) * axis + (slice(size),)].any())
 
 
-def _bounds_values_alike(evidence: Evidence, dim: str, size: int) -> bool:
-    """Whether values like those of the call are wrong at a size as well, and right at one less.
+def _is_right_below(evidence: Evidence, dim: str, size: int) -> bool:
+    """Whether values like those of the call are right at one less than a size; nothing is said of indices and masks.
 
     What a cut leaves of a mean, or of a sum that cancels, may be right by chance.
     """
-    at, below = ([alike(evidence, {**evidence.call.dims, dim: n}, seed) for seed in range(3)] for n in (size, size - 1))
-    if any(call is None or call.dims[dim] != n for n, calls in ((size, at), (size - 1, below)) for call in calls):
-        return True  # nothing speaks against it
-    wrong, right = ([evidence.fails(call) for call in calls if call is not None] for calls in (at, below))
-    return any(wrong) and not any(right)
+    if not evidence.takes_numbers:
+        return True
+    calls = (alike(evidence, {**evidence.call.dims, dim: size - 1}, seed) for seed in range(3))
+    return not any(evidence.fails(call) for call in calls if call is not None and call.dims[dim] == size - 1)
 
 
 def _is_round(size: int) -> bool:
