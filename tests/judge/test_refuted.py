@@ -10,51 +10,20 @@ import pytest
 from bundled_ops import BUNDLED_OPS
 from scipy.special import erf, expit, log_ndtr
 
+
+from diagnosed_arrays import Said, diagnosis, evidence_of
+from scipy.special import erf, expit
+
 from opfuzz.core.call import Call
 from opfuzz.core.cause import Cause
 from opfuzz.core.floats import FORMATS, round_to
 from opfuzz.core.results import Score
 from opfuzz.engine.triage.diagnose import refer
 from opfuzz.judge.diagnose import Evidence, diagnose
-from opfuzz.judge.settle import examine
-from opfuzz.judge.verdict import decide_verdict
 from opfuzz.spec.gradient import gradient_of
 
 SIZE = ("depends-on", "size")
 CHANCE = np.random.default_rng(5)
-
-
-class Said(list):
-    """Kind and name of each cause, and the causes."""
-
-    def __init__(self, causes):
-        super().__init__((cause.kind, cause.name) for cause in causes)
-        self.causes = causes
-
-
-def diagnosis(op, function, arrays, format="float32", layouts=None, params=None, **sizes):
-    """What is said of a function on some arrays, which are rounded to the format; the sizes are those of the dims."""
-    return Said(diagnose(evidence_of(op, function, arrays, format, layouts, params, **sizes)))
-
-
-def evidence_of(op, function, arrays, format="float32", layouts=None, params=None, wider=None, **sizes):
-    spec, dtype = BUNDLED_OPS[op], FORMATS[format].dtype
-    arrays = {name: a if a.dtype.kind in "biu" else a.astype(dtype) for name, a in arrays.items()}
-    settings = {param.name: param.default for param in spec.params} | (params or {})
-    call = Call(format, sizes, settings, arrays, dict.fromkeys(arrays, "contiguous") | (layouts or {}))
-
-    def run(call):
-        wide = {n: a if a.dtype.kind in "biu" else a.astype(np.result_type(a, np.float32)) for n, a in
-                call.arrays.items()}  # fmt: skip
-        with np.errstate(all="ignore"):
-            return np.asarray(function(*wide.values(), layouts=call.layouts, **call.params)).astype(
-                FORMATS[call.format].dtype
-            )
-
-    with np.errstate(all="ignore"):
-        exact, output = partial(refer, spec, 0), run(call)
-        found = decide_verdict(examine(output, exact(call)), exact(call))
-        return Evidence(spec, Score(found.word, found.cause), call, output, run, exact, wider)
 
 
 def row(*values):
@@ -108,18 +77,6 @@ def test_a_place_that_is_never_written_is_no_view_read_wrongly():
         "logsumexp", unwritten, {"x": np.array([[1.5], [-2.0], [7.0]])}, layouts={"x": "narrowed"}, batch=3, n=1
     )
     assert not {"reads-as-contiguous", "ignores-offset", "ignores-gaps"} & {kind for kind, _ in said}, said
-
-
-def test_a_mask_that_is_filled_with_too_little_for_huge_scores_alone_is_no_variant_that_fills_with_less():
-    def filled(q, k, v, mask, layouts):
-        scores = np.where(mask, q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1]), -1e4)
-        raised = np.exp(scores - scores.max(-1, keepdims=True))
-        return raised / raised.sum(-1, keepdims=True) @ v
-
-    arrays = {"q": np.full((1, 1, 1, 1), -300.0), "k": np.full((1, 1, 3, 1), 300.0), "v": np.array([1.5, 2, 7])}
-    arrays |= {"v": arrays["v"].reshape(1, 1, 3, 1), "mask": np.array([[[[True, True, False]]]])}
-    said = diagnosis("attention_mask", filled, arrays, batch=1, heads=1, queries=1, keys=3, d=1)
-    assert "is-variant" not in {kind for kind, _ in said}, said
 
 
 def test_coarse_numbers_lie_on_a_grid_by_themselves():
@@ -487,3 +444,5 @@ def test_a_cut_that_is_right_by_chance_is_no_bound():
 
     said = diagnosis("mean", off, {"x": np.array([[*np.ones(32), 1.5]])}, batch=1, n=33)
     assert SIZE not in said, said
+
+

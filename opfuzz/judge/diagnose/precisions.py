@@ -275,7 +275,7 @@ def _predict_coarse(evidence: Evidence, names: tuple[str, ...], quantise: Quanti
 
 
 def _grid(evidence: Evidence) -> Cause | None:
-    """Outputs in at most 256 equal steps, where the exact results have many more values, and others than these steps."""
+    """Outputs in at most 256 equal steps, where the exact results have many more values, and lie elsewhere."""
     levels = np.unique(evidence.judged.computed[np.isfinite(evidence.judged.computed)])
     right = np.unique(round_to(evidence.judged.truth.hi, evidence.fmt).astype(np.float64))
     if not LEAST_LEVELS <= len(levels) <= 256 or len(right) < 2 * len(levels):

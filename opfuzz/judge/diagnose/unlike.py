@@ -28,8 +28,8 @@ def unlike(evidence: Evidence) -> tuple[Evidence, ...]:
     calls += [_sized(evidence, dims) for dims in (*apart, few)]
     for name in names:  # alone: all of them may be too many together
         if own[name] < BEYOND_TILES:
-            beyond = {name: BEYOND_TILES}
-            calls.append(_sized(evidence, own | beyond) or _sized(evidence, few | beyond))
+            beyond = ({**sizes, name: BEYOND_TILES} for sizes in (own, few))
+            calls.append(next((call for dims in beyond if (call := _sized(evidence, dims)) is not None), None))
     found = []
     for call in calls:
         if call is None or not evidence.spec.allows(call.dims, call.params):
