@@ -90,3 +90,12 @@ def test_a_cut_that_is_right_by_chance_is_no_bound():
 
     said = diagnosis("mean", off, {"x": np.array([[*np.ones(32), 1.5]])}, batch=1, n=33)
     assert ("depends-on", "size") not in said, said
+
+
+def test_a_tie_that_goes_the_other_way_is_no_rounded_argument():
+    def away(x, layouts):
+        step = np.exp2(np.maximum(np.floor(np.log2(np.abs(x))), -6) - 3)
+        return np.copysign(np.floor(np.abs(x) / step + 0.5) * step, x)
+
+    said = diagnosis("to_float8_e4m3fn", away, {"x": np.array([[1.0625, 1.1875, 17.0, -19.0, 1.0]])}, batch=1, d=5)
+    assert said[0] == ("unexplained", ""), said

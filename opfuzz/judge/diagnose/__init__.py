@@ -238,7 +238,8 @@ def _restate(evidence: Evidence, at_values: Cause | None, elements: Cause | None
         is_nan = np.isnan(reference.natural_values[wrong]) & np.isnan(evidence.judged.computed[wrong])
         return [told, at_values, Cause("natural-nan") if wrong.any() and is_nan.all() else None]
     largest = evidence.judged.largest_conditioned
-    if reference.is_unary and largest <= ROUNDINGS:
+    # A tie that goes the other way is no rounded argument: where nothing is rounded before it, nobody rounds there.
+    if reference.is_unary and largest <= ROUNDINGS and (reference.wide > 0)[evidence.is_wrong].all():
         return [Cause("rounds-argument", figures={"roundings": largest}), at_values]
     is_part = elements is not None and not elements.figures.keys() <= {"wrong", "elements"}
     # No precision stops at an index; a stage that looked for what the judge saw first did not find it; and on the long
