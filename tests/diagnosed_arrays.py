@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 from bundled_ops import BUNDLED_OPS
 
 from opfuzz.core.call import Call
 from opfuzz.core.floats import FORMATS
 from opfuzz.core.results import Score
-from opfuzz.engine.triage.diagnose import refer
+from opfuzz.engine.triage.diagnose import Exact
 from opfuzz.judge.diagnose import Evidence, diagnose
 from opfuzz.judge.settle import examine
 from opfuzz.judge.verdict import decide_verdict
@@ -44,6 +42,6 @@ def evidence_of(op, function, arrays, format="float32", layouts=None, params=Non
             )
 
     with np.errstate(all="ignore"):
-        exact, output = partial(refer, spec, 0), run(call)
+        exact, output = Exact(spec, 0), run(call)
         found = decide_verdict(examine(output, exact(call)), exact(call))
         return Evidence(spec, Score(found.word, found.cause), call, output, run, exact, wider)

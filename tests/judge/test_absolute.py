@@ -11,7 +11,7 @@ from bundled_ops import BUNDLED_OPS
 from opfuzz.backends import Subject, derive
 from opfuzz.core.call import Call, Recipe
 from opfuzz.core.floats import FORMATS
-from opfuzz.engine.triage.diagnose import diagnose_score, outcome_of, refer
+from opfuzz.engine.triage.diagnose import Exact, diagnose_score, outcome_of
 from opfuzz.judge.score import score
 
 VALUES = {"float32": (7e-6, 1e-3, 0.04), "bfloat16": (3.1e-7, 8.2e-7, 1.1e-6)}
@@ -25,7 +25,7 @@ def cause(function, format, values):
     x = np.asarray(values).astype(FORMATS[format].dtype)[None]
     call = Call(format, {"batch": 1, "n": x.size}, {}, {"x": x}, {"x": "contiguous"})
     (made,) = outcome_of(spec, subject, backend, call).outputs
-    judged = score(made, refer(spec, 0, call))
+    judged = score(made, Exact(spec, 0)(call))
     first, *_ = diagnose_score(judged, spec, Recipe(call=call), subject, backend)
     return first.kind, first.name
 

@@ -13,7 +13,7 @@ from opfuzz.core.call import Call
 from opfuzz.core.cause import UNEXPLAINED
 from opfuzz.core.layout import LAYOUTS
 from opfuzz.core.results import Score
-from opfuzz.engine.triage.diagnose import refer
+from opfuzz.engine.triage.diagnose import Exact
 from opfuzz.judge.diagnose import Evidence, adjoints, steps, where
 from opfuzz.spec.gradient import gradient_of
 
@@ -39,7 +39,7 @@ def evidence_of(op, gradient, dims, output=0, arrays=None, **params) -> Evidence
         with np.errstate(all="ignore"):
             return np.asarray(gradient(**wide), np.float64).astype(np.float32)
 
-    return Evidence(spec, Score("wrong", UNEXPLAINED), call, run(call), run, partial(refer, spec, output))
+    return Evidence(spec, Score("wrong", UNEXPLAINED), call, run(call), run, Exact(spec, output))
 
 
 def softmax_back(x, cotangent, below):

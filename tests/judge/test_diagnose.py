@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import ml_dtypes
@@ -29,7 +28,7 @@ from opfuzz.engine.campaign import run
 from opfuzz.engine.evaluate import Bench, CaseItem, write_recipe
 from opfuzz.engine.plan import Plan, load_specs
 from opfuzz.engine.selftest.torch_faults.attribute import conv1d_without_dilation
-from opfuzz.engine.triage.diagnose import diagnose_findings, diagnose_score, refer
+from opfuzz.engine.triage.diagnose import Exact, diagnose_findings, diagnose_score
 from opfuzz.generate import inputs
 from opfuzz.judge.diagnose import Evidence, diagnose
 from opfuzz.judge.diagnose.meanings import misread
@@ -234,7 +233,7 @@ def test_the_smallest_table_at_which_an_index_goes_wrong():
     index = np.array([32768], np.int64)
     dims, places = {"length": 1, "vocab": 32769, "d": 1}, {"index": "contiguous", "table": "contiguous"}
     call = Call("float32", dims, {}, {"index": index, "table": table}, places)
-    score, reference = Score("wrong", UNEXPLAINED), partial(refer, KNOWN["embedding"], 0)
+    score, reference = Score("wrong", UNEXPLAINED), Exact(KNOWN["embedding"], 0)
     found = sizes(Evidence(KNOWN["embedding"], score, call, wrapped(call), wrapped, reference))
     assert found == Cause("depends-on", "size", figures={"conditions": (("vocab", ">=", 32769),)})
 
@@ -248,9 +247,7 @@ def test_a_loss_that_looks_like_a_quantisation_of_few_values_is_none():
 
     x = np.float32([[0, 1.5e-5, 1]])
     call = Call("float32", {"batch": 1, "n": 3}, {}, {"x": x}, {"x": "contiguous"})
-    evidence = Evidence(
-        KNOWN["mean"], Score("wrong", UNEXPLAINED), call, mean(call), mean, partial(refer, KNOWN["mean"], 0)
-    )
+    evidence = Evidence(KNOWN["mean"], Score("wrong", UNEXPLAINED), call, mean(call), mean, Exact(KNOWN["mean"], 0))
     assert evidence.is_wrong.all()
     assert evidence.fits(call.with_arrays({"x": QUANTISERS[0][1](x, 4)})) is not None, "what would be told"
     assert quantised(evidence) is None
@@ -298,7 +295,7 @@ def test_ignored_strides_are_read_from_memory():
 
 def test_nothing_is_told_of_a_larger_call_that_is_right():
     """relu of negatives is 0 from wherever they are read, which proves no reading of a view."""
-    spec, reference = KNOWN["relu"], partial(refer, KNOWN["relu"], 0)
+    spec, reference = KNOWN["relu"], Exact(KNOWN["relu"], 0)
     rng = np.random.default_rng(3)
 
     def call_on(x, layout):

@@ -13,7 +13,7 @@ from opfuzz.backends import Subject, derive
 from opfuzz.core.call import Call, Recipe
 from opfuzz.core.results import Score
 from opfuzz.core.rounding import cut_to_bits
-from opfuzz.engine.triage.diagnose import diagnose_score, outcome_of, refer
+from opfuzz.engine.triage.diagnose import Exact, diagnose_score, outcome_of
 from opfuzz.judge.diagnose import solved
 from opfuzz.judge.score import score
 from opfuzz.oracle import graph
@@ -35,7 +35,7 @@ def found(op, replaced, format="float32", values=None, **sizes):
     call = Call(format, sizes, params, arrays, dict.fromkeys(arrays, "contiguous"))
     with np.errstate(all="ignore"):
         (made,) = outcome_of(spec, subject, backend, call).outputs
-        judged: Score = score(made, refer(spec, 0, call))
+        judged: Score = score(made, Exact(spec, 0)(call))
         return diagnose_score(judged, spec, Recipe(call=call), subject, backend, None, PRIMITIVES)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from opfuzz.core.floats import FORMATS, round_to
 from opfuzz.core.layout import memory
 from opfuzz.core.results import Score
 from opfuzz.engine.plan import load_specs
-from opfuzz.engine.triage.diagnose import refer
+from opfuzz.engine.triage.diagnose import Exact
 from opfuzz.judge.diagnose import Evidence, diagnose
 from opfuzz.judge.settle import examine
 from opfuzz.judge.verdict import decide_verdict
@@ -118,7 +117,7 @@ def evidence_of(spec, function, arrays, layouts=None, params=None, wider=None, *
         return made.astype(next(iter(call.arrays.values())).dtype)
 
     with np.errstate(all="ignore"):
-        exact, output = partial(refer, spec, 0), run(call)
+        exact, output = Exact(spec, 0), run(call)
         found = decide_verdict(examine(output, exact(call)), exact(call))
         return Evidence(spec, Score(found.word, found.cause), call, output, run, exact, wider)
 
@@ -296,14 +295,14 @@ def test_memory_that_was_right_by_chance_is_told_all_the_same(known):
     def unwritten(call):
         return np.full((1, 2), 0.5 if next(calls) % 3 == 0 else 7.5, np.float32)
 
-    evidence = Evidence(spec, Score("wrong", UNEXPLAINED), call, unwritten(call), unwritten, partial(refer, spec, 0))
+    evidence = Evidence(spec, Score("wrong", UNEXPLAINED), call, unwritten(call), unwritten, Exact(spec, 0))
     (cause,) = diagnose(evidence)
     assert (cause.kind, cause.name) == ("depends-on", "repetition")
 
 
 def test_nan_for_nan_is_right_whatever_a_comparison_chooses(known):
     arrays = {"x": np.float32([[np.nan, 1]])}
-    exact = refer(known["logsumexp_dx"], 0, Call("float32", {"batch": 1, "n": 2}, {}, arrays, {"x": "contiguous"}))
+    exact = Exact(known["logsumexp_dx"], 0)(Call("float32", {"batch": 1, "n": 2}, {}, arrays, {"x": "contiguous"}))
     assert decide_verdict(examine(np.float32([[np.nan, np.nan]]), exact), exact).word in ("exact", "faithful", "stable")
 
 
