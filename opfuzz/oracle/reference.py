@@ -37,11 +37,6 @@ def references_of(spec: OpSpec, call: Call) -> tuple[Reference, ...]:
     return tuple(Reference(meaning, place) for place in range(len(meaning.roots)))
 
 
-def reference_of(spec: OpSpec, call: Call, place: int) -> Reference:
-    """The exact result of one output of a call. Raises what `meaning_of` does."""
-    return Reference(meaning_of(spec, call), place)
-
-
 class Reference:
     """The exact result of the output at a place. Everything but the first truth is computed when asked for."""
 

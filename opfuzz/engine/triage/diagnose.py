@@ -27,8 +27,9 @@ from opfuzz.engine.roster import Roster, SubjectTask
 from opfuzz.judge.diagnose import Evidence, diagnose, of_record
 from opfuzz.judge.diagnose.apart import rest_of
 from opfuzz.judge.diagnose.evidence import Array
+from opfuzz.oracle.meaning import meaning_of
 from opfuzz.oracle.primitive import Primitive, primitives_of
-from opfuzz.oracle.reference import Reference, reference_of
+from opfuzz.oracle.reference import Reference
 from opfuzz.spec import OpSpec, load_all
 
 State = TypeVar("State")
@@ -208,11 +209,11 @@ class Exact:
         self._elements = 0
 
     def __call__(self, call: Call) -> Reference:
-        """The exact result of a call, however its inputs lie in memory."""
+        """The exact result of a call, however its inputs lie in memory. Raises what `meaning_of` does."""
         name = replace(call, layouts={}).id(self.spec.op)
         found = self._kept.pop(name, None)
         if found is None:
-            found = reference_of(self.spec, call, self.place)
+            found = Reference(meaning_of(self.spec, call), self.place)
             self._elements += _elements(found)
         self._kept[name] = found
         while self._elements > KEPT and len(self._kept) > 1:
