@@ -99,3 +99,17 @@ def test_a_tie_that_goes_the_other_way_is_no_rounded_argument():
 
     said = diagnosis("to_float8_e4m3fn", away, {"x": np.array([[1.0625, 1.1875, 17.0, -19.0, 1.0]])}, batch=1, d=5)
     assert said[0] == ("unexplained", ""), said
+
+
+def test_a_gate_of_straight_lines_is_no_half_format():
+    def hard(x, h, w, u, b, c, layouts):
+        d = h.shape[1]
+        p, q = x @ w.T + b, h @ u.T + c
+        r, z = (np.clip((p + q)[:, i * d : (i + 1) * d] / 6 + 0.5, 0, 1) for i in range(2))
+        n = np.tanh(p[:, 2 * d :] + r * q[:, 2 * d :])
+        return (1 - z) * n + z * h
+
+    shapes = {"x": (9, 2), "h": (9, 4), "w": (12, 2), "u": (12, 4), "b": (12,), "c": (12,)}
+    arrays = {name: CHANCE.normal(size=shape) for name, shape in shapes.items()} | {"w": np.ones((12, 2))}
+    said = diagnosis("gru_cell", hard, arrays, batch=9, d_in=2, d=4)
+    assert "behaves-like" not in {kind for kind, _ in said}, said
