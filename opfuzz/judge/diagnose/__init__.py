@@ -268,7 +268,7 @@ def _told_again(evidence: Evidence) -> bool:
 
 
 def _behaves_again(evidence: Evidence, model: Arithmetic) -> bool:
-    """Whether the errors on half of the other values, and on all unlike calls, are those of a lower precision as well."""
+    """Whether half of the other values, and all unlike calls, err as with a lower precision as well."""
     again = [_behaves(other, model) is not None for other in evidence.others if other.is_at_fault]
     return 2 * sum(again) >= len(again) and all(_behaves(other, model) is not None for other in unlike(evidence))
 
