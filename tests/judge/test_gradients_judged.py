@@ -144,7 +144,19 @@ def test_nan_is_right_where_the_gradient_itself_is_beyond_the_range():
     computed = np.where(np.abs(exact) > 3.4e38, np.nan, exact).astype(np.float32)[None]
     assert np.isnan(computed).sum() == 2
     assert SEVERITY[verdict_by_x("cumprod", computed, x=x, cotangent=g)] != FAULT
-    assert verdict_by_x("cumprod", np.full_like(computed, np.nan), x=x, cotangent=g) == "special"
+    # Neighbours overflow there, which whoever scans in blocks multiplies first; of ordinary ones nothing does.
+    plain = np.float32([[2.0, 3.0, 0.5, 4.0, 1.0]])
+    assert verdict_by_x("cumprod", np.full_like(computed, np.nan), x=plain, cotangent=g) == "special"
+
+
+def test_the_tail_of_the_logistic_function_is_not_lost_by_its_square():
+    """exp(50) / (1 + exp(50))^2 is 2e-22, and 0 where the square is infinite."""
+    x = np.float32([[-50.0, -1.0]])
+    with np.errstate(over="ignore"):
+        raised = np.exp(-x)
+        slopes = raised / np.square(1 + raised)
+    assert slopes[0, 0] == 0
+    assert SEVERITY[verdict_by_x("sigmoid", slopes, x=x, cotangent=np.ones_like(x))] == FAULT
 
 
 def test_a_slope_where_the_function_has_no_value_is_no_fault():

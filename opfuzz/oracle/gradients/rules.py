@@ -225,7 +225,7 @@ def _div(node: Node, g: Node, writing: Writing) -> tuple[Part, ...]:
     shared = scaled(g, 1 / b)
 
     def below() -> Node:
-        if not writing.by_powers:
+        if not writing.by_powers or _is_raised(b):
             return -scaled(shared, writing.result(node))
         if b.op == "sqrt":  # whose own slope divides by it once more, and then the cube is left
             root = 1 / b
@@ -233,6 +233,14 @@ def _div(node: Node, g: Node, writing: Writing) -> tuple[Part, ...]:
         return -(scaled(g, a) / b**2)
 
     return lambda: shared, below
+
+
+def _is_raised(divisor: Node) -> bool:
+    """Whether it is made of an exponential function, as in the logistic function and softmax.
+
+    Of these every framework has the slope in closed form, and by powers the tail would be lost.
+    """
+    return any(node.op == "exp" for node in graph.topological(divisor))
 
 
 def _maximum(node: Node, g: Node, writing: Writing) -> tuple[Part, ...]:
