@@ -150,13 +150,13 @@ def test_nan_is_right_where_the_gradient_itself_is_beyond_the_range():
 
 
 def test_the_tail_of_the_logistic_function_is_not_lost_by_its_square():
-    """exp(50) / (1 + exp(50))^2 is 2e-22, and 0 where the square is infinite."""
-    x = np.float32([[-50.0, -1.0]])
+    """exp(50) / (1 + exp(50))^2 is 2e-22, and 0 where the square is infinite; a cotangent of 1e10 is far from that."""
+    x = np.float32([-50.0, -1.0])
     with np.errstate(over="ignore"):
         raised = np.exp(-x)
-        slopes = raised / np.square(1 + raised)
-    assert slopes[0, 0] == 0
-    assert SEVERITY[verdict_by_x("sigmoid", slopes, x=x, cotangent=np.ones_like(x))] == FAULT
+        slopes = 1e10 * raised / np.square(1 + raised)
+    assert slopes[0] == 0
+    assert SEVERITY[verdict_on("sigmoid", slopes.astype(x.dtype), x, [1e10, 1e10])] == FAULT
 
 
 def test_a_slope_where_the_function_has_no_value_is_no_fault():
