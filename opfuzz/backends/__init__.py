@@ -2,12 +2,14 @@
 
 from opfuzz.backends.base import Backend
 from opfuzz.backends.discovery import derive, discover, survey
+from opfuzz.backends.names import callable_names
 from opfuzz.backends.perform import perform, same_bits, same_outputs, unlike_spec, unsupported, wrong_shape
 from opfuzz.backends.subject import Subject, resolve
 
 __all__ = [
     "Backend",
     "Subject",
+    "callable_names",
     "derive",
     "discover",
     "perform",

@@ -58,6 +58,7 @@ class Backend(ABC):
     dialect: ClassVar[str]
     modules: ClassVar[tuple[str, ...]]  # what to import before workers fork
     modes: ClassVar[tuple[str, ...]] = ("",)
+    distributions: ClassVar[tuple[str, ...]] = ()  # whose versions decide what is published; (): nobody says
     requirements: ClassVar[tuple[str, ...]] = ()  # of an installer: packages for which their name is not enough
     has_gradients: ClassVar[bool] = False  # whether `differentiate` gives any
     # For reproducers of gradients: `gradients` of a function of its inputs, and another `run` where it needs one.

@@ -115,6 +115,7 @@ class Mlx(Backend):
 
     dialect = "mlx"
     modules = ("mlx.core", "mlx.nn")
+    distributions = ("mlx",)
     modes = ("", COMPILE)
     requirements = ("mlx[cpu]",) if sys.platform == "linux" else ()
     has_gradients = True

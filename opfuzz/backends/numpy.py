@@ -76,6 +76,7 @@ class Numpy(Backend):
 
     dialect = "numpy"
     modules = ("scipy.special",)
+    distributions = ("numpy", "scipy")
     recipe = RECIPE
 
     def absent(self) -> str | None:

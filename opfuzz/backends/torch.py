@@ -107,6 +107,7 @@ class Torch(Backend):
 
     dialect = "torch"
     modules = ("torch",)
+    distributions = ("torch",)
     modes = ("", COMPILE)
     has_gradients = True
     recipe = RECIPE

@@ -17,7 +17,7 @@ from opfuzz.store.read import LATEST, find_run, read_run
 from opfuzz.store.write import to_json
 
 
-@click.command("accept", short_help="Put a finding, or all of a cause, on the reviewed list of those that are known.")
+@click.command("accept")
 @click.argument("finding")
 @click.option("--reason", required=True, help="Why it is accepted.")
 @click.option("--until", metavar="DATE", help="The last day, such as 2026-12-31; then it counts again.")

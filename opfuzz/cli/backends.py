@@ -15,7 +15,7 @@ from opfuzz.report.text import plain
 HEADERS = ("subject", "dialect", "version", "", "formats, or why not")
 
 
-@click.command("backends", short_help="List backends and devices, and why some are absent.")
+@click.command("backends")
 @plugin_option
 def backends_command(plugins: Paths, backends: Mapping[str, Backend]) -> int:
     """List what is here, with versions and devices, and why the rest is absent."""

@@ -41,7 +41,7 @@ def versions(text: str) -> tuple[str, ...]:
     return tuple(version(word) for word in words()(text))
 
 
-@click.command("bisect", short_help="Find the version of a package with which a finding came, or went.")
+@click.command("bisect")
 @click.argument("finding")
 @click.option("--package", required=True, metavar="NAME", help="Such as torch, mlx or numpy.")
 @click.option("--from", "low", type=version, metavar="VERSION", help="One end.")

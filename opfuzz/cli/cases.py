@@ -61,7 +61,7 @@ from opfuzz.store.write import new_folder, summarize
 CASES = 50  # of each op and format, where nobody says
 
 
-@click.group("cases", short_help="Cases for other programs and machines, and their outputs judged.")
+@click.group("cases")
 def cases_group() -> None:
     """Write cases that any program can read, and judge what it made of them; docs/cases.md describes the files."""
 

@@ -30,7 +30,7 @@ from opfuzz.store.write import to_json
 EVALUATIONS = 1_000_000
 
 
-@click.command("climb", short_help="Search for the worst input of ops.")
+@click.command("climb")
 @click.argument("specs", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--op", "ops", type=words(), metavar="LIST", help="Only these ops.")
 @click.option("--subject", "--subjects", "subjects", type=words(), metavar="LIST", help="Such as torch:cpu,mlx:cpu.")

@@ -1,6 +1,6 @@
 """Which commands there are, in the order in which `opfuzz --help` lists them, and where each is.
 
-The file of a command is imported when the command is asked for: `opfuzz history` needs no oracle.
+The file of a command is imported when the command is asked for: `opfuzz history` needs no oracle, and the list nothing.
 """
 
 from __future__ import annotations
@@ -8,33 +8,37 @@ from __future__ import annotations
 from importlib import import_module
 
 import click
+from click.shell_completion import CompletionItem
 
 from opfuzz.cli import completion
 
-COMMANDS = {
-    "run": "run.run_command",
-    "report": "report.report_command",
-    "compare": "compare.compare_command",
-    "history": "history.history_command",
-    "accept": "accept.accept_command",
-    "repro": "repro.repro_command",
-    "shrink": "shrink.shrink_command",
-    "bisect": "bisect.bisect_command",
-    "sweep": "sweep.sweep_command",
-    "climb": "climb.climb_command",
-    "localize": "localize.localize_command",
-    "profile": "profile.profile_command",
-    "trace": "trace.trace_command",
-    "dump": "dump.dump_command",
-    "diff": "diff.diff_command",
-    "cases": "cases.cases_group",
-    "check": "check.check",
-    "schema": "check.schema",
-    "new": "new.new_group",
-    "backends": "backends.backends_command",
-    "doctor": "doctor.doctor_command",
-    "completion": "completion.completion_command",
-    "selftest": "selftest.selftest_command",
+COMMANDS = {  # where each is, and what is said of it among the others
+    "run": ("run.run_command", "Try ops on subjects, judge the results, and rank the ops."),
+    "report": ("report.report_command", "Show a run as a page, as Markdown, as JUnit XML or as JSON."),
+    "compare": ("compare.compare_command", "Say what changed from one run to another."),
+    "history": ("history.history_command", "Show how the error of each op went from run to run."),
+    "accept": (
+        "accept.accept_command",
+        "Put a finding, or all of a cause, on the reviewed list of those that are known.",
+    ),
+    "repro": ("repro.repro_command", "Make the call of a finding again, and say whether the fault is still there."),
+    "shrink": ("shrink.shrink_command", "Make the call of a finding smaller, for longer than a run does."),
+    "bisect": ("bisect.bisect_command", "Find the version of a package with which a finding came, or went."),
+    "sweep": ("sweep.sweep_command", "Measure every input of elementwise ops."),
+    "climb": ("climb.climb_command", "Search for the worst input of ops."),
+    "localize": ("localize.localize_command", "Say which op, or which wrong reading, makes a network's output drift."),
+    "profile": ("profile.profile_command", "Record where a network calls its ops, for `opfuzz run --profile`."),
+    "trace": ("trace.trace_command", "Find the first module in which two real models differ."),
+    "dump": ("dump.dump_command", "Write the outputs of every module of a model to a file, in order."),
+    "diff": ("diff.diff_command", "Compare tensors that two programs saved."),
+    "cases": ("cases.cases_group", "Cases for other programs and machines, and their outputs judged."),
+    "check": ("check.check", "Check spec files."),
+    "schema": ("check.schema", "Print a JSON Schema of a spec."),
+    "new": ("new.new_group", "Write a new spec to fill in."),
+    "backends": ("backends.backends_command", "List backends and devices, and why some are absent."),
+    "doctor": ("doctor.doctor_command", "Say what is installed, what works, and how to get the rest."),
+    "completion": ("completion.completion_command", "Print the script that makes a shell complete."),
+    "selftest": ("selftest.selftest_command", "Plant known faults in torch, and count what is found."),
 }
 
 
@@ -49,10 +53,20 @@ class Commands(click.Group):
         """The one of this name, from its file, with what completes its parameters."""
         if cmd_name not in COMMANDS:
             return None
-        module, function = COMMANDS[cmd_name].split(".")
+        module, function = COMMANDS[cmd_name][0].split(".")
         command: click.Command = getattr(import_module(f"opfuzz.cli.{module}"), function)
         completion.complete(command)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List them; click would import the file of each."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, said) for name, (_, said) in COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Those that begin so, and the options of opfuzz itself."""
+        begun = [CompletionItem(name, help=said) for name, (_, said) in COMMANDS.items() if name.startswith(incomplete)]
+        return begun + click.Command.shell_complete(self, ctx, incomplete)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -20,7 +20,7 @@ from opfuzz.store.read import find_run, read_run
 from opfuzz.store.write import to_json
 
 
-@click.command("compare", short_help="Say what changed from one run to another.")
+@click.command("compare")
 @click.argument("before", metavar="RUN")
 @click.argument("after", metavar="RUN")
 @click.option(

@@ -31,7 +31,7 @@ HEAD = 4096  # bytes of a spec in which its op is looked for
 Names = Callable[[click.Context], Iterable[str]]
 
 
-@click.command("completion", short_help="Print the script that makes a shell complete.")
+@click.command("completion")
 @click.argument("shell", type=click.Choice(tuple(SHELLS)))
 def completion_command(shell: str) -> int:
     """Print a script for SHELL; where to put it is said at its beginning."""

@@ -18,7 +18,7 @@ from opfuzz.report.network.diff import render
 FILE = click.Path(path_type=Path)
 
 
-@click.command("diff", short_help="Compare tensors that two programs saved.")
+@click.command("diff")
 @click.argument("a", type=FILE)
 @click.argument("b", type=FILE)
 @click.option(

@@ -16,7 +16,7 @@ from opfuzz.report.text import plain
 MARKS = {OK: "ok", ABSENT: "--", BROKEN: "!!"}
 
 
-@click.command("doctor", short_help="Say what is installed, what works, and how to get the rest.")
+@click.command("doctor")
 @click.argument("specs", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), help="Python file with a list BACKENDS."

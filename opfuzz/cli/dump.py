@@ -18,7 +18,7 @@ FILE = click.Path(path_type=Path)
 SUFFIX = ".safetensors"
 
 
-@click.command("dump", short_help="Write the outputs of every module of a model to a file, in order.")
+@click.command("dump")
 @click.argument("model", type=FILE)
 @click.option("-o", "--output", type=FILE, required=True, metavar="FILE", help="The .safetensors file to write.")
 @click.option("--side", type=click.Choice(SIDES), help="Which model, where the file defines both `a` and `b`.")

@@ -20,7 +20,7 @@ from opfuzz.store.write import to_json
 REBUILD = "rebuild"
 
 
-@click.command("history", short_help="Show how the error of each op went from run to run.")
+@click.command("history")
 @click.argument("op", required=False)
 @click.option("--subject", "subjects", type=words(), metavar="LIST", help="Only these subjects.")
 @click.option("--format", "formats", type=words(*FORMATS), metavar="LIST", help="Only these formats.")

@@ -49,7 +49,7 @@ def model_options(function: click.decorators.FC) -> click.decorators.FC:
     return function
 
 
-@click.command("localize", short_help="Say which op, or which wrong reading, makes a network's output drift.")
+@click.command("localize")
 @click.argument("model")
 @click.option("--a", default="torch:cpu", metavar="SUBJECT", help="The side that is right. Default torch:cpu.")
 @click.option("--b", default="mlx:cpu", metavar="SUBJECT", help="The side that drifts. Default mlx:cpu.")

@@ -57,7 +57,7 @@ variants:
 DIALECTS = {"torch": "torch", "mlx": "mx", "numpy": "np"}  # and under which name a call has the framework
 
 
-@click.group("new", short_help="Write a new spec to fill in.")
+@click.group("new")
 def new_group() -> None:
     """Write a new file to fill in."""
 

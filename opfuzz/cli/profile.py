@@ -19,7 +19,7 @@ from opfuzz.report.progress import Counted
 from opfuzz.spec.profile import profile_of, write_profile
 
 
-@click.command("profile", short_help="Record where a network calls its ops, for `opfuzz run --profile`.")
+@click.command("profile")
 @click.argument("model")
 @click.option("--subject", default="torch:cpu", metavar="SUBJECT", help="Who computes. Default torch:cpu.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write; default: standard output.")

@@ -20,7 +20,7 @@ NIGHTS = 60  # runs in a trend
 NAMES: Mapping[str, str] = {"html": "report.html", "md": "summary.md", "junit": "junit.xml", "json": "report.json"}
 
 
-@click.command("report", short_help="Show a run as a page, as Markdown, as JUnit XML or as JSON.")
+@click.command("report")
 @click.argument("run", metavar="[RUN]", default=LATEST)
 @click.option(
     "--format",

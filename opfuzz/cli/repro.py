@@ -29,7 +29,7 @@ from opfuzz.store.bundle import Bundle, bundles_in, read_bundle
 ELEMENT = ("output", "computed", "exact", "ends", "ulp")
 
 
-@click.command("repro", short_help="Make the call of a finding again, and say whether the fault is still there.")
+@click.command("repro")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--subject", metavar="SUBJECT", help="Another one than the bundle's, such as mlx:cpu.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: the number of cores.")

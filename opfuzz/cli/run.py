@@ -61,7 +61,7 @@ ALL = "all"  # formats
 BESIDE_RESUME = frozenset({"resume", "jobs", "rows", "as_json", "out", "engine", "scheduler"})
 
 
-@click.command("run", short_help="Try ops on subjects, judge the results, and rank the ops.")
+@click.command("run")
 @click.argument("specs", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--subjects",

@@ -21,7 +21,7 @@ from opfuzz.report.progress import Counted
 DEFAULT_CASES = 2000
 
 
-@click.command("selftest", short_help="Plant known faults in torch, and count what is found.")
+@click.command("selftest")
 @click.option(
     "--mutants",
     "file",

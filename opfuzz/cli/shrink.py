@@ -28,7 +28,7 @@ ATTEMPTS = 4000
 SECONDS = 600.0  # for smaller calls, and again for the condition
 
 
-@click.command("shrink", short_help="Make the call of a finding smaller, for longer than a run does.")
+@click.command("shrink")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option(
     "--attempts", type=click.IntRange(min=1), default=ATTEMPTS, help=f"Calls to try at most; default {ATTEMPTS}."

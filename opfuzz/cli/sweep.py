@@ -57,7 +57,7 @@ def bits_range(text: str) -> tuple[int, int]:
     return found
 
 
-@click.command("sweep", short_help="Measure every input of elementwise ops.")
+@click.command("sweep")
 @click.argument("specs", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--op", "ops", type=words(), metavar="LIST", help="Only these ops.")
 @click.option("--subject", "--subjects", "subjects", type=words(), metavar="LIST", help="Such as torch:cpu,mlx:cpu.")

@@ -24,7 +24,7 @@ from opfuzz.report.network.trace import render, render_names
 FILE = click.Path(path_type=Path)
 
 
-@click.command("trace", short_help="Find the first module in which two real models differ.")
+@click.command("trace")
 @click.argument("pair", type=FILE)
 @click.option(
     "--map",

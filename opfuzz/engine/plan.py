@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from opfuzz.backends import Backend, Subject
+from opfuzz.backends import Backend, Subject, callable_names
 from opfuzz.backends.base import Functions
 from opfuzz.core.call import Call
 from opfuzz.core.case import Case
@@ -84,10 +84,10 @@ def vocabulary(backends: Mapping[str, Backend], dialects: Collection[str] | None
     published: dict[str, Functions | None] = {}
     for backend in reversed(list(backends.values())):
         dialect = backend.dialect
-        is_known = (dialects is None or dialect in dialects) and not backend.absent()
+        names = callable_names(backend) if dialects is None or dialect in dialects else None
         # All of a dialect together: what one of its backends lacks is not supported there.
         others = published.get(dialect)
-        published[dialect] = {**(others or {}), **backend.functions()} if is_known else others
+        published[dialect] = others if names is None else {**(others or {}), **names}
     return Vocabulary(regimes=regime_names(), reference_functions=REFERENCE_FUNCTIONS, dialects=published)
 
 

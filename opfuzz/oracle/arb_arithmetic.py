@@ -170,16 +170,13 @@ def _on_ball(function: Elementary) -> Callable[[arb], Value]:
     if math.isinf(function.domain[0]) and math.isinf(function.domain[1]) and not function.poles and not function.holes:
         return function.ball
     low, high = map(arb, function.domain)
-    with np.errstate(divide="ignore"):
-        poles = [(arb(place), float(function.value(np.array(place)))) for place in function.poles]
+    poles = [*map(arb, function.poles)]
 
     def wrapped(x: arb) -> Value:
         if x < low or x > high:
             return math.nan
-        for place, infinity in poles:
-            if x == place:
-                return infinity
-        if function.holes and x <= 0 and x.is_exact() and x.is_integer():
+        is_pole = any(x == place for place in poles)
+        if is_pole or (function.holes and x <= 0 and x.is_exact() and x.is_integer()):
             with np.errstate(all="ignore"):
                 return float(function.value(np.array(float(x))))
         return function.ball(x)

@@ -63,8 +63,8 @@ class Task(ABC, Generic[State, Item, Answer]):
 
 
 def preload(task: Task[State, Item, Answer]) -> list[str]:
-    """The modules to import before workers fork: that of the task, and those that it names."""
-    return list(dict.fromkeys([type(task).__module__, *task.modules]))
+    """The modules to import before workers fork: that of the task, what exact values need, and those that it names."""
+    return list(dict.fromkeys([type(task).__module__, "scipy.special", *task.modules]))
 
 
 def perform(task: Task[State, Item, Answer], state: State, item: Item) -> Answer:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 
 from opfuzz.core.floats import FloatArray
 from opfuzz.network.diff.pair import Pair, allowed, as_real, is_rounding, unit_of
@@ -89,6 +88,8 @@ def _best_step(a: FloatArray, b: FloatArray) -> int:
     correlation by Fourier transform.
     """
     length = a.shape[1]
+    from scipy import fft  # not with the module, which the command line imports
+
     size = fft.next_fast_len(2 * length, real=True)
     mean = a.mean()
     a, b = a - mean, b - mean  # digits are lost to a large mean

@@ -5,13 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
-from scipy.special import erf, expit
 
 from opfuzz.network.observe.records import MOVE, FunctionCall, ObservedCall, Operand, PlantedCall
 from opfuzz.network.pipeline.planting import UnfitError
 from opfuzz.network.readings.reading import Array, Reading, SeenModule, float_outputs, is_float, one
 
 Function = Callable[[Array], Array]
+
+
+# SciPy is imported where values are made: the commands that know readings by their names need none.
+
+
+def _erf(x: Array) -> Array:
+    from scipy.special import erf
+
+    return np.asarray(erf(x))
+
+
+def _expit(x: Array) -> Array:
+    from scipy.special import expit
+
+    return np.asarray(expit(x))
 
 
 def _softplus(x: Array) -> Array:
@@ -24,10 +38,10 @@ def _elu(x: Array) -> Array:
 
 # In float64. The names are what a port would call.
 FUNCTIONS: Mapping[str, Function] = {
-    "gelu": lambda x: 0.5 * x * (1 + erf(x / np.sqrt(2))),
+    "gelu": lambda x: 0.5 * x * (1 + _erf(x / np.sqrt(2))),
     "gelu by tanh": lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
-    "x sigmoid(1.702 x)": lambda x: x * expit(1.702 * x),
-    "silu": lambda x: x * expit(x),
+    "x sigmoid(1.702 x)": lambda x: x * _expit(1.702 * x),
+    "silu": lambda x: x * _expit(x),
     "mish": lambda x: x * np.tanh(_softplus(x)),
     "relu": lambda x: np.maximum(x, 0),
     "relu squared": lambda x: np.maximum(x, 0) ** 2,
@@ -40,7 +54,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "hard sigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
     "relu6": lambda x: np.clip(x, 0, 6),
     "tanh": np.tanh,
-    "sigmoid": expit,
+    "sigmoid": _expit,
     "softplus": _softplus,
     "softsign": lambda x: x / (1 + np.abs(x)),
     "sine": np.sin,

@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import scipy.special
 
 from opfuzz.core.floats import FloatArray
 from opfuzz.oracle.functions import spreads
@@ -19,6 +18,7 @@ from opfuzz.oracle.functions.record import (
     oscillating,
     rising,
     rising_both_ways,
+    special,
 )
 
 LN_2, LN_10 = float(np.log(2.0)), float(np.log(10.0))
@@ -137,10 +137,11 @@ PLAIN: Mapping[str, Elementary] = MappingProxyType(
             ball=lambda x: x.atanh(), bounds=rising, domain=(-1.0, 1.0), poles=(-1.0, 1.0),
         ),
         "sigmoid": Elementary(
-            value=scipy.special.expit, tested=16.0, spread=spreads.sigmoid_spread, ball=_sigmoid_ball, bounds=rising
+            value=lambda x: special().expit(x), tested=16.0, spread=spreads.sigmoid_spread, ball=_sigmoid_ball,
+            bounds=rising,
         ),
         "softplus": Elementary(
-            value=_softplus, tested=16.0, spread=lambda m, y, r: scipy.special.expit(m + r) * r,
+            value=_softplus, tested=16.0, spread=lambda m, y, r: special().expit(m + r) * r,
             ball=_softplus_ball, bounds=rising,
         ),
     }

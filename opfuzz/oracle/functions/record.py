@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from math import inf
 from typing import Any
 
@@ -71,6 +73,12 @@ class Elementary:
     holes: bool = False  # whether 0, -1, -2, ... are arguments for which `value` says what f is, infinity or NaN
     # Of m and y = f(m): the number whose ulps `tested` counts where `value` is made of larger terms; None: y.
     scale: Callable[[FloatArray, FloatArray], FloatArray] | None = None
+
+
+@cache
+def special() -> Any:
+    """scipy.special, imported when the first value is asked for: to read and check references takes none."""
+    return importlib.import_module("scipy.special")
 
 
 def is_hole(m: FloatArray) -> NDArray[np.bool_]:

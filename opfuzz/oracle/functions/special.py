@@ -7,7 +7,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import scipy.special
 
 from opfuzz.core.floats import FloatArray
 from opfuzz.oracle.functions import spreads
@@ -20,6 +19,7 @@ from opfuzz.oracle.functions.record import (
     oscillating,
     rising,
     rising_both_ways,
+    special,
 )
 
 
@@ -34,7 +34,7 @@ def _odd(function: Callable[[FloatArray], FloatArray], at_infinity: float) -> Ca
 
 
 def _i0(x: FloatArray) -> FloatArray:
-    return np.where(np.isinf(x), np.inf, scipy.special.i0(x))
+    return np.where(np.isinf(x), np.inf, special().i0(x))
 
 
 # sin(pi x) = +-sin(pi r) with r = x - round(x), which is exact, as are the multiples of 1/2.
@@ -57,8 +57,8 @@ def _cotangent_size(x: FloatArray) -> FloatArray:
 
 def _lgamma(x: FloatArray) -> FloatArray:
     left = np.minimum(x, -0.0)
-    mirrored = np.log(np.pi / np.abs(_sinpi(left))) - scipy.special.gammaln(1 - left)
-    return np.where(np.isinf(x) | is_hole(x), np.inf, np.where(x < 0, mirrored, scipy.special.gammaln(x)))
+    mirrored = np.log(np.pi / np.abs(_sinpi(left))) - special().gammaln(1 - left)
+    return np.where(np.isinf(x) | is_hole(x), np.inf, np.where(x < 0, mirrored, special().gammaln(x)))
 
 
 def _lgamma_scale(x: FloatArray, y: FloatArray) -> FloatArray:
@@ -79,14 +79,14 @@ def _lgamma_ball(x: Any) -> Any:
 
 def _digamma(x: FloatArray) -> FloatArray:
     left = np.where(x < 0, x, -0.5)
-    mirrored = scipy.special.psi(1 - left) - np.pi / np.tan(np.pi * (left - np.round(left)))
+    mirrored = special().psi(1 - left) - np.pi / np.tan(np.pi * (left - np.round(left)))
     at_holes = np.where(x == 0, np.copysign(np.inf, -x), np.nan)
-    return np.where(is_hole(x), at_holes, np.where(x < 0, mirrored, scipy.special.psi(x)))
+    return np.where(is_hole(x), at_holes, np.where(x < 0, mirrored, special().psi(x)))
 
 
 def _digamma_scale(x: FloatArray, y: FloatArray) -> FloatArray:
     """1 near the zero at 1.46; left of zero the terms that cancel."""
-    mirrored = _cotangent_size(x) + np.abs(scipy.special.psi(1 - np.minimum(x, 0.0))) + 1
+    mirrored = _cotangent_size(x) + np.abs(special().psi(1 - np.minimum(x, 0.0))) + 1
     return np.where(x < 0, mirrored, np.maximum(np.abs(y), np.where(x < 4, 1.0, 0.0)))
 
 
@@ -110,18 +110,19 @@ def _i1e_ball(x: Any) -> Any:
 SPECIAL: Mapping[str, Elementary] = MappingProxyType(
     {
         "erf": Elementary(
-            value=scipy.special.erf, tested=12.0, spread=spreads.erf_spread, ball=lambda x: x.erf(), bounds=rising
+            value=lambda x: special().erf(x), tested=12.0, spread=spreads.erf_spread, ball=lambda x: x.erf(),
+            bounds=rising,
         ),
         "erfc": Elementary(
-            value=scipy.special.erfc, tested=4096.0, spread=spreads.erf_spread, ball=lambda x: x.erfc(),
+            value=lambda x: special().erfc(x), tested=4096.0, spread=spreads.erf_spread, ball=lambda x: x.erfc(),
             bounds=falling,
         ),
         "erfcx": Elementary(
-            value=scipy.special.erfcx, tested=4096.0, spread=spreads.steep_below(spreads.erfcx_slope),
+            value=lambda x: special().erfcx(x), tested=4096.0, spread=spreads.steep_below(spreads.erfcx_slope),
             ball=_erfcx_ball, bounds=falling,
         ),
         "erfinv": Elementary(
-            value=_odd(scipy.special.erfinv, np.nan), tested=16.0,
+            value=_odd(lambda x: special().erfinv(x), np.nan), tested=16.0,
             spread=spreads.steep_far_out(spreads.erfinv_slope),
             ball=lambda x: x.erfinv(), bounds=rising, domain=(-1.0, 1.0), poles=(-1.0, 1.0),
         ),
@@ -134,19 +135,19 @@ SPECIAL: Mapping[str, Elementary] = MappingProxyType(
             ball=lambda x: x.digamma(), bounds=enclosed, holes=True,
         ),
         "i0": Elementary(
-            value=_i0, tested=32.0, spread=spreads.steep_far_out(scipy.special.i1), ball=lambda x: x.bessel_i(0),
-            bounds=rising_both_ways,
+            value=_i0, tested=32.0, spread=spreads.steep_far_out(lambda t: special().i1(t)),
+            ball=lambda x: x.bessel_i(0), bounds=rising_both_ways,
         ),
         "i0e": Elementary(
-            value=scipy.special.i0e, tested=32.0, spread=spreads.steep_near_zero(spreads.i0e_slope),
+            value=lambda x: special().i0e(x), tested=32.0, spread=spreads.steep_near_zero(spreads.i0e_slope),
             ball=lambda x: abs(x).bessel_i(0, scaled=True), bounds=falling_both_ways,
         ),
         "i1": Elementary(
-            value=_odd(scipy.special.i1, np.inf), tested=64.0, spread=spreads.steep_far_out(spreads.i1_slope),
+            value=_odd(lambda x: special().i1(x), np.inf), tested=64.0, spread=spreads.steep_far_out(spreads.i1_slope),
             ball=lambda x: x.bessel_i(1), bounds=rising,
         ),
         "i1e": Elementary(
-            value=_odd(scipy.special.i1e, 0.0), tested=64.0, spread=spreads.i1e_spread,
+            value=_odd(lambda x: special().i1e(x), 0.0), tested=64.0, spread=spreads.i1e_spread,
             ball=_i1e_ball, bounds=enclosed,
         ),
         "sinpi": Elementary(

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import scipy.special
 
 from opfuzz.core.floats import FloatArray
-from opfuzz.oracle.functions.record import Spread
+from opfuzz.oracle.functions.record import Spread, special
 
 Slope = Callable[[FloatArray], FloatArray]  # abs(f') at each argument; NaN or infinite where there is none
 ROOT_PI = float(np.sqrt(np.pi))
@@ -141,18 +140,18 @@ def _at_the_ends(slope: Slope) -> Spread:
 
 def _trigamma(x: FloatArray) -> FloatArray:
     # psi'(x) + psi'(1 - x) = pi^2 / sin(pi x)^2
-    above = scipy.special.polygamma(1, np.where(x > 0, x, 1 - x))
+    above = special().polygamma(1, np.where(x > 0, x, 1 - x))
     turned = np.pi / np.sin(np.pi * (x - 2 * np.round(x / 2)))
     return np.asarray(np.where(x > 0, above, turned * turned - above))
 
 
-lgamma_spread = _at_the_ends(lambda x: np.abs(scipy.special.psi(x)))  # the slope psi grows between two holes
+lgamma_spread = _at_the_ends(lambda x: np.abs(special().psi(x)))  # the slope psi grows between two holes
 digamma_spread = _at_the_ends(_trigamma)  # and its own slope is convex there, and shrinks right of zero
 
 
 def erfinv_slope(x: FloatArray) -> FloatArray:
     """sqrt(pi)/2 exp(erfinv(x)^2)."""
-    y = scipy.special.erfinv(np.where(x < 1, x, np.nan))
+    y = special().erfinv(np.where(x < 1, x, np.nan))
     return np.asarray(ROOT_PI / 2 * np.exp(y * y))
 
 
@@ -163,7 +162,7 @@ def erfinv_slope(x: FloatArray) -> FloatArray:
 def erfcx_slope(x: FloatArray) -> FloatArray:
     """A bound of the slope of erfcx; it shrinks from left to right."""
     left = np.minimum(x, 0.0)
-    return np.where(x < 0, 2 / ROOT_PI - 2 * left * scipy.special.erfcx(left), 1 / ROOT_PI / (x * x + 0.5))
+    return np.where(x < 0, 2 / ROOT_PI - 2 * left * special().erfcx(left), 1 / ROOT_PI / (x * x + 0.5))
 
 
 def i0e_slope(t: FloatArray) -> FloatArray:
@@ -172,7 +171,7 @@ def i0e_slope(t: FloatArray) -> FloatArray:
     By Amos (1974): I1/I0 is at least t / (1/2 + s) with s = sqrt(t^2 + 9/4).
     """
     s = np.hypot(t, 1.5)
-    return np.asarray(scipy.special.i0e(t) * (0.5 + 2.25 / (s + t)) / (0.5 + s))
+    return np.asarray(special().i0e(t) * (0.5 + 2.25 / (s + t)) / (0.5 + s))
 
 
 # The slope of i1e is the difference of the positive, falling i0e - i1e and i1e/t, and changes by no more than its
@@ -182,9 +181,9 @@ def i0e_slope(t: FloatArray) -> FloatArray:
 def i1e_spread(m: FloatArray, y: FloatArray, r: FloatArray) -> FloatArray:
     """That of i1e: by the slope in the middle, or by the larger of its two terms where they are largest."""
     t = nearest(m, r)
-    most = np.fmax(i0e_slope(t), _over(scipy.special.i1e(t), t))
+    most = np.fmax(i0e_slope(t), _over(special().i1e(t), t))
     size = np.abs(m)
-    middle = np.abs(scipy.special.i0e(size) - scipy.special.i1e(size) - _over(scipy.special.i1e(size), size))
+    middle = np.abs(special().i0e(size) - special().i1e(size) - _over(special().i1e(size), size))
     return np.asarray(np.fmin(most * r, (middle + 2.0**-50) * r + r * r / 2))
 
 
@@ -194,4 +193,4 @@ def _over(i1e: FloatArray, t: FloatArray) -> FloatArray:
 
 def i1_slope(t: FloatArray) -> FloatArray:
     """The slope (I0 + I2) / 2 of I1."""
-    return np.asarray((scipy.special.i0(t) + scipy.special.iv(2, t)) / 2)
+    return np.asarray((special().i0(t) + special().iv(2, t)) / 2)
