@@ -54,6 +54,7 @@ DOORS = {
     "jinja2": {"report/template.py"},
     "dask": {"engine/executors/dask.py"},
     "distributed": {"engine/executors/dask.py"},
+    "numba": {"core/compiled.py"},
 }
 
 
@@ -241,6 +242,7 @@ def test_a_function_takes_at_most_eight_parameters():
         f"{path.relative_to(PACKAGE)}:{node.lineno}: {node.name}"
         for path in FILES
         if room_of(path) != "cli"  # a command has one for each of its options
+        and path.name != "kernels.py"  # what is compiled takes no records
         for node in nodes(path)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and parameters(node) > 8
     ]

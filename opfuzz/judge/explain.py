@@ -27,7 +27,7 @@ from opfuzz.judge.limits import (
     NATURAL_ROUNDOFFS,
     NEIGHBOUR,
 )
-from opfuzz.judge.measure import Mask, Measured, error_of, place_of
+from opfuzz.judge.measure import Mask, Measured, place_of
 from opfuzz.oracle.dependencies import repeats_in
 from opfuzz.oracle.models import Arithmetic, usual_arithmetic, working
 from opfuzz.oracle.reference import Reference
@@ -138,7 +138,7 @@ def _excess_of(charge: _Charge, emulated: Emulated) -> FloatArray:
     """Excess, under wide, of an emulated formula; 0 where it is not finite or nothing is judged."""
     measured, reference = charge.measured, charge.reference
     values = round_to(emulated.values.astype(np.float64), reference.fmt).astype(np.float64)
-    error = error_of(values, measured.truth)
+    error = measured.truth.error_of(values)
     counted = measured.is_judged & np.isfinite(values)
     return np.where(counted, relative_to(error, measured.spacing, reference.wide), 0.0)
 
@@ -342,7 +342,7 @@ def _fits(charge: _Charge, explained: tuple[FloatArray, FloatArray] | None) -> s
         # Where its allowance exceeds it, a variant fits anything: it must be seen to fit, and that on a guilty element.
         seen = finite & ~blind
         apart = FLOAT64_APART if fmt.bits == 64 else 1.0
-        distance = relative_to(error_of(values, measured.truth), measured.spacing, reference.wide)
+        distance = relative_to(measured.truth.error_of(values), measured.spacing, reference.wide)
         differs = seen & (distance > apart)
     count = np.count_nonzero(finite)
     is_half = fmt.bits == 16

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from opfuzz.core.floats import FloatArray
 from opfuzz.core.metrics.conditioned import relative_to
-from opfuzz.core.metrics.ulp import absolute_error
+from opfuzz.core.metrics.ulp import NOTHING, flat, kernels
 from opfuzz.core.results import Index
 from opfuzz.judge.limits import LOOSE_SHARE, NATURAL_ROUNDOFFS
 from opfuzz.oracle.allowances import Allowances, Alternatives
@@ -41,14 +40,10 @@ class Measured:
     class_mistakes: Mask | None  # where NaN, an infinity or the sign of a zero is wrong; None: nowhere
     flushed: Mask | None  # subnormal results returned as zero: a policy, not an error; None: nowhere
     unresolved: Places  # where the exact value is not certain enough for this error
+    is_correct: bool  # all is judged and nothing errs
     largest_ulp: float
     largest_excess: float
     largest_conditioned: float
-
-    @property
-    def is_correct(self) -> bool:
-        """Whether all is judged and nothing errs: then every quotient of the error is 0."""
-        return self.judged is None and self.ulps is self.error
 
     @property
     def is_judged(self) -> Mask:
@@ -86,20 +81,28 @@ class Measured:
 def measure(output: NDArray[Any], truth: Truth, allowances: Allowances) -> Measured:
     """The errors of an output of the truth's shape, in every unit that verdicts and rankings rest on."""
     computed = output.astype(np.float64)
-    error = error_of(computed, truth)
-    largest = float(error.max(initial=0.0))  # not a finite number where any output or exact result is none
-    flushed = _flushed(computed, truth)
-    unresolved = _unresolved(error, truth)
-    judged = None
-    if not isfinite(largest) or unresolved.size or flushed is not None:  # else each error is one between numbers
-        judged = _measurable(computed, truth, flushed)
+    is_one = allowances.conditioning is allowances.wide  # nobody asked for it
+    error = truth.error_of(computed)
+    ulps, excess = np.empty(computed.shape), np.empty(computed.shape)
+    conditioned = excess if is_one else np.empty(computed.shape)
+    found = kernels().measure(
+        *map(flat, (error, computed, truth.hi, truth.spacing, allowances.wide)),
+        NOTHING if is_one else flat(allowances.conditioning),
+        truth.fmt.smallest_normal,
+        *(each.reshape(-1) for each in (ulps, excess, conditioned)),
+    )
+    largest, most_ulps, most_excess, most_conditioned, unusual, flushed, unjudged = found
+    most = [most_ulps, most_excess, most_excess if is_one else most_conditioned]
+    unresolved, judged = _unresolved(error, truth), None
+    if unjudged or unresolved.size:
+        judged = np.isfinite(computed) & truth.is_finite
+        if flushed:
+            judged &= ~((computed == 0) & truth.is_subnormal)
+    if judged is not None and unresolved.size:
         judged.ravel()[unresolved] = False
-    if judged is None and largest == 0.0:
-        ulps = excess = conditioned = error
-    else:
-        ulps, excess = (_in_unit(error, unit, judged) for unit in (truth.spacing, allowances.wide_room))
-        is_one = allowances.conditioning_room is allowances.wide_room  # nobody asked for it
-        conditioned = excess if is_one else _in_unit(error, allowances.conditioning_room, judged)
+        for each in (ulps, excess, conditioned):
+            each.ravel()[unresolved] = 0.0
+        most = [float(each.max(initial=0.0)) for each in (ulps, excess, conditioned)]
     return Measured(
         output,
         truth,
@@ -110,29 +113,12 @@ def measure(output: NDArray[Any], truth: Truth, allowances: Allowances) -> Measu
         excess,
         conditioned,
         judged,
-        _class_mistakes(computed, largest, truth, allowances),
-        flushed,
+        _class_mistakes(computed, unusual > 0, truth, allowances),
+        np.asarray((computed == 0) & truth.is_subnormal) if flushed else None,
         unresolved,
-        *(float(each.max(initial=0.0)) for each in (ulps, excess, conditioned)),
+        judged is None and largest == 0.0,
+        *most,
     )
-
-
-def error_of(values: FloatArray, truth: Truth) -> FloatArray:
-    """How far values are from the exact ones; where all of a range is right, from the range."""
-    error = absolute_error(values, truth.hi, truth.rest)
-    return error if truth.ranges is None else np.where(truth.ranges, np.maximum(error - truth.reach, 0.0), error)
-
-
-def _in_unit(error: FloatArray, unit: FloatArray, judged: Mask | None) -> FloatArray:
-    with np.errstate(over="ignore", invalid="ignore"):
-        return error / unit if judged is None else np.where(judged, error / unit, 0.0)
-
-
-def _flushed(computed: FloatArray, truth: Truth) -> Mask | None:
-    if not truth.has_subnormal:
-        return None
-    flushed = (computed == 0) & truth.is_subnormal
-    return np.asarray(flushed) if flushed.any() else None
 
 
 def _measurable(computed: FloatArray, truth: Truth, flushed: Mask | None) -> Mask:
@@ -181,9 +167,9 @@ def unscaled(measured: Measured) -> Places:
 # Elements that have no error in ulp, only a right or a wrong class.
 
 
-def _class_mistakes(computed: FloatArray, largest: float, truth: Truth, allowances: Allowances) -> Mask | None:
+def _class_mistakes(computed: FloatArray, has_unusual: bool, truth: Truth, allowances: Allowances) -> Mask | None:
     wrong = _wrong_zeros(computed, truth)
-    if not (isfinite(largest) or np.isfinite(computed).all()) or not truth.largest_size < truth.threshold:
+    if has_unusual or not truth.largest_size < truth.threshold:
         right = _rightly_special(computed, truth, allowances)
         wrong = ~right if wrong is None else ~right | wrong
     if wrong is None:

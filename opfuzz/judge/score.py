@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from opfuzz.core.cause import Cause
 from opfuzz.core.floats import hex_of
-from opfuzz.core.metrics.magnitude import by_magnitude, first_cells
-from opfuzz.core.metrics.ulp import histogram, rms_over, rms_ratio
+from opfuzz.core.metrics.conditioned import room
+from opfuzz.core.metrics.totals import total_up
 from opfuzz.core.relation import REPEATED, Relation
 from opfuzz.core.results import Index, Mark, Score
 from opfuzz.judge.limits import CONDITIONED_LIMIT, EXCESS_LIMIT
-from opfuzz.judge.measure import Measured, place_of
+from opfuzz.judge.measure import Measured
 from opfuzz.judge.settle import examine
 from opfuzz.judge.verdict import Verdict, decide_verdict, right_at
 from opfuzz.oracle.reference import Reference
@@ -37,32 +37,34 @@ def score(output: NDArray[Any], reference: Reference, is_stable: bool = True) ->
 
 def summarize(measured: Measured, found: Verdict, reference: Reference) -> Score:
     """The record of one output."""
-    truth, is_whole = measured.truth, measured.judged is None
-    normal = truth.normal if is_whole else int(np.count_nonzero(measured.is_normal))
-    errors = measured.ulps
-    if normal < errors.size and not measured.is_correct:
-        errors = np.where(measured.is_normal, errors, 0.0)
-    largest = place_of(errors)
-    worst = float(errors[largest]) if largest is not None else 0.0
-    if worst > LARGEST:  # against a tiny exact value the quotient passes float64's range
-        worst, errors = LARGEST, np.minimum(errors, LARGEST)
+    truth, is_beyond = measured.truth, measured.largest_excess > EXCESS_LIMIT
+    told = total_up(
+        measured.error,
+        measured.ulps,
+        truth.hi,
+        truth.spacing,
+        measured.allowances.wide,
+        truth.fmt,
+        measured.judged,
+        measured.class_mistakes,
+    )
+    largest = tuple(map(int, np.unravel_index(told.place, truth.hi.shape))) if truth.hi.size else None
     mark = _mark(measured, largest, reference)
-    blind, is_beyond = measured.allowances.is_blind, measured.largest_excess > EXCESS_LIMIT
     return Score(
         verdict=found.word,
         cause=found.cause,
-        ulp=worst,
+        ulp=min(told.largest, LARGEST),  # against a tiny exact value the quotient passes float64's range
         conditioned=measured.largest_conditioned,
         excess=measured.largest_excess,
         largest=mark,
         deciding=mark if found.place == largest else _mark(measured, found.place, reference),
-        histogram=histogram(errors, normal),
-        by_magnitude=_by_magnitude(measured),
-        ulp_total=float(errors.sum()),
-        rms_ulp=_rms_ulp(measured),
+        histogram=told.histogram,
+        by_magnitude=told.by_magnitude,
+        ulp_total=told.total,
+        rms_ulp=told.rms_ulp,
         elements=measured.output.size,
-        normal=normal,
-        unjudged=0 if blind is None else int(np.count_nonzero(blind if is_whole else measured.is_judged & blind)),
+        normal=told.normal,
+        unjudged=told.blind,
         unresolved=measured.unresolved.size,
         flushed=_flushed(measured),
         beyond=int(np.count_nonzero(measured.wide_excess > EXCESS_LIMIT)) if is_beyond else 0,
@@ -73,28 +75,8 @@ def _flushed(measured: Measured) -> int:
     """How many subnormal results were returned as zero, of those where honest rounding does not lead to zero."""
     if measured.flushed is None:
         return 0
-    return int(np.count_nonzero(measured.flushed & (measured.truth.size > measured.allowances.wide_room)))
-
-
-def _rms_ulp(measured: Measured) -> float | None:
-    if measured.judged is not None:
-        return rms_ratio(measured.error[measured.judged], measured.spacing[measured.judged])
-    if measured.is_correct:
-        return 0.0 if measured.output.size else None
-    if not measured.output.size:
-        return None
-    return rms_over(measured.error.ravel(), *measured.truth.squared_spacing)
-
-
-def _by_magnitude(measured: Measured) -> dict[int, int]:
-    truth, wrong = measured.truth, measured.class_mistakes
-    if measured.judged is None:
-        return by_magnitude(truth.first_cells, measured.ulps.ravel(), None if wrong is None else wrong.ravel())
-    counted = measured.judged if wrong is None else measured.judged | wrong
-    counted = counted & truth.is_finite
-    # Where the class is wrong the error is not looked at.
-    cells = first_cells(truth.hi[counted], truth.fmt)
-    return by_magnitude(cells, measured.ulps[counted], None if wrong is None else wrong[counted])
+    unit = room(measured.spacing, measured.allowances.wide)
+    return int(np.count_nonzero(measured.flushed & (measured.truth.size > unit)))
 
 
 def mark_at(output: NDArray[Any], reference: Reference, place: Index) -> Mark | None:

@@ -21,7 +21,7 @@ def examine(output: NDArray[Any], reference: Reference) -> Measured:
             places = np.union1d(places, more)
     if places.size:
         truth = reference.settle(places)
-        measured = measure(output, truth, reference.allowances_around(truth))
+        measured = measure(output, truth, reference.allowances)
     return _with_alternatives(measured, reference)
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from opfuzz.core.floats import FloatArray
-from opfuzz.core.metrics.conditioned import room
-from opfuzz.oracle.truth import Truth
 
 Mask = NDArray[np.bool_]
 
@@ -28,32 +25,11 @@ class Alternatives:
 
 @dataclass(frozen=True, slots=True)
 class Allowances:
-    """Radii around exact values, of their shape, and the units of error that follow from them.
+    """Radii around exact values, of their shape.
 
     `wide` is what an honest implementation errs by, `conditioning` what one rounding of the inputs does.
     """
 
     wide: FloatArray
     conditioning: FloatArray
-    wide_room: FloatArray  # ulp/2 + wide
-    conditioning_room: FloatArray  # ulp/2 + conditioning
-    is_blind: Mask | None  # where `wide` exceeds the value, so that anything would do; None: nowhere
     alternatives: Alternatives | None = None  # None: not asked for
-
-    @classmethod
-    def of_wide(cls, truth: Truth, wide: FloatArray) -> Self:
-        """Those of an honest implementation alone, which then stand for the others too."""
-        unit = room(truth.spacing, wide)
-        return cls(wide, wide, unit, unit, None)
-
-    @classmethod
-    def around(cls, truth: Truth, wide: FloatArray, conditioning: FloatArray) -> Self:
-        """The allowances of these exact values."""
-        blind = wide > np.maximum(truth.size, truth.spacing / 2)
-        return cls(
-            wide,
-            conditioning,
-            room(truth.spacing, wide),
-            room(truth.spacing, conditioning),
-            np.asarray(blind) if blind.any() else None,
-        )

@@ -128,14 +128,8 @@ class Reference:
 
     @cached_property
     def allowances(self) -> Allowances:
-        """Those around `truth`."""
-        return Allowances.around(self.truth, self.wide, self.conditioning)
-
-    def allowances_around(self, truth: Truth) -> Allowances:
-        """Those around a truth of this reference, which may be settled somewhere."""
-        if truth is self.truth:
-            return self.allowances
-        return Allowances.around(truth, self.wide, self.conditioning)
+        """Those around any truth of this reference."""
+        return Allowances(self.wide, self.conditioning)
 
     @cached_property
     def alternatives(self) -> Alternatives | None:

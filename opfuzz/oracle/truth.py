@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opfuzz.core.floats import FloatArray, Format, ulp
-from opfuzz.core.metrics.magnitude import first_cells
-from opfuzz.core.metrics.ulp import squares
+from opfuzz.core.metrics.ulp import NOTHING, absolute_error, flat, kernels
 
 TIGHT = 0.01  # ulp: an exact value is certain enough when its radius is at most this
 FINEST = 2.0**-1074  # what hi + lo can still hold, so float64's own subnormals are known to one ulp only
@@ -42,7 +41,17 @@ class Truth:
     @cached_property
     def rest(self) -> FloatArray | None:
         """lo; None where it is zero throughout, as it is before anything was refined."""
-        return self.lo if self.lo.any() else None
+        lo = self.lo if any(self.lo.strides) else self.lo.reshape(-1)[:1]  # one number, seen everywhere
+        return self.lo if lo.any() else None
+
+    @cached_property
+    def _survey(self) -> tuple[FloatArray, Mask, float, float, int, int, int]:
+        """Spacing, what is vague, the largest share, the largest size, how many are normal, subnormal, and vague."""
+        fmt, spacing, vague = self.fmt, np.empty(self.hi.shape), np.empty(self.hi.size, np.bool_)
+        lo = NOTHING if self.rest is None else flat(self.rest)
+        units = fmt.smallest_normal, fmt.largest, (fmt.emin + 1023) << 52, 2.0 ** (1 - fmt.precision)
+        found = kernels().survey(flat(self.hi), lo, flat(self.radius), *units, spacing.reshape(-1), vague)
+        return spacing, vague, *found
 
     @cached_property
     def is_special(self) -> Mask:
@@ -67,7 +76,7 @@ class Truth:
     @cached_property
     def largest_size(self) -> float:
         """The largest abs(hi); NaN if there is one."""
-        return float(self.size.max(initial=0.0))
+        return self._survey[3]
 
     @cached_property
     def is_normal(self) -> Mask:
@@ -77,7 +86,7 @@ class Truth:
     @cached_property
     def normal(self) -> int:
         """How many are normal numbers of the format."""
-        return int(np.count_nonzero(self.is_normal))
+        return self._survey[4]
 
     @cached_property
     def is_subnormal(self) -> Mask:
@@ -87,14 +96,7 @@ class Truth:
     @cached_property
     def has_subnormal(self) -> bool:
         """Whether any is smaller than every normal number, and not zero."""
-        # NaN are no numbers, and smaller than nothing.
-        return not self.size.min(initial=np.inf) >= self.fmt.smallest_normal and bool(self.is_subnormal.any())
-
-    @cached_property
-    def reach(self) -> FloatArray:
-        """How far a right value may be from hi where all of a range is right: to the end of it, rounded."""
-        end = np.minimum(self.size + np.where(np.isfinite(self.radius), self.radius, 0.0), self.fmt.largest)
-        return np.asarray(self.radius + ulp(np.where(np.isfinite(end), end, 0.0), self.fmt) / 2)
+        return self._survey[5] > 0
 
     @cached_property
     def zeros(self) -> Mask | None:
@@ -112,15 +114,7 @@ class Truth:
     @cached_property
     def spacing(self) -> FloatArray:
         """ulp(hi + lo); beyond the format that of its largest number, and that of zero where there is no number."""
-        values = self.hi
-        if self.rest is not None:  # hi may be a power of two to which the exact value was rounded up
-            values = np.where(-np.sign(self.hi) * self.lo > self.radius, np.nextafter(self.hi, 0.0), self.hi)
-        return ulp(values if self.largest_size <= self.fmt.largest else inside(values, self.fmt), self.fmt)
-
-    @cached_property
-    def squared_spacing(self) -> tuple[float, float]:
-        """The largest spacing, and the sum of the squares of all in its unit."""
-        return squares(self.spacing.ravel())
+        return self._survey[0]
 
     @cached_property
     def tolerance(self) -> FloatArray:
@@ -147,12 +141,7 @@ class Truth:
 
         Near a power of two two are possible; where terms cancelled, hi may be rounding alone, and any smaller one is.
         """
-        with np.errstate(invalid="ignore"):
-            ends = [inside(end, self.fmt) for end in (np.maximum(self.size - self.radius, 0), self.size + self.radius)]
-        below, above = ends
-        is_vague = ulp(below, self.fmt) != ulp(above, self.fmt)
-        is_vague |= (below < self.fmt.smallest_normal) & (above >= self.fmt.smallest_normal)
-        return np.flatnonzero(is_vague & self.is_finite)
+        return np.flatnonzero(self._survey[1]) if self._survey[6] else np.zeros(0, np.int64)
 
     @cached_property
     def share(self) -> FloatArray:
@@ -163,12 +152,22 @@ class Truth:
     @cached_property
     def largest_share(self) -> float:
         """The largest share."""
-        return float(self.share.max(initial=0.0))
+        return self._survey[2]
 
     @cached_property
-    def first_cells(self) -> NDArray[np.int64]:
-        """What `metrics.magnitude.by_magnitude` asks for, of the flat values; all of them must be finite."""
-        return first_cells(self.hi.ravel(), self.fmt)
+    def reach(self) -> FloatArray:
+        """How far a right value may be from hi where all of a range is right: to the end of it, rounded."""
+        end = np.minimum(self.size + np.where(np.isfinite(self.radius), self.radius, 0.0), self.fmt.largest)
+        return np.asarray(self.radius + ulp(np.where(np.isfinite(end), end, 0.0), self.fmt) / 2)
+
+    @cached_property
+    def granted(self) -> FloatArray | None:
+        """`reach` where all of a range is right, and less than 0 elsewhere; None: nowhere."""
+        return None if self.ranges is None else np.where(self.ranges, self.reach, -1.0)
+
+    def error_of(self, values: FloatArray) -> FloatArray:
+        """How far values are from the exact ones; where all of a range is right, from the range."""
+        return absolute_error(values, self.hi, self.rest, self.granted)
 
     def __getitem__(self, place: tuple[Any, ...]) -> Truth:
         """The exact values of a part."""

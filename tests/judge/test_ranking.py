@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from error_totals import histogram
 from hypothesis import given
 from hypothesis import strategies as st
 from results import result
 
 from opfuzz.core.cause import UNEXPLAINED, Cause
 from opfuzz.core.floats import FLOAT32
-from opfuzz.core.metrics.ulp import histogram
 from opfuzz.core.results import Mark
 from opfuzz.core.verdicts import SEVERITIES, SEVERITY, VERDICTS
 from opfuzz.judge.ranking import MOST_ASKED, Ranking

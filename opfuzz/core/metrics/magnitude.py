@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.core.floats import FloatArray, Format
+from opfuzz.core.floats import Format
 
 # Columns are runs of binades of the exact result, from the smallest subnormal to the largest number; column 0 is an
 # exact zero. Bands are octaves of the ulp error: 0 holds what is correctly rounded, at most 1/2, and band b holds what
@@ -26,60 +26,28 @@ Counts = tuple[tuple[int, ...], ...]  # a column, then bands of it with their co
 
 def binades(fmt: Format) -> int:
     """How many binades a column is wide."""
-    return -(-(fmt.emax - _lowest(fmt) + 1) // COLUMNS)
+    return -(-(fmt.emax - lowest(fmt) + 1) // COLUMNS)
 
 
 def exponent(column: int, fmt: Format) -> int:
     """The lowest binary exponent of a column. Raises ValueError for the column of zero."""
     if column < 1:
         raise ValueError("zero has no exponent")
-    return _lowest(fmt) + (column - 1) * binades(fmt)
+    return lowest(fmt) + (column - 1) * binades(fmt)
 
 
 def last_column(fmt: Format) -> int:
     """The column of the largest number."""
-    return 1 + (fmt.emax - _lowest(fmt)) // binades(fmt)
+    return 1 + (fmt.emax - lowest(fmt)) // binades(fmt)
 
 
-def _lowest(fmt: Format) -> int:
+def lowest(fmt: Format) -> int:
+    """The exponent of the smallest subnormal number."""
     return fmt.emin - fmt.precision + 1
 
 
-def first_cells(exact: FloatArray, fmt: Format) -> NDArray[np.int64]:
-    """The cell of the smallest errors for each of a vector of finite exact results.
-
-    What is beyond the format counts as its largest number.
-    """
-    biased = (np.ascontiguousarray(exact, np.float64).view(np.int64) >> 52) & 0x7FF
-    places = _places(fmt)[biased]
-    if not biased.all():  # zeros, and what is subnormal in float64, whose power the bits of the exponent do not tell
-        deep = np.flatnonzero((biased == 0) & (exact != 0))
-        places[deep] = _first_cells(np.frexp(exact[deep])[1] - 1, fmt)
-    return np.asarray(places)
-
-
-def by_magnitude(cells: NDArray[np.int64], errors: FloatArray, is_class_wrong: Mask | None) -> dict[int, int]:
-    """How many elements each cell has, by column * BANDS + band; empty cells are left out.
-
-    Vectors of one length: the `first_cells` of the exact results, errors in ulp (not looked at where the class is
-    wrong), and where it is; None: nowhere.
-    """
-    if errors.size and not errors.max() <= 0.5:
-        # One bit less, so that exactly 2^e is of the band below; 0 becomes negative.
-        bands = (np.ascontiguousarray(errors).view(np.int64) - 1) >> 52
-        bands -= _HALF
-        cells = cells + np.minimum(np.maximum(bands, 0, out=bands), LARGEST_BAND, out=bands)
-    if is_class_wrong is not None:
-        wrong = np.flatnonzero(is_class_wrong)
-        cells = cells.copy()
-        cells[wrong] += CLASS_BAND - cells[wrong] % BANDS
-    counts = np.bincount(cells)
-    filled = np.flatnonzero(counts)
-    return dict(zip(filled.tolist(), counts[filled].tolist(), strict=True))
-
-
 @cache
-def _places(fmt: Format) -> NDArray[np.int64]:
+def first_cells(fmt: Format) -> NDArray[np.int64]:
     """The first cell of the column of each biased exponent of float64; that of 0 is zero's."""
     cells = _first_cells(np.arange(2**11) - 1023, fmt)
     cells[0] = 0
@@ -87,12 +55,12 @@ def _places(fmt: Format) -> NDArray[np.int64]:
 
 
 def _first_cells(exponents: NDArray[Any], fmt: Format) -> NDArray[np.int64]:
-    column = np.clip((exponents - _lowest(fmt)) // binades(fmt), 0, last_column(fmt) - 1) + 1
+    column = np.clip((exponents - lowest(fmt)) // binades(fmt), 0, last_column(fmt) - 1) + 1
     return np.asarray(BANDS * column, np.int64)
 
 
 def packed(cells: Mapping[int, int]) -> Counts:
-    """The cells of `by_magnitude`, a tuple a column."""
+    """The cells of `totals.total_up`, a tuple a column."""
     columns: dict[int, list[int]] = {}
     for place in sorted(cells):
         column, band = divmod(place, BANDS)

@@ -62,9 +62,13 @@ class Task(ABC, Generic[State, Item, Answer]):
         """What comes of an item. An OpfuzzError is a mistake of the user's; whatever else is raised is a bug."""
 
 
+# What measuring needs, which is imported only where something is measured.
+LAZY = ("scipy.special", "opfuzz.core.metrics.kernels")
+
+
 def preload(task: Task[State, Item, Answer]) -> list[str]:
     """The modules to import before workers fork: that of the task, what exact values need, and those that it names."""
-    return list(dict.fromkeys([type(task).__module__, "scipy.special", *task.modules]))
+    return list(dict.fromkeys([type(task).__module__, *LAZY, *task.modules]))
 
 
 def perform(task: Task[State, Item, Answer], state: State, item: Item) -> Answer:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opfuzz.core.floats import Bits, FloatArray, Format, from_bits
-from opfuzz.judge.measure import Mask, Measured, error_of, measure
+from opfuzz.judge.measure import Mask, Measured, measure
 from opfuzz.judge.settle import examine
 from opfuzz.oracle.allowances import Allowances
 from opfuzz.oracle.gradients.kinks import ends_at
@@ -126,12 +126,12 @@ class Scorer:
             place = tuple(at.tolist())
             low, high = ends_at(reference.root, truth, place) or (truth.hi[place],) * 2
             values[place] = min(max(computed[place], low), high)
-        return np.ravel(error_of(computed, truth) / truth.spacing), np.ravel(values)
+        return np.ravel(truth.error_of(computed) / truth.spacing), np.ravel(values)
 
     def _plain(self, block: _Block) -> Part:
         """A block, or a part of one, in which results and exact values are finite and the latter certain."""
         truth = block.enclosed.truth
-        measured = measure(block.results, truth, Allowances.of_wide(truth, block.enclosed.wide))
+        measured = measure(block.results, truth, Allowances(block.enclosed.wide, block.enclosed.wide))
         found: dict[str, Bits] = {}
         if not truth.size.min() >= self.fmt.smallest_normal:
             found["sign"] = block.bits[self._wrong_signs(block, measured)]

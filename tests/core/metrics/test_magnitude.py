@@ -7,6 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from error_totals import totals
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,9 +18,7 @@ from opfuzz.core.metrics.magnitude import (
     COLUMNS,
     LARGEST_BAND,
     binades,
-    by_magnitude,
     exponent,
-    first_cells,
     last_column,
     packed,
     unpacked,
@@ -54,13 +53,13 @@ elements = st.tuples(
 def test_every_element_is_in_the_cell_of_its_size_and_error(found, name):
     fmt = FORMATS[name]
     exact, errors, wrong = (np.array([each[at] for each in found]) for at in range(3))
-    cells = by_magnitude(first_cells(exact.astype(float), fmt), errors.astype(float), wrong.astype(bool))
+    cells = totals(errors, exact.astype(float), fmt=fmt, wrong=wrong.astype(bool)).by_magnitude
     assert dict(cells) == Counter(column * BANDS + band for column, band in (cell(*each, fmt) for each in found))
     assert list(unpacked(packed(cells))) == [(*divmod(place, BANDS), cells[place]) for place in sorted(cells)]
 
 
 def test_an_error_without_a_size_is_not_looked_at():
-    cells = by_magnitude(first_cells(np.array([1.0, 1.0]), FLOAT32), np.array([np.nan, 0.25]), np.array([True, False]))
+    cells = totals([np.nan, 0.25], fmt=FLOAT32, wrong=np.array([True, False])).by_magnitude
     assert sorted(place % BANDS for place in cells) == [0, CLASS_BAND]
 
 
@@ -75,5 +74,5 @@ def test_columns_reach_from_the_smallest_to_the_largest_number(name):
 
 
 def test_an_error_beyond_float64_is_of_the_last_band_with_a_size():
-    cells = by_magnitude(first_cells(np.array([1.0]), FLOAT32), np.array([np.inf]), None)
+    cells = totals([np.inf], fmt=FLOAT32).by_magnitude
     assert [place % BANDS for place in cells] == [LARGEST_BAND]

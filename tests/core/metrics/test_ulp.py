@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from error_totals import histogram
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opfuzz.core.metrics.ulp import absolute_error, histogram, percentile, rms_ratio
+from opfuzz.core.metrics.ulp import absolute_error, percentile
 
 WIDTH = 2.0 ** (1 / 8)  # of a bin, as a factor
 
@@ -60,14 +61,7 @@ def test_what_is_beyond_the_bins_is_kept():
     assert histogram(np.zeros(0)) == {}
 
 
-def test_rms_ratio_is_of_the_output_as_a_whole():
-    # sqrt((9 + 16) / (1 + 4 + 20)): the element whose ulp is tiny counts for its error, not for its millions of ulps.
-    assert rms_ratio(np.array([3.0, 4.0, 0.0]), np.array([1.0, 2.0, 20.0**0.5])) == pytest.approx(1)
-    assert rms_ratio(np.array([1.0, 1.0]), np.array([1.0, 1e-9])) == pytest.approx(2**0.5)
-    assert rms_ratio(np.array([]), np.array([])) is None
-
-
-def test_rms_ratio_at_the_ends_of_the_range():
-    tiny = np.array([5e-324, 1e-323])
-    assert rms_ratio(3 * tiny, tiny) == pytest.approx(3)
-    assert rms_ratio(np.array([1e308, 1e308]), np.array([1e-300, 1e-300])) == np.inf
+def test_what_may_be_off_counts_from_its_reach():
+    error = absolute_error(np.array([3.0, 3.0, 3.0, np.nan]), np.ones(4), None, np.array([-1.0, 1.5, 2.5, 1.0]))
+    assert error[:3].tolist() == [2.0, 0.5, 0.0]
+    assert np.isnan(error[3])
