@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from opfuzz.core.floats import FloatArray
 from opfuzz.oracle import elementwise
+from opfuzz.oracle.blocks import blocks_of, is_long
 from opfuzz.oracle.dependencies import touched
 from opfuzz.oracle.functions.pairs import PAIRS
 from opfuzz.oracle.graph import STEPS, Node, Tables, is_whole, tables_of, topological
@@ -40,9 +41,25 @@ class Ball:
 
 def evaluate(root: Node, models: Sequence[Arithmetic]) -> Ball:
     """The ball of `root` under each model. Every radius is an array or None."""
+    if is_long(root):
+        return _in_blocks(root, models)
     tables = tables_of(root)
     with np.errstate(all="ignore"):
         return _numbers(root, models, tables) or _walked(root, models, tables)
+
+
+def _in_blocks(root: Node, models: Sequence[Arithmetic]) -> Ball:
+    """The same, of an elementwise graph; whether a radius is None lies in the graph and not in the values."""
+    mid = np.empty(root.size)
+    radii: list[Radius] = [None] * len(models)
+    for part, block in blocks_of(root):
+        ball = evaluate(block, models)
+        mid[part] = ball.mid
+        for i, radius in enumerate(ball.radii):
+            if radius is not None:
+                row = radii[i] = np.zeros(root.size) if radii[i] is None else radii[i]
+                row[part] = radius
+    return Ball(mid.reshape(root.shape), tuple(r if r is None else r.reshape(root.shape) for r in radii))
 
 
 def evaluate_together(roots: Sequence[Node], models: Sequence[Arithmetic]) -> tuple[Ball, ...]:
