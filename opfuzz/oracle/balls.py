@@ -20,15 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opfuzz.core.floats import FloatArray
+from opfuzz.core.metrics.ulp import flat
 from opfuzz.oracle import elementwise
 from opfuzz.oracle.blocks import blocks_of, is_long
 from opfuzz.oracle.dependencies import touched
 from opfuzz.oracle.functions.pairs import PAIRS
 from opfuzz.oracle.graph import STEPS, Node, Tables, is_whole, tables_of, topological
-from opfuzz.oracle.models import TINY, U64, Arithmetic, PoleOf, Radius, RadiusOf, Rule, added
+from opfuzz.oracle.models import U64, Arithmetic, PoleOf, Radius, RadiusOf, Rule, added, kernels, row
 from opfuzz.oracle.rows import adjoint, fourier, products, scans, sums
-
-_INFLATE = 1 + 2.0**-30  # radii are rounded themselves; sums of 2^20 of them lose up to 2^-33
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +132,9 @@ def _step(
         if radius is not None and node.op in _RING and id(node) in tables and not any(r is not None for r in inside):
             radius = None if _are_whole([mid, *(a.mid for a in args)], model) else radius
         if radius is not None and model.is_truth and node.op not in _EXACT:
-            inflated = radius * _INFLATE
-            inflated += TINY
-            # A radius of 0 at a midpoint of 0 is exact: every operation that can underflow adds its own 2^-1074.
-            radius = inflated if mid.all() else np.where((radius == 0) & (mid == 0), 0.0, inflated)
+            inflated = np.empty(mid.shape)
+            kernels().inflate(flat(mid), row(radius, mid.shape), inflated.reshape(-1))
+            radius = inflated
         radii.append(radius)
     return mid, tuple(radii), pole_of
 

@@ -36,7 +36,9 @@ def blocks_of(root: Node) -> Iterator[tuple[Part, Node]]:
             args = tuple(made[id(arg)] for arg in node.args)
             made[id(node)] = one = Node(node.op, args, (part.stop - part.start,), detail)
             one.format = node.format
-        yield part, made[id(root)]
+        block = made[id(root)]
+        block.before = tuple(made[id(node)] for node in nodes[:-1])  # the same order, see `topological`
+        yield part, block
 
 
 def _has_row(node: Node) -> bool:

@@ -15,7 +15,7 @@ from opfuzz.oracle.elementary import ELEMENTARY
 from opfuzz.oracle.functions.pairs import PAIRS
 from opfuzz.oracle.functions.record import FLOOR, is_hole
 from opfuzz.oracle.graph import RELATIONS, Node
-from opfuzz.oracle.models import U64, Arithmetic, PoleOf, Radius, RadiusOf, Rounding, added, full, times
+from opfuzz.oracle.models import U64, Arithmetic, PoleOf, Radius, RadiusOf, Rounding, added, full, kernels, row
 
 
 def constant(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
@@ -74,31 +74,35 @@ def absolute(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, 
 
 
 def add(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
-    mid = args[0] + args[1] if node.op == "add" else args[0] - args[1]
-    rounding = Rounding(mid)
+    mid = np.asarray(args[0] + args[1] if node.op == "add" else args[0] - args[1])
+    values = [row(each, mid.shape) for each in (mid, *args)]
 
     def radius(radii: list[Radius], model: Arithmetic) -> Radius:
-        own = rounding.of(model, underflows=False)  # sums of floats do not underflow
-        if model.is_truth and own is not None:
-            for value, r in zip(args, radii, strict=True):
-                if not np.all(value):  # what zero is added to is not rounded
-                    own = np.where(value == 0 if r is None else (value == 0) & (r == 0), 0.0, own)
-        return full(added(*radii, own), mid)
+        if not model.roundoff and radii[0] is None and radii[1] is None:
+            return None
+        made = np.empty(mid.shape)
+        rows = (row(each, mid.shape) for each in radii)
+        # Sums of floats do not underflow.
+        kernels().total(*values, *rows, model.roundoff, model.is_truth, made.reshape(-1))
+        return made
 
     return mid, radius, None
 
 
 def mul(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
-    a, b = args if node.op == "mul" else (args[0], args[0])
-    mid = np.asarray(a * b)
-    exact = any(_is_power_of_two(arg) or _is_zero(arg) for arg in node.args)
-    result = Rounding(mid)
+    factors = args if node.op == "mul" else [args[0], args[0]]
+    mid = np.asarray(factors[0] * factors[1])
+    only_scales = any(_is_power_of_two(arg) or _is_zero(arg) for arg in node.args)
+    values = [row(each, mid.shape) for each in (mid, *factors)]
 
     def radius(radii: list[Radius], model: Arithmetic) -> Radius:
-        ra, rb = radii if node.op == "mul" else (radii[0], radii[0])
-        both = ra * rb if ra is not None and rb is not None else None
-        rounding = _underflow(mid, (a == 0) | (b == 0), model) if exact else result.of(model)
-        return full(added(times(b, ra), times(a, rb), both, rounding), mid)
+        both = radii if node.op == "mul" else [radii[0], radii[0]]
+        if not model.roundoff and both[0] is None and both[1] is None:
+            return None
+        made = np.empty(mid.shape)
+        own = model.roundoff, model.underflow, model.flush, only_scales
+        kernels().product(*values, *(row(each, mid.shape) for each in both), *own, made.reshape(-1))
+        return made
 
     return mid, radius, None
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from math import sqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from opfuzz.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FloatArray, Format
+from opfuzz.core.metrics.ulp import NOTHING, flat
 from opfuzz.oracle.graph import Node
 
 Radius = FloatArray | None  # None: exactly zero everywhere
@@ -127,6 +131,19 @@ def lower_than(wide: Format, fmt: Format, has_products: bool) -> list[Arithmetic
     return found
 
 
+@cache
+def kernels() -> Any:
+    """The compiled passes, imported when the first ball is made."""
+    return importlib.import_module("opfuzz.oracle.kernels")
+
+
+def row(array: FloatArray | None, shape: tuple[int, ...]) -> FloatArray:
+    """The elements of a shape in a row, as passes take them; none for a radius that is zero throughout."""
+    if array is None:
+        return NOTHING
+    return flat(array if array.shape == shape else np.broadcast_to(array, shape))
+
+
 # A rule takes the midpoints and returns: the midpoint, a function from the radii of the arguments and a model to the
 # radius, and where the result is an IEEE pole, which is asked for only where a result is not finite.
 
@@ -173,12 +190,10 @@ class Rounding:
         roundoff = model.roundoff if relative is None else relative
         if roundoff == 0.0:
             return None
-        rounding = self.size * roundoff
-        if underflows and model.flush:  # only what is near the subnormals is flushed
-            rounding += np.where(self.size < 2 * model.flush, model.underflow, 0.0)
-        elif underflows:
-            rounding += model.underflow
-        return np.asarray(rounding)
+        underflow, flush = (model.underflow, model.flush) if underflows else (0.0, 0.0)
+        rounding = np.empty(self.mid.shape)
+        kernels().rounding(flat(self.mid), roundoff, underflow, flush, rounding.reshape(-1))
+        return rounding
 
 
 def full(radius: Radius, mid: FloatArray) -> Radius:

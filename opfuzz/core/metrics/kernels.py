@@ -18,6 +18,7 @@ _INFINITY = _EXPONENT
 _TINY = 2.0**-1074
 _MOST = float(np.finfo(np.float64).max)  # against a tiny exact value the quotient passes float64's range
 _BLOCK = 512
+_SLACK = 4  # of the last bit: an error that its own roundings put below the edge of a bin, such as 1, is on it
 _LIFT = 2.0**54  # makes float64's subnormals normal
 # Bits of the significand where the bins of an octave begin, and in which bin numbers with certain leading six bits
 # begin: no two bins begin in numbers with the same.
@@ -168,7 +169,7 @@ def _count_errors(errors, hi, judged, smallest, largest, bins):
             if error > _MOST:
                 error = _MOST
             normal, part = normal + 1, part + error
-            bits = _bits(error)
+            bits = _bits(error) + _SLACK
             rest = bits & ~_EXPONENT
             begun = _PARTS[rest >> 46]
             at = PER_OCTAVE * ((bits >> 52) - 1023 - LOWEST) + 1 + begun + (rest >= _EDGES[begun + 1])

@@ -1,0 +1,90 @@
+"""Radii of arithmetic, a pass over the elements each. Arrays are flat, gapless and of one length; an empty radius is 0.
+
+Everything is added in the order in which it is written: no term is left out, and each is rounded to nearest, as in
+NumPy. That a radius is a bound rests on what `inflate` adds for these roundings, whatever their order.
+"""
+
+from __future__ import annotations
+
+from opfuzz.core.compiled import FILLED, GIVEN, INT, REAL, VOID, compiled, inlined
+
+_INFLATE = 1 + 2.0**-30  # radii are rounded themselves; sums of 2^20 of them lose up to 2^-33
+_TINY = 2.0**-1074
+
+
+@compiled(VOID, GIVEN, GIVEN, FILLED)
+def inflate(mid, radius, out):
+    """Bounds of what roundings of radii may have lost. At a midpoint of 0 a radius of 0 is exact.
+
+    Every operation that can underflow adds its own 2^-1074.
+    """
+    for i in range(out.size):
+        more = radius[i] * _INFLATE + _TINY
+        out[i] = 0.0 if (radius[i] == 0) & (mid[i] == 0) else more
+
+
+@inlined
+def _add_rounding(mid, roundoff, underflow, flush, out):
+    """The rounding of a result: relative, and near zero absolute; with `flush` only where it may be flushed."""
+    if flush > 0:
+        for i in range(out.size):
+            out[i] += abs(mid[i]) * roundoff + (underflow if abs(mid[i]) < 2 * flush else 0.0)
+    else:
+        for i in range(out.size):
+            out[i] += abs(mid[i]) * roundoff + underflow
+
+
+@compiled(VOID, GIVEN, REAL, REAL, REAL, FILLED)
+def rounding(mid, roundoff, underflow, flush, out):
+    """The rounding of a result alone."""
+    out[:] = 0.0
+    _add_rounding(mid, roundoff, underflow, flush, out)
+
+
+# abs((a + d) (b + e) - a b) <= abs(b) r + abs(a) s + r s
+
+
+@compiled(VOID, GIVEN, GIVEN, GIVEN, GIVEN, GIVEN, REAL, REAL, REAL, INT, FILLED)
+def product(mid, a, b, ra, rb, roundoff, underflow, flush, only_scales, out):
+    """The radius of a product. One that `only_scales` by a power of two is rounded near zero alone: none above four
+    times the smallest normal number, and no product with a zero.
+    """
+    if ra.size and rb.size:
+        for i in range(out.size):
+            out[i] = abs(b[i]) * ra[i] + abs(a[i]) * rb[i] + ra[i] * rb[i]
+    elif ra.size:
+        for i in range(out.size):
+            out[i] = abs(b[i]) * ra[i]
+    elif rb.size:
+        for i in range(out.size):
+            out[i] = abs(a[i]) * rb[i]
+    else:
+        out[:] = 0.0
+    if roundoff > 0 and only_scales:
+        small = 4 * underflow / roundoff
+        for i in range(out.size):
+            out[i] += underflow if (abs(mid[i]) < small) & (a[i] != 0) & (b[i] != 0) else 0.0
+    elif roundoff > 0:
+        _add_rounding(mid, roundoff, underflow, flush, out)
+
+
+@compiled(VOID, GIVEN, GIVEN, GIVEN, GIVEN, GIVEN, REAL, INT, FILLED)
+def total(mid, a, b, ra, rb, roundoff, is_truth, out):
+    """The radius of a sum. What is added to an exact zero is not rounded, if that `is_truth`."""
+    if ra.size and rb.size:
+        for i in range(out.size):
+            out[i] = ra[i] + rb[i]
+    elif ra.size:
+        out[:] = ra
+    elif rb.size:
+        out[:] = rb
+    else:
+        out[:] = 0.0
+    if roundoff > 0 and is_truth:
+        for i in range(out.size):
+            first = (a[i] == 0) & ((not ra.size) or ra[i] == 0)
+            second = (b[i] == 0) & ((not rb.size) or rb[i] == 0)
+            out[i] += 0.0 if first | second else abs(mid[i]) * roundoff
+    elif roundoff > 0:
+        for i in range(out.size):
+            out[i] += abs(mid[i]) * roundoff
