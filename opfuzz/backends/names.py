@@ -66,7 +66,7 @@ def _place(backend: Backend) -> Path:
 
 
 def _read(backend: Backend, versions: list[str]) -> Functions | None:
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # of a file that is none of ours
+    with suppress(OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError):  # no home, no file of ours
         found = json.loads(_place(backend).read_bytes())
         if found["versions"] == versions:
             return {str(name): NamedFunction(parameters) for name, parameters in found["functions"].items()}
@@ -74,8 +74,8 @@ def _read(backend: Backend, versions: list[str]) -> Functions | None:
 
 
 def _write(backend: Backend, versions: list[str], functions: Functions) -> None:
-    place = _place(backend)
     methods = {name: [*inspect.signature(functions[name]).parameters] for name in functions if name.startswith(".")}
-    with suppress(OSError, DiskError):  # a folder that cannot be written costs time
+    with suppress(OSError, RuntimeError, DiskError):  # a folder that cannot be written costs time
+        place = _place(backend)
         place.parent.mkdir(parents=True, exist_ok=True)
         write_text(place, json.dumps({"versions": versions, "functions": {**dict.fromkeys(functions), **methods}}))

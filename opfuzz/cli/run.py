@@ -31,6 +31,7 @@ from opfuzz.cli.group import (
 from opfuzz.core.comparison import DISCOVERED
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.floats import FORMATS
+from opfuzz.core.metrics.ulp import are_compiled
 from opfuzz.core.verdicts import CLEAN, SEVERITY
 from opfuzz.engine.executors import LOCAL, Executor
 from opfuzz.engine.gradients import ALSO, ONLY
@@ -243,6 +244,8 @@ def _finish(sitting: Sitting, executor: Executor, as_json: bool, rows: str) -> i
         earlier = sitting.earlier()
         for line in earlier.complaints:
             watcher.say(plain(f"passed over: {line}"))
+        if sys.stderr.isatty() and not are_compiled():
+            watcher.say("compiling what measures errors: some ten seconds, once on this machine")
         progress = sitting.cases(earlier, watcher.watch, executor)
     with sitting:
         limit = max(LEAST_SHRINKING, progress.seconds) if order.shrinking is None else order.shrinking

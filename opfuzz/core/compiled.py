@@ -1,19 +1,20 @@
 """Functions that numba compiles, once on a machine: what is compiled lies in the user's cache.
 
+They are in modules `kernels.py`, and take what they need from their own folder alone, by which the cache knows them.
 Modules of such functions are imported where they are called, not with what calls them: numba takes half a second.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 from numba import config, types
 
-from opfuzz.core.files.cache import cache_folder
+from opfuzz.core.files.cache import kernels_folder
 
-FOLDER = "kernels"  # of the cache
 # IEEE arithmetic as it is written: nothing is reordered or contracted to fused operations, and a division by zero gives
 # what NumPy gives.
 STRICT = {"error_model": "numpy", "fastmath": False}
@@ -47,7 +48,7 @@ def compiled(gives: Any, *takes: Any) -> Callable[[_Function], _Function]:
         made: _Function
         before = config.CACHE_DIR
         try:
-            config.CACHE_DIR = before or str(cache_folder(FOLDER))
+            config.CACHE_DIR = before or str(kernels_folder(Path(function.__code__.co_filename).parent))
             made = numba.njit(signature, cache=True, **STRICT)(function)
         except (OSError, RuntimeError):  # no folder can be written, or the disk is full
             made = numba.njit(signature, **STRICT)(function)

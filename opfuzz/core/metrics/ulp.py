@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from opfuzz.core.files.cache import is_compiled
 from opfuzz.core.floats import FloatArray
 
 NOTHING: FloatArray = np.zeros(0)  # stands for zeros, see kernels
@@ -20,6 +22,11 @@ EVERYWHERE: NDArray[np.bool_] = np.zeros(0, np.bool_)
 def kernels() -> Any:
     """The compiled passes, imported when the first output is measured."""
     return importlib.import_module("opfuzz.core.metrics.kernels")
+
+
+def are_compiled() -> bool:
+    """Whether they were compiled on this machine before; the first time takes some seconds."""
+    return is_compiled(Path(__file__).parent)
 
 
 def flat(array: NDArray[Any]) -> NDArray[Any]:
