@@ -56,8 +56,10 @@ def _in_blocks(root: Node, models: Sequence[Arithmetic]) -> Ball:
         mid[part] = ball.mid
         for i, radius in enumerate(ball.radii):
             if radius is not None:
-                row = radii[i] = np.zeros(root.size) if radii[i] is None else radii[i]
-                row[part] = radius
+                whole = radii[i]
+                if whole is None:
+                    radii[i] = whole = np.empty(root.size)
+                whole[part] = radius
     return Ball(mid.reshape(root.shape), tuple(r if r is None else r.reshape(root.shape) for r in radii))
 
 
