@@ -32,7 +32,7 @@ from opfuzz.spec.expression.program import parse
 OK, ABSENT, BROKEN = "ok", "absent", "broken"  # absent: opfuzz works without it
 
 LIBRARIES = (
-    "opfuzz", "numpy", "scipy", "ml_dtypes", "python-flint", "safetensors", "hypothesis", "pydantic", "PyYAML",
+    "opfuzz", "numpy", "scipy", "numba", "ml_dtypes", "python-flint", "safetensors", "hypothesis", "pydantic", "PyYAML",
     "click", "matplotlib",
 )  # fmt: skip
 OPTIONAL = MappingProxyType({"pytest": "pip install pytest", "distributed": "pip install 'opfuzz[dask]'"})

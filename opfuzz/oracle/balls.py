@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from opfuzz.core.floats import FloatArray
 from opfuzz.core.metrics.ulp import flat
-from opfuzz.oracle import elementwise
-from opfuzz.oracle.blocks import blocks_of, is_long
+from opfuzz.oracle.arithmetic import elementwise
+from opfuzz.oracle.arithmetic.blocks import blocks_of, is_long
 from opfuzz.oracle.dependencies import touched
 from opfuzz.oracle.functions.pairs import PAIRS
 from opfuzz.oracle.graph import STEPS, Node, Tables, is_whole, tables_of, topological

@@ -134,7 +134,7 @@ def lower_than(wide: Format, fmt: Format, has_products: bool) -> list[Arithmetic
 @cache
 def kernels() -> Any:
     """The compiled passes, imported when the first ball is made."""
-    return importlib.import_module("opfuzz.oracle.kernels")
+    return importlib.import_module("opfuzz.oracle.arithmetic.kernels")
 
 
 def row(array: FloatArray | None, shape: tuple[int, ...]) -> FloatArray:

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opfuzz.core.floats import Format, round_to
+from opfuzz.oracle.arithmetic.elementwise import step_value
 from opfuzz.oracle.dependencies import touched
 from opfuzz.oracle.elementary import ELEMENTARY
-from opfuzz.oracle.elementwise import step_value
 from opfuzz.oracle.functions.pairs import PAIRS
 from opfuzz.oracle.graph import RELATIONS, Node, is_whole, tables_of, topological
 from opfuzz.oracle.rows.adjoint import scaled_value, side_taken, tied_value

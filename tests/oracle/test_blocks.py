@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opfuzz.core.floats import FLOAT16, FLOAT32
-from opfuzz.oracle import balls, blocks, graph
-from opfuzz.oracle.blocks import BLOCK
+from opfuzz.oracle import balls, graph
+from opfuzz.oracle.arithmetic import blocks
+from opfuzz.oracle.arithmetic.blocks import BLOCK
 from opfuzz.oracle.models import TRUTH, conditioning, flushing, usual_arithmetic
 from opfuzz.oracle.operations import REFERENCE_FUNCTIONS
 

@@ -63,7 +63,7 @@ class Task(ABC, Generic[State, Item, Answer]):
 
 
 # What measuring needs, which is imported only where something is measured.
-LAZY = ("scipy.special", "opfuzz.core.metrics.kernels", "opfuzz.oracle.kernels")
+LAZY = ("scipy.special", "opfuzz.core.metrics.kernels", "opfuzz.oracle.arithmetic.kernels")
 
 
 def preload(task: Task[State, Item, Answer]) -> list[str]:
