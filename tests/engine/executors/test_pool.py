@@ -17,7 +17,7 @@ import pytest
 from casualties import Hardship
 
 from opfuzz.engine.executors import INLINE, Casualty, pool
-from opfuzz.engine.executors.task import preload
+from opfuzz.engine.executors.task import LAZY, preload
 from opfuzz.engine.executors.worker import serve
 
 
@@ -102,7 +102,7 @@ def test_a_mistake_of_the_users_is_told_as_it_is():
 
 
 def test_what_is_preloaded_follows_from_the_task():
-    assert preload(Hardship(modules=("colorsys", "casualties"))) == ["casualties", "colorsys"]
+    assert preload(Hardship(modules=("colorsys", "casualties"))) == ["casualties", *LAZY, "colorsys"]
 
 
 def test_a_worker_has_what_its_task_names_also_where_another_task_came_first():
