@@ -28,6 +28,7 @@ LINES = 78  # of all that is printed on a run that found much
 LEAST_OPS = 8  # with a fault that have a line in the ranking, however many lines there are
 NAMES = 3  # lines of names of ops that have none
 LEAST_PAIRS = 4  # causes that are shown with their smallest calls, however many lines there are
+LEAST_CAUSES = 20  # that are shown, the same
 BESIDE = ("formats", "reach", "worst")  # what a cause is
 LEAST = 4  # lines of each of what is new, absent, lost and accepted
 
@@ -44,30 +45,35 @@ def render(run: Run, folder: Path, colour: bool, width: int | None = None, rows:
     head = [line for text in told for line in textwrap.wrap(text, width or WIDE)]
     if rows == "all":
         ranking = _all_rows(run, colour, width)
-        room = 2 * len(found)
+        room, most = 2 * len(found), len(found)
     else:
         room = LINES - len(tail) - len(head) - 5
         rooms = room - 2 * len(found), room - len(found) - LEAST_PAIRS - 1
         lines = _ops(run, rooms, width or WIDE, _painted if colour else _plain)
         ranking = "\n".join(lines)
         room -= len(lines)
+        most = max(room - LEAST_PAIRS - 1, LEAST_CAUSES)
     sections = ["\n".join(head)]
     if found:
-        sections.append("\n".join(_causes(found, run, room, width or WIDE, colour)))
+        sections.append("\n".join(_causes(found, run, (room, most), width or WIDE, colour)))
     return "\n\n".join([*sections, ranking, "\n".join(tail)]) + "\n"
 
 
-def _causes(found: Sequence[CommonCause], run: Run, room: int, width: int, colour: bool) -> list[str]:
-    """A line a cause, and below it, for as many as there is room for, the smallest call and the file that shows it."""
-    table = [cause_cells(common, run) for common in found]
+def _causes(found: Sequence[CommonCause], run: Run, rooms: tuple[int, int], width: int, colour: bool) -> list[str]:
+    """A line a cause, and below it, for as many as there is room for, the smallest call and the file that shows it.
+
+    `rooms`: lines for all of that; and at most, which the causes may take.
+    """
+    room, shown = rooms[0], found[: rooms[1]]
+    table = [cause_cells(common, run) for common in shown]
     formats, reach, worst = (
         max(len(name), *(len(cells[CAUSE_HEADERS.index(name)]) for cells in table)) for name in BESIDE
     )
     first = width - formats - reach - worst - 6
     head = ("cause".ljust(first), BESIDE[0].ljust(formats), BESIDE[1].ljust(reach), BESIDE[2].rjust(worst))
     lines = ["  ".join(head), "-" * width]
-    pairs, is_cut = max(room - len(found), LEAST_PAIRS), False
-    for place, (common, line) in enumerate(zip(found, table, strict=True)):
+    pairs, is_cut = max(room - len(shown), LEAST_PAIRS), False
+    for place, (common, line) in enumerate(zip(shown, table, strict=True)):
         _, framework, what, _, called, reached, largest, _, path = line
         named = f"{framework} {ops_words(common.ops, first // 3)}: {what}"
         columns = (cut(named, first).ljust(first), called.ljust(formats), reached.ljust(reach), largest.rjust(worst))
@@ -79,7 +85,9 @@ def _causes(found: Sequence[CommonCause], run: Run, room: int, width: int, colou
             is_cut = is_cut or "…" in smallest
             lines.append(f"    {smallest.ljust(code)}  {path}")
     if pairs < len(found):
-        rest = f"the smallest calls of the last {len(found) - pairs}, and their reproducers, are in the report"
+        more = len(found) - len(shown)
+        others = f"{counted(more, 'more cause')}, " if more else ""
+        rest = f"{others}the smallest calls of the last {len(found) - pairs}, and their reproducers, are in the report"
         lines.append(cut(rest, width))
     elif is_cut and pairs > len(found):
         lines.append("    …: all of the call is in its repro.py")

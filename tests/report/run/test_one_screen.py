@@ -89,6 +89,17 @@ def test_a_hundred_and_more_ops_fit_as_well(causes):
     assert sum(line.endswith("/repro.py") for line in lines) >= 4
 
 
+def test_of_more_causes_than_there_is_room_for_the_last_are_counted():
+    run = night(60, ops=141, notes=30)
+    lines = lines_of(run)
+    assert len(lines) < 80
+    shown = sum(line.startswith("mlx attention") for line in lines)
+    assert 20 <= shown < 60
+    assert any(line.startswith(f"{60 - shown} more causes, the smallest calls of the last ") for line in lines)
+    every = terminal.render(run, Path("reports"), colour=False, width=100, rows="all")
+    assert sum(line.startswith("mlx attention") for line in every.splitlines()) == 60
+
+
 def test_a_run_that_judged_nothing_does_not_say_that_there_is_no_fault():
     run = dataclasses.replace(run_of(), subjects=("mlx:cpu",), interrupted=True)
     assert lines_of(run)[0] == "interrupted, nothing was judged (mlx:cpu)"
