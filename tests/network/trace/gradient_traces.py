@@ -7,6 +7,7 @@ from pathlib import Path
 import mlx.core as mx
 import mlx.nn as mnn
 import numpy as np
+import torch
 from pairs.small_transformer import INPUTS
 
 from opfuzz.engine.drivers.trace import knowledge
@@ -37,3 +38,23 @@ def with_vjp(function, vjp):
         return vjp(primals, cotangent, output)
 
     return made
+
+
+def relu_with(back):
+    """A ReLU of torch with a way back of its own, `back(x, g)`."""
+
+    class Back(torch.autograd.Function):
+        @staticmethod
+        def forward(context, x):
+            context.save_for_backward(x)
+            return x.relu()
+
+        @staticmethod
+        def backward(context, g):
+            return back(*context.saved_tensors, g)
+
+    class Relu(torch.nn.ReLU):
+        def forward(self, x):
+            return Back.apply(x)
+
+    return Relu()
