@@ -239,7 +239,7 @@ def _narrow(charge: _Charge, model: Arithmetic) -> Explained | None:
         return "narrow", Cause("computes-in", name), charge.place
     if is_covered:
         return "ill-conditioned", Cause("computes-in", name, figures={"blind": True}), charge.place
-    loss = _emulates_narrow(charge)
+    loss = _emulates_narrow(charge, allowance)
     return None if loss is None else ("imprecise", loss, charge.place)
 
 
@@ -300,12 +300,14 @@ def _errs_alike(charge: _Charge, emulated: Emulated) -> bool:
     return bool((2 * own >= charge.excess)[charge.excess > EXCESS_LIMIT].all())
 
 
-def _emulates_narrow(charge: _Charge) -> Cause | None:
+def _emulates_narrow(charge: _Charge, allowance: FloatArray) -> Cause | None:
     """Whether every intermediate in the half format, sums one by one, does no better or overflows."""
     reference, name = charge.reference, charge.reference.fmt.name
+    # What is beyond the limit beside it, the format rounds.
+    excess = np.where(charge.excused, 0.0, charge.measured.excess(allowance))
     for lanes in LANES:
         emulated = reference.emulated(lanes, narrow=True)
-        if _largest(charge.excess, ~emulated.overflowed) <= EXCESS_LIMIT:
+        if emulated.overflowed.any() and _largest(excess, ~emulated.overflowed) <= EXCESS_LIMIT:
             return Cause("overflows-inside", name)
         if _errs_alike(charge, emulated):
             if reference.has_sums:

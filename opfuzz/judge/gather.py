@@ -8,7 +8,7 @@ from hashlib import blake2b
 from math import isnan
 
 from opfuzz.core.cause import NOTHING, UNEXPLAINED, Cause, Figure
-from opfuzz.core.common_cause import OWN, REACHES, UNKNOWN, CommonCause, SmallestCall, WorstFigures
+from opfuzz.core.common_cause import EMPTY, OWN, REACHES, UNKNOWN, CommonCause, SmallestCall, WorstFigures
 from opfuzz.core.findings import Finding
 from opfuzz.core.results import Witness
 from opfuzz.core.verdicts import FAULT, SEVERITIES
@@ -43,9 +43,7 @@ def explanation_in(diagnosis: Sequence[Cause]) -> Cause:
     """The same of a diagnosis alone."""
     first, *rest = diagnosis
     if first.kind == "special-at":
-        overflows = first.figures.get("overflows")
-        own = Cause("overflows-inside", str(overflows)) if overflows else first
-        return next((cause for cause in rest if cause.kind not in BESIDE), own)
+        return next((cause for cause in rest if cause.kind not in BESIDE), first)
     return first
 
 
@@ -61,12 +59,25 @@ def gather(findings: Sequence[Finding], alike: Alike) -> tuple[CommonCause, ...]
             inherited.append(finding)
         else:
             groups.setdefault(_key(finding, alike), []).append(finding)
+    groups = _gather_refusals(groups)
     own = dict(groups)  # before any finding is added that is not of its op
     links = {(_framework(each), each.op, each.format): explanation(each).name for each in inherited}
     for finding in inherited:
         key = _source(finding, own, links)
         groups.setdefault(key, []).append(finding)
     return tuple(sorted((_common(key, found) for key, found in groups.items()), key=_place))
+
+
+def _gather_refusals(groups: Mapping[Key, list[Finding]]) -> dict[Key, list[Finding]]:
+    """The same, with all exceptions of a framework that are raised only where a dim is 0 as one cause: it refuses that.
+
+    In which op, and in what words, is a matter of the first step that meets the empty array.
+    """
+    found: dict[Key, list[Finding]] = {}
+    for key, members in groups.items():
+        is_refusal = key[2] == "raises" and {reach_of(each) for each in members} - {UNKNOWN} == {EMPTY}
+        found.setdefault((*key[:3], EMPTY, "", "") if is_refusal else key, []).extend(members)
+    return found
 
 
 def _framework(finding: Finding) -> str:

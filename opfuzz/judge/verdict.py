@@ -8,15 +8,12 @@ from math import isnan
 import numpy as np
 
 from opfuzz.core.cause import NOTHING, Cause, Figure
-from opfuzz.core.floats import round_to
 from opfuzz.core.results import Ends, Index
 from opfuzz.judge.explain import explain, flushes_inputs
 from opfuzz.judge.limits import CONDITIONED_LIMIT, EXCESS_LIMIT
 from opfuzz.judge.measure import Mask, Measured, place_of
 from opfuzz.oracle.gradients.kinks import ends_at
-from opfuzz.oracle.models import wide_format
 from opfuzz.oracle.reference import Reference
-from opfuzz.oracle.working import emulate
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +52,10 @@ def decide_verdict(measured: Measured, reference: Reference) -> Verdict:
 def _special(measured: Measured, reference: Reference, mistakes: Mask) -> Verdict:
     place = place_of(mistakes)
     assert place is not None
-    fmt, overflows = reference.fmt, ""
-    # Where the right answer is an infinity, as of 1 / 0, or beyond the format, nothing overflows on the way.
-    with np.errstate(over="ignore"):
-        is_number = bool(np.isfinite(round_to(measured.truth.hi[place], fmt)))
-    if fmt.bits == 16 and is_number and reference.emulated(1, narrow=True).overflowed[place]:
-        # An eps that rounds to zero makes 0 / 0, which overflows nothing: in the wide format something is too large.
-        exceeding = emulate(reference.natural, wide_format(fmt), 1, most=fmt.largest).overflowed
-        overflows = fmt.name if exceeding[place] else ""
     exact, ends = right_at(measured, reference, place)
     figures: dict[str, Figure] = {
         "computed": float(measured.computed[place]),
         "exact": exact,
-        "overflows": overflows,
     }
     if ends is not None:
         figures["ends"] = ends

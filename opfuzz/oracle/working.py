@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from math import prod
+from operator import or_
 from typing import Any
 
 import numpy as np
@@ -71,11 +72,9 @@ def emulate(
             if values.dtype != own.dtype and node.op not in _STAYS:
                 values = round_to(values.astype(np.float64), own)
             overflowed = (
-                _reached(node, args, [a.overflowed for a in args], most < np.inf)
-                if args
-                else np.zeros(values.shape, np.bool_)
+                _reached(node, args, [a.overflowed for a in args]) if args else np.zeros(values.shape, np.bool_)
             )
-            unordered = _unordered(node, args, fmt)
+            unordered = _unordered(node, args, min(fmt.largest, most))
             if args and not np.isfinite(values).all():
                 inherited = touched(node, [~np.isfinite(a.values) for a in args])
                 overflowed = overflowed | (~np.isfinite(values) & ~inherited)
@@ -91,36 +90,34 @@ _STAYS = frozenset({"input", "reshape", "neg", "abs"})
 _PROMOTES = _STAYS | {"add", "sub", "mul", "div", "square", "scaled"}  # two formats give the wider one
 
 
-_NEARLY = 1 - 2.0**-8  # of the largest number: what was rounded before, such as a weight, decides if this overflows
+NEARLY = 1 - 2.0**-8  # of the largest number: what was rounded before, such as a weight, decides if this overflows
 
 
-def _unordered(node: Node, args: list[Emulated], fmt: Format) -> NDArray[np.bool_] | None:
+def _unordered(node: Node, args: list[Emulated], largest: float) -> NDArray[np.bool_] | None:
     """Where terms that add up to more than the largest number have a part in the result; None: nowhere."""
     found = None
     if any(a.unordered is not None for a in args):
         marks = [np.zeros(a.values.shape, np.bool_) if a.unordered is None else a.unordered for a in args]
         found = _reached(node, args, marks)
-    if node.op in _MAGNITUDES and (is_large := _magnitude(node, args) > _NEARLY * fmt.largest).any():
+    if node.op in _MAGNITUDES and (is_large := _magnitude(node, args) > NEARLY * largest).any():
         found = is_large if found is None else found | is_large
     return found
 
 
-def _reached(
-    node: Node, args: list[Emulated], marks: list[NDArray[np.bool_]], is_added: bool = False
-) -> NDArray[np.bool_]:
+def _reached(node: Node, args: list[Emulated], marks: list[NDArray[np.bool_]]) -> NDArray[np.bool_]:
     """Where what is marked in the arguments has a part in the result: of two branches only the one that is taken.
 
-    Not of two adjoints, one of which is zero: some multiply the other by a mask. Nor with `is_added`, of what a mask
-    chooses: some add an infinity to what is masked.
+    Not of two adjoints, one of which is zero: some multiply the other by a mask. Nor of what a mask sets to an
+    infinity, which some add to it: PyTorch documents its attention so, and infinity - infinity is NaN.
     """
     if node.op == "scaled":
         return np.asarray(marks[0] | (marks[1] & (args[0].values != 0)))
     if node.op != "where":
         return touched(node, marks)
-    if len(marks) == 2:
-        return np.asarray(marks[0] | marks[1] if is_added else np.where(node.detail, *marks))
-    left, right, *_ = (a.values for a in args)
-    return np.asarray(marks[0] | marks[1] | np.where(RELATIONS[node.detail](left, right), *marks[2:]))
+    *compared, yes, no = (a.values for a in args)
+    is_yes = node.detail if not compared else RELATIONS[node.detail](*compared)
+    taken = np.where(is_yes, marks[-2] | (marks[-1] & np.isinf(yes)), marks[-1] | (marks[-2] & np.isinf(no)))
+    return np.asarray(reduce(or_, marks[:-2], taken))
 
 
 # Terms that add up to more than the largest number overflow in some order of summation, and any order is honest.

@@ -55,6 +55,21 @@ def test_kind_and_name_on_a_framework_are_one_cause():
     }
 
 
+def test_whatever_is_raised_for_an_empty_array_alone_is_one_refusal():
+    def raising(op: str, words: str, **dims: int) -> Finding:
+        cause = Cause("raises", "ValueError", figures={"words": words})
+        return finding(op, cause, verdict="crash", minimal=shrunk([1.0][: min(dims.values())], **dims))
+
+    empty = [raising("logsumexp", "no axis to reduce", n=0), raising("group_norm", "cannot infer -1", batch=0)]
+    once_not = [raising("conv1d", "stride of 0", length=0), raising("conv2d", "stride of 0", length=2)]
+    found = gather([*empty, *once_not], alike)
+    assert [(each.reach, each.ops) for each in found] == [
+        ("ordinary", ("conv2d", "conv1d")),
+        ("empty", ("group_norm", "logsumexp")),
+    ]
+    assert gather(empty, alike)[0].id == gather(empty[:1], alike)[0].id
+
+
 def test_verdicts_of_one_cause_are_one():
     rounds = Cause("computes-in", "float32", figures={"instead_of": "float64", "elements": 4})
     both = [
@@ -67,8 +82,8 @@ def test_verdicts_of_one_cause_are_one():
 def test_a_special_value_is_of_what_explains_it():
     values = Cause("depends-on", "chance")
     nan = [finding(op, SPECIAL, values, Cause("natural-nan"), verdict="special") for op in ("gelu", "silu")]
-    overflow = replace(SPECIAL, figures={**SPECIAL.figures, "overflows": "float16"})
-    half = [finding(op, overflow, values, verdict="special", format="float16") for op in ("mean", "var")]
+    overflow = Cause("overflows-inside", "float16")
+    half = [finding(op, SPECIAL, overflow, verdict="special", format="float16") for op in ("mean", "var")]
     alone = finding("exp", SPECIAL, values, verdict="special")
     assert sorted(causes_of(*nan, *half, alone)) == [
         ("natural-nan", "", ("gelu", "silu")),

@@ -22,7 +22,7 @@ SPECS = Path(__file__).parents[2] / "specs"
 @pytest.fixture(scope="module")
 def known():
     named = ("elementary/rsqrt", "norm/layer_norm", "norm/group_norm", "activation/swiglu", "reduce/sum")
-    paths = [SPECS / f"{name}.yaml" for name in named]
+    paths = [SPECS / f"{name}.yaml" for name in (*named, "attention/attention_mask")]
     return {spec.op: spec for spec in load_specs(paths, discover(()), dialects=())}
 
 
@@ -105,6 +105,16 @@ def test_finite_terms_beside_an_infinity_may_overflow_to_the_other_one(known):
     assert (found.verdict, found.cause.kind) == ("normwise", "overflows-inside")
     mild = np.float32([[np.inf, -3e37, -3e37, 1.0]])
     assert judged(known["sum"], {"x": mild}, np.float32([np.nan]), batch=1, n=4).verdict == "special"
+
+
+def test_a_score_that_overflows_may_be_nan_where_minus_infinity_is_added_to_mask_it(known):
+    q, k, v = np.full((1, 1, 2, 1), 2.0), np.array([[[[1.0], [3e38]]]]), np.array([[[[5.0], [7.0]]]])
+    arrays = {"q": q, "k": k, "v": v, "mask": np.array([[[[True, False], [True, False]]]])}
+    sizes = {"batch": 1, "heads": 1, "queries": 2, "keys": 2, "d": 1}
+    found = judged(known["attention_mask"], arrays, np.float32([[[[np.nan], [5.0]]]]), **sizes)
+    assert (found.verdict, found.cause.kind) == ("normwise", "overflows-inside")
+    mild = arrays | {"k": np.array([[[[1.0], [3e37]]]])}
+    assert judged(known["attention_mask"], mild, np.float32([[[[np.nan], [5.0]]]]), **sizes).verdict == "special"
 
 
 def test_zero_is_no_flushing_where_rounding_leads_to_it(known):

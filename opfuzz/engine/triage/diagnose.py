@@ -251,9 +251,7 @@ def undiagnosed(finding: Finding, known: Diagnosis, words: str) -> Diagnosis:
 
 def seen_of(verdict: str, cause: Cause) -> Diagnosis:
     """What judging saw of a fault, without what it took first for the reason; of a wrong number that is nothing."""
-    if verdict in ("wrong", "imprecise"):
-        return ()
-    return (replace(cause, figures={name: each for name, each in cause.figures.items() if name != "overflows"}),)
+    return () if verdict in ("wrong", "imprecise") else (cause,)
 
 
 def _record(finding: Finding, spec: OpSpec) -> Diagnosis:

@@ -19,9 +19,11 @@ from opfuzz.judge.diagnose.predictions import (
     is_same_formula,
     ranges_as,
     run_formula,
+    same_formulas,
     scaled,
 )
 from opfuzz.judge.limits import ALIKE, COVERED_SHARE, EXCESS_LIMIT, LEAST_MET, MOST_ELEMENTS
+from opfuzz.oracle.meaning import FAILURES
 from opfuzz.oracle.reference import Reference
 
 
@@ -57,6 +59,31 @@ def formula(evidence: Evidence) -> Cause | None:
             cause = Cause("formula", name, figures={"note": note, "worst": worst, "own": own, "inside": inside})
             found.append((not is_named, max(own / worst, worst / max(own, 1.0)), cause))
     return min(found, key=lambda each: each[:2])[2] if found else None
+
+
+def in_half(evidence: Evidence) -> Cause | None:
+    """A formula for the same values whose every step is rounded to the half format, where just that was computed."""
+    if evidence.fmt.bits != 16 or not _is_small(evidence) or not evidence.is_wrong.any():
+        return None
+    for name in same_formulas(evidence):
+        if evidence.spec.variants[name].reference is None:
+            continue
+
+        def predict(each: Evidence, name: str = name) -> Prediction | None:
+            try:
+                return compare(each, each.reference.narrowed(name, 1).values.astype(np.float64))
+            except FAILURES:
+                return None
+
+        first = predict(evidence)
+        if first is None or not first.is_met or (total := confirm(evidence, first, predict)) is None:
+            continue
+        if evidence.score.verdict == "special" and not ranges_as(evidence, predict):
+            continue
+        note = evidence.reference.variants[name]
+        figures: dict[str, Figure] = {"note": note, "worst": total.before, "own": total.before}
+        return Cause("formula", name, figures={**figures, "inside": evidence.fmt.name})
+    return None
 
 
 def rewritten(evidence: Evidence) -> Cause | None:

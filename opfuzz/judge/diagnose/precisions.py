@@ -13,17 +13,15 @@ from opfuzz.core.cause import Cause, Figure
 from opfuzz.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, Format, round_to
 from opfuzz.core.rounding import QUANTISERS, Quantiser, cut_to_bits, jittered, round_to_bits
 from opfuzz.core.verdicts import FAULT, SEVERITY
-from opfuzz.judge.diagnose.evidence import Array, Evidence, ordinary, same_values
+from opfuzz.judge.diagnose.evidence import Array, Evidence, same_values
 from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm, is_lost_within, ranges_as
 from opfuzz.judge.explain import HALF_PARTS, computes_tables, is_no_rival
 from opfuzz.judge.limits import (
-    BELOW_FLOAT16,
     BETTER,
     BEYOND_FLOAT16,
     CERTAIN_BITS,
     COVERED_SHARE,
     EXCESS_LIMIT,
-    FAR_BEYOND_FLOAT16,
     JITTERS,
     LEAST_LEVELS,
     LEAST_UNHELD,
@@ -337,23 +335,3 @@ def _predict_through(evidence: Evidence, fmt: Format, parts: tuple[str, ...]) ->
         exact = evidence.refer(evidence.call.with_arrays(kept)) if "inputs" in parts else evidence.reference
         values = exact.truth.hi
         return compare(evidence, round_to(values, fmt).astype(np.float64) if "results" in parts else values, exact.wide)
-
-
-def overflow(evidence: Evidence) -> Cause | None:
-    """Numbers beyond 65504 that become infinite in a format that holds them, so float16 is inside."""
-    if evidence.fmt.emax <= FLOAT16.emax or not evidence.is_special.any() or evidence.reference.is_unary:
-        return None
-    numbers, lost = [], []
-    for scale in (BELOW_FLOAT16, BEYOND_FLOAT16, *FAR_BEYOND_FLOAT16):
-        call = ordinary(evidence, scale)
-        made = None if call is None else evidence.run(call)
-        if call is None or made is None:
-            return None
-        numbers.append(np.isfinite(evidence.refer(call).truth.hi))
-        lost.append(numbers[-1] & ~np.isfinite(made.astype(np.float64)))
-    if not (numbers[0].any() and lost[1].any()) or lost[0].any():
-        return None
-    if any((lost[i] & numbers[i + 1] & ~lost[i + 1]).any() for i in (1, 2)):  # it is not the size that does it
-        return None
-    figures: dict[str, Figure] = {"beyond": FLOAT16.largest, "finite": BELOW_FLOAT16, "infinite": BEYOND_FLOAT16}
-    return Cause("overflows-inside", "float16", figures=figures)

@@ -145,8 +145,7 @@ def _setting(cause: Cause) -> str:
 
 def _special(cause: Cause) -> str:
     given = _given(cause)
-    words = f"returned {given['computed']:g} where {right(given['exact'], given.get('ends'))} is right"
-    return f"{words}: an intermediate overflows {given['overflows']}" if given.get("overflows") else words
+    return f"returned {given['computed']:g} where {right(given['exact'], given.get('ends'))} is right"
 
 
 def _leaks(cause: Cause) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from opfuzz.core.cause import KINDS, Cause
 from opfuzz.core.cause import WORDS as TOLD
-from opfuzz.core.common_cause import OWN, CommonCause
+from opfuzz.core.common_cause import EMPTY, OWN, CommonCause
 from opfuzz.core.findings import Finding
 from opfuzz.core.relation import DISTURBED
 from opfuzz.core.run import Row
@@ -30,6 +30,8 @@ def alike(cause: Cause) -> Hashable:
 def title(common: CommonCause) -> str:
     """What is wrong, without the figures that it rests on: `accumulates in float16`."""
     cause = common.cause
+    if cause.kind == "raises" and common.reach == EMPTY:  # in other words in other ops
+        return "raises an exception where an array is empty"
     if cause.kind in MESSAGES:
         return str(cause.figures.get("words", "")) or cause.kind
     if cause.kind == "depends-on":

@@ -10,7 +10,6 @@ from opfuzz.core.cause import Cause
 from opfuzz.engine.triage.diagnose import undiagnosed
 
 SIZES = Cause("at-call", figures={"sizes": (("n", 3),), "views": ()})
-OVERFLOWING = Cause("special-at", figures={"computed": 0.0, "overflows": "float16"})
 
 
 @pytest.mark.parametrize(
@@ -25,8 +24,3 @@ def test_a_guess_that_nobody_refuted_is_not_told(verdict, told, kinds):
     said = undiagnosed(SimpleNamespace(verdict=verdict), (told, SIZES), "timeout")
     assert [cause.kind for cause in said] == kinds
     assert said[-2].figures["words"] == "timeout"
-
-
-def test_of_a_special_value_only_what_is_seen_is_told():
-    first, *_ = undiagnosed(SimpleNamespace(verdict="special"), (OVERFLOWING, SIZES), "timeout")
-    assert first == Cause("special-at", figures={"computed": 0.0})

@@ -1,0 +1,102 @@
+"""Causes of NaN and infinities where a number is right: an intermediate that overflows in a half format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opfuzz.core.cause import Cause, Figure
+from opfuzz.core.floats import FLOAT16, round_to
+from opfuzz.judge.diagnose.evidence import Evidence, Mask, ordinary
+from opfuzz.judge.diagnose.predictions import is_same_formula
+from opfuzz.judge.limits import BELOW_FLOAT16, BEYOND_FLOAT16, FAR_BEYOND_FLOAT16, LEAST_MET, MOST_IDLE
+from opfuzz.oracle.meaning import FAILURES
+from opfuzz.oracle.models import wide_format
+from opfuzz.oracle.reference import Reference
+from opfuzz.oracle.working import NEARLY, emulate
+
+# Powers of two, times the inputs: until nothing overflows; and near where it begins, for what hardly overflows.
+WIDE, NEAR = np.arange(2.0, -16.0, -0.25), np.arange(0.5, -0.5, -1 / 32)
+
+
+def inside(evidence: Evidence) -> Cause | None:
+    """The half format that a number of the usual formula is beyond, or of another formula for the same values.
+
+    As the inputs become smaller nothing is lost that nothing overflows for, and what was lost is there again.
+    """
+    if evidence.fmt.bits != 16 or not evidence.is_special.any():
+        return None
+    calls = [evidence, *_scaled(evidence, WIDE), *_scaled(evidence, NEAR)]
+    formulas = (name for name in evidence.reference.variants if evidence.spec.variants[name].reference is not None)
+    for variant in ("", *(name for name in formulas if is_same_formula(evidence, name))):
+        if _is_met(calls, variant):
+            return Cause("overflows-inside", evidence.fmt.name)
+    return None
+
+
+def _scaled(evidence: Evidence, powers: NDArray[np.float64]) -> Iterator[Evidence]:
+    """The subject on the inputs of the call, all times the same power of two."""
+    for power in powers:
+        arrays = {name: evidence.call.arrays[name].astype(np.float64) * 2.0**power for name in evidence.floats}
+        call = evidence.call.with_arrays({name: round_to(array, evidence.fmt) for name, array in arrays.items()})
+        output = evidence.run(call)
+        if output is not None:
+            yield replace(evidence, call=call, output=output, wider=None)
+
+
+def _is_met(calls: Sequence[Evidence], variant: str) -> bool:
+    """Whether all that is lost may overflow, some is back where it may not, and not much is there where it may."""
+    lost = kept = idle = 0
+    first = calls[0].is_special & _is_number(calls[0])
+    for each in calls:
+        try:
+            may = _may_overflow(each.reference, variant)
+        except FAILURES:
+            return False
+        if (each.is_special & ~may).any():
+            return False
+        is_number = _is_number(each)
+        lost += int(np.count_nonzero(first & is_number & each.is_special))
+        kept += int(np.count_nonzero(first & is_number & ~may))
+        idle += int(np.count_nonzero(first & is_number & may & ~each.is_special))
+    return lost >= LEAST_MET and kept >= LEAST_MET and idle <= MOST_IDLE * int(np.count_nonzero(first))
+
+
+def _is_number(evidence: Evidence) -> Mask:
+    """Where a number of the format is right, and the usual formula gives one."""
+    with np.errstate(over="ignore"):
+        is_number = np.isfinite(round_to(evidence.reference.truth.hi, evidence.fmt))
+    return np.asarray(is_number & ~evidence.reference.overflows)
+
+
+def _may_overflow(reference: Reference, variant: str) -> Mask:
+    """Where a number of the usual formula, or of a variant, may be beyond the half format.
+
+    In some order of summation, or next to the largest number, where what was rounded before decides. Raises one of
+    FAILURES where the variant has no meaning for this call.
+    """
+    formula = reference.variant_graph(variant) if variant else reference.natural
+    return emulate(formula, wide_format(reference.fmt), 1, most=NEARLY * reference.fmt.largest).overflowed
+
+
+def beyond_float16(evidence: Evidence) -> Cause | None:
+    """Numbers beyond 65504 that become infinite in a format that holds them, so float16 is inside."""
+    if evidence.fmt.emax <= FLOAT16.emax or not evidence.is_special.any() or evidence.reference.is_unary:
+        return None
+    numbers, lost = [], []
+    for scale in (BELOW_FLOAT16, BEYOND_FLOAT16, *FAR_BEYOND_FLOAT16):
+        call = ordinary(evidence, scale)
+        made = None if call is None else evidence.run(call)
+        if call is None or made is None:
+            return None
+        numbers.append(np.isfinite(evidence.refer(call).truth.hi))
+        lost.append(numbers[-1] & ~np.isfinite(made.astype(np.float64)))
+    if not (numbers[0].any() and lost[1].any()) or lost[0].any():
+        return None
+    if any((lost[i] & numbers[i + 1] & ~lost[i + 1]).any() for i in (1, 2)):  # it is not the size that does it
+        return None
+    figures: dict[str, Figure] = {"beyond": FLOAT16.largest, "finite": BELOW_FLOAT16, "infinite": BEYOND_FLOAT16}
+    return Cause("overflows-inside", "float16", figures=figures)

@@ -1,0 +1,46 @@
+"""That an intermediate overflows in a half format is told where nothing else is lost, and what was lost comes back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from diagnosed_arrays import diagnosis
+
+OVERFLOWS = ("overflows-inside", "float16")
+ROW = np.array([[40000.0, 40000.0, -30000.0, 1.0]])
+ALTERNATING = np.tile([40000.0, -40000.0], (1, 64))
+
+
+def told(function, x, op="mean"):
+    return diagnosis(op, lambda x, layouts: function(x), {"x": x}, "float16", batch=len(x), n=x.shape[1])
+
+
+def test_squares_that_are_beyond_the_format():
+    def norm(x):
+        return np.sqrt((x * x).astype(np.float16).astype(np.float32).sum(-1))
+
+    assert OVERFLOWS in told(norm, np.array([[300.0, 1.0, -2.0, 0.0]]), "norm")
+
+
+def test_a_running_product_that_comes_back_to_zero():
+    product = np.array([[300.0, 300.0, 0.0]])
+    said = told(lambda x: np.multiply.accumulate(x.astype(np.float16), axis=-1), product, "cumprod")
+    assert OVERFLOWS in said
+
+
+@pytest.mark.parametrize(
+    ("limit", "row"),
+    [(1000.0, ROW / 8), (30000.0, np.array([[40000.0, 10000.0, -30000.0, 1.0]])), (39000.0, ALTERNATING)],
+)
+def test_a_bound_on_values_is_no_overflow(limit, row):
+    """NaN where all sizes add up to less than the format holds is not; nor numbers where they are far beyond it."""
+    assert OVERFLOWS not in told(lambda x: np.where(np.abs(x).max(-1) > limit, np.nan, x.mean(-1)), row)
+
+
+def test_one_element_that_is_lost_by_chance_is_no_overflow():
+    def first_lost(x):
+        means = x.mean(-1)
+        means[0] = np.inf
+        return means
+
+    assert OVERFLOWS not in told(first_lost, np.concatenate([ROW, ROW / 64]))
