@@ -161,6 +161,6 @@ class Comparison:
     @property
     def is_unexplained(self) -> bool:
         """Whether something changed of which no remark, version or difference of the cases says why."""
-        told = [change for change in self.causes if change.remark.kind in ("", "same-case", "back")]
+        told = [c for c in self.causes if c.status == FIXED or c.remark.kind in ("", "same-case", "back")]
         changes = [c for c in self.findings if c.status in (NEW, FIXED) and c.remark.kind != "not-tried"]
         return bool(self.before and (self.rows or told or changes) and not self.versions and not self.differ)

@@ -141,4 +141,5 @@ class _Causes:
             told = [made[each] for each in common.findings if each in made and each not in others]
             is_right = {"fixed"} in told and all("fixed" in each for each in told)
             if id not in later and (is_right or changes == {FIXED}):
-                yield CauseChange(FIXED, common)
+                is_changed = software_changed(self.before, self.after, common.framework)
+                yield CauseChange(FIXED, common, remark=Remark("" if is_changed else "same-software"))

@@ -165,9 +165,14 @@ def test_what_is_fixed_was_made_again_and_is_right():
     run = with_comparison(replace(mended, replayed=(right,)), FIRST)
     assert news(run)[0] == f"Since {FIRST.run}: 1 cause fixed; 0 causes of faults as before."
     assert news_lines(run) == [
-        "fixed: torch layer_norm: behaves as the variant 'eps-1e-3'; its smallest call is right now"
+        "fixed: torch layer_norm: behaves as the variant 'eps-1e-3'; its smallest call is right now, though no version "
+        "changed"
     ]
-    assert changed(FIRST, night(clean(op="layer_norm"))) == [("fixed", ("layer_norm",), "")], "all cases are the same"
+    assert changed(FIRST, night(clean(op="layer_norm"))) == [("fixed", ("layer_norm",), "same-software")], (
+        "all cases are the same"
+    )
+    newer = with_comparison(replace(mended, replayed=(right,), versions={**VERSIONS, "torch": "9.9"}), FIRST)
+    assert news_lines(newer)[0].endswith("its smallest call is right now")
 
 
 def test_a_finding_that_another_known_cause_shows_as_well_does_not_keep_one_from_being_fixed():

@@ -143,7 +143,7 @@ _WHY: Mapping[str, Callable[[Remark], str]] = {
     UNDECIDED: _undecided,
     DISCOVERED: word_remark,
     WIDER: lambda remark: "",
-    FIXED: lambda remark: "its smallest call is right now",
+    FIXED: lambda remark: f"its smallest call is right now{', though no version changed' if remark.kind else ''}",
 }
 
 
