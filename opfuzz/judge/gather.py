@@ -94,6 +94,8 @@ def _key(finding: Finding, alike: Alike) -> Key:
     if isinstance(sets := cause.figures.get("sets"), tuple):  # whether a spec has a name for that value or not
         kind, name, how = "is-setting", str(sets[0]), ("value", sets[1])
     told = [_roughly(how), *(_roughly(cause.figures.get(figure)) for figure in ("bits", "output"))]
+    if kind == "overflows-inside":  # x^2 or exp(x) beyond the format, in whatever op
+        return (*place, kind, name, str(cause.figures.get("step", "")), "")
     more = alike(cause) if cause.kind in WORDED else told
     return (*place, kind, name, repr(more), finding.op if kind in ONE_OP or "step" in cause.figures else "")
 

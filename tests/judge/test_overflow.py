@@ -44,3 +44,25 @@ def test_one_element_that_is_lost_by_chance_is_no_overflow():
         return means
 
     assert OVERFLOWS not in told(first_lost, np.concatenate([ROW, ROW / 64]))
+
+
+@pytest.mark.parametrize(("bound", "is_exp"), [(np.log(3.4028235e38), True), (88.4, False), (89.0, False)])
+def test_a_function_that_is_infinite_wherever_exp_is(bound, is_exp):
+    def cosh(x, layouts):
+        return np.where(np.abs(x) > bound, np.inf, np.cosh(x.astype(np.float64)))
+
+    said = diagnosis("cosh", cosh, {"x": np.array([[89.2]])}, batch=1, n=1)
+    steps = [cause.figures.get("step") for cause in said.causes if cause.kind == "overflows-inside"]
+    assert steps == (["exp(x)"] if is_exp else [])
+
+
+def test_a_running_logarithm_that_rounds_each_step_accumulates_in_the_format():
+    def running(x, layouts):
+        rows = x.astype(np.float16)
+        for i in range(1, rows.shape[1]):
+            largest, least = np.maximum(rows[:, i - 1], rows[:, i]), np.minimum(rows[:, i - 1], rows[:, i])
+            rows[:, i] = largest + np.log1p(np.exp(least - largest))
+        return rows
+
+    x = np.array([[-0.75, -0.5, *[0.0] * 8]])
+    assert diagnosis("logcumsumexp", running, {"x": x}, "float16", batch=1, n=10)[0] == ("accumulates-in", "float16")

@@ -1,18 +1,22 @@
-"""Causes of NaN and infinities where a number is right: an intermediate that overflows in a half format."""
+"""Causes of NaN and infinities where a number is right: an intermediate that overflows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from math import log
 
 import numpy as np
 from numpy.typing import NDArray
 
 from opfuzz.core.cause import Cause, Figure
-from opfuzz.core.floats import FLOAT16, round_to
+from opfuzz.core.floats import FLOAT16, Format, round_to
 from opfuzz.judge.diagnose.evidence import Evidence, Mask, ordinary
+from opfuzz.judge.diagnose.formulas import rewritten
 from opfuzz.judge.diagnose.predictions import is_same_formula
-from opfuzz.judge.limits import BELOW_FLOAT16, BEYOND_FLOAT16, FAR_BEYOND_FLOAT16, LEAST_MET, MOST_IDLE
+from opfuzz.judge.diagnose.probing import Probe, probe, probes
+from opfuzz.judge.diagnose.where import landmark
+from opfuzz.judge.limits import BELOW_FLOAT16, BEYOND_FLOAT16, FAR_BEYOND_FLOAT16, LANDMARK_NEAR, LEAST_MET, MOST_IDLE
 from opfuzz.oracle.meaning import FAILURES
 from opfuzz.oracle.models import wide_format
 from opfuzz.oracle.reference import Reference
@@ -20,6 +24,45 @@ from opfuzz.oracle.working import NEARLY, emulate
 
 # Powers of two, times the inputs: until nothing overflows; and near where it begins, for what hardly overflows.
 WIDE, NEAR = np.arange(2.0, -16.0, -0.25), np.arange(0.5, -0.5, -1 / 32)
+
+
+def step(evidence: Evidence) -> Cause | None:
+    """The step that overflows: infinite for just those values, of a sign, for which it is, where the result is not."""
+    tried = _tried(evidence)
+    found = None if tried is None else landmark(tried.x[_infinite(tried, evidence.fmt)], evidence.fmt)
+    return None if tried is None or found is None else _from(tried, evidence.fmt, *found)
+
+
+def exponential(evidence: Evidence) -> Cause | None:
+    """That exp overflows, where no function inside that is written otherwise says why it is there."""
+    tried = _tried(evidence)
+    found = None if tried is None else _from(tried, evidence.fmt, "exp(x)", log(evidence.fmt.largest))
+    return found if found is not None and rewritten(evidence) is None else None
+
+
+def _tried(evidence: Evidence) -> Probe | None:
+    if evidence.score.verdict != "special" or not evidence.reference.is_unary:
+        return None
+    is_infinite = (evidence.is_special & np.isinf(evidence.judged.computed)).any()
+    return probe(evidence, probes(evidence.fmt)) if is_infinite else None
+
+
+def _counted(tried: Probe, fmt: Format) -> Mask:
+    """Not next to the largest number, where the result itself may round to infinity."""
+    return np.asarray(np.isfinite(tried.exact) & (np.abs(tried.exact) < (1 - LANDMARK_NEAR) * fmt.largest))
+
+
+def _infinite(tried: Probe, fmt: Format) -> Mask:
+    return np.asarray(_counted(tried, fmt) & tried.is_special & np.isinf(tried.computed))
+
+
+def _from(tried: Probe, fmt: Format, what: str, first: float) -> Cause | None:
+    """The step `what`, where on a side that has infinities these are all that is beyond its first value."""
+    infinite, beyond = _infinite(tried, fmt), _counted(tried, fmt) & (np.abs(tried.x) > first)
+    sides = [side for side in (tried.x > 0, tried.x < 0) if infinite[side].any()]
+    if not sides or any(not np.array_equal(infinite & side, beyond & side) for side in sides):
+        return None
+    return Cause("overflows-inside", fmt.name, figures={"step": what, "from": first})
 
 
 def inside(evidence: Evidence) -> Cause | None:

@@ -270,34 +270,11 @@ def _classes(evidence: Evidence, x: FloatArray, computed: FloatArray, exact: Flo
         mask[places] = True
         is_limit = not np.isfinite(x[places]).any() and evidence.reference.is_unary
         ranges = _ranges(x, mask, ~np.isnan(x))
-        found.append((ranges, got, right, is_limit, _landmark(x[places], evidence.fmt)))
+        found.append((ranges, got, right, is_limit, landmark(x[places], evidence.fmt)))
     return Cause("depends-on", "values", figures={"classes": tuple(found)})
 
 
-def step(evidence: Evidence) -> Cause | None:
-    """The step that overflows: infinite for just those values, of a sign, for which it is, where the result is not."""
-    if evidence.score.verdict != "special" or not evidence.reference.is_unary:
-        return None
-    if not (evidence.is_special & np.isinf(evidence.judged.computed)).any():
-        return None
-    tried = probe(evidence, probes(evidence.fmt))
-    if tried is None:
-        return None
-    # Next to the largest number the result itself may round to infinity.
-    counted = np.isfinite(tried.exact) & (np.abs(tried.x) < (1 - LANDMARK_NEAR) * evidence.fmt.largest)
-    infinite = counted & tried.is_special & np.isinf(tried.computed)
-    landmark = _landmark(tried.x[infinite], evidence.fmt)
-    if landmark is None:
-        return None
-    what, first = landmark
-    for side in (tried.x > 0, tried.x < 0):
-        beyond = side & counted & (np.abs(tried.x) > first)
-        if infinite[side].any() and not np.array_equal(infinite & side, beyond):
-            return None
-    return Cause("overflows-inside", evidence.fmt.name, figures={"step": what, "from": first})
-
-
-def _landmark(x: FloatArray, fmt: Format) -> tuple[str, float] | None:
+def landmark(x: FloatArray, fmt: Format) -> tuple[str, float] | None:
     """What overflows from here on, and where that begins, where it is plain from the size of values."""
     first = np.abs(x[np.isfinite(x)]).min(initial=np.inf)
     for value, what in ((fmt.largest / 2, "2 x"), (fmt.largest**0.5, "x^2")):

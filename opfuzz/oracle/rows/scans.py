@@ -28,8 +28,19 @@ def cummax(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, No
 
 
 def running(x: NDArray[Any], axis: int) -> NDArray[Any]:
-    """log(cumsum(exp(x))) in the dtype of x, each result rounded; infinities and NaN as IEEE arithmetic has them."""
-    return np.asarray(np.logaddexp.accumulate(x, axis=axis, dtype=x.dtype))
+    """log(cumsum(exp(x))) in the dtype of x, each result rounded; infinities and NaN as IEEE arithmetic has them.
+
+    In a half format each step of m + log1p(exp(-d)) is rounded, as one that keeps no wider number does.
+    """
+    if x.dtype.itemsize > 2:
+        return np.asarray(np.logaddexp.accumulate(x, axis=axis, dtype=x.dtype))
+    rows, found = np.moveaxis(x, axis, 0), np.moveaxis(np.empty_like(x), axis, 0)
+    found[:1] = rows[:1]
+    for i in range(1, len(rows)):
+        largest, least = np.maximum(found[i - 1], rows[i]), np.minimum(found[i - 1], rows[i])
+        gain = np.log1p(np.exp(least - largest))
+        found[i] = np.where(np.isfinite(largest), largest + gain, np.logaddexp(largest, least))
+    return np.moveaxis(found, 0, axis)
 
 
 # r_i = log(e^(r_{i-1}) + e^(x_i)) = m + log1p(e^-d), with m the larger of the two, d their distance, and the logarithm,
