@@ -14,7 +14,8 @@ from opfuzz.judge.ranking import Ranking
 from opfuzz.report.run.terminal import progress_line
 
 LINE_SECONDS = 10.0  # between two plain lines
-LOOK_SECONDS = 0.5  # between two looks at the ranking, which cost milliseconds
+LOOK_SECONDS = 0.5  # between two looks at the ranking at least
+LOOK_SHARE = 0.02  # of the time, which they may take
 
 
 class Budget(Protocol):
@@ -48,8 +49,7 @@ class Watcher:
             columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
             self.bar = Progress(*columns, console=console, transient=True)
             self.task = self.bar.add_task("starting", total=1.0)
-        self.looked = self.spoken = time.monotonic()
-        self.batches = 0
+        self.next_look = time.monotonic() + (LINE_SECONDS if self.bar is None else LOOK_SECONDS)
 
     def __enter__(self) -> Self:
         if self.bar is not None:
@@ -70,17 +70,19 @@ class Watcher:
             print(text, file=sys.stderr, flush=True)
 
     def watch(self, state: Stage) -> None:
-        """Called after every batch."""
+        """Called after every batch; most calls look at no row, which takes the longer the more cases there are."""
         now = time.monotonic()
-        if now - self.looked < LOOK_SECONDS:
+        if self.bar is not None:
+            self.bar.update(self.task, completed=self._share(state))
+        if now < self.next_look:
             return
-        self.looked = now
         rows = state.ranking.rows()
         line = progress_line(state.cases, state.ranking.faults, rows[0] if rows else None, state.seconds)
+        least = LINE_SECONDS if self.bar is None else LOOK_SECONDS
+        self.next_look = now + max(least, (time.monotonic() - now) / LOOK_SHARE)
         if self.bar is not None:
-            self.bar.update(self.task, description=line, completed=self._share(state))
-        elif now - self.spoken >= LINE_SECONDS:
-            self.spoken = now
+            self.bar.update(self.task, description=line)
+        else:
             self.say(line)
 
     def _share(self, state: Stage) -> float:

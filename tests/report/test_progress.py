@@ -1,76 +1,35 @@
-"""Progress in a pipe: plain lines, not many, on standard error."""
+"""Progress is told seldom enough that looking at many rows does not hold up a run."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from types import SimpleNamespace
 
-import pytest
-from results import result
-
-from opfuzz.judge.ranking import Ranking
 from opfuzz.report import progress
-from opfuzz.report.progress import Watcher
+from opfuzz.report.progress import LINE_SECONDS, LOOK_SHARE, Watcher
 
 
-@dataclass
-class Budget:
-    cases: int | None = 10
-    seconds: float | None = None
+def looks(monkeypatch, cost: float, seconds: float) -> int:
+    """How many looks at the ranking there are in some time, each of which takes so long."""
+    clock, seen = [0.0], []
 
-    def pairs(self):
-        return [("gelu", "float32")]
+    def rows():
+        seen.append(clock[0])
+        clock[0] += cost
+        return []
 
-
-@dataclass
-class State:
-    ranking: Ranking
-    cases: int
-    seconds: float
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """A list whose last number is the time."""
-    now = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[-1])
-    return now
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    ranking = SimpleNamespace(rows=rows, faults=0)
+    watcher = Watcher(SimpleNamespace(seconds=seconds, cases=None))
+    while clock[0] < seconds:
+        watcher.watch(SimpleNamespace(ranking=ranking, cases=1, seconds=clock[0]))
+        clock[0] += 0.01
+    return len(seen)
 
 
-def state(**fields):
-    ranking = Ranking()
-    ranking.add(result(0, "wrong", 2.0**24))
-    return State(ranking, **{"cases": 12, "seconds": 30.4} | fields)
+def test_lines_are_seconds_apart(monkeypatch, capsys):
+    assert looks(monkeypatch, 0.001, 10 * LINE_SECONDS) in (9, 10)
+    assert len(capsys.readouterr().err.splitlines()) in (9, 10)
 
 
-def test_a_line_now_and_then(clock, capsys):
-    with Watcher(Budget()) as watcher:
-        for second in range(31):
-            clock.append(float(second))
-            watcher.watch(state(cases=second))
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    lines = captured.err.splitlines()
-    assert len(lines) == 3
-    assert lines[0] == "10 cases, 1 fault, worst gelu on torch:cpu (float32) 1.68e7 ulp, 30 s"
-    assert all(line.isprintable() for line in lines)
-
-
-def test_a_run_without_results_yet(clock, capsys):
-    with Watcher(Budget(cases=None, seconds=5.0)) as watcher:
-        clock.append(60.0)
-        watcher.watch(State(Ranking(), 0, 60.0))
-    assert capsys.readouterr().err == "0 cases, 0 faults, 60 s\n"
-
-
-def test_say(capsys):
-    with Watcher(Budget()) as watcher:
-        watcher.say("[bold]as it is[/bold]")
-    assert capsys.readouterr().err == "[bold]as it is[/bold]\n"
-
-
-def test_stages_are_counted_each_on_its_own(monkeypatch, capsys):
-    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
-    with progress.Counted("tried") as counted:
-        counted.watch_stage("tried", 9, 9)
-        counted.watch_stage("diagnosed", 1, 4)
-    assert capsys.readouterr().err.splitlines() == ["9 of 9 tried", "1 of 4 diagnosed"]
+def test_looks_that_take_long_are_few(monkeypatch):
+    assert looks(monkeypatch, cost=2.0, seconds=1000.0) <= 1000 / (2.0 / LOOK_SHARE) + 1
