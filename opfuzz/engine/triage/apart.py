@@ -19,13 +19,12 @@ from opfuzz.engine.calls import NOT_DRAWN, Asked, follow, judge
 from opfuzz.engine.evaluate import without
 from opfuzz.engine.executors import LOCAL, RAISED, Casualty, Executor, drive
 from opfuzz.engine.plan import Plan
-from opfuzz.engine.roster import Roster, SubjectTask
-from opfuzz.engine.triage.diagnose import LOST, SECONDS, Lab, known_primitives, score_of, smallest_of
+from opfuzz.engine.roster import Roster
+from opfuzz.engine.triage.diagnose import LOST, SECONDS, CausesTask, Lab, known_primitives, score_of, smallest_of
 from opfuzz.judge.diagnose import Evidence
 from opfuzz.judge.diagnose.apart import explains, tell_apart
 from opfuzz.judge.gather import explanation, explanation_in
 from opfuzz.judge.ranking import Sample
-from opfuzz.oracle.primitive import Primitive
 from opfuzz.search.trigger.fills import remade
 from opfuzz.spec import OpSpec
 
@@ -46,22 +45,13 @@ class Doubt:
 
 
 @dataclass(frozen=True, slots=True)
-class ApartTask(SubjectTask[Doubt, Answer]):
+class ApartTask(CausesTask[Doubt, Answer]):
     """Cases of a plan that are told apart by cause."""
-
-    specs: Mapping[str, OpSpec]
-    primitives: tuple[Primitive, ...]
-    call_seconds: float  # after which a call hangs
 
     @property
     def timeout(self) -> float:
         """See Task."""
         return SECONDS
-
-    @property
-    def call_timeout(self) -> float:
-        """See Task."""
-        return self.call_seconds
 
     def needs(self, item: Doubt) -> frozenset[str]:
         """See Task."""

@@ -22,6 +22,7 @@ from opfuzz.core.shipped import shipped
 from opfuzz.engine.calls import asker, follow, outcome_of
 from opfuzz.engine.evaluate import looked_at, without
 from opfuzz.engine.executors import LOCAL, RAISED, Casualty, Executor, Task, drive
+from opfuzz.engine.executors.task import Answer, Item
 from opfuzz.engine.plan import Plan, dialects_of, vocabulary
 from opfuzz.engine.roster import Roster, SubjectTask
 from opfuzz.judge.diagnose import Evidence, diagnose, of_record
@@ -43,22 +44,27 @@ LOST = frozenset({"crash", "timeout", "out-of-memory"})  # verdicts of calls tha
 
 
 @dataclass(frozen=True, slots=True)
-class DiagnoseTask(SubjectTask[Finding, Diagnosis]):
-    """Diagnoses of findings of a plan."""
+class CausesTask(SubjectTask[Item, Answer]):
+    """Work that asks subjects why they are at fault: what is known of their ops, and how long one call may take."""
 
     specs: Mapping[str, OpSpec]
     primitives: tuple[Primitive, ...]  # that subjects may have inside their ops
     call_seconds: float  # after which a call hangs
 
     @property
-    def timeout(self) -> float:
-        """See Task."""
-        return seconds_for(self.specs.values())
-
-    @property
     def call_timeout(self) -> float:
         """See Task."""
         return self.call_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class DiagnoseTask(CausesTask[Finding, Diagnosis]):
+    """Diagnoses of findings of a plan."""
+
+    @property
+    def timeout(self) -> float:
+        """See Task."""
+        return seconds_for(self.specs.values())
 
     def needs(self, item: Finding) -> frozenset[str]:
         """See Task."""
