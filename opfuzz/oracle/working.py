@@ -72,14 +72,16 @@ def emulate(
             if values.dtype != own.dtype and node.op not in _STAYS:
                 values = round_to(values.astype(np.float64), own)
             overflowed = (
-                _reached(node, args, [a.overflowed for a in args]) if args else np.zeros(values.shape, np.bool_)
+                _reached(node, args, [a.overflowed for a in args], most < np.inf)
+                if args
+                else np.zeros(values.shape, np.bool_)
             )
             unordered = _unordered(node, args, min(fmt.largest, most))
             if args and not np.isfinite(values).all():
                 inherited = touched(node, [~np.isfinite(a.values) for a in args])
                 overflowed = overflowed | (~np.isfinite(values) & ~inherited)
-            if most < np.inf:
-                overflowed = overflowed | (np.abs(values) > most)
+            if most < np.inf:  # an infinity that is given, as for what is masked, is no overflow
+                overflowed = overflowed | (np.isfinite(values) & (np.abs(values) > most))
             if unordered is not None:
                 overflowed = overflowed | unordered
             done[id(node)] = Emulated(values, overflowed, unordered)
@@ -104,16 +106,21 @@ def _unordered(node: Node, args: list[Emulated], largest: float) -> NDArray[np.b
     return found
 
 
-def _reached(node: Node, args: list[Emulated], marks: list[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+def _reached(
+    node: Node, args: list[Emulated], marks: list[NDArray[np.bool_]], is_added: bool = False
+) -> NDArray[np.bool_]:
     """Where what is marked in the arguments has a part in the result: of two branches only the one that is taken.
 
-    Not of two adjoints, one of which is zero: some multiply the other by a mask. Nor of what a mask sets to an
-    infinity, which some add to it: PyTorch documents its attention so, and infinity - infinity is NaN.
+    Not of two adjoints, one of which is zero: some multiply the other by a mask. But of what a mask sets to an
+    infinity, which some add to it: PyTorch documents its attention so, and infinity - infinity is NaN. With `is_added`
+    of all that a mask chooses, as on the way back from there.
     """
     if node.op == "scaled":
         return np.asarray(marks[0] | (marks[1] & (args[0].values != 0)))
     if node.op != "where":
         return touched(node, marks)
+    if len(marks) == 2 and is_added:
+        return np.asarray(marks[0] | marks[1])
     *compared, yes, no = (a.values for a in args)
     is_yes = node.detail if not compared else RELATIONS[node.detail](*compared)
     taken = np.where(is_yes, marks[-2] | (marks[-1] & np.isinf(yes)), marks[-1] | (marks[-2] & np.isinf(no)))

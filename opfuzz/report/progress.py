@@ -10,12 +10,12 @@ from typing import Protocol, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from opfuzz.core.run import Row
 from opfuzz.judge.ranking import Ranking
 from opfuzz.report.run.terminal import progress_line
 
-LINE_SECONDS = 10.0  # between two plain lines
-LOOK_SECONDS = 0.5  # between two looks at the ranking at least
-LOOK_SHARE = 0.02  # of the time, which they may take
+LINE_SECONDS, LOOK_SECONDS = 10.0, 0.5  # between two plain lines, and two changes of the bar
+LOOK_SHARE = 0.02  # of the time, which looks at all rows may take
 
 
 class Budget(Protocol):
@@ -49,7 +49,9 @@ class Watcher:
             columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
             self.bar = Progress(*columns, console=console, transient=True)
             self.task = self.bar.add_task("starting", total=1.0)
-        self.next_look = time.monotonic() + (LINE_SECONDS if self.bar is None else LOOK_SECONDS)
+        self.least = LINE_SECONDS if self.bar is None else LOOK_SECONDS
+        self.next_line, self.next_look = time.monotonic() + self.least, 0.0
+        self.worst: Row | None = None
 
     def __enter__(self) -> Self:
         if self.bar is not None:
@@ -70,20 +72,21 @@ class Watcher:
             print(text, file=sys.stderr, flush=True)
 
     def watch(self, state: Stage) -> None:
-        """Called after every batch; most calls look at no row, which takes the longer the more cases there are."""
+        """Called after every batch. The worst is looked for seldom, which takes the longer the more cases there are."""
         now = time.monotonic()
         if self.bar is not None:
             self.bar.update(self.task, completed=self._share(state))
-        if now < self.next_look:
+        if now < self.next_line:
             return
-        rows = state.ranking.rows()
-        line = progress_line(state.cases, state.ranking.faults, rows[0] if rows else None, state.seconds)
-        least = LINE_SECONDS if self.bar is None else LOOK_SECONDS
-        self.next_look = now + max(least, (time.monotonic() - now) / LOOK_SHARE)
+        if now >= self.next_look:
+            self.worst = next(iter(state.ranking.rows()), None)
+            self.next_look = now + (time.monotonic() - now) / LOOK_SHARE
+        line = progress_line(state.cases, state.ranking.faults, self.worst, state.seconds)
         if self.bar is not None:
             self.bar.update(self.task, description=line)
         else:
             self.say(line)
+        self.next_line = now + self.least
 
     def _share(self, state: Stage) -> float:
         if self.budget.seconds is not None:

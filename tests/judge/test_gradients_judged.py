@@ -231,6 +231,18 @@ def test_scores_that_overflow_may_meet_values_that_are_zero():
         assert (SEVERITY[verdict] == FAULT) == lost
 
 
+def test_a_score_that_overflows_may_make_the_gradient_of_a_masked_key_nan():
+    dims = {"batch": 1, "heads": 1, "queries": 1, "keys": 2, "d": 1}
+    arrays = {name: np.ones((1, 1, size, 1), np.float32) for name, size in (("q", 1), ("v", 2), ("cotangent", 1))}
+    arrays = {"q": 2 * arrays["q"], "k": None, "v": arrays["v"], "mask": np.array([[[[True, False]]]])} | {
+        "cotangent": arrays["cotangent"]
+    }
+    for k, lost in ((3e38, False), (1.0, True)):
+        given = arrays | {"k": np.float32([[[[k], [1.0]]]])}
+        verdict = verdict_of("attention_mask", "d/dk", np.float32([0, np.nan]), dims, given)
+        assert (SEVERITY[verdict] == FAULT) == lost
+
+
 @pytest.mark.parametrize("is_in_turn", [False, True])
 def test_roundings_of_equal_terms_add_up(is_in_turn):
     """255 times 0.5582 and 255 times 0.4813, one kind after the other, or in turn: a rounding that is always the same.

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import count
 from math import log
 
 import numpy as np
-from numpy.typing import NDArray
 
 from opfuzz.core.cause import Cause, Figure
 from opfuzz.core.floats import FLOAT16, Format, round_to
 from opfuzz.judge.diagnose.evidence import Evidence, Mask, ordinary
 from opfuzz.judge.diagnose.formulas import rewritten
 from opfuzz.judge.diagnose.predictions import is_same_formula
-from opfuzz.judge.diagnose.probing import Probe, probe, probes
+from opfuzz.judge.diagnose.probing import Probe, one_input, probe, probes
 from opfuzz.judge.diagnose.where import landmark
 from opfuzz.judge.limits import BELOW_FLOAT16, BEYOND_FLOAT16, FAR_BEYOND_FLOAT16, LANDMARK_NEAR, LEAST_MET, MOST_IDLE
 from opfuzz.oracle.meaning import FAILURES
@@ -22,14 +22,15 @@ from opfuzz.oracle.models import wide_format
 from opfuzz.oracle.reference import Reference
 from opfuzz.oracle.working import NEARLY, emulate
 
-# Powers of two, times the inputs: until nothing overflows; and near where it begins, for what hardly overflows.
-WIDE, NEAR = np.arange(2.0, -16.0, -0.25), np.arange(0.5, -0.5, -1 / 32)
+# Powers of two, times the inputs: the smallest first, where nothing overflows, as that refutes most; and near where it
+# begins, for what hardly overflows.
+WIDE, NEAR = (-16.0, *np.arange(2.0, -16.0, -0.5)), tuple(np.arange(0.4375, -0.5, -1 / 16))
 
 
 def step(evidence: Evidence) -> Cause | None:
-    """The step that overflows: infinite for just those values, of a sign, for which it is, where the result is not."""
+    """The step that overflows: for just those values, of a sign, for which it does, a number that is right is lost."""
     tried = _tried(evidence)
-    found = None if tried is None else landmark(tried.x[_infinite(tried, evidence.fmt)], evidence.fmt)
+    found = None if tried is None else landmark(tried.x[_lost(tried, evidence.fmt)], evidence.fmt)
     return None if tried is None or found is None else _from(tried, evidence.fmt, *found)
 
 
@@ -41,26 +42,27 @@ def exponential(evidence: Evidence) -> Cause | None:
 
 
 def _tried(evidence: Evidence) -> Probe | None:
-    if evidence.score.verdict != "special" or not evidence.reference.is_unary:
+    if evidence.score.verdict != "special" or one_input(evidence) is None:
         return None
-    is_infinite = (evidence.is_special & np.isinf(evidence.judged.computed)).any()
-    return probe(evidence, probes(evidence.fmt)) if is_infinite else None
+    is_lost = (evidence.is_special & ~np.isfinite(evidence.judged.computed)).any()
+    return probe(evidence, probes(evidence.fmt)) if is_lost else None
 
 
 def _counted(tried: Probe, fmt: Format) -> Mask:
-    """Not next to the largest number, where the result itself may round to infinity."""
-    return np.asarray(np.isfinite(tried.exact) & (np.abs(tried.exact) < (1 - LANDMARK_NEAR) * fmt.largest))
+    """Not next to the largest number, where the result itself may round to infinity, nor what is excused."""
+    is_number = np.isfinite(tried.exact) & (np.abs(tried.exact) < (1 - LANDMARK_NEAR) * fmt.largest)
+    return np.asarray(is_number & ~tried.reference.overflows.ravel())
 
 
-def _infinite(tried: Probe, fmt: Format) -> Mask:
-    return np.asarray(_counted(tried, fmt) & tried.is_special & np.isinf(tried.computed))
+def _lost(tried: Probe, fmt: Format) -> Mask:
+    return np.asarray(_counted(tried, fmt) & tried.is_special & ~np.isfinite(tried.computed))
 
 
 def _from(tried: Probe, fmt: Format, what: str, first: float) -> Cause | None:
-    """The step `what`, where on a side that has infinities these are all that is beyond its first value."""
-    infinite, beyond = _infinite(tried, fmt), _counted(tried, fmt) & (np.abs(tried.x) > first)
-    sides = [side for side in (tried.x > 0, tried.x < 0) if infinite[side].any()]
-    if not sides or any(not np.array_equal(infinite & side, beyond & side) for side in sides):
+    """The step `what`, where on a side that has lost numbers these are all that is beyond its first value."""
+    lost, beyond = _lost(tried, fmt), _counted(tried, fmt) & (np.abs(tried.x) > first)
+    sides = [side for side in (tried.x > 0, tried.x < 0) if lost[side].any()]
+    if not sides or any(not np.array_equal(lost & side, beyond & side) for side in sides):
         return None
     return Cause("overflows-inside", fmt.name, figures={"step": what, "from": first})
 
@@ -72,15 +74,25 @@ def inside(evidence: Evidence) -> Cause | None:
     """
     if evidence.fmt.bits != 16 or not evidence.is_special.any():
         return None
-    calls = [evidence, *_scaled(evidence, WIDE), *_scaled(evidence, NEAR)]
+    made, more = [evidence], _scaled(evidence, (*WIDE, *NEAR))
+
+    def calls() -> Iterator[Evidence]:
+        """Those that were made, then others: the first formula often needs few of them."""
+        for place in count():
+            if place == len(made):
+                if (another := next(more, None)) is None:
+                    return
+                made.append(another)
+            yield made[place]
+
     formulas = (name for name in evidence.reference.variants if evidence.spec.variants[name].reference is not None)
     for variant in ("", *(name for name in formulas if is_same_formula(evidence, name))):
-        if _is_met(calls, variant):
+        if _is_met(calls(), evidence, variant):
             return Cause("overflows-inside", evidence.fmt.name)
     return None
 
 
-def _scaled(evidence: Evidence, powers: NDArray[np.float64]) -> Iterator[Evidence]:
+def _scaled(evidence: Evidence, powers: Sequence[float]) -> Iterator[Evidence]:
     """The subject on the inputs of the call, all times the same power of two."""
     for power in powers:
         arrays = {name: evidence.call.arrays[name].astype(np.float64) * 2.0**power for name in evidence.floats}
@@ -90,10 +102,10 @@ def _scaled(evidence: Evidence, powers: NDArray[np.float64]) -> Iterator[Evidenc
             yield replace(evidence, call=call, output=output, wider=None)
 
 
-def _is_met(calls: Sequence[Evidence], variant: str) -> bool:
+def _is_met(calls: Iterable[Evidence], own: Evidence, variant: str) -> bool:
     """Whether all that is lost may overflow, some is back where it may not, and not much is there where it may."""
     lost = kept = idle = 0
-    first = calls[0].is_special & _is_number(calls[0])
+    first = own.is_special & _is_number(own)
     for each in calls:
         try:
             may = _may_overflow(each.reference, variant)
