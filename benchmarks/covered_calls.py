@@ -1,6 +1,6 @@
 """How many of the calls of real models are ops with a spec.
 
-    python benchmarks/coverage.py [MODEL ...]
+    python benchmarks/covered_calls.py [MODEL ...]
 
 Models of transformers and diffusers are made small, with random weights, and run once: nothing is downloaded. Counted
 are the calls that compute more than one rounding, as `opfuzz localize` counts them; the others are the same everywhere.
