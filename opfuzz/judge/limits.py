@@ -50,8 +50,8 @@ LEAST_MET = 3  # elements on all calls together: one is soon met by chance
 BETTER = 4.0  # times smaller must the excess be against rounded inputs, for that to be told
 BELOW_FLOAT16, BEYOND_FLOAT16 = 2.0**10, 2.0**17  # times ordinary values: float16 holds the first, not the second
 FAR_BEYOND_FLOAT16 = 2.0**24, 1.3 * 2.0**30  # nor these, of other last digits each
-# Of the sizes that are tried, for which a number is right though it may overflow: terms of both signs cancel.
-MOST_IDLE = 16
+# Of the sizes that are tried, for which a number is right though a sum may overflow: terms of both signs cancel.
+MOST_IDLE = 12
 SMALLER = 2.0**-3  # times ordinary values: exp(-10) is seen beside exp(x) then, and not in float32 beside exp(6)
 LEAST_POWER, POWER_STEP = -4, 1.25  # of two, times ordinary values: each from here, further on times this
 MOST_SOLVED = 2**14  # elements of inputs and output, where the exact result is computed for a hundred values of a param

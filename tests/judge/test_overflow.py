@@ -37,6 +37,12 @@ def test_a_bound_on_values_is_no_overflow(limit, row):
     assert OVERFLOWS not in told(lambda x: np.where(np.abs(x).max(-1) > limit, np.nan, x.mean(-1)), row)
 
 
+def test_a_function_that_is_lost_far_beyond_where_exp_overflows():
+    """exp(x) is beyond float16 from 11.1 on."""
+    said = told(lambda x: np.where(x > 88, np.nan, 1 / (1 + np.exp(-x))), np.array([[100.0, 200.0, 1.0]]), "sigmoid")
+    assert "overflows-inside" not in {kind for kind, _ in said}
+
+
 def test_one_element_that_is_lost_by_chance_is_no_overflow():
     def first_lost(x):
         means = x.mean(-1)

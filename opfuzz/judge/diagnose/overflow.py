@@ -24,7 +24,7 @@ from opfuzz.oracle.working import NEARLY, emulate
 
 # Powers of two, times the inputs: the smallest first, where nothing overflows, as that refutes most; and near where it
 # begins, for what hardly overflows.
-WIDE, NEAR = (-16.0, *np.arange(2.0, -16.0, -0.5)), tuple(np.arange(0.4375, -0.5, -1 / 16))
+WIDE, NEAR = (-16.0, *np.arange(2.0, -16.0, -1.0)), tuple(np.arange(0.4375, -0.5, -1 / 16))
 
 
 def step(evidence: Evidence) -> Cause | None:
@@ -117,7 +117,8 @@ def _is_met(calls: Iterable[Evidence], own: Evidence, variant: str) -> bool:
         lost += int(np.count_nonzero(first & is_number & each.is_special))
         kept += int(np.count_nonzero(first & is_number & ~may))
         idle += int(np.count_nonzero(first & is_number & may & ~each.is_special))
-    return lost >= LEAST_MET and kept >= LEAST_MET and idle <= MOST_IDLE * int(np.count_nonzero(first))
+    most_idle = MOST_IDLE if own.reference.has_sums else 1  # next to the largest number
+    return lost >= LEAST_MET and kept >= LEAST_MET and idle <= most_idle * int(np.count_nonzero(first))
 
 
 def _is_number(evidence: Evidence) -> Mask:
