@@ -355,13 +355,15 @@ def is_elementwise(root: Node, elementary: frozenset[str] | set[str]) -> bool:
     """Whether each element of the result depends on those of the inputs that are at the same place, and no others."""
     tables = tables_of(root)
     return all(
-        ((
-            n.op in ELEMENTWISE
-            or n.op in elementary
-            or n.op in ("input", "number", "unknown")
-            or (n.op == "leaf" and n.size == 1)
+        (
+            (
+                n.op in ELEMENTWISE
+                or n.op in elementary
+                or n.op in ("input", "number", "unknown")
+                or (n.op == "leaf" and n.size == 1)
+            )
+            and (n.shape == root.shape or (n.shape == () and n.op != "input"))
         )
-        and (n.shape == root.shape or (n.shape == () and n.op != "input")))
         or (n.size == 1 and id(n) in tables)  # one number, such as a parameter, in whatever shape
         for n in topological(root)
     )

@@ -98,6 +98,10 @@ def setting(evidence: Evidence) -> Cause | None:
     call = evidence.call
     if sum(array.size for array in call.arrays.values()) + evidence.output.size > MOST_ELEMENTS:
         return None
+    # NaN and infinities fit nothing: then another call must tell, if any is wrong.
+    is_number = np.isfinite(evidence.judged.computed[evidence.is_wrong]).any()
+    if not is_number and not any(each.is_wrong.any() for each in (*evidence.others, *unlike(evidence))):
+        return None
     for name, how, other in other_settings(evidence.spec, evidence.call):
         if not _allows(evidence, other):
             continue

@@ -96,17 +96,23 @@ def _fills(evidence: Evidence, fmt: Format) -> bool:
 
 def parts(evidence: Evidence) -> Cause | None:
     """Half formats: counts or tables, which are float32 by convention, in the format; all else is as it should be."""
-    if evidence.fmt.bits != 16 or _fails_in(FLOAT32, evidence):
+    if evidence.fmt.bits != 16:
         return None
+    found = next(_parts(evidence), None)
+    return found if found is not None and not _fails_in(FLOAT32, evidence) else None
+
+
+def _parts(evidence: Evidence) -> Iterator[Cause]:
     for what in HALF_PARTS:
         predict = partial(_predict_part, what=what)
         first = predict(evidence)
         if first is not None and first.is_met and confirm(evidence, first, predict) is not None:
-            return HALF_PARTS[what](evidence.fmt.name)
-    tried = (evidence, *(other for other in evidence.others if other.is_at_fault))
-    if all(computes_tables(each.judged, each.reference, each.judged.is_judged) for each in tried):
-        return HALF_PARTS["tables"](evidence.fmt.name)
-    return None
+            yield HALF_PARTS[what](evidence.fmt.name)
+    tried = (
+        (evidence, *(other for other in evidence.others if other.is_at_fault)) if evidence.reference.is_table else ()
+    )
+    if tried and all(computes_tables(each.judged, each.reference, each.judged.is_judged) for each in tried):
+        yield HALF_PARTS["tables"](evidence.fmt.name)
 
 
 def _fails_in(fmt: Format, evidence: Evidence) -> bool:
