@@ -61,7 +61,7 @@ def _lost(tried: Probe, fmt: Format) -> Mask:
 def _from(tried: Probe, fmt: Format, what: str, first: float) -> Cause | None:
     """The step `what`, where on a side that has lost numbers these are all that is beyond its first value."""
     lost, beyond = _lost(tried, fmt), _counted(tried, fmt) & (np.abs(tried.x) > first)
-    sides = [side for side in (tried.x > 0, tried.x < 0) if lost[side].any()]
+    sides = [side for side in (tried.x > 0, tried.x < 0) if np.isfinite(tried.x[lost & side]).any()]
     if not sides or any(not np.array_equal(lost & side, beyond & side) for side in sides):
         return None
     return Cause("overflows-inside", fmt.name, figures={"step": what, "from": first})
