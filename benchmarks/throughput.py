@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from opfuzz.backends import discover
 from opfuzz.engine.evaluate import Bench, CaseItem
 from opfuzz.engine.executors import INLINE, LOCAL, RAISED, Casualty, Executor, Task, drive
-from opfuzz.engine.executors.dask import Dask
+from opfuzz.engine.executors.cluster.dask import Dask
 from opfuzz.engine.plan import Plan, needs_of
 from opfuzz.engine.roster import Roster
 from opfuzz.store.journal import Packed, pack

@@ -52,8 +52,8 @@ DOORS = {
     "matplotlib": {"report/network/pictures.py", "report/search/sweep_picture.py"},
     "msgspec": {"store/journal.py"},
     "jinja2": {"report/template.py"},
-    "dask": {"engine/executors/dask.py"},
-    "distributed": {"engine/executors/dask.py"},
+    "dask": {"engine/executors/cluster/dask.py"},
+    "distributed": {f"engine/executors/cluster/{name}.py" for name in ("crew", "dask", "desk")},
     "numba": {"core/compiled.py"},
 }
 

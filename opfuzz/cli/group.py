@@ -5,22 +5,42 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from opfuzz.core.case import SEED_LIMIT
-from opfuzz.core.errors import did_you_mean
+from opfuzz.core.errors import OpfuzzError, did_you_mean
 from opfuzz.core.shipped import shipped
+from opfuzz.engine.executors import LOCAL, Executor
 from opfuzz.engine.executors.signals import is_terminated
+
+if TYPE_CHECKING:
+    from opfuzz.backends import Backend
+    from opfuzz.engine.executors.cluster.access import Certificates
 
 FINDINGS, USAGE, INTERNAL, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
 
 Paths = tuple[Path, ...]
+
+EXECUTORS = ("pool", "dask")
+FILE = click.Path(path_type=Path)
+CHOICES: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
+    click.option(
+        "--executor", "engine", type=click.Choice(EXECUTORS), default="pool", help="Processes here, or a Dask cluster."
+    ),
+    click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster; local is one on this machine."),
+    click.option("--tls-ca", type=FILE, help="The certificate of the authority that the cluster trusts, in PEM."),
+    click.option("--tls-cert", type=FILE, help="A certificate that this authority has signed."),
+    click.option("--tls-key", type=FILE, help="The key of that certificate."),
+    click.option("--insecure", is_flag=True, help="Without TLS to another machine, in a network that is closed."),
+)
+WHEREABOUTS = frozenset({"engine", "scheduler", "tls_ca", "tls_cert", "tls_key", "insecure"})
 
 
 def ending() -> int:
@@ -113,3 +133,68 @@ def plugin_option(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(plugins=plugins, backends=discover(plugins), **options)
 
     return with_backends
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """What the options of executors say."""
+
+    engine: str
+    scheduler: str | None
+    tls_ca: Path | None
+    tls_cert: Path | None
+    tls_key: Path | None
+    insecure: bool
+
+    def executor(self, jobs: int | None, backends: Mapping[str, Backend]) -> Executor:
+        """The executor that they name.
+
+        Raises UsageError if they do not go together, OpfuzzError if Dask is not installed or nobody may get there.
+        """
+        files = {"--tls-ca": self.tls_ca, "--tls-cert": self.tls_cert, "--tls-key": self.tls_key}
+        of_a_cluster = {"--scheduler": self.scheduler, **files, "--insecure": self.insecure or None}
+        given = [name for name, value in of_a_cluster.items() if value is not None]
+        if self.engine == "pool":
+            if given:
+                raise click.UsageError(f"{given[0]} is of a Dask cluster: add --executor dask")
+            return LOCAL
+        if self.scheduler is None:
+            raise click.UsageError(
+                "--executor dask needs a --scheduler: an address such as tcp://10.0.0.1:8786, or local"
+            )
+        if self.scheduler == "local" and given[1:]:
+            raise click.UsageError(f"{given[1]} is of a cluster elsewhere: nobody gets to that of --scheduler local")
+        certificates = self._certificates(files)
+        from opfuzz.engine.machines import here  # which brings frameworks' backends: a tab needs none
+        from opfuzz.engine.plan import needs_of
+
+        try:
+            from opfuzz.engine.executors.cluster.dask import Dask
+        except ImportError:
+            raise OpfuzzError("--executor dask: Dask is not installed: pip install 'opfuzz[dask]'") from None
+        local = needs_of(here(backends).devices, backends) if self.scheduler == "local" else frozenset()
+        return Dask(self.scheduler, jobs or os.cpu_count() or 1, local, certificates, self.insecure)
+
+    def _certificates(self, files: Mapping[str, Path | None]) -> Certificates | None:
+        named = [path for path in files.values() if path is not None]
+        if not named:
+            return None
+        if lacking := [option for option, path in files.items() if path is None]:
+            raise click.UsageError(f"{', '.join(files)} go together: add {' and '.join(lacking)}")
+        if self.insecure:
+            raise click.UsageError("--insecure is to do without certificates, and there are some; leave it out")
+        from opfuzz.engine.executors.cluster.access import Certificates  # and ssl
+
+        return Certificates(*named)
+
+
+def executor_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of executors, given to the command as `whereabouts`."""
+
+    @wraps(function)
+    def with_whereabouts(**options: Any) -> Any:
+        return function(whereabouts=Whereabouts(**{name: options.pop(name) for name in WHEREABOUTS}), **options)
+
+    for choice in reversed(CHOICES):
+        with_whereabouts = choice(with_whereabouts)
+    return with_whereabouts

@@ -16,11 +16,14 @@ from click.core import ParameterSource
 from opfuzz.backends import Backend
 from opfuzz.cli.group import (
     FINDINGS,
+    WHEREABOUTS,
     Paths,
+    Whereabouts,
     bundled_specs,
     duration,
     duration_or_none,
     ending,
+    executor_options,
     plugin_option,
     profile_path,
     seed_of,
@@ -33,11 +36,11 @@ from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.floats import FORMATS
 from opfuzz.core.metrics.ulp import are_compiled
 from opfuzz.core.verdicts import CLEAN, SEVERITY
-from opfuzz.engine.executors import LOCAL, Executor
+from opfuzz.engine.executors import Executor
 from opfuzz.engine.gradients import ALSO, ONLY
-from opfuzz.engine.machines import here, survey
+from opfuzz.engine.machines import survey
 from opfuzz.engine.options import DEFAULT_FORMATS, Order
-from opfuzz.engine.plan import dialects_of, needs_of, vocabulary
+from opfuzz.engine.plan import dialects_of, vocabulary
 from opfuzz.engine.session import Sitting, begin
 from opfuzz.engine.session import resume as resume_run
 from opfuzz.engine.triage.corpus import update
@@ -56,10 +59,9 @@ from opfuzz.store.write import summarize
 FAILING = (*(v for v, severity in SEVERITY.items() if severity != CLEAN and v != "unsupported"), DISCOVERED)
 DEFAULT_SECONDS = 60.0
 LEAST_SHRINKING = 30.0  # seconds
-EXECUTORS = ("pool", "dask")
 ROWS = ("ops", "all")
 ALL = "all"  # formats
-BESIDE_RESUME = frozenset({"resume", "jobs", "rows", "as_json", "out", "engine", "scheduler"})
+BESIDE_RESUME = WHEREABOUTS | {"resume", "jobs", "rows", "as_json", "out"}
 
 
 @click.command("run")
@@ -140,10 +142,7 @@ BESIDE_RESUME = frozenset({"resume", "jobs", "rows", "as_json", "out", "engine",
     metavar="RUN",
     help="Go on with a run that was killed or interrupted: its folder, or its name in --out, or latest.",
 )
-@click.option(
-    "--executor", "engine", type=click.Choice(EXECUTORS), default="pool", help="Processes here, or a Dask cluster."
-)
-@click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster; local is one on this machine.")
+@executor_options
 @plugin_option
 @click.pass_context
 def run_command(
@@ -173,8 +172,7 @@ def run_command(
     listed: Path | None,
     out: Path,
     resume: str | None,
-    engine: str,
-    scheduler: str | None,
+    whereabouts: Whereabouts,
     plugins: Paths,
     backends: Mapping[str, Backend],
 ) -> int:
@@ -182,9 +180,9 @@ def run_command(
 
     SPECS are files and folders; without any, the specs that come with opfuzz.
     """
-    if engine == "dask":
+    if whereabouts.engine == "dask":
         plugins = tuple(path.absolute() for path in plugins)  # a worker has another working directory
-    with _executor_of(engine, scheduler, jobs, backends) as executor:
+    with whereabouts.executor(jobs, backends) as executor:
         if resume is not None:
             _check_alone(context)
             return _finish(resume_run(resume, out, jobs, executor), executor, as_json, rows)
@@ -280,22 +278,3 @@ def complaining() -> Iterator[None]:
         yield
     except OpfuzzError as error:
         click.echo(plain(str(error)), err=True)
-
-
-def _executor_of(name: str, scheduler: str | None, jobs: int | None, backends: Mapping[str, Backend]) -> Executor:
-    """The executor that options name.
-
-    Raises UsageError if they do not go together, OpfuzzError if Dask is not installed.
-    """
-    if name == "pool":
-        if scheduler is not None:
-            raise click.UsageError("--scheduler is of a Dask cluster: add --executor dask")
-        return LOCAL
-    if scheduler is None:
-        raise click.UsageError("--executor dask needs a --scheduler: an address such as tcp://10.0.0.1:8786, or local")
-    try:
-        from opfuzz.engine.executors.dask import Dask
-    except ImportError:
-        raise OpfuzzError("--executor dask: Dask is not installed: pip install 'opfuzz[dask]'") from None
-    local = needs_of(here(backends).devices, backends) if scheduler == "local" else frozenset()
-    return Dask(scheduler, jobs or os.cpu_count() or 1, local)

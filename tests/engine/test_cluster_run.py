@@ -15,9 +15,11 @@ from test_resume import document, ended, kill, started, words_of
 
 sys.path.insert(0, str(Path(__file__).parent / "executors"))
 
-from clusters import Cluster
+from authorities import Authority
+from clusters import Cluster, arrived
 
-from opfuzz.engine.executors.dask import Dask
+from opfuzz.engine.executors.cluster.access import OPTIONS
+from opfuzz.engine.executors.cluster.dask import Dask
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +28,9 @@ def cluster(tmp_path_factory):
         with Client(cluster.address) as client:
             client.wait_for_workers(2, timeout=120)
         yield cluster
+
+
+ELSEWHERE = ("--executor", "dask", "--scheduler", "10.0.0.1:8786")
 
 
 def on(cluster: Cluster) -> list[object]:
@@ -98,6 +103,20 @@ def test_ctrl_c_in_a_terminal_ends_a_cluster_of_ones_own(tmp_path):
             "--executor dask needs a --scheduler: an address such as tcp://10.0.0.1:8786, or local",
         ),
         (["--scheduler", "local"], "--scheduler is of a Dask cluster: add --executor dask"),
+        (["--tls-key", "k.pem"], "--tls-key is of a Dask cluster: add --executor dask"),
+        (["--insecure"], "--insecure is of a Dask cluster: add --executor dask"),
+        (
+            ["--executor", "dask", "--scheduler", "local", "--tls-ca", "ca.pem"],
+            "--tls-ca is of a cluster elsewhere: nobody gets to that of --scheduler local",
+        ),
+        (
+            ["--executor", "dask", "--scheduler", "tls://10.0.0.1:8786", "--tls-ca", "ca.pem"],
+            "--tls-ca, --tls-cert, --tls-key go together: add --tls-cert and --tls-key",
+        ),
+        (
+            [*ELSEWHERE, "--tls-ca", "ca.pem", "--tls-cert", "c.pem", "--tls-key", "k.pem", "--insecure"],
+            "--insecure is to do without certificates, and there are some; leave it out",
+        ),
     ],
 )
 def test_options_that_go_together(words, message, tmp_path):
@@ -110,3 +129,24 @@ def test_a_subject_that_no_machine_has(cluster, tmp_path):
     assert status == 2
     assert "torch:mps" in err
     assert err.count("\n") == 1
+
+
+def test_another_machine_without_certificates_is_refused(tmp_path):
+    assert ended(["run", *ELSEWHERE], tmp_path) == (
+        2,
+        "--scheduler 10.0.0.1:8786: others can reach it, and without TLS read along and run programs on the "
+        "workers; give --tls-ca, --tls-cert, --tls-key, or say --insecure where the network is closed\n",
+    )
+
+
+def test_a_run_with_certificates(tmp_path):
+    certificates = Authority(tmp_path / "tls").sign("all")
+    files = (certificates.authority, certificates.certificate, certificates.key)
+    named = [word for pair in zip(OPTIONS, files, strict=True) for word in pair]
+    few = ["run", SPECS, "--op", "square", "--format", "float32", "--subjects", "numpy:cpu", "--cases", 2]
+    with Cluster(tmp_path, "", tls=certificates.options) as guarded:
+        with Dask(guarded.address, certificates=certificates) as dask:
+            arrived(dask, 1)
+        status, err = ended([*few, *on(guarded), *named, "--out", "there"], tmp_path)
+    assert status == 0, err
+    assert [row["op"] for row in document(tmp_path / "there")["ranking"]] == ["square"]

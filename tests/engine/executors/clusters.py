@@ -11,6 +11,9 @@ import sys
 import time
 from pathlib import Path
 
+from opfuzz.core.errors import OpfuzzError
+from opfuzz.engine.executors.cluster.dask import Dask
+
 HERE = Path(__file__).parent
 DAEMON = "DASK_DISTRIBUTED__WORKER__DAEMON"
 # Processes of a cluster that wait look after themselves a hundred times a second, which is 4 % of a core for each.
@@ -24,8 +27,9 @@ AT_REST = {
 class Cluster:
     """A scheduler, and workers that can be started and killed; a context manager that leaves nothing."""
 
-    def __init__(self, folder: Path, *workers: str) -> None:
+    def __init__(self, folder: Path, *workers: str, tls: str = "") -> None:
         self._file, self._folder = folder / "scheduler.json", folder
+        self._words = ["--host", f"{'tls' if tls else 'tcp'}://127.0.0.1", *tls.split()]
         self._processes: list[subprocess.Popen[bytes]] = []
         self._start("scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(self._file))
         for resources in workers:
@@ -57,7 +61,7 @@ class Cluster:
     def _start(self, *words: str, daemon: bool = False) -> subprocess.Popen[bytes]:
         paths = os.pathsep.join(map(str, (HERE.parents[2], HERE.parents[1], HERE, HERE.parent)))
         process = subprocess.Popen(
-            [sys.executable, "-m", "dask", *words],
+            [sys.executable, "-m", "dask", *words, *self._words],
             env={**os.environ, **AT_REST, "PYTHONPATH": paths, DAEMON: str(daemon)},
             cwd=self._folder,
             stdout=subprocess.DEVNULL,
@@ -73,3 +77,17 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def arrived(executor: Dask, count: int) -> None:
+    """Wait until a cluster has so many workers."""
+    while count_of(executor) != count:
+        time.sleep(0.1)
+
+
+def count_of(executor: Dask) -> int:
+    """The workers that a cluster has."""
+    try:
+        return len(executor.workers())
+    except OpfuzzError:  # there are none yet
+        return 0

@@ -7,14 +7,17 @@ import signal
 import time
 
 import casualties
+import dask
 import pytest
+from authorities import Authority
 from casualties import Hardship
-from clusters import Cluster, kill
+from clusters import Cluster, arrived, kill
 
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.engine.executors import LOCAL
-from opfuzz.engine.executors import dask as executors
-from opfuzz.engine.executors.dask import Dask
+from opfuzz.engine.executors.cluster import dask as executors
+from opfuzz.engine.executors.cluster import desk as desks
+from opfuzz.engine.executors.cluster.dask import Dask
 
 
 def run(executor, batches, **options):
@@ -36,20 +39,6 @@ def executor(cluster):
         yield executor
 
 
-def arrived(executor, count):
-    deadline = time.monotonic() + 60
-    while count_of(executor) != count:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def count_of(executor):
-    try:
-        return len(executor.workers())
-    except OpfuzzError:  # there are none yet
-        return 0
-
-
 def gone(pid):
     deadline = time.monotonic() + 20
     while os.path.exists(f"/proc/{pid}"):
@@ -63,7 +52,7 @@ def test_the_same_as_here(executor):
 
 
 def test_ctrl_c_is_raised_even_when_nothing_is_left_to_wait_for(executor, monkeypatch):
-    before, hand_out = signal.getsignal(signal.SIGINT), executors._Desk._hand_out
+    before, hand_out = signal.getsignal(signal.SIGINT), desks.Desk._hand_out
 
     def interrupted(desk):
         empty = hand_out(desk)
@@ -72,7 +61,7 @@ def test_ctrl_c_is_raised_even_when_nothing_is_left_to_wait_for(executor, monkey
             assert signal.getsignal(signal.SIGINT) is before, "a second one is as ever"
         return empty
 
-    monkeypatch.setattr(executors._Desk, "_hand_out", interrupted)
+    monkeypatch.setattr(desks.Desk, "_hand_out", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(executor, [[1]])
     assert signal.getsignal(signal.SIGINT) is before
@@ -154,7 +143,7 @@ def test_a_machine_that_is_lost_costs_nothing(cluster, executor):
 
 
 def test_no_worker_that_could_do_what_is_left_is_said(executor, monkeypatch):
-    monkeypatch.setattr(executors, "PATIENCE", 1.0)
+    monkeypatch.setattr(desks, "PATIENCE", 1.0)
     with pytest.raises(OpfuzzError, match=r"^--scheduler tcp://\S+: no worker with mps for 1 s$"):
         run(executor, [[1], ["mps"]], needed={"mps": frozenset({"mps"})})
 
@@ -169,7 +158,7 @@ def test_work_that_no_worker_can_do_is_a_line(executor):
 def test_a_scheduler_that_is_not_there(monkeypatch):
     monkeypatch.setattr(executors, "CONNECT_SECONDS", 0.5)
     for address in ("tcp://127.0.0.1:9", "nonsense"):
-        with Dask(address) as executor, pytest.raises(OpfuzzError) as caught:
+        with Dask(address, is_insecure=True) as executor, pytest.raises(OpfuzzError) as caught:
             executor.workers()
         assert str(caught.value) == (
             f"--scheduler {address}: no Dask scheduler answers there; start one with: dask scheduler"
@@ -189,3 +178,73 @@ def test_workers_that_may_have_no_processes_are_refused_at_once(tmp_path):
                 break
             assert time.monotonic() < deadline
         assert "its workers may not have processes of their own; start them with: DASK_" in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("tls") / "ours")
+
+
+@pytest.fixture(scope="module")
+def guarded(authority, tmp_path_factory):
+    """A cluster that hears nobody without a certificate of this authority."""
+    certificates = authority.sign("cluster")
+    with Cluster(tmp_path_factory.mktemp("guarded"), "", tls=certificates.options) as cluster:
+        with Dask(cluster.address, certificates=certificates) as executor:
+            arrived(executor, 1)
+        yield cluster
+
+
+def test_work_with_certificates(guarded, authority):
+    assert guarded.address.startswith("tls://")
+    batches = [[1, "abort", 2], [], list(range(20))]
+    bare = guarded.address.removeprefix("tls://")
+    with Dask(bare, certificates=authority.sign("client")) as executor:
+        assert executor.scheduler == guarded.address
+        assert run(executor, batches) == run(LOCAL, batches)
+
+
+def test_certificates_of_dasks_own_settings(guarded, authority):
+    with pytest.raises(OpfuzzError) as caught:
+        Dask(guarded.address)
+    assert str(caught.value) == (
+        f"--scheduler {guarded.address}: TLS needs certificates: give --tls-ca, --tls-cert, --tls-key, or have Dask's "
+        "settings of distributed.comm.tls name them"
+    )
+    client = authority.sign("settings")
+    names = {"ca-file": client.authority, "client.cert": client.certificate, "client.key": client.key}
+    settings = {f"distributed.comm.tls.{name}": str(path) for name, path in names.items()}
+    with dask.config.set(settings), Dask(guarded.address) as executor:
+        assert run(executor, [[1]]) == [[2]]
+
+
+def test_a_scheduler_of_another_authority(guarded, tmp_path):
+    theirs = Authority(tmp_path / "theirs").sign("client")
+    with Dask(guarded.address, certificates=theirs) as executor, pytest.raises(OpfuzzError) as caught:
+        executor.workers()
+    said = str(caught.value)
+    assert said.startswith(f"--scheduler {guarded.address}: --tls-ca {theirs.authority} does not vouch for its cert")
+    assert said.endswith("; give the authority that has signed it")
+
+
+def test_a_scheduler_without_tls(cluster, authority, monkeypatch):
+    monkeypatch.setattr(executors, "CONNECT_SECONDS", 0.5)
+    client = authority.sign("alone")
+    place = cluster.address.replace("tcp://", "tls://")
+    with Dask(place, certificates=client) as executor, pytest.raises(OpfuzzError) as caught:
+        executor.workers()
+    assert str(caught.value) == (
+        f"--scheduler {place}: no Dask scheduler with TLS that trusts --tls-cert {client.certificate} answers there; "
+        f"start one with: dask scheduler {client.options}"
+    )
+
+
+def test_a_remedy_names_the_certificates(authority, tmp_path):
+    certificates = authority.sign("remedy")
+    with (
+        Cluster(tmp_path, tls=certificates.options) as lonely,
+        Dask(lonely.address, certificates=certificates) as executor,
+        pytest.raises(OpfuzzError, match="no workers there") as caught,
+    ):
+        executor.workers()
+    assert str(caught.value).endswith(f"dask worker {lonely.address} --nthreads 1 {certificates.options}")
