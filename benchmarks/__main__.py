@@ -7,6 +7,7 @@
     harness   opfuzz against a plain Hypothesis harness and against the two calls alone
     scaling   cases a second over workers and executors
     memory    the peak of `opfuzz run specs/` in all its processes together
+    coordinator  what one coordinator takes in of many workers of a cluster, with --workers and --rate
 
 Without a section all of them, about ten minutes on two cores. Ratios are of one run on one machine; other programs
 on it slow everything. `--json FILE` writes the figures as well.
@@ -21,7 +22,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -29,8 +30,9 @@ from typing import Any
 
 from tabulate import tabulate
 
-from benchmarks import against_harness, gradients, harness, judging, memory, shares, throughput
+from benchmarks import against_harness, coordinator, gradients, harness, judging, memory, shares, throughput
 from opfuzz.backends import discover
+from opfuzz.engine.options import DEFAULT_FORMATS
 from opfuzz.engine.plan import Plan, load_specs
 
 SPECS = Path(__file__).parents[1] / "specs"
@@ -156,6 +158,28 @@ def peak(options: argparse.Namespace) -> Figures:
     return [asdict(found)]
 
 
+def taken_in(options: argparse.Namespace) -> Figures:
+    """What one coordinator takes in of many workers, second by second."""
+    plan = planned(options, options.ops, formats=DEFAULT_FORMATS)
+    stock = coordinator.stock_of(plan)
+    dask = coordinator.dask_seconds(stock)
+    rate = options.workers * options.rate
+    plan = replace(plan, cases=max(int(options.seconds * rate / len(plan.pairs())), 1))
+    looks: list[coordinator.Look] = []
+    coordinator.measure(plan, coordinator.Clocked(stock, options.workers, options.rate, dask, looks.append))
+    rows = [
+        [f"{x.seconds:.0f}", x.results, f"{100 * x.busy:.0f} %", x.queue, x.out, f"{x.resident / 1e6:.0f} MB"]
+        for x in looks
+    ]
+    print_table(
+        f"Taken in of {options.workers:,} workers with {options.rate:g} cases a second each; Dask's client takes "
+        f"{1e3 * dask[0]:.2f} ms a batch and {1e6 * dask[1]:.1f} us a result",
+        rows,
+        ["second", "results", "busy", "waiting here", "at workers", "memory"],
+    )
+    return [asdict(look) for look in looks]
+
+
 SECTIONS: Mapping[str, Callable[[argparse.Namespace], Figures]] = {
     "ops": ops,
     "shares": stages,
@@ -164,6 +188,7 @@ SECTIONS: Mapping[str, Callable[[argparse.Namespace], Figures]] = {
     "harness": compared,
     "scaling": scaling,
     "memory": peak,
+    "coordinator": taken_in,
 }
 
 
@@ -175,9 +200,15 @@ def main() -> None:
     parser.add_argument("sections", nargs="*", choices=[[], *SECTIONS], metavar="SECTION")
     parser.add_argument("--cases", type=int, default=200, help="of each op; default 200")
     parser.add_argument(
-        "--ops", type=lambda text: text.split(","), default=[], help="for ops, shares and scaling; default all"
+        "--ops",
+        type=lambda text: text.split(","),
+        default=[],
+        help="for ops, shares, scaling and coordinator; default all",
     )
     parser.add_argument("--time", help="of the run whose memory is measured, such as 20s; default as opfuzz run has it")
+    parser.add_argument("--workers", type=int, default=1000, help="of coordinator; default 1000")
+    parser.add_argument("--rate", type=float, default=20.0, help="cases of such a worker a second; default 20")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of their work; default 20")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     machine = {

@@ -25,6 +25,7 @@ from opfuzz.engine.roster import Roster, RosterTask
 from opfuzz.spec import OpSpec
 from opfuzz.store.journal import Ended, Examined, Journal, Packed, Searched, pack, unpack
 
+WIDE = 16  # processes for each case of a batch: they do about 16 a second each, and a batch costs a client 2 ms
 CLIMBED_CASES = 2  # where a run has a limit of time
 # Evaluations of a climb for each case of its share: of an op of one number, which are cheap, and of another.
 CLIMB_UNARY, CLIMB_OTHER = 2**14, 2**11
@@ -248,7 +249,7 @@ class _Work:
         return CaseItem(op, format, number, frozenset(done), crew)
 
     # Rounds over all ops and formats, so that a run cut short has tried them all alike. They grow, 1, 2, 4, 8 and then
-    # 16 or more cases of each, so that a short run gets round at all.
+    # 16 or more cases of each, so that a short run gets round at all. A wide cluster begins with more.
 
     def _cases(self) -> Iterator[list[Job]]:
         plan, pairs = self.plan, self.plan.pairs()
@@ -269,9 +270,14 @@ class _Work:
         yield from self._climbs()
 
     def _cases_before(self, turn: int) -> int:
-        batch = self.executor.batch
-        growing = batch.bit_length() - 1
-        return (1 << min(turn, growing)) - 1 + batch * max(0, turn - growing)
+        most = self.executor.batch.bit_length() - 1
+        growing = most - self._first_round
+        return ((1 << min(turn, growing)) - 1 << self._first_round) + self.executor.batch * max(0, turn - growing)
+
+    @property
+    def _first_round(self) -> int:
+        """Its cases of each op and format, as a power of 2: so many that some 250 batches a second come back."""
+        return max(min(self.executor.width // WIDE, self.executor.batch).bit_length() - 1, 0)
 
     def _climbs(self) -> Iterator[list[Job]]:
         """One search for each op, format and subject; with a limit of time as many as it allows. None of gradients."""

@@ -133,6 +133,9 @@ class Progress:
         parts = line.waiting.pop(number)
         judged: dict[str, Judged] = {each.subject: each for part in parts for each in part.judged}
         kept = tuple(judged[s] for s in line.subjects if s in judged and number <= self._end(line, s))
+        if len(parts) == 1 and len(kept) == len(parts[0].judged) == len(judged):
+            self.count(parts[0])  # as nearly all are
+            return
         names = {each.subject for each in kept}
         distances = {pair: d for part in parts for pair, d in part.distances.items() if names.issuperset(pair)}
         self.count(replace(parts[0], judged=kept, distances=distances))

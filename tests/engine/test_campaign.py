@@ -17,6 +17,7 @@ from opfuzz.engine import campaign
 from opfuzz.engine.campaign import run
 from opfuzz.engine.evaluate import CaseItem
 from opfuzz.engine.executors import LOCAL, Casualty, Executor
+from opfuzz.engine.executors.pool import Pool
 from opfuzz.engine.finish import Occasion, conclude
 from opfuzz.engine.plan import Plan, implementations, load_specs
 from opfuzz.engine.progress import Progress
@@ -30,10 +31,10 @@ def plan_of(subjects, *, ops=(), plugins=(), **fields) -> Plan:
     return Plan(specs=specs, subjects=tuple(subjects), plugins=tuple(plugins), **{"seed": 0, "jobs": 2} | fields)
 
 
-def work_of(plan) -> campaign._Work:
+def work_of(plan, executor=LOCAL) -> campaign._Work:
     backends = discover(plan.plugins)
     progress = Progress({spec.op: implementations(spec, plan.subjects, backends) for spec in plan.specs}, plan.patience)
-    return campaign._Work(plan, progress, backends, LOCAL)
+    return campaign._Work(plan, progress, backends, executor)
 
 
 def rows_of(progress) -> dict[tuple[str, str, str], object]:
@@ -182,6 +183,20 @@ def test_batches_cover_every_case_once(cases):
     items = [item for batch in work_of(plan) for item in batch]
     wanted = [(op, format, n) for op, format in plan.pairs() for n in range(cases)]
     assert sorted((item.op, item.format, item.number) for item in items) == sorted(wanted)
+
+
+@pytest.mark.parametrize(
+    ("width", "sizes"),
+    [(0, [1, 2, 4, 8, 16, 9]), (31, [1, 2, 4, 8, 16, 9]), (100, [4, 8, 16, 12]), (1000, [16, 16, 8])],
+)
+def test_rounds_of_a_wide_executor_begin_larger(width, sizes):
+    class Wide(Pool):
+        @property
+        def width(self):
+            return width
+
+    plan = plan_of(["numpy:cpu"], ops=["square"], formats=("float32",), cases=40)
+    assert [len(batch) for batch in work_of(plan, Wide())] == sizes
 
 
 def test_ctrl_c_keeps_what_was_found():

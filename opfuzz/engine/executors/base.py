@@ -34,6 +34,11 @@ class Executor(ABC):
 
     batch: int
 
+    @property
+    def width(self) -> int:
+        """Processes that work at a time, as far as they are more than this machine's."""
+        return 0
+
     @abstractmethod
     def run(
         self, task: Task[State, Item, Answer], batches: Iterable[Sequence[Item]], jobs: int

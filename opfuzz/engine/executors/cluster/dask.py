@@ -81,6 +81,11 @@ class Dask(Executor):
         if self._cluster is not None:
             self._cluster.close()
 
+    @property
+    def width(self) -> int:
+        """See Executor."""
+        return sum(threads for _, threads in self.workers().values())
+
     def everywhere(self, function: Callable[..., Any], *args: Any) -> dict[str, Any]:
         """See Executor. Called in the workers of the cluster, not in processes of their own."""
         if self.scheduler == LOCAL:
