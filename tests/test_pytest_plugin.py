@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 from small_campaigns import SPECS, plugin
+from waiting import HUNG
 
 from opfuzz.core.findings import finding_id
 from opfuzz.pytest_plugin import Examiner
@@ -56,7 +57,7 @@ def run_pytest(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=HUNG,
     )
 
 

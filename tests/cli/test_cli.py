@@ -8,13 +8,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from complaints import complaints
 from small_campaigns import SPECS, plugin
+from waiting import HUNG, until
 
 from opfuzz.core.verdicts import SEVERITY
 from opfuzz.store.journal import MAGIC
@@ -38,7 +38,7 @@ def opfuzz(*words: str | Path, cwd: Path, **environment: str) -> subprocess.Comp
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "1", **environment},
         check=False,
-        timeout=300,
+        timeout=HUNG,
     )
 
 
@@ -237,15 +237,13 @@ def test_an_interrupted_run_is_whole_and_can_go_on(number, send, wanted, tmp_pat
     """A terminal sends to all processes, and so does `timeout`; a supervisor sends to one."""
     process = subprocess.Popen(
         [sys.executable, "-m", "opfuzz", "run", SPECS, "--subjects", "slow:cpu", "--plugin", plugin(tmp_path),
-         "--time", "50s", "--json"],
+         "--time", "600s", "--json"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, start_new_session=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
-    deadline = time.monotonic() + 40
-    while not has_cases(tmp_path / "reports") and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(lambda: has_cases(tmp_path / "reports") or process.poll() is not None)
     send(process.pid, number)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=HUNG)
     assert process.returncode == wanted
     assert "Traceback" not in err
     folder, document = run_of(tmp_path / "reports")

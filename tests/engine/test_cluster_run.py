@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from distributed import Client
 from small_campaigns import SPECS, plugin
-from test_resume import document, ended, kill, started, words_of
+from test_resume import document, ended, kill, started, stopped, words_of
+from waiting import HUNG, until
 
 sys.path.insert(0, str(Path(__file__).parent / "executors"))
 
@@ -26,7 +26,7 @@ from opfuzz.engine.executors.cluster.dask import Dask
 def cluster(tmp_path_factory):
     with Cluster(tmp_path_factory.mktemp("cluster"), "mlx=1", "mlx=1") as cluster:
         with Client(cluster.address) as client:
-            client.wait_for_workers(2, timeout=120)
+            client.wait_for_workers(2, timeout=HUNG)
         yield cluster
 
 
@@ -40,21 +40,17 @@ def on(cluster: Cluster) -> list[object]:
 def away(words: list[object], cwd: Path) -> tuple[int, str]:
     """Status, and what was said, of a command in a process of its own, as every client of a cluster is one."""
     process = started(words, cwd)
-    _, err = process.communicate(timeout=300)
+    _, err = process.communicate(timeout=HUNG)
     return process.returncode, err
 
 
 def test_a_worker_that_is_killed_changes_nothing(cluster, tmp_path):
-    many = ("--cases", 300, "--case-time", "60s")  # a search takes a second, and more on a busy machine
+    many = ("--cases", 150, "--case-time", "60s")  # a search takes a second, and more on a busy machine
     assert ended(words_of(tmp_path, "here", *many), tmp_path)[0] == 1
-    process = started([*words_of(tmp_path, "there", *many), *on(cluster)], tmp_path)
     with Dask(cluster.address) as dask:
-        while process.poll() is None and not any(p.stat().st_size > 2_000 for p in tmp_path.glob("there/2*/journal")):
-            time.sleep(0.005)
-        assert process.poll() is None
-        os.kill(next(iter(dask.everywhere(os.getpid).values())), signal.SIGKILL)
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 1, err
+        struck = next(iter(dask.everywhere(os.getpid).values()))
+    status, err = stopped([*words_of(tmp_path, "there", *many), *on(cluster)], tmp_path, 2, lambda: os.kill(struck, 9))
+    assert status == 1, err
     assert document(tmp_path / "there") == document(tmp_path / "here")
 
 
@@ -69,7 +65,7 @@ def test_a_run_that_began_here_ends_there(cluster, tmp_path):
 def test_where_only_some_have_mlx(cluster, tmp_path):
     cluster.worker()
     with Client(cluster.address) as client:
-        client.wait_for_workers(3, timeout=60)
+        client.wait_for_workers(3, timeout=HUNG)
     with Dask(cluster.address) as dask:
         assert len(dask.crews({"torch:cpu": frozenset(), "mlx:cpu": frozenset({"mlx"})})) == 2
     words = ["run", "--op", "erf", "--subjects", "torch:cpu,mlx:cpu", "--format", "float32", "--cases", 6, "--out"]
@@ -84,12 +80,11 @@ def test_where_only_some_have_mlx(cluster, tmp_path):
 
 def test_ctrl_c_in_a_terminal_ends_a_cluster_of_ones_own(tmp_path):
     """The terminal sends it to every process, those of the cluster too."""
-    slow = ["run", SPECS, "--subjects", "slow:cpu", "--plugin", plugin(tmp_path), "--time", "60s", "--out", "cut"]
+    slow = ["run", SPECS, "--subjects", "slow:cpu", "--plugin", plugin(tmp_path), "--time", "600s", "--out", "cut"]
     process = started([*slow, "--executor", "dask", "--scheduler", "local", "--jobs", "1"], tmp_path)
-    while process.poll() is None and not any(p.stat().st_size > 1_000 for p in tmp_path.glob("cut/2*/journal")):
-        time.sleep(0.05)
+    until(lambda: process.poll() is not None or any(p.stat().st_size > 1_000 for p in tmp_path.glob("cut/2*/journal")))
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=HUNG)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert document(tmp_path / "cut")["interrupted"] is True

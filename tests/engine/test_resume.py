@@ -20,6 +20,7 @@ import pytest
 import several_outputs
 from commands import opfuzz
 from small_campaigns import SPECS, plugin
+from waiting import HUNG
 
 from opfuzz.backends import discover
 from opfuzz.engine.campaign import run
@@ -169,7 +170,7 @@ def test_a_run_that_is_killed_again_and_again_ends_like_one_that_is_not(whole, t
     kill(again, tmp_path, "killed", 1)  # among findings
     kill(again, tmp_path, "killed", 1000)  # at the very end
     process = started(again, tmp_path)
-    _, err = process.communicate(timeout=300)
+    _, err = process.communicate(timeout=HUNG)
     assert process.returncode == 1, err
     assert document(tmp_path / "killed") == document(whole)
     (place,), (undisturbed,) = tmp_path.glob("killed/2*"), whole.glob("2*")
@@ -322,7 +323,7 @@ def test_two_runs_at_once_do_not_disturb_each_other(whole, tmp_path):
         time.sleep(0.01)
     status, err = ended(both[1], tmp_path)
     assert (status, "Traceback" in err) == (1, False)
-    _, err = process.communicate(timeout=300)
+    _, err = process.communicate(timeout=HUNG)
     assert (process.returncode, "Traceback" in err) == (1, False)
     documents = [json.loads(path.read_text()) for path in tmp_path.glob("both/2*/run.json")]
     wanted = document(whole)

@@ -30,7 +30,7 @@ START_ATTEMPTS = 3
 MEMORY_POLL = 0.1  # seconds
 _starting = threading.Lock()  # held while the environment is that of a child, whichever thread starts one
 TORN = object()  # in place of a message
-LAST_SECONDS = 0.5  # that a hanging worker has for its last words
+LAST_SECONDS = 10.0  # that a hanging worker has for its last words, for which a busy machine may take seconds
 # That an item may load modules, which is not its time: what torch imports for its first gradient takes more than 10 s
 # on a busy machine.
 IMPORT_SECONDS = 120.0

@@ -42,7 +42,7 @@ def work(state: list[str], item: Any) -> Any:
         case "slow":
             time.sleep(0.1)
         case "calls":
-            for _ in range(6):
+            for _ in range(12):
                 note("a call")
                 time.sleep(0.3)
                 note("")

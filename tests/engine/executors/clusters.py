@@ -8,8 +8,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
+
+from waiting import until
 
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.engine.executors.cluster.dask import Dask
@@ -45,13 +46,14 @@ class Cluster:
     @property
     def address(self) -> str:
         """Where the scheduler is, once it is there."""
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
+
+        def written() -> str:
             try:
                 return str(json.loads(self._file.read_text())["address"])
             except (FileNotFoundError, ValueError):
-                time.sleep(0.05)
-        raise TimeoutError(self._file)
+                return ""
+
+        return until(written)
 
     def worker(self, resources: str = "", daemon: bool = False) -> subprocess.Popen[bytes]:
         """One more worker with one thread, and its nanny."""
@@ -81,8 +83,7 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 def arrived(executor: Dask, count: int) -> None:
     """Wait until a cluster has so many workers."""
-    while count_of(executor) != count:
-        time.sleep(0.1)
+    until(lambda: count_of(executor) == count)
 
 
 def count_of(executor: Dask) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 
 import casualties
 import dask
@@ -12,6 +11,7 @@ import pytest
 from authorities import Authority
 from casualties import Hardship
 from clusters import Cluster, arrived, kill
+from waiting import until
 
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.engine.executors import LOCAL
@@ -40,10 +40,7 @@ def executor(cluster):
 
 
 def gone(pid):
-    deadline = time.monotonic() + 20
-    while os.path.exists(f"/proc/{pid}"):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: not os.path.exists(f"/proc/{pid}"))
 
 
 def test_the_same_as_here(executor):
@@ -170,14 +167,14 @@ def test_workers_that_may_have_no_processes_are_refused_at_once(tmp_path):
         with Dask(cluster.address) as executor, pytest.raises(OpfuzzError, match="no workers there; start some with: "):
             executor.workers()
         cluster.worker(daemon=True)
-        deadline = time.monotonic() + 60
-        while True:
+
+        def complaint():
             with Dask(cluster.address) as executor, pytest.raises(OpfuzzError) as caught:
                 executor.workers()
-            if "no workers there" not in str(caught.value):
-                break
-            assert time.monotonic() < deadline
-        assert "its workers may not have processes of their own; start them with: DASK_" in str(caught.value)
+            return str(caught.value)
+
+        said = until(lambda: (words := complaint()) * ("no workers there" not in words))
+        assert "its workers may not have processes of their own; start them with: DASK_" in said
 
 
 @pytest.fixture(scope="module")

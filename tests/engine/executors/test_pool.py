@@ -15,6 +15,7 @@ from pathlib import Path
 import casualties
 import pytest
 from casualties import Hardship
+from waiting import HUNG, until
 
 from opfuzz.engine.executors import INLINE, Casualty, pool
 from opfuzz.engine.executors.task import LAZY, preload
@@ -77,12 +78,12 @@ def test_a_hang_costs_one_item_and_says_where(item):
     began = time.monotonic()
     message = f"no result after 1 s in work (casualties.py:{line_of(item)})"
     assert run([[1, item, 2], [3, 4]], timeout=1.0) == [[2, Casualty("timeout", message, f"item {item}"), 4], [6, 8]]
-    assert time.monotonic() - began < 60  # of 600, on a busy machine as well
+    assert time.monotonic() - began < 600, "as long as it would have slept"
 
 
 def test_a_call_may_hang_before_its_item_does():
     """An item of many calls, none of which takes long, is none that hangs."""
-    assert run([[1, "calls", 2]], timeout=600.0, call_seconds=1.5) == [[2, "mademade", 4]]
+    assert run([[1, "calls", 2]], timeout=600.0, call_seconds=3.0) == [[2, "mademade", 4]]
     ((_, found, other),) = run([[1, "hang", 2]], timeout=600.0, call_seconds=1.0)
     assert (found.kind, other) == ("timeout", 4)
     assert found.message.startswith("no result after 1 s in work")
@@ -151,22 +152,22 @@ def test_a_worker_that_dies_idle_costs_nothing():
 
 
 def test_an_import_is_not_the_time_of_a_call():
-    assert run([[1, "import", 2], ["import"]], timeout=0.6) == [[2, "loaded", 4], ["loaded"]]
+    assert run([[1, "import", 2], ["import"]], timeout=1.2) == [[2, "loaded", 4], ["loaded"]]
 
 
 def test_an_import_without_end_is_a_hang(monkeypatch):
     monkeypatch.setattr(pool, "IMPORT_SECONDS", 0.5)
     ((_, found, other),) = run([[1, "import", 2]], timeout=0.3)
     assert (found.kind, other) == ("timeout", 4)
-    assert re.fullmatch(r"no result after 0[.][4-9] s in <module> \(slow_to_load.py:5\)", found.message)
+    assert re.fullmatch(r"no result after [\d.]+ s in <module> \(slow_to_load.py:5\)", found.message)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there it is told what a process had of the processors")
 def test_what_gets_on_with_too_little_of_the_processors_is_no_hang():
     """It has 0.2 s of work, and takes 2 s or more for it; one that sleeps and one that never ends are hangs."""
-    assert run([[1, "starved", 2]], timeout=0.8) == [[2, "donedone", 4]]
+    assert run([[1, "starved", 2]], timeout=1.5) == [[2, "donedone", 4]]
     for item in ("hang", "spin"):
-        ((_, found, other),) = run([[1, item, 2]], timeout=0.8)
+        ((_, found, other),) = run([[1, item, 2]], timeout=1.5)
         assert (found.kind, other) == ("timeout", 4)
 
 
@@ -178,11 +179,11 @@ def test_what_gets_on_for_ever_is_a_hang_after_all(monkeypatch):
 
 
 def test_a_slow_consumer_is_no_timeout():
-    batches = pool.run(Hardship(timeout=0.3), [[1], [2], [3], [4]], jobs=2)
+    batches = pool.run(Hardship(timeout=1.0), [[1], [2], [3], [4]], jobs=2)
     found = []
     for _, results in batches:
         found.extend(results)
-        time.sleep(0.4)
+        time.sleep(1.2 if len(found) == 1 else 0.0)
     assert sorted(found) == [2, 4, 6, 8]
 
 
@@ -207,11 +208,8 @@ def test_a_killed_parent_leaves_no_hanging_worker(tmp_path):
     workers = [int(word) for word in process.stdout.readline().split()]
     assert all(map(alive, workers))
     process.kill()
-    process.wait(10)
-    deadline = time.monotonic() + 10
-    while any(map(alive, workers)):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    process.wait(HUNG)
+    until(lambda: not any(map(alive, workers)))
 
 
 def test_no_files_are_left(tmp_path, monkeypatch):
@@ -284,16 +282,12 @@ def test_ctrl_c_ends_everything_promptly(tmp_path):
     process = started(tmp_path)
     workers = [int(word) for word in process.stdout.readline().split()]
     assert len(workers) == 3
-    deadline = time.monotonic() + 10
-    while not (groups := [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if sleeps(pid, workers)]):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    groups = until(lambda: [p for p in map(int, filter(str.isdigit, os.listdir("/proc"))) if sleeps(p, workers)])
     began = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
-    assert process.communicate(timeout=10)[0] == "interrupted\n"
-    assert time.monotonic() - began < 3
-    time.sleep(0.1)
-    assert not [pid for pid in workers + groups if alive(pid)]
+    assert process.communicate(timeout=HUNG)[0] == "interrupted\n"
+    assert time.monotonic() - began < 60, "when their time is up, and ten times sooner than they wake up"
+    until(lambda: not any(map(alive, workers + groups)))
 
 
 def sleeps(pid, groups):

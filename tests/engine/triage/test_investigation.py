@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from results import witness
@@ -13,6 +13,7 @@ from opfuzz.core.cause import Cause
 from opfuzz.core.findings import Finding
 from opfuzz.engine.executors import LOCAL
 from opfuzz.engine.triage import investigation as investigations
+from opfuzz.engine.triage import minimize
 from opfuzz.engine.triage.causes import widest_first
 from opfuzz.engine.triage.investigation import Investigation
 from opfuzz.engine.triage.minimize import LEAST_SECONDS, SECONDS, Queue
@@ -39,14 +40,16 @@ def test_one_of_every_cause_comes_first():
     assert urgent == 2
 
 
-def test_the_urgent_share_the_time():
+def test_the_urgent_share_the_time(monkeypatch):
+    monkeypatch.setattr(minimize, "time", SimpleNamespace(monotonic=lambda: 100.0))
+
     def share(waiting: int, urgent: int, seconds: float, place: int = 0, workers: int = 2) -> float:
-        queue = Queue([], time.monotonic() + seconds, urgent=(urgent, workers))
+        queue = Queue([], 100.0 + seconds, urgent=(urgent, workers))
         queue.waiting.extend(range(place + 1, waiting))
         return queue._share(place)
 
-    assert share(10, 5, 60.0) == pytest.approx(12.0, abs=0.1)  # 120 s of two workers, 5 findings, two halves each
-    assert share(10, 5, 60.0, place=3) == pytest.approx(30.0, abs=0.1)
+    assert share(10, 5, 60.0) == 12.0  # 120 s of two workers, 5 findings, two halves each
+    assert share(10, 5, 60.0, place=3) == 30.0
     assert share(10, 5, 60.0, place=5) == SECONDS
     assert share(999, 999, 60.0) == LEAST_SECONDS
     assert Queue([], urgent=(3, 1))._share(0) == SECONDS

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 
 import pytest
 from pages import CODE, OPS, compared, full_run, trends
+from waiting import HUNG
 
 from opfuzz.report.run.html import render
 
@@ -42,6 +42,7 @@ def opened(browser, address):
     def visit(fragment="", **settings):
         context = browser.new_context(offline=True, reduced_motion="reduce", **settings)
         contexts.append(context)
+        context.set_default_timeout(1000 * HUNG)
         page = context.new_page()
         page.on("request", lambda request: requests.append(request.url))
         page.on("console", lambda message: complaints.append(message.text))
@@ -60,10 +61,8 @@ def shown(page, column):
     return page.locator(f"#rows tbody tr:visible > :nth-child({column})").all_inner_texts()
 
 
-def test_it_opens_quickly(opened):
-    start = time.perf_counter()
+def test_it_opens_with_its_ops_closed(opened):
     page = opened()
-    assert time.perf_counter() - start < 5
     assert page.locator("h1").inner_text().startswith("Since 20260130")
     assert page.locator("details.op").count() == len(OPS)
     assert not page.locator("details.op article:visible").count(), "ops are closed at first"
