@@ -34,7 +34,7 @@ def dependencies(root: Node, place: int) -> dict[int, Places]:
         if isinstance(places, tuple) and 0 not in node.shape:
             sources = _boxes(node, places)
         else:
-            sources = _sources(node, _flat(places, node.shape))
+            sources = sources_of(node, _flat(places, node.shape))
         for arg, more in zip(node.args, sources, strict=True):
             if arg.op != "number":
                 known = reached.get(id(arg))
@@ -87,7 +87,7 @@ def _is_inside(inner: Box, outer: Box) -> bool:
 
 
 def _boxes(node: Node, box: Box) -> Sequence[Box | Places]:
-    """What `_sources` gives for the elements of a box."""
+    """What `sources_of` gives for the elements of a box."""
     if node.op not in _MOVES:
         return [box if arg.shape == node.shape else _along(box, arg.shape) for arg in node.args]
     if node.op == "gather":
@@ -123,7 +123,7 @@ def _along(box: Sequence[range], shape: tuple[int, ...]) -> Box:
     return tuple([_FIRST if size == 1 else along for along, size in zip(last, shape, strict=True)])
 
 
-def _sources(node: Node, places: Places) -> Sequence[Places]:
+def sources_of(node: Node, places: Places) -> Sequence[Places]:
     """For each argument, the flat places in it from which the elements at sorted `places` are computed, sorted."""
     if node.op not in _MOVES:
         return [_below(node, arg, places) for arg in node.args]
@@ -206,18 +206,22 @@ def reduced_rows(shape: tuple[int, ...], axes: tuple[int, ...], places: Places) 
     return starts[:, None] + inside
 
 
-def dot_rows(node: Node, places: Places) -> tuple[Places, Places]:
-    """For each flat place of a product, the places of its row and of its column: (places, k) each."""
+def dot_starts(node: Node, places: Places) -> tuple[Places, Places]:
+    """For each flat place of a product, the first place of its row, and of its column."""
     a, b = node.args
     k, batch, (m, n) = a.shape[-1], node.shape[:-2], node.shape[-2:]
     matrix, inside = np.divmod(places, m * n)
     first, second = (
         np.broadcast_to(np.arange(prod(x.shape[:-2])).reshape(x.shape[:-2]), batch).ravel()[matrix] for x in (a, b)
     )
-    along = np.arange(k)
-    rows = ((first * m + inside // n) * k)[:, None] + along
-    columns = (second * k * n + inside % n)[:, None] + along * n
-    return rows, columns
+    return (first * m + inside // n) * k, second * k * n + inside % n
+
+
+def dot_rows(node: Node, places: Places) -> tuple[Places, Places]:
+    """For each flat place of a product, the places of its row and of its column: (places, k) each."""
+    rows, columns = dot_starts(node, places)
+    along = np.arange(node.args[0].shape[-1])
+    return rows[:, None] + along, columns[:, None] + along * node.shape[-1]
 
 
 def spread_from(root: Node, is_flagged: Callable[[Node], NDArray[np.bool_]]) -> NDArray[np.bool_]:

@@ -35,6 +35,8 @@ from opfuzz.oracle.arb_arithmetic import (
     transform,
 )
 from opfuzz.oracle.dependencies import dot_rows, reduced_rows
+from opfuzz.oracle.double_words import evaluate as double_words
+from opfuzz.oracle.double_words import nearest
 from opfuzz.oracle.graph import SCANS, Node
 
 FSUM_PRECISION = 106  # at the first precision, exact dot products are kept as a correctly rounded float64
@@ -55,13 +57,22 @@ def settle(
 ) -> Settled:
     """Exact values of `root` at flat `places`, each within `tolerance(value)` of the truth where that can be reached.
 
-    `side`: -1 or 1 for one of the two values at every kink, 0 for all between both. Precision grows through
-    `PRECISIONS`; what is still wider then keeps its last radius. What is found of a place, to the bit, does not depend
-    on the other places, on their order, or on repetitions.
+    Double words are asked first, and Arb where they leave it open. `side`: -1 or 1 for one of the two values at every
+    kink, 0 for all between both. Precision grows through `PRECISIONS`; what is still wider then keeps its last radius.
+    What is found of a place, to the bit, does not depend on the other places, on their order, or on repetitions.
     """
     hi, lo, radius = np.full((3, len(places)), np.nan)
     radius[:] = np.inf
     open_places = np.arange(len(places))
+    kept = nearest.sums_of(root)
+    for once in (kept, frozenset[int]()) if kept else (kept,):
+        if len(open_places) and (found := double_words.evaluate(root, places[open_places], once)) is not None:
+            is_certain = np.isfinite(found[2]) & (found[2] <= tolerance(found[0]))
+            chosen = open_places[is_certain]
+            hi[chosen], lo[chosen], radius[chosen] = (part[is_certain] for part in found)
+            open_places = open_places[~is_certain]
+    if not len(open_places):
+        return Settled(hi, lo, radius)
     for precision in PRECISIONS:
         with _precision(precision):
             values = Puller(root, precision, side).values(root, places[open_places])
@@ -240,7 +251,7 @@ class Puller:
         return list(map(largest if node.op == "max" else smallest, rows))
 
     def _total(self, arg: Node, terms: list[Value]) -> Value:
-        if _is_exact(arg) and self.precision == FSUM_PRECISION:
+        if nearest.is_exact(arg) and self.precision == FSUM_PRECISION:
             return _rounded_sum([float(t) for t in terms])
         return _added(terms)
 
@@ -267,7 +278,7 @@ class Puller:
             return list(accumulate(terms, FUNCTIONS["mul"]))
         if node.op == "logcumsumexp":
             return running_logarithms(terms)
-        if _is_exact(node.args[0]) and self.precision == FSUM_PRECISION:
+        if nearest.is_exact(node.args[0]) and self.precision == FSUM_PRECISION:
             return _rounded_sums([float(t) for t in terms])
         return _running(terms)
 
@@ -282,58 +293,11 @@ class Puller:
         a, b = node.args
         left, right = dot_rows(node, places)
         if self.precision == FSUM_PRECISION:
-            first, second = _factors(a), _factors(b)
+            first, second = nearest.factors(a), nearest.factors(b)
             if first is not None and second is not None:
                 products = first.ravel()[left] * second.ravel()[right]
                 return [_rounded_sum(row.tolist()) for row in products]
         return [_inner(x, y) for x, y in zip(self._fetch(a, left), self._fetch(b, right), strict=True)]
-
-
-def _is_exact(node: Node) -> bool:
-    return node.op in ("input", "leaf") or (node.op in ("gather", "reshape") and all(map(_is_exact_part, node.args)))
-
-
-def _is_exact_part(node: Node) -> bool:
-    return _is_exact(node) or (node.op == "number" and node.detail == 0)
-
-
-# A product of two numbers of float32 is exact in float64: such as are inputs, and what half-precision scales make of
-# the codes of a weight.
-
-
-def _factors(node: Node) -> FloatArray | None:
-    """The values of a node where they are exact and numbers of float32, so that products of them are exact; or None."""
-    with np.errstate(invalid="ignore", over="ignore", under="ignore"):
-        values = _exactly(node)
-        is_narrow = values is not None and np.all((values.astype(np.float32) == values) | np.isnan(values))
-    return values if is_narrow else None
-
-
-def _exactly(node: Node) -> FloatArray | None:
-    """The values of a node where float64 has them exactly; None where that is not seen."""
-    if node.op in ("input", "leaf"):
-        return np.asarray(node.detail, np.float64)
-    if node.op == "number":
-        is_float = node.detail is not None and abs(node.detail) < 2**1000 and node.detail == float(node.detail)
-        return np.asarray(float(node.detail)) if is_float else None
-    if node.op in ("mul", "add", "sub"):
-        a, b = (_factors(arg) for arg in node.args)
-        if a is None or b is None:
-            return None
-        if node.op == "mul":
-            return np.asarray(a * b)
-        b = b if node.op == "add" else -b
-        total = np.asarray(a + b)
-        taken = total - a  # Knuth's sum of two: what is lost is (a - (total - taken)) + (b - taken), exactly
-        is_exact = (((a - (total - taken)) + (b - taken)) == 0) | ~np.isfinite(total)
-        return total if is_exact.all() else None
-    if node.op not in ("gather", "reshape"):
-        return None
-    parts = [_exactly(arg) for arg in node.args]
-    if any(part is None for part in parts):
-        return None
-    flat = np.concatenate([part.ravel() for part in parts if part is not None])
-    return np.asarray(flat.reshape(node.shape) if node.op == "reshape" else flat[node.detail])
 
 
 def _rounded_sum(terms: list[float]) -> Value:

@@ -15,13 +15,12 @@ from opfuzz.core.floats import FLOAT32, FORMATS, FloatArray, Format, ulp
 from opfuzz.core.rounding import round_to_bits
 from opfuzz.oracle import balls, exact, graph, limits, models, working
 from opfuzz.oracle.allowances import Allowances, Alternatives
-from opfuzz.oracle.altered import carry, evaluate_with, largest_inside
+from opfuzz.oracle.altered import carry, evaluate_halved, evaluate_with, largest_inside
 from opfuzz.oracle.dependencies import dependencies, spread_from, undefined
 from opfuzz.oracle.elementary import ELEMENTARY
 from opfuzz.oracle.forms import lossy_forms
 from opfuzz.oracle.gradients.steep import formulas_by_powers, lost_of_slopes, steep_places
 from opfuzz.oracle.graph import Node
-from opfuzz.oracle.halves import evaluate_halved
 from opfuzz.oracle.meaning import FAILURES, Meaning, graphs_of, meaning_of, operands, variant_graphs, without_subnormals
 from opfuzz.oracle.models import usual_arithmetic, wide_format
 from opfuzz.oracle.truth import Truth, inside, tolerance
@@ -307,7 +306,7 @@ class Reference:
         return id(self.natural) in graph.tables_of(self.natural)
 
     def halved(self, what: str) -> FloatArray | None:
-        """The usual formula exactly, but for its counts, angles, tables or sums, see `halves`; None: it has none."""
+        """The usual formula exactly, but for its counts, angles, tables or sums, see there; None: it has none."""
         if what not in self._halved:
             self._halved[what] = evaluate_halved(self.natural, self.fmt, what)
         return self._halved[what]

@@ -63,7 +63,12 @@ class Task(ABC, Generic[State, Item, Answer]):
 
 
 # What measuring needs, which is imported only where something is measured.
-LAZY = ("scipy.special", "opfuzz.core.metrics.kernels", "opfuzz.oracle.arithmetic.kernels")
+LAZY = (
+    "scipy.special",
+    "opfuzz.core.metrics.kernels",
+    "opfuzz.oracle.arithmetic.kernels",
+    "opfuzz.oracle.double_words.kernels",
+)
 
 
 def preload(task: Task[State, Item, Answer]) -> list[str]:
