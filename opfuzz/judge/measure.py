@@ -81,6 +81,8 @@ class Measured:
 def measure(output: NDArray[Any], truth: Truth, allowances: Allowances) -> Measured:
     """The errors of an output of the truth's shape, in every unit that verdicts and rankings rest on."""
     computed = output.astype(np.float64)
+    if _is_right(computed, truth):
+        return _without_error(output, computed, truth, allowances)
     is_one = allowances.conditioning is allowances.wide  # nobody asked for it
     error = truth.error_of(computed)
     ulps, excess = np.empty(computed.shape), np.empty(computed.shape)
@@ -118,6 +120,37 @@ def measure(output: NDArray[Any], truth: Truth, allowances: Allowances) -> Measu
         unresolved,
         judged is None and largest == 0.0,
         *most,
+    )
+
+
+# What only moves and compares numbers gives the exact ones: nothing of their errors needs to be computed then.
+
+
+def _is_right(computed: FloatArray, truth: Truth) -> bool:
+    """Whether all elements are the exact numbers, and these are known."""
+    is_plain = truth.rest is None and truth.ranges is None and truth.largest_size < truth.threshold
+    return is_plain and not truth.open_places.size and bool(np.array_equal(computed, truth.hi))
+
+
+def _without_error(output: NDArray[Any], computed: FloatArray, truth: Truth, allowances: Allowances) -> Measured:
+    none: FloatArray = np.zeros(computed.shape)
+    return Measured(
+        output,
+        truth,
+        allowances,
+        computed,
+        error=none,
+        ulps=none,
+        wide_excess=none,
+        conditioned=none,
+        judged=None,
+        class_mistakes=_class_mistakes(computed, False, truth, allowances),
+        flushed=None,
+        unresolved=np.zeros(0, np.int64),
+        is_correct=True,
+        largest_ulp=0.0,
+        largest_excess=0.0,
+        largest_conditioned=0.0,
     )
 
 

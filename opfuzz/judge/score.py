@@ -38,16 +38,19 @@ def score(output: NDArray[Any], reference: Reference, is_stable: bool = True) ->
 def summarize(measured: Measured, found: Verdict, reference: Reference) -> Score:
     """The record of one output."""
     truth, is_beyond = measured.truth, measured.largest_excess > EXCESS_LIMIT
-    told = total_up(
-        measured.error,
-        measured.ulps,
-        truth.hi,
-        truth.spacing,
-        measured.allowances.wide,
-        truth.fmt,
-        measured.judged,
-        measured.class_mistakes,
-    )
+    if measured.is_correct and measured.class_mistakes is None and truth is reference.truth:
+        told = reference.unerring  # the same for every subject
+    else:
+        told = total_up(
+            measured.error,
+            measured.ulps,
+            truth.hi,
+            truth.spacing,
+            measured.allowances.wide,
+            truth.fmt,
+            measured.judged,
+            measured.class_mistakes,
+        )
     largest = tuple(map(int, np.unravel_index(told.place, truth.hi.shape))) if truth.hi.size else None
     mark = _mark(measured, largest, reference)
     return Score(

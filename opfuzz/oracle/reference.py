@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from opfuzz.core.call import Call
 from opfuzz.core.floats import FLOAT32, FORMATS, FloatArray, Format, ulp
+from opfuzz.core.metrics.totals import ErrorTotals, total_up
 from opfuzz.core.rounding import round_to_bits
 from opfuzz.oracle import balls, exact, graph, limits, models, working
 from opfuzz.oracle.allowances import Allowances, Alternatives
@@ -124,6 +125,12 @@ class Reference:
     def narrow(self) -> FloatArray:
         """The allowance of the next lower precision: a half format in itself, float32 in float64; else `wide`."""
         return self.wide if self.fmt is FLOAT32 else self.allowance(self.lower_precisions()[0])
+
+    @cached_property
+    def unerring(self) -> ErrorTotals:
+        """What the errors of an output add up to that has none."""
+        none, truth = np.zeros(self.shape), self.truth
+        return total_up(none, none, truth.hi, truth.spacing, self.wide, self.fmt)
 
     @cached_property
     def allowances(self) -> Allowances:

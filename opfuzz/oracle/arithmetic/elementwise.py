@@ -178,9 +178,10 @@ def pick(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None
     def radius(radii: list[Radius], model: Arithmetic) -> Radius:
         if radii[0] is None and radii[1] is None:
             return None
-        a, b = (np.zeros(()) if r is None else r for r in radii)
-        apart, room = first - second, (a + b) * (1 + 2.0**-50)  # wider by more than both roundings
-        return np.where(apart > room, a, np.where(apart < -room, b, np.maximum(a, b)))
+        made = np.empty(mid.shape)
+        rows = (row(each, mid.shape) for each in (first, second, *radii))
+        kernels().larger(*rows, made.reshape(-1))
+        return made
 
     return mid, radius, None
 

@@ -6,6 +6,8 @@ NumPy. That a radius is a bound rests on what `inflate` adds for these roundings
 
 from __future__ import annotations
 
+import numpy as np
+
 from opfuzz.core.compiled import FILLED, GIVEN, INT, REAL, VOID, compiled, inlined
 
 _INFLATE = 1 + 2.0**-30  # radii are rounded themselves; sums of 2^20 of them lose up to 2^-33
@@ -88,3 +90,13 @@ def total(mid, a, b, ra, rb, roundoff, is_truth, out):
     elif roundoff > 0:
         for i in range(out.size):
             out[i] += abs(mid[i]) * roundoff
+
+
+@compiled(VOID, GIVEN, GIVEN, GIVEN, GIVEN, FILLED)
+def larger(a, b, ra, rb, out):
+    """The radius of the larger of two numbers: that of one where it surely is, else the larger radius."""
+    for i in range(out.size):
+        first, second = (ra[i] if ra.size else 0.0), (rb[i] if rb.size else 0.0)
+        apart, room = a[i] - b[i], (first + second) * (1 + 2.0**-50)  # wider by more than both roundings
+        both = first if (first > second) | np.isnan(first) else second
+        out[i] = first if apart > room else second if apart < -room else both
