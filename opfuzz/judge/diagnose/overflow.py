@@ -49,8 +49,8 @@ def _tried(evidence: Evidence) -> Probe | None:
 
 
 def _counted(tried: Probe, fmt: Format) -> Mask:
-    """Not next to the largest number, where the result itself may round to infinity, nor what is excused."""
-    is_number = np.isfinite(tried.exact) & (np.abs(tried.exact) < (1 - LANDMARK_NEAR) * fmt.largest)
+    """Not of an infinity, nor next to the largest number, where the result may round to one, nor what is excused."""
+    is_number = np.isfinite(tried.x) & (np.abs(tried.exact) < (1 - LANDMARK_NEAR) * fmt.largest)
     return np.asarray(is_number & ~tried.reference.overflows.ravel())
 
 
