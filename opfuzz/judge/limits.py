@@ -52,6 +52,7 @@ BELOW_FLOAT16, BEYOND_FLOAT16 = 2.0**10, 2.0**17  # times ordinary values: float
 FAR_BEYOND_FLOAT16 = 2.0**24, 1.3 * 2.0**30  # nor these, of other last digits each
 # Of the sizes that are tried, for which a number is right though a sum may overflow: terms of both signs cancel.
 MOST_IDLE = 12
+WELL_BEYOND = 1.25  # times the largest number: a sum of hundreds of terms loses less, rounded each time
 SMALLER = 2.0**-3  # times ordinary values: exp(-10) is seen beside exp(x) then, and not in float32 beside exp(6)
 LEAST_POWER, POWER_STEP = -4, 1.25  # of two, times ordinary values: each from here, further on times this
 MOST_SOLVED = 2**14  # elements of inputs and output, where the exact result is computed for a hundred values of a param

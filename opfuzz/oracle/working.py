@@ -44,19 +44,23 @@ def emulate(
     kept: Format | None = None,
     storage: Format | None = None,
     most: float = np.inf,
+    at: int | None = None,
+    in_any_order: bool = True,
 ) -> Emulated:
     """The graph evaluated in `fmt`, every operation rounded, sums running in `lanes` parallel sequences.
 
     With 0 lanes sums run in float64 and are rounded once, as an implementation does that widens only its sums.
     What no input has a part in is computed in `kept`, and rounded where it meets one; whole numbers stay as they are.
     What is saved for the way back is rounded to `storage`, where one is given. What is larger than `most` counts as if
-    it had overflowed.
+    it had overflowed; with `at`, only at the step of that number. Sums do so in some order of their terms; without
+    `in_any_order` only where they are that large themselves.
     """
     done: dict[int, Emulated] = {}
     tables = tables_of(root) if kept is not None else frozenset()
     with np.errstate(all="ignore"):
-        for node in topological(root):
+        for number, node in enumerate(topological(root)):
             args = [done[id(a)] for a in node.args]
+            limit = most if at is None or at == number else np.inf
             taken, own = [a.values for a in args], kept if kept is not None and id(node) in tables else fmt
             if own is fmt and tables:
                 taken = [
@@ -76,12 +80,12 @@ def emulate(
                 if args
                 else np.zeros(values.shape, np.bool_)
             )
-            unordered = _unordered(node, args, min(fmt.largest, most))
+            unordered = _unordered(node, args, min(fmt.largest, limit)) if in_any_order else None
             if args and not np.isfinite(values).all():
                 inherited = touched(node, [~np.isfinite(a.values) for a in args])
                 overflowed = overflowed | (~np.isfinite(values) & ~inherited)
-            if most < np.inf:  # an infinity that is given, as for what is masked, is no overflow
-                overflowed = overflowed | (np.isfinite(values) & (np.abs(values) > most))
+            if limit < np.inf:  # an infinity that is given, as for what is masked, is no overflow
+                overflowed = overflowed | (np.isfinite(values) & (np.abs(values) > limit))
             if unordered is not None:
                 overflowed = overflowed | unordered
             done[id(node)] = Emulated(values, overflowed, unordered)

@@ -8,6 +8,7 @@ from diagnosed_arrays import diagnosis
 
 OVERFLOWS = ("overflows-inside", "float16")
 ROW = np.array([[40000.0, 40000.0, -30000.0, 1.0]])
+SAME = np.full((1, 64), 2000.0)
 ALTERNATING = np.tile([40000.0, -40000.0], (1, 64))
 
 
@@ -30,7 +31,12 @@ def test_a_running_product_that_comes_back_to_zero():
 
 @pytest.mark.parametrize(
     ("limit", "row"),
-    [(1000.0, ROW / 8), (30000.0, np.array([[40000.0, 10000.0, -30000.0, 1.0]])), (39000.0, ALTERNATING)],
+    [
+        (1000.0, ROW / 8),
+        (30000.0, np.array([[40000.0, 10000.0, -30000.0, 1.0]])),
+        (39000.0, ALTERNATING),
+        (1500.0, SAME),
+    ],
 )
 def test_a_bound_on_values_is_no_overflow(limit, row):
     """NaN where all sizes add up to less than the format holds is not; nor numbers where they are far beyond it."""
@@ -41,6 +47,14 @@ def test_a_function_that_is_lost_far_beyond_where_exp_overflows():
     """exp(x) is beyond float16 from 11.1 on."""
     said = told(lambda x: np.where(x > 88, np.nan, 1 / (1 + np.exp(-x))), np.array([[100.0, 200.0, 1.0]]), "sigmoid")
     assert "overflows-inside" not in {kind for kind, _ in said}
+
+
+@pytest.mark.parametrize("limit", [500.0, 2000.0, 8000.0])
+def test_a_bound_far_beyond_where_a_square_overflows_is_no_overflow(limit):
+    def norm(x):
+        return np.where(np.abs(x).max(-1) > limit, np.nan, np.sqrt((x * x).sum(-1)))
+
+    assert OVERFLOWS not in told(norm, np.array([[0.3, -0.7, 0.2, 1.1]]) * limit, "norm")
 
 
 def test_one_element_that_is_lost_by_chance_is_no_overflow():

@@ -16,7 +16,17 @@ from opfuzz.judge.diagnose.formulas import rewritten
 from opfuzz.judge.diagnose.predictions import is_same_formula
 from opfuzz.judge.diagnose.probing import Probe, one_input, probe, probes
 from opfuzz.judge.diagnose.where import landmark
-from opfuzz.judge.limits import BELOW_FLOAT16, BEYOND_FLOAT16, FAR_BEYOND_FLOAT16, LANDMARK_NEAR, LEAST_MET, MOST_IDLE
+from opfuzz.judge.limits import (
+    BELOW_FLOAT16,
+    BEYOND_FLOAT16,
+    FAR_BEYOND_FLOAT16,
+    LANDMARK_NEAR,
+    LEAST_MET,
+    MOST_ELEMENTS,
+    MOST_IDLE,
+    WELL_BEYOND,
+)
+from opfuzz.oracle.graph import Node, topological
 from opfuzz.oracle.meaning import FAILURES
 from opfuzz.oracle.models import wide_format
 from opfuzz.oracle.reference import Reference
@@ -105,8 +115,9 @@ def _scaled(evidence: Evidence, powers: Sequence[float]) -> Iterator[Evidence]:
 def _is_met(calls: Iterable[Evidence], own: Evidence, variant: str) -> bool:
     """Whether all that is lost may overflow, some is back where it may not, and not much is there where it may."""
     lost = kept = idle = 0
-    first = own.is_special & _is_number(own)
+    first, tried = own.is_special & _is_number(own), list[Evidence]()
     for each in calls:
+        tried.append(each)
         try:
             may = _may_overflow(each.reference, variant)
         except FAILURES:
@@ -118,7 +129,26 @@ def _is_met(calls: Iterable[Evidence], own: Evidence, variant: str) -> bool:
         kept += int(np.count_nonzero(first & is_number & ~may))
         idle += int(np.count_nonzero(first & is_number & may & ~each.is_special))
     most_idle = MOST_IDLE if own.reference.has_sums else 1  # next to the largest number
-    return lost >= LEAST_MET and kept >= LEAST_MET and idle <= most_idle * int(np.count_nonzero(first))
+    is_met = lost >= LEAST_MET and kept >= LEAST_MET and idle <= most_idle * int(np.count_nonzero(first))
+    return is_met and _begins(tried, variant, int(np.argmax(first)))
+
+
+def _begins(calls: Sequence[Evidence], variant: str, place: int) -> bool:
+    """Whether some step of a formula begins to overflow at the size at which an element begins to be lost."""
+    numbers = sorted((each for each in calls if _is_number(each).flat[place]), key=_size)
+    lost = next((each for each in numbers if each.is_special.flat[place]), None)
+    if lost is None or lost.output.size > MOST_ELEMENTS or (first := numbers.index(lost)) == 0:
+        return False
+    kept, steps = numbers[first - 1], len(topological(_formula(lost.reference, variant)))
+    return any(
+        _may_overflow(lost.reference, variant, at).flat[place]
+        and not _overflows(kept.reference, variant, at).flat[place]
+        for at in range(steps)
+    )
+
+
+def _size(evidence: Evidence) -> float:
+    return max(float(np.abs(evidence.call.arrays[name].astype(np.float64)).max()) for name in evidence.floats)
 
 
 def _is_number(evidence: Evidence) -> Mask:
@@ -128,14 +158,25 @@ def _is_number(evidence: Evidence) -> Mask:
     return np.asarray(is_number & ~evidence.reference.overflows)
 
 
-def _may_overflow(reference: Reference, variant: str) -> Mask:
-    """Where a number of the usual formula, or of a variant, may be beyond the half format.
+def _may_overflow(reference: Reference, variant: str, at: int | None = None) -> Mask:
+    """Where a number of the usual formula, or of a variant, or of its step `at`, may be beyond the half format.
 
     In some order of summation, or next to the largest number, where what was rounded before decides. Raises one of
     FAILURES where the variant has no meaning for this call.
     """
-    formula = reference.variant_graph(variant) if variant else reference.natural
-    return emulate(formula, wide_format(reference.fmt), 1, most=NEARLY * reference.fmt.largest).overflowed
+    formula, fmt = _formula(reference, variant), reference.fmt
+    return emulate(formula, wide_format(fmt), 1, most=NEARLY * fmt.largest, at=at).overflowed
+
+
+def _overflows(reference: Reference, variant: str, at: int) -> Mask:
+    """Where the number of a step is beyond the half format in any order, and by more than roundings take from a sum."""
+    formula, fmt = _formula(reference, variant), reference.fmt
+    most = WELL_BEYOND * fmt.largest
+    return emulate(formula, wide_format(fmt), 1, most=most, at=at, in_any_order=False).overflowed
+
+
+def _formula(reference: Reference, variant: str) -> Node:
+    return reference.variant_graph(variant) if variant else reference.natural
 
 
 def beyond_float16(evidence: Evidence) -> Cause | None:
