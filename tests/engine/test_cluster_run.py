@@ -30,18 +30,26 @@ def cluster(tmp_path_factory):
         yield cluster
 
 
+# NumPy where a machine has MLX, so that no process loads a framework; its squares are off.
+NEEDY = """
+import numpy as np
+
+from opfuzz.backends import derive
+from opfuzz.backends.numpy import Numpy
+
+
+class Needy(Numpy):
+    def needs(self, device):
+        return "mlx"
+
+
+BACKENDS = [derive(Needy(), "needy", {"np.square": lambda x: np.square(x) * np.float32(1.001)})]
+"""
 ELSEWHERE = ("--executor", "dask", "--scheduler", "10.0.0.1:8786")
 
 
 def on(cluster: Cluster) -> list[object]:
     return ["--executor", "dask", "--scheduler", cluster.address]
-
-
-def away(words: list[object], cwd: Path) -> tuple[int, str]:
-    """Status, and what was said, of a command in a process of its own, as every client of a cluster is one."""
-    process = started(words, cwd)
-    _, err = process.communicate(timeout=HUNG)
-    return process.returncode, err
 
 
 def test_a_worker_that_is_killed_changes_nothing(cluster, tmp_path):
@@ -57,7 +65,7 @@ def test_a_worker_that_is_killed_changes_nothing(cluster, tmp_path):
 def test_a_run_that_began_here_ends_there(cluster, tmp_path):
     assert ended(words_of(tmp_path, "here"), tmp_path)[0] == 1
     kill(words_of(tmp_path, "both"), tmp_path, "both", 2)
-    status, err = away(["run", "--resume", "latest", "--out", "both", *on(cluster)], tmp_path)
+    status, err = ended(["run", "--resume", "latest", "--out", "both", *on(cluster)], tmp_path)
     assert status == 1, err
     assert document(tmp_path / "both") == document(tmp_path / "here")
 
@@ -67,10 +75,12 @@ def test_where_only_some_have_mlx(cluster, tmp_path):
     with Client(cluster.address) as client:
         client.wait_for_workers(3, timeout=HUNG)
     with Dask(cluster.address) as dask:
-        assert len(dask.crews({"torch:cpu": frozenset(), "mlx:cpu": frozenset({"mlx"})})) == 2
-    words = ["run", "--op", "erf", "--subjects", "torch:cpu,mlx:cpu", "--format", "float32", "--cases", 6, "--out"]
+        assert len(dask.crews({"numpy:cpu": frozenset(), "needy:cpu": frozenset({"mlx"})})) == 2
+    (tmp_path / "needy.py").write_text(NEEDY)
+    words = ["run", SPECS, "--op", "square", "--subjects", "numpy:cpu,needy:cpu", "--plugin", tmp_path / "needy.py"]
+    words += ["--format", "float32", "--cases", 6, "--out"]
     assert ended([*words, "here", "--shrink", "10m"], tmp_path)[0] == 1
-    status, err = away([*words, "there", "--shrink", "10m", *on(cluster)], tmp_path)
+    status, err = ended([*words, "there", "--shrink", "10m", *on(cluster)], tmp_path)
     assert status == 1, err
     here, there = document(tmp_path / "here"), document(tmp_path / "there")
     assert here.pop("distances"), "which are between subjects on one machine"

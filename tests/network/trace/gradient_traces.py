@@ -8,15 +8,18 @@ import mlx.core as mx
 import mlx.nn as mnn
 import numpy as np
 import torch
+from bundled_ops import BUNDLED_OPS
 from pairs.small_transformer import INPUTS
 
-from opfuzz.engine.drivers.trace import knowledge
+from opfuzz.engine.drivers.pipeline_bench import meaning
+from opfuzz.engine.drivers.trace import gradient_readings
 from opfuzz.network.trace.backward import trace_gradients
+from opfuzz.network.trace.causes import Knowledge
 from opfuzz.network.trace.mlx import MlxModel
 from opfuzz.network.trace.pair import Models
 from opfuzz.network.trace.torch import TorchModel
 
-KNOWLEDGE = knowledge()
+KNOWLEDGE = Knowledge(BUNDLED_OPS, meaning, gradients=gradient_readings)
 X = (np.random.default_rng(0).standard_normal((4, 3, 7)).astype(np.float32),)
 
 
