@@ -13,11 +13,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from opfuzz.core.errors import OpfuzzError, did_you_mean
 from opfuzz.core.floats import NAMED_FORMATS
-from opfuzz.core.layout import View, memory
+from opfuzz.core.layout import LAYOUTS, View, memory
 from opfuzz.spec.expression.program import Gradient, Program
 
 Array = NDArray[Any]
@@ -137,7 +138,8 @@ class Backend(ABC):
 
     def put(self, array: Array, layout: str, device: str) -> Tensor:
         """Tensor with the same bits as `array`, laid out in memory as `layout` says, sharing no memory with `array`."""
-        base, views = memory(array, layout)
+        # `load` copies: what lies as it should is not copied twice.
+        base, views = (np.asarray(array, order="C"), ()) if layout == LAYOUTS[0] else memory(array, layout)
         return self.lay_out(self.load(base, device), views, device)
 
     def constants(self, format: str) -> Mapping[str, object]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +56,7 @@ def perform(
         if name not in backend.functions():
             return Outcome(text, "unsupported", cause=unsupported(f"{subject.backend} publishes no {name}"))
     for array in call.arrays.values():
-        if (kind := array.dtype.name) in FORMATS and not backend.supports(kind, subject.device):
+        if (kind := _name(array.dtype)) in FORMATS and not backend.supports(kind, subject.device):
             return Outcome(text, "unsupported", cause=unsupported(f"{subject.backend}:{subject.device} has no {kind}"))
     for kind in sorted(program.names & SMALL_FORMATS.keys()):
         if not backend.supports(kind, subject.device):
@@ -89,6 +91,11 @@ def perform(
         if (cause := unlike_spec(name, (output.dtype, output.shape), (required, shape))) is not None:
             return Outcome(text, "crash", cause=cause)
     return Outcome(text, "ok", outputs, repeated=None if again is None else same_outputs(outputs, again))
+
+
+@lru_cache(maxsize=64)  # NumPy makes it anew each time
+def _name(dtype: np.dtype[Any]) -> str:
+    return dtype.name
 
 
 class _UnlikeSpecError(Exception):

@@ -77,12 +77,13 @@ def sum_of(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, No
 def cumsum(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
     axis = node.detail
     mid = np.cumsum(args[0], axis)
-    magnitude = np.cumsum(np.abs(args[0]), axis)
     places = np.arange(node.shape[axis]).reshape([-1 if i == axis else 1 for i in range(len(node.shape))])
 
     def radius(radii: list[Radius], model: Arithmetic) -> Radius:
         growth = np.where(places == 0, 0.0, np.sqrt(places + 1) + 2) if model.independent else places
-        rounding = None if model.roundoff == 0 else _once(growth * model.in_sums * magnitude, mid, model)
+        rounding: Radius = None
+        if model.roundoff:
+            rounding = _once(growth * model.in_sums * np.cumsum(np.abs(args[0]), axis), mid, model)
         if radii[0] is None:
             return rounding
         r = np.broadcast_to(radii[0], mid.shape)
@@ -113,7 +114,6 @@ def softmax(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, N
     total, depth = tree_sum(np.moveaxis(raised, axis, -1))
     total = np.expand_dims(total, axis)
     mid = raised / total
-    rest = (total - raised) / total + U64 * (depth + 2)
     count = node.shape[axis]
 
     def radius(radii: list[Radius], model: Arithmetic) -> Radius:
@@ -131,6 +131,7 @@ def softmax(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, N
             moved = r + r.max(axis=axis, keepdims=True)
             # Far away, or where p underflows: p stays below e^(difference + d), and between 0 and 1.
             far = np.minimum(np.exp(below + moved), 1.0)
+            rest = (total - raised) / total + U64 * (depth + 2)
             near = mid * rest * np.expm1(np.minimum(moved, 600.0))
             parts.append(np.where((moved < 600) & (below > -600), np.minimum(near, np.maximum(mid, rest)), far))
         return added(*parts)
@@ -159,12 +160,14 @@ def _is_moved_input(node: Node) -> bool:
 def dot(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
     a, b = args
     mid, depth = _blocked_product(a, b)
-    magnitude = np.matmul(np.abs(a), np.abs(b))
     k = a.shape[-1]
     are_inputs = all(map(_is_moved_input, node.args))
+    known: FloatArray | None = None
 
     def radius(radii: list[Radius], model: Arithmetic) -> Radius:
+        nonlocal known
         ra, rb = radii
+        magnitude = known = np.matmul(np.abs(a), np.abs(b)) if known is None else known
         growth = (model.grown(k) if model.independent else depth) if k else 0
         inside = growth * (model.in_sums * magnitude + model.underflow)
         parts: list[Radius] = [_once(inside, mid, model) if model.roundoff else None]
