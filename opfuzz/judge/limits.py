@@ -50,6 +50,7 @@ LEAST_MET = 3  # elements on all calls together: one is soon met by chance
 BETTER = 4.0  # times smaller must the excess be against rounded inputs, for that to be told
 BELOW_FLOAT16, BEYOND_FLOAT16 = 2.0**10, 2.0**17  # times ordinary values: float16 holds the first, not the second
 FAR_BEYOND_FLOAT16 = 2.0**24, 1.3 * 2.0**30  # nor these, of other last digits each
+FAR_SHARE = 2.0**-4  # of the largest number: no right result is so far from what is meant, whatever cancels
 # Of the sizes that are tried, for which a number is right though a sum may overflow: terms of both signs cancel.
 MOST_IDLE = 12
 WELL_BEYOND = 1.25  # times the largest number: a sum of hundreds of terms loses less, rounded each time

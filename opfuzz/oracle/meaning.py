@@ -104,6 +104,11 @@ def graphs_of(program: Program, dims: Mapping[str, int], params: Names, tensors:
     return gradients(roots, given, asked, is_usual=meant.is_usual, by_powers=meant.by_powers, cut=meant.cut)
 
 
+def rough_values(spec: OpSpec, call: Call, place: int) -> FloatArray:
+    """An output in float64, of whose error nothing is known. Raises one of FAILURES."""
+    return balls.evaluate(graphs_of(spec.reference, call.dims, call.params, operands(spec, call.arrays))[place], []).mid
+
+
 def variant_graphs(spec: OpSpec, name: str, dims: Mapping[str, int], params: Names, tensors: Names) -> tuple[Node, ...]:
     """The graphs of a variant: its formula, or the usual one, with its params."""
     variant = spec.variants[name]

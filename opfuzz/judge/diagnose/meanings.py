@@ -21,7 +21,8 @@ from opfuzz.judge.diagnose.predictions import (
 )
 from opfuzz.judge.diagnose.solved import counts_everywhere, named_variant
 from opfuzz.judge.diagnose.unlike import unlike
-from opfuzz.judge.limits import EXCESS_LIMIT, LEAST_MET, MOST_ELEMENTS, NEIGHBOUR
+from opfuzz.judge.limits import EXCESS_LIMIT, FAR_SHARE, LEAST_MET, MOST_ELEMENTS, NEIGHBOUR
+from opfuzz.oracle.meaning import FAILURES, rough_values
 from opfuzz.spec import OpSpec
 
 How = tuple[Figure, ...]  # what a param or input is taken for: a word, and what it is about
@@ -103,7 +104,7 @@ def setting(evidence: Evidence) -> Cause | None:
     if not is_number and not any(each.is_wrong.any() for each in (*evidence.others, *unlike(evidence))):
         return None
     for name, how, other in other_settings(evidence.spec, evidence.call):
-        if not _allows(evidence, other):
+        if not _allows(evidence, other) or _is_far(evidence, other):
             continue
         fit, is_possible = evidence.heard(other)
         if fit is None and not is_possible:
@@ -113,6 +114,24 @@ def setting(evidence: Evidence) -> Cause | None:
             continue
         return Cause("is-setting", name, figures={"how": how, **_figures(evidence, fit or elsewhere[0])})
     return None
+
+
+def _is_far(evidence: Evidence, call: Call) -> bool:
+    """Whether the result of another call, of which no error bound is known, is nothing like what came.
+
+    Of most calls that is so, and what is proved of a result costs ten times as much.
+    """
+    try:
+        values = rough_values(evidence.spec, call, evidence.reference.place)
+    except FAILURES:
+        return False
+    computed = evidence.judged.computed
+    if values.shape != computed.shape:
+        return False
+    with np.errstate(invalid="ignore", over="ignore"):
+        counted = evidence.judged.is_judged & np.isfinite(values) & np.isfinite(computed)
+        off, sizes = np.abs(values - computed)[counted], np.maximum(np.abs(values), np.abs(computed))[counted]
+    return bool(off.max(initial=0.0) > FAR_SHARE * sizes.max(initial=0.0))
 
 
 def _is_uniform(evidence: Evidence) -> bool:
