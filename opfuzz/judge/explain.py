@@ -235,7 +235,8 @@ def _narrow(charge: _Charge, model: Arithmetic) -> Explained | None:
     is_covered, is_blind = _covers(charge, allowance), _is_blind(charge, allowance)
     if is_covered and not is_blind:
         return "narrow", Cause("computes-in", name), charge.place
-    if _errs_alike(charge, reference.emulated(0, narrow=True)):
+    rounded = reference.emulated(0, narrow=True)
+    if not rounded.overflowed[charge.excess > EXCESS_LIMIT].any() and _errs_alike(charge, rounded):
         return "narrow", Cause("computes-in", name), charge.place
     if is_covered:
         return "ill-conditioned", Cause("computes-in", name, figures={"blind": True}), charge.place

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from diagnosed_arrays import diagnosis
 
+from opfuzz.report.causes.kinds import WORDS
+
 OVERFLOWS = ("overflows-inside", "float16")
 ROW = np.array([[40000.0, 40000.0, -30000.0, 1.0]])
 SAME = np.full((1, 64), 2000.0)
@@ -21,6 +23,18 @@ def test_squares_that_are_beyond_the_format():
         return np.sqrt((x * x).astype(np.float16).astype(np.float32).sum(-1))
 
     assert OVERFLOWS in told(norm, np.array([[300.0, 1.0, -2.0, 0.0]]), "norm")
+
+
+def test_zeros_that_an_overflow_inside_leaves_are_told_as_that():
+    """x over the root of an infinity: no note of roundings, nor of where eps is added."""
+
+    def of_half_squares(x, weight, layouts, eps):
+        squares = (x * x).astype(np.float16).astype(np.float32)
+        return x / np.sqrt(squares.mean(-1, keepdims=True) + eps) * weight
+
+    arrays = {"x": np.array([[300.0, 1.0, -2.0, 0.5], [1.0, 400.0, 2.0, -2.0]]), "weight": np.ones(4)}
+    said = diagnosis("rms_norm", of_half_squares, arrays, "float16", batch=2, d=4)
+    assert said[0] == OVERFLOWS, said
 
 
 def test_a_running_product_that_comes_back_to_zero():
@@ -66,7 +80,9 @@ def test_one_element_that_is_lost_by_chance_is_no_overflow():
     assert OVERFLOWS not in told(first_lost, np.concatenate([ROW, ROW / 64]))
 
 
-@pytest.mark.parametrize(("bound", "is_exp"), [(np.log(3.4028235e38), True), (88.4, False), (89.0, False)])
+@pytest.mark.parametrize(
+    ("bound", "is_exp"), [(np.log(3.4028235e38), True), (88.4, False), (88.77, False), (89.0, False)]
+)
 def test_a_function_that_is_infinite_wherever_exp_is(bound, is_exp):
     def cosh(x, layouts):
         return np.where(np.abs(x) > bound, np.inf, np.cosh(x.astype(np.float64)))
@@ -74,6 +90,7 @@ def test_a_function_that_is_infinite_wherever_exp_is(bound, is_exp):
     said = diagnosis("cosh", cosh, {"x": np.array([[89.2]])}, batch=1, n=1)
     steps = [cause.figures.get("step") for cause in said.causes if cause.kind == "overflows-inside"]
     assert steps == (["exp(x)"] if is_exp else [])
+    assert not any("infinite" in WORDS[cause.kind](cause) for cause in said.causes)  # what overflows may end as NaN
 
 
 def test_a_running_logarithm_that_rounds_each_step_accumulates_in_the_format():

@@ -32,6 +32,7 @@ from opfuzz.oracle.models import wide_format
 from opfuzz.oracle.reference import Reference
 from opfuzz.oracle.working import NEARLY, emulate
 
+BESIDE = 2.0**-12  # of where exp(x), 2 x and x^2 begin to overflow: a bound is tried from either side
 # Powers of two, times the inputs: the smallest first, where nothing overflows, as that refutes most; and near where it
 # begins, for what hardly overflows.
 WIDE, NEAR = (-16.0, *np.arange(2.0, -16.0, -1.0)), tuple(np.arange(0.4375, -0.5, -1 / 16))
@@ -54,8 +55,11 @@ def exponential(evidence: Evidence) -> Cause | None:
 def _tried(evidence: Evidence) -> Probe | None:
     if evidence.score.verdict != "special" or one_input(evidence) is None:
         return None
-    is_lost = (evidence.is_special & ~np.isfinite(evidence.judged.computed)).any()
-    return probe(evidence, probes(evidence.fmt)) if is_lost else None
+    if not (evidence.is_special & ~np.isfinite(evidence.judged.computed)).any():
+        return None
+    largest = evidence.fmt.largest
+    beside = np.outer((-1, 1), np.outer((1 - BESIDE, 1 + BESIDE), (log(largest), largest / 2, largest**0.5))).ravel()
+    return probe(evidence, np.concatenate([probes(evidence.fmt), beside]))
 
 
 def _counted(tried: Probe, fmt: Format) -> Mask:

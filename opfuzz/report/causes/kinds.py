@@ -296,9 +296,7 @@ def _overflows(cause: Cause) -> str:
         ends = f"ordinary values times {finite} are finite, times {infinite} not"
         return f"it overflows beyond {given['beyond']:.0f}, as {cause.name} inside does: {ends}"
     if "step" in cause.figures:
-        return (
-            f"{cause.figures['step']} overflows {cause.name} on the way: infinite from {cause.figures['from']:.3g} on"
-        )
+        return f"{cause.figures['step']} overflows {cause.name} on the way, from {cause.figures['from']:.3g} on"
     return f"an intermediate overflows {cause.name or 'in the usual formula'}"
 
 
