@@ -57,12 +57,13 @@ def carry(root: Node, fmt: Format) -> FloatArray | None:
 def largest_inside(root: Node) -> FloatArray:
     """At each element of `root`, the largest factor among the intermediates that stand at its place, at least 1.
 
-    What divides is one over itself as a factor.
+    What divides is one over itself as a factor; what is only compared, as with the largest number, is none.
     """
     largest = np.ones(root.shape)
 
     def watch(node: Node, args: list[FloatArray]) -> None:
-        for values in (*args, 1 / args[1]) if node.op == "div" else args:
+        is_choice = node.op == "step" or (node.op == "where" and len(args) == 4)
+        for values in (*args, 1 / args[1]) if node.op == "div" else args[2:] if is_choice else args:
             if values.ndim <= largest.ndim and all(
                 size in (1, whole) for size, whole in zip(values.shape[::-1], largest.shape[::-1], strict=False)
             ):

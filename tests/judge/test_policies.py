@@ -22,7 +22,7 @@ SPECS = Path(__file__).parents[2] / "specs"
 @pytest.fixture(scope="module")
 def known():
     named = ("elementary/rsqrt", "norm/layer_norm", "norm/group_norm", "activation/swiglu", "reduce/sum")
-    paths = [SPECS / f"{name}.yaml" for name in (*named, "attention/attention_mask")]
+    paths = [SPECS / f"{name}.yaml" for name in (*named, "attention/attention_mask", "elementary/hypot")]
     return {spec.op: spec for spec in load_specs(paths, discover(()), dialects=())}
 
 
@@ -50,6 +50,12 @@ def test_factors_in_another_order_may_be_subnormal_on_the_way(known):
     assert judged(known["layer_norm"], arrays, centred * scale, batch=3, d=8).verdict == "normwise"
     off = centred * scale * 1.001
     assert judged(known["layer_norm"], arrays, off, batch=3, d=8).verdict != "normwise"
+
+
+def test_a_number_that_is_only_compared_with_makes_nothing_subnormal(known):
+    """hypot compares with the largest number of float64."""
+    x, y = np.array([[3.0, 300.0]]), np.array([[4.0, 1.0]])
+    assert judged(known["hypot"], {"x": x, "y": y}, np.zeros((1, 2), np.float32), batch=1, n=2).verdict == "wrong"
 
 
 @pytest.mark.parametrize(("elements", "beyond", "told"), [(64, 1, False), (64, 4, True), (1000, 4, False)])
