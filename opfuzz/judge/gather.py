@@ -75,9 +75,17 @@ def _gather_refusals(groups: Mapping[Key, list[Finding]]) -> dict[Key, list[Find
     """
     found: dict[Key, list[Finding]] = {}
     for key, members in groups.items():
-        is_refusal = key[2] == "raises" and {reach_of(each) for each in members} - {UNKNOWN} == {EMPTY}
+        reaches = {reach_of(each) for each in members if not _is_empty(each)}
+        is_refusal = key[2] == "raises" and EMPTY in map(reach_of, members) and reaches <= {EMPTY}
         found.setdefault((*key[:3], EMPTY, "", "") if is_refusal else key, []).extend(members)
     return found
+
+
+def _is_empty(finding: Finding) -> bool:
+    """Whether a finding of which no more is known has a dim of 0."""
+    case, minimal = finding.recipe.case, finding.minimal
+    dims = minimal.call.dims if minimal is not None else case.dims if case is not None else {}
+    return reach_of(finding) == UNKNOWN and 0 in dims.values()
 
 
 def _framework(finding: Finding) -> str:
