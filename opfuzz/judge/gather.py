@@ -159,7 +159,9 @@ def _common(key: Key, found: Sequence[Finding]) -> CommonCause:
         return *rank, *shown, finding.op, finding.id
 
     first, *_ = members = sorted(found, key=order)
-    known = [reaches[finding.id] for finding in members if reaches[finding.id] != UNKNOWN]
+    # Of an exception that calls without an empty array raise as well, empty ones say nothing.
+    unsaid = {UNKNOWN, EMPTY} if key[2] == "raises" and key[3] != EMPTY else {UNKNOWN}
+    known = [reaches[finding.id] for finding in members if reaches[finding.id] not in unsaid]
     cause = explanation(first)
     is_open = key[2] == UNEXPLAINED.kind
     return CommonCause(
