@@ -93,6 +93,16 @@ def test_a_function_that_is_infinite_wherever_exp_is(bound, is_exp):
     assert not any("infinite" in WORDS[cause.kind](cause) for cause in said.causes)  # what overflows may end as NaN
 
 
+def test_what_vectors_alone_lose_is_told_where_other_code_computes_the_rest():
+    def cosh(x, layouts):
+        x, vectors = x.astype(np.float64), x.size // 16 * 16
+        is_lost = (np.abs(x) > np.log(3.4028235e38)) & (np.arange(x.size).reshape(x.shape) < vectors)
+        return np.where(is_lost, np.inf, np.cosh(x))
+
+    said = diagnosis("cosh", cosh, {"x": np.full((1, 16), 89.2)}, batch=1, n=16)
+    assert "exp(x)" in [cause.figures.get("step") for cause in said.causes]
+
+
 def test_a_running_logarithm_that_rounds_each_step_accumulates_in_the_format():
     def running(x, layouts):
         rows = x.astype(np.float16)

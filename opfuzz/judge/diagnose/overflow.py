@@ -32,6 +32,7 @@ from opfuzz.oracle.models import wide_format
 from opfuzz.oracle.reference import Reference
 from opfuzz.oracle.working import NEARLY, emulate
 
+VECTORS = 64  # elements, a multiple of what one instruction takes
 BESIDE = 2.0**-12  # of where exp(x), 2 x and x^2 begin to overflow: a bound is tried from either side
 # Powers of two, times the inputs: the smallest first, where nothing overflows, as that refutes most; and near where it
 # begins, for what hardly overflows.
@@ -59,7 +60,8 @@ def _tried(evidence: Evidence) -> Probe | None:
         return None
     largest = evidence.fmt.largest
     beside = np.outer((-1, 1), np.outer((1 - BESIDE, 1 + BESIDE), (log(largest), largest / 2, largest**0.5))).ravel()
-    return probe(evidence, np.concatenate([probes(evidence.fmt), beside]))
+    # As many of them as vectors hold: the rest, which other code computes, is the largest values, as before.
+    return probe(evidence, np.concatenate([np.resize(beside, VECTORS), probes(evidence.fmt)]))
 
 
 def _counted(tried: Probe, fmt: Format) -> Mask:
