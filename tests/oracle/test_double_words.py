@@ -180,4 +180,4 @@ def test_nearest_floats_stand_for_what_is_kept():
     assert found is not None
     hi, lo, radius = found
     assert (hi, lo) == (1, 0)
-    assert 2.0**-60 <= radius < 2.0**-59
+    assert radius == 2.0**-53

@@ -33,7 +33,7 @@ def evaluate(root: Node, places: Places, kept: Collection[int] = ()) -> Words | 
     """The elements at flat `places`, hi + lo within radius; infinite where nothing is known. None: no rule for a node.
 
     What is found of a place does not depend on the others. Of nodes that are `kept`, by their ids, the nearest float64
-    stands for hi + lo.
+    stands for hi + lo, within half of its ulp.
     """
     order = topological(root)
     if any(node.op not in _RULES for node in order):
@@ -50,7 +50,8 @@ def evaluate(root: Node, places: Places, kept: Collection[int] = ()) -> Words | 
             own = wanted[id(node)]
             hi, lo, radius = _RULES[node.op](node, own, [found[id(arg)] for arg in node.args])
             if id(node) in kept:
-                lo, radius = np.zeros(len(lo)), radius + np.abs(lo)
+                radius = np.where(hi == 0, radius, np.maximum(radius + np.abs(lo), np.spacing(np.abs(hi)) / 2))
+                lo = np.zeros(len(lo))
             found[id(node)] = _spread(node, own, hi, lo, radius)
             for arg in node.args:
                 if last[id(arg)] == number:
