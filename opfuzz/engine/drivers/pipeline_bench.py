@@ -141,9 +141,10 @@ class PipelineBench:
     def perform(self, task: Pass) -> tuple[Array, dict[str, Array]]:
         """Output of a pass, and what it records. Raises UnfitError where the pipeline does not admit what is planted.
 
-        Calls before the first that may give something else are not made again, nor those that it does not reach.
+        Calls before the first that may give something else are not made again, nor those that it does not reach. With
+        nothing planted all are: that tells whether the pipeline changes what it was given.
         """
-        setup = replace(self.setup, compute=self._again)
+        setup = replace(self.setup, compute=self._again if task.on_b or task.planted else self.a)
         if task.on_b:
             on_b = task.on_b
             setup = setup.computing(
