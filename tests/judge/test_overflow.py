@@ -113,3 +113,16 @@ def test_a_running_logarithm_that_rounds_each_step_accumulates_in_the_format():
 
     x = np.array([[-0.75, -0.5, *[0.0] * 8]])
     assert diagnosis("logcumsumexp", running, {"x": x}, "float16", batch=1, n=10)[0] == ("accumulates-in", "float16")
+
+
+def test_an_infinity_times_a_weight_of_zero_is_no_eps_that_is_left_out():
+    """x / sqrt(0 + 1e-5) is beyond float16 from 207 on."""
+
+    def scaled(x, mean_, variance, weight, bias, layouts, eps):
+        scale = (1 / np.sqrt(variance + eps)).astype(np.float16)
+        normal = ((x - mean_[:, None]).astype(np.float16) * scale[:, None]).astype(np.float32)
+        return normal * weight[:, None] + bias[:, None]
+
+    zeros = {name: np.zeros(1) for name in ("mean_", "variance", "weight", "bias")}
+    said = diagnosis("batch_norm", scaled, {"x": np.full((1, 1, 1), 16384.0), **zeros}, "float16", n=1, c=1, length=1)
+    assert OVERFLOWS in said

@@ -66,6 +66,7 @@ STAGES: tuple[Stage, ...] = (  # the first that is certain is told
     steps.rounded,
     steps.summed,
     overflow.exponential,
+    overflow.inside,
     formulas.formula,
     formulas.rewritten,
     formulas.in_half,
@@ -73,7 +74,6 @@ STAGES: tuple[Stage, ...] = (  # the first that is certain is told
     meanings.leak,
     solved.parameter,
     precisions.quantised,
-    overflow.inside,
     overflow.beyond_float16,
     tails.tail,
     adjoints.scaled_anyhow,
@@ -239,7 +239,7 @@ def _behaves(evidence: Evidence, model: Arithmetic) -> Cause | None:
 
 def _restate(evidence: Evidence, at_values: Cause | None, elements: Cause | None) -> list[Cause | None]:
     """What the verdict alone says, where no stage is certain of more, and for which values of a function it holds."""
-    told, reference = evidence.score.cause, evidence.reference
+    told, reference = _told(evidence), evidence.reference
     if evidence.score.verdict == "special":
         wrong = evidence.is_special
         is_nan = np.isnan(reference.natural_values[wrong]) & np.isnan(evidence.judged.computed[wrong])
@@ -262,9 +262,15 @@ def _restate(evidence: Evidence, at_values: Cause | None, elements: Cause | None
     return [told if _told_again(evidence) else _unexplained(evidence), at_values]
 
 
+def _told(evidence: Evidence) -> Cause:
+    """What the judge says of what scored; of the call itself where it has nothing to say of a larger one."""
+    told = evidence.score.cause
+    return score(evidence.output, evidence.reference).cause if told == UNEXPLAINED and told.relation is None else told
+
+
 def _told_again(evidence: Evidence) -> bool:
     """Whether the judge says the same of half of the other values that are at fault, and of all unlike calls."""
-    told = evidence.score.cause
+    told = _told(evidence)
 
     def is_same(other: Evidence) -> bool:
         cause = score(other.output, other.reference).cause

@@ -65,10 +65,8 @@ def in_half(evidence: Evidence) -> Cause | None:
     """A formula for the same values whose every step is rounded to the half format, where just that was computed."""
     if evidence.fmt.bits != 16 or not _is_small(evidence) or not evidence.is_wrong.any():
         return None
-    if compare(evidence, evidence.reference.emulated(1, narrow=True).values.astype(np.float64)).is_met:
-        return None  # the usual formula in the half format gives it as well
     for name in same_formulas(evidence):
-        if evidence.spec.variants[name].reference is None:
+        if evidence.spec.variants[name].reference is None or not _loses_more(evidence, name):
             continue
 
         def predict(each: Evidence, name: str = name) -> Prediction | None:
@@ -86,6 +84,15 @@ def in_half(evidence: Evidence) -> Cause | None:
         figures: dict[str, Figure] = {"note": note, "worst": total.before, "own": total.before}
         return Cause("formula", name, figures={**figures, "inside": evidence.fmt.name})
     return None
+
+
+def _loses_more(evidence: Evidence, name: str) -> bool:
+    """Whether roundings to the half format may do more to a formula than to the usual one, where the output is wrong.
+
+    Else the usual formula loses as much in some order of its steps.
+    """
+    other = evidence.reference.variant(name, True)
+    return other is not None and bool((other[1] >= ALIKE * evidence.reference.narrow)[evidence.is_wrong].any())
 
 
 def rewritten(evidence: Evidence) -> Cause | None:

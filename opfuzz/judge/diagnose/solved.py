@@ -15,7 +15,7 @@ from opfuzz.core.layout import LAYOUTS
 from opfuzz.judge.diagnose.evidence import Evidence, ordinary
 from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm
 from opfuzz.judge.diagnose.unlike import other_params
-from opfuzz.judge.limits import EXCESS_LIMIT, MOST_SOLVED, SAME_QUOTIENT
+from opfuzz.judge.limits import ALIKE, EXCESS_LIMIT, MOST_SOLVED, SAME_QUOTIENT
 from opfuzz.spec import OpSpec
 
 DECADES = range(-14, 4)  # in which an effective value is looked for
@@ -115,7 +115,9 @@ def _confirmed(evidence: Evidence, name: str, value: float, how: tuple[Figure, .
     predict = partial(_predict, name=name, value=value)
     first = predict(evidence)
     total = confirm(evidence, first, predict) if first.is_met else None
-    if total is None:
+    # Of a few roundings to a half format each order of steps makes others, which some value always meets.
+    is_number = evidence.fmt.bits == 16 and evidence.score.verdict != "special"
+    if total is None or (is_number and total.before < ALIKE * EXCESS_LIMIT):
         return None
     figures: dict[str, Figure] = {"how": how, "fit": total.after, "elements": total.met, "own": total.before}
     return Cause("is-setting", name, figures=figures)
