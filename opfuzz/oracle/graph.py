@@ -351,9 +351,12 @@ def is_unary(root: Node, elementary: frozenset[str] | set[str]) -> bool:
     return is_elementwise(root, elementary) and sum(node.op == "input" for node in topological(root)) == 1
 
 
-def is_elementwise(root: Node, elementary: frozenset[str] | set[str]) -> bool:
-    """Whether each element of the result depends on those of the inputs that are at the same place, and no others."""
-    tables = tables_of(root)
+def is_elementwise(root: Node, elementary: frozenset[str] | set[str], *, of_call: bool = False) -> bool:
+    """Whether each element of the result depends on those of the inputs that are at the same place, and no others.
+
+    With `of_call` it need be so for these sizes alone: a table of one number is then a parameter.
+    """
+    tables = tables_of(root) if of_call else frozenset()
     return all(
         (
             (
@@ -364,6 +367,6 @@ def is_elementwise(root: Node, elementary: frozenset[str] | set[str]) -> bool:
             )
             and (n.shape == root.shape or (n.shape == () and n.op != "input"))
         )
-        or (n.size == 1 and id(n) in tables)  # one number, such as a parameter, in whatever shape
+        or (n.size == 1 and id(n) in tables)
         for n in topological(root)
     )

@@ -49,3 +49,13 @@ def test_what_asks_for_infinity_has_no_limit_there():
     call = Call("float32", {"n": 4}, {"value": 2.0, "most": 1000.0, "least": -1000.0}, arrays, {})
     (reference,) = references_of(spec, call)
     assert reference.truth.hi.tolist() == [1000.0, -1000.0, 2.0, np.float32(1e30)]
+
+
+def test_what_a_mask_of_one_place_leaves_is_no_function_of_one_number():
+    """Of larger sizes it is none, so that there is no limit to ask for."""
+    spec = BUNDLED_OPS["tril"]
+    dims, params = {dim.name: 1 for dim in spec.dims}, {param.name: param.default for param in spec.params}
+    call = Call("float64", dims, params, {"x": np.full((1, 1, 1), np.inf)}, {"x": "contiguous"})
+    (reference,) = references_of(spec, call)
+    assert not reference.is_unary
+    assert reference.truth.hi.item() == np.inf

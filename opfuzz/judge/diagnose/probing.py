@@ -39,7 +39,7 @@ def one_input(evidence: Evidence) -> Input | None:
         return None
     first, cotangent = spec.inputs
     is_same = cotangent.name in spec.gradient.cotangents and first.shape == cotangent.shape == evidence.axes
-    return first if is_same and graph.is_elementwise(reference.natural, set(ELEMENTARY)) else None
+    return first if is_same and graph.is_elementwise(reference.natural, set(ELEMENTARY), of_call=True) else None
 
 
 def probes(fmt: Format) -> FloatArray:
