@@ -259,18 +259,17 @@ def _restate(evidence: Evidence, at_values: Cause | None, elements: Cause | None
         if (found := _behaves(evidence, model)) is None or not _behaves_again(evidence, model):
             return [_unexplained(evidence), at_values]
         return [found, Cause("unconfirmed"), at_values]
-    return [told if _told_again(evidence) else _unexplained(evidence), at_values]
+    return [told if _told_again(evidence, told) else _unexplained(evidence), at_values]
 
 
 def _told(evidence: Evidence) -> Cause:
     """What the judge says of what scored; of the call itself where it has nothing to say of a larger one."""
     told = evidence.score.cause
-    return score(evidence.output, evidence.reference).cause if told == UNEXPLAINED and told.relation is None else told
+    return score(evidence.output, evidence.reference).cause if told == UNEXPLAINED else told
 
 
-def _told_again(evidence: Evidence) -> bool:
+def _told_again(evidence: Evidence, told: Cause) -> bool:
     """Whether the judge says the same of half of the other values that are at fault, and of all unlike calls."""
-    told = _told(evidence)
 
     def is_same(other: Evidence) -> bool:
         cause = score(other.output, other.reference).cause

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -75,15 +75,19 @@ def in_half(evidence: Evidence) -> Cause | None:
             except FAILURES:
                 return None
 
-        first = predict(evidence)
-        if first is None or not first.is_met or (total := confirm(evidence, first, predict)) is None:
-            continue
-        if evidence.score.verdict == "special" and not ranges_as(evidence, predict):
-            continue
-        note = evidence.reference.variants[name]
-        figures: dict[str, Figure] = {"note": note, "worst": total.before, "own": total.before}
-        return Cause("formula", name, figures={**figures, "inside": evidence.fmt.name})
+        if (total := _upheld(evidence, predict)) is not None:
+            note = evidence.reference.variants[name]
+            figures: dict[str, Figure] = {"note": note, "worst": total.before, "own": total.before}
+            return Cause("formula", name, figures={**figures, "inside": evidence.fmt.name})
     return None
+
+
+def _upheld(evidence: Evidence, predict: Callable[[Evidence], Prediction | None]) -> Prediction | None:
+    """A prediction that is met and confirmed; of special values, for values of all sizes as well."""
+    first = predict(evidence)
+    total = confirm(evidence, first, predict) if first is not None and first.is_met else None
+    is_anywhere = total is None or evidence.score.verdict != "special" or ranges_as(evidence, predict)
+    return total if is_anywhere else None
 
 
 def _loses_more(evidence: Evidence, name: str) -> bool:
@@ -105,11 +109,8 @@ def rewritten(evidence: Evidence) -> Cause | None:
             values = (values for _, own, values in evidence.reference.written_otherwise() if own == text)
             return compare(evidence, next(values))
 
-        first = predict(evidence)
-        if first is not None and first.is_met and (total := confirm(evidence, first, predict)) is not None:
+        if (total := _upheld(evidence, predict)) is not None:
             if evidence.score.verdict == "special":
-                if not ranges_as(evidence, predict):
-                    continue
                 return Cause("formula", text, figures={"note": f"{kind} written so", "fails": True})
             inside = "float32" if evidence.fmt.bits == 16 else evidence.fmt.name
             figures: dict[str, Figure] = {"note": f"{kind} written so", "worst": total.before, "own": total.before}

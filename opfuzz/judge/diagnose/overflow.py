@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import count
 from math import log
 
@@ -53,6 +54,7 @@ def exponential(evidence: Evidence) -> Cause | None:
     return found if found is not None and rewritten(evidence) is None else None
 
 
+@lru_cache(maxsize=2)  # two stages look at the same
 def _tried(evidence: Evidence) -> Probe | None:
     if evidence.score.verdict != "special" or one_input(evidence) is None:
         return None
@@ -103,7 +105,7 @@ def inside(evidence: Evidence) -> Cause | None:
 
     formulas = (name for name in evidence.reference.variants if evidence.spec.variants[name].reference is not None)
     for variant in ("", *(name for name in formulas if is_same_formula(evidence, name))):
-        if _is_met(calls(), evidence, variant):
+        if _is_met(calls(), evidence, variant) and _begins(made, variant):
             return Cause("overflows-inside", evidence.fmt.name)
     return None
 
@@ -121,9 +123,8 @@ def _scaled(evidence: Evidence, powers: Sequence[float]) -> Iterator[Evidence]:
 def _is_met(calls: Iterable[Evidence], own: Evidence, variant: str) -> bool:
     """Whether all that is lost may overflow, some is back where it may not, and not much is there where it may."""
     lost = kept = idle = 0
-    first, tried = own.is_special & _is_number(own), list[Evidence]()
+    first = _lost_numbers(own)
     for each in calls:
-        tried.append(each)
         try:
             may = _may_overflow(each.reference, variant)
         except FAILURES:
@@ -135,12 +136,12 @@ def _is_met(calls: Iterable[Evidence], own: Evidence, variant: str) -> bool:
         kept += int(np.count_nonzero(first & is_number & ~may))
         idle += int(np.count_nonzero(first & is_number & may & ~each.is_special))
     most_idle = MOST_IDLE if own.reference.has_sums else 1  # next to the largest number
-    is_met = lost >= LEAST_MET and kept >= LEAST_MET and idle <= most_idle * int(np.count_nonzero(first))
-    return is_met and _begins(tried, variant, int(np.argmax(first)))
+    return lost >= LEAST_MET and kept >= LEAST_MET and idle <= most_idle * int(np.count_nonzero(first))
 
 
-def _begins(calls: Sequence[Evidence], variant: str, place: int) -> bool:
-    """Whether some step of a formula begins to overflow at the size at which an element begins to be lost."""
+def _begins(calls: Sequence[Evidence], variant: str) -> bool:
+    """Whether a step of a formula begins to overflow where a number of the first call begins to be lost."""
+    place = int(np.argmax(_lost_numbers(calls[0])))
     numbers = sorted((each for each in calls if _is_number(each).flat[place]), key=_size)
     lost = next((each for each in numbers if each.is_special.flat[place]), None)
     if lost is None or lost.output.size > MOST_ELEMENTS or (first := numbers.index(lost)) == 0:
@@ -155,6 +156,10 @@ def _begins(calls: Sequence[Evidence], variant: str, place: int) -> bool:
 
 def _size(evidence: Evidence) -> float:
     return max(float(np.abs(evidence.call.arrays[name].astype(np.float64)).max()) for name in evidence.floats)
+
+
+def _lost_numbers(evidence: Evidence) -> Mask:
+    return np.asarray(evidence.is_special & _is_number(evidence))
 
 
 def _is_number(evidence: Evidence) -> Mask:
