@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from opfuzz.core.relation import Relation
+
+_NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|\d+")
 
 Figure = int | float | str | bool | None | tuple[Any, ...]
 
@@ -128,6 +131,10 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
+# Of these there is no result, and the words of a framework or of the system tell them apart.
+WORDED = frozenset({"raises", "wrong-shape", "hangs", "dies", "out-of-memory"})
+
+
 @dataclass(frozen=True, slots=True)
 class Cause:
     """Why a result is what it is. `relation`: the other way to the same result that showed it; None: the call itself.
@@ -162,6 +169,11 @@ class Cause:
         """What two causes are compared by; a figure that is NaN equals itself, so that a cause equals what is read."""
         figures = sorted((name, _comparable(figure)) for name, figure in self.figures.items())
         return self.kind, self.name, self.relation, tuple(figures)
+
+    @property
+    def wording(self) -> str:
+        """The words that it came with, with all numbers, such as sizes and addresses, alike."""
+        return _NUMBER.sub("#", str(self.figures.get("words", "")))
 
     def __eq__(self, other: object) -> bool:
         return self.key == other.key if isinstance(other, Cause) else NotImplemented

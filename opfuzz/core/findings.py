@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from opfuzz.core.call import Call, Recipe
-from opfuzz.core.cause import NOTHING, Cause
+from opfuzz.core.cause import NOTHING, WORDED, Cause
 from opfuzz.core.relation import relation_id
 from opfuzz.core.results import Witness
 from opfuzz.core.trigger import Trigger
@@ -36,8 +36,9 @@ class Apart:
 
     @property
     def name(self) -> str:
-        """What a second cause is known by: its kind and its name."""
-        return f"{self.cause.kind} {self.cause.name}".strip()
+        """What a second cause is known by: its kind and its name; of an exception also what it says."""
+        said = self.cause.wording if self.cause.kind in WORDED else ""
+        return " ".join(filter(None, (self.cause.kind, self.cause.name, said)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from opfuzz.backends import Backend, Subject, perform, same_outputs, unsupported
 from opfuzz.core.call import Call, Recipe
-from opfuzz.core.cause import NOTHING
+from opfuzz.core.cause import NOTHING, WORDED
 from opfuzz.core.findings import Apart
 from opfuzz.core.layout import LAYOUTS, fits, layout_class
 from opfuzz.core.relation import DISTURBED, Relation
@@ -103,7 +103,8 @@ def judge(
             other = score_outputs(outcome_of(spec, subject, backend, replace(call, layouts=asked.switch)), exact)
             if other.verdict != "narrow" and is_switch(found, other.excess):
                 found = replace(found, verdict="imprecise")
-        if asked.apart is not None and outcome.outputs is not None and SEVERITY[found.verdict] == FAULT:
+        is_apart = asked.apart is not None and asked.apart.cause.kind not in WORDED
+        if is_apart and outcome.outputs is not None and SEVERITY[found.verdict] == FAULT:
             found = _second(found, asked, exact, outcome.outputs, asker(subject, backend, primitives))
         if not asked.is_detailed:
             return Judged(str(subject), found, None, None, lacking=asked.lacking)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from math import isnan
 
-from opfuzz.core.cause import NOTHING, UNEXPLAINED, Cause, Figure
+from opfuzz.core.cause import NOTHING, UNEXPLAINED, WORDED, Cause, Figure
 from opfuzz.core.common_cause import EMPTY, OWN, REACHES, UNKNOWN, CommonCause, SmallestCall, WorstFigures
 from opfuzz.core.findings import Finding
 from opfuzz.core.results import Witness
 from opfuzz.core.verdicts import FAULT, SEVERITIES
 from opfuzz.judge.reach import reach_of
 
-Alike = Callable[[Cause], Hashable]  # equal for two causes whose words, as a framework gave them, say the same
 Key = tuple[str, ...]  # severity, framework, kind, name, and what else tells causes apart
 
 FORMATS_FIRST = ("float32", "float16", "bfloat16", "float64")  # of findings that say the same
@@ -22,7 +21,6 @@ FORMATS_FIRST = ("float32", "float16", "bfloat16", "float64")  # of findings tha
 OPEN = frozenset({"", "unexplained", "rounds-argument", "special-at", "fails", "told", "undiagnosed"})
 SEEN = frozenset({"", "unexplained", "special-at", "undiagnosed"})  # of these, what says nothing of why
 BESIDE = frozenset({"depends-on", "bits", "unconfirmed", "at-call", "undiagnosed"})  # conditions of a special value
-WORDED = frozenset({"raises", "wrong-shape", "hangs", "dies", "out-of-memory"})  # the words tell them apart
 # What the name is, or says, is a matter of the op.
 ONE_OP = frozenset({"depends-on", "leaks", "scales-gradient", "arranges-gradient", "mistakes-gradient"})
 REPETITION = ("depends-on", "repetition")
@@ -47,7 +45,7 @@ def explanation_in(diagnosis: Sequence[Cause]) -> Cause:
     return first
 
 
-def gather(findings: Sequence[Finding], alike: Alike) -> tuple[CommonCause, ...]:
+def gather(findings: Sequence[Finding]) -> tuple[CommonCause, ...]:
     """The causes behind findings, by severity, then reach, then whether they explain, then excess.
 
     Their smallest calls are not written yet.
@@ -58,7 +56,7 @@ def gather(findings: Sequence[Finding], alike: Alike) -> tuple[CommonCause, ...]
         if explanation(finding).kind == "inherits":
             inherited.append(finding)
         else:
-            groups.setdefault(_key(finding, alike), []).append(finding)
+            groups.setdefault(_key(finding), []).append(finding)
     groups = _gather_refusals(groups)
     own = dict(groups)  # before any finding is added that is not of its op
     links = {(_framework(each), each.op, each.format): explanation(each).name for each in inherited}
@@ -92,7 +90,7 @@ def _framework(finding: Finding) -> str:
     return finding.subject.partition(":")[0]  # of a program that has no backend, its name
 
 
-def _key(finding: Finding, alike: Alike) -> Key:
+def _key(finding: Finding) -> Key:
     cause = explanation(finding)
     place = (finding.severity, _framework(finding))
     if cause.kind in OPEN:
@@ -104,7 +102,7 @@ def _key(finding: Finding, alike: Alike) -> Key:
     told = [_roughly(how), *(_roughly(cause.figures.get(figure)) for figure in ("bits", "output"))]
     if kind == "overflows-inside":  # x^2 or exp(x) beyond the format, in whatever op
         return (*place, kind, name, str(cause.figures.get("step", "")), "")
-    more = alike(cause) if cause.kind in WORDED else told
+    more = cause.wording if cause.kind in WORDED else told
     return (*place, kind, name, repr(more), finding.op if kind in ONE_OP or "step" in cause.figures else "")
 
 

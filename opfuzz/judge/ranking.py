@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import frexp, fsum, isfinite, log2, sqrt
 from types import MappingProxyType
 from typing import Any
 
 from opfuzz.core.call import Recipe
-from opfuzz.core.cause import NOTHING, UNEXPLAINED, Cause
-from opfuzz.core.findings import Finding, finding_id
+from opfuzz.core.cause import NOTHING, UNEXPLAINED, WORDED, Cause
+from opfuzz.core.findings import Apart, Finding, finding_id
 from opfuzz.core.floats import FLOAT32, FORMATS
 from opfuzz.core.layout import LAYOUTS
 from opfuzz.core.metrics.conditioned import effective_bits
@@ -24,6 +24,7 @@ from opfuzz.core.verdicts import CLEAN, FAULT, SEVERITIES, SEVERITY, VERDICTS
 from opfuzz.judge.limits import ILL_CONDITIONED, NAMED_SHARE, UNRESOLVED_SHARE
 
 EXPLAINED = frozenset({"wrong", "imprecise", "narrow", "normwise"})  # verdicts whose reason names a cause
+MOST_ENDS = 4  # findings of one verdict for calls that end in other words
 MOST_ASKED = 16  # cases that are asked whether the cause of a finding is theirs
 ASPECTS = ("error", "layout", "size", "magnitude")
 # Sizes that differ by less than 64 times count as one, errors by 2^8 and those of 2^32 ulp, results in 2^-10..2^10.
@@ -235,11 +236,11 @@ class Tally:
         return found
 
     def findings(self) -> list[Finding]:
-        """One for each verdict that is not clean, with the simplest case that has it."""
-        leaders = {verdict: self.leading(verdict) for verdict in self.explanations if verdict != "unsupported"}
-        return [
+        """One for each verdict that is not clean, with the simplest case that has it; of exceptions one for each."""
+        told = [(verdict, *pair) for verdict in self.explanations for pair in self._told(verdict)]
+        made = [
             Finding(
-                id=self._finding_id(verdict, found),
+                id="",
                 op=self.op,
                 subject=self.subject,
                 format=self.format,
@@ -254,10 +255,29 @@ class Tally:
                 recipe=found.simplest.recipe,
                 ulp=found.ulp,
                 excess=found.excess,
+                apart=apart,
             )
-            for verdict, found in leaders.items()
-            if found is not None
+            for verdict, found, apart in told
         ]
+        return [replace(each, id=finding_id(each.signature)) for each in made]
+
+    def _told(self, verdict: str) -> Iterator[tuple[Explained, Apart | None]]:
+        """What there are findings of: the leading explanation, or ends of calls, each apart from the most frequent."""
+        leader = None if verdict == "unsupported" else self.leading(verdict)
+        if leader is None or leader.simplest.cause.kind not in WORDED:
+            yield from () if leader is None else ((leader, None),)
+            return
+        first: dict[str, Cause] = {}
+        ends = sorted(self.explanations[verdict].values(), key=lambda each: (-each.count, each.simplest.place))
+        for each in ends[:MOST_ENDS]:
+            cause = each.simplest.cause
+            before = first.setdefault(relation_id(cause.relation), cause)
+            yield each, None if before is cause else Apart(cause, before)
+
+    @property
+    def faults(self) -> int:
+        """Findings with the severity of a fault."""
+        return sum(len([*self._told(verdict)]) for verdict in self.explanations if SEVERITY[verdict] == FAULT)
 
     def _finding_id(self, verdict: str, leader: Explained) -> str:
         return finding_id((self.op, self.subject, self.format, verdict, relation_id(leader.simplest.cause.relation)))
@@ -281,10 +301,15 @@ def _aspects(result: Result, score: Score) -> Iterator[tuple[str, Hashable]]:
 
 
 def _explanation(score: Score) -> Hashable:
-    """What cases of one verdict have in common: the output, and the named cause or which special value was returned."""
+    """What cases of one verdict have in common: the output, and the named cause or which special value was returned.
+
+    Of calls that ended without a result, how they did, and in what words.
+    """
     output = score.deciding.output if score.deciding is not None else ""
     if score.cause.kind == "special-at":
         return output, f"{score.cause.figures['computed']:g}"
+    if score.cause.kind in WORDED:
+        return output, Apart(score.cause, score.cause).name, score.cause.relation
     return output, score.cause.key if score.verdict in EXPLAINED else ""
 
 
@@ -326,7 +351,7 @@ class Ranking:
     @property
     def faults(self) -> int:
         """Findings with the severity of a fault, so far."""
-        return sum(SEVERITY[verdict] == FAULT for tally in self.tallies.values() for verdict in tally.explanations)
+        return sum(tally.faults for tally in self.tallies.values())
 
 
 def sort_rows(rows: Iterable[Row], sort: str) -> list[Row]:

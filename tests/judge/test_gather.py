@@ -18,7 +18,6 @@ from opfuzz.core.relation import relation_id
 from opfuzz.core.trigger import Condition, Trigger
 from opfuzz.core.verdicts import SEVERITY
 from opfuzz.judge.gather import gather
-from opfuzz.report.causes import alike
 
 SPECIAL = Cause("special-at", figures={"computed": float("nan"), "exact": 0.0, "overflows": ""})
 
@@ -41,14 +40,14 @@ def shrunk(values: list[float], trigger: Trigger | None = None, note: str = "", 
 
 
 def causes_of(*findings: Finding) -> list[tuple[str, str, tuple[str, ...]]]:
-    return [(each.kind, each.name, each.ops) for each in gather(findings, alike)]
+    return [(each.kind, each.name, each.ops) for each in gather(findings)]
 
 
 def test_kind_and_name_on_a_framework_are_one_cause():
     eps = [finding(op, Cause("is-variant", "eps-1e-3")) for op in ("layer_norm", "group_norm")]
     other = finding("rms_norm", Cause("is-variant", "eps-1e-3"), subject="torch:cpu")
     half = finding("rms_norm", Cause("is-variant", "eps-1e-3"), subject="mlx:gpu/fast", format="float16")
-    found = gather([*eps, other, half], alike)
+    found = gather([*eps, other, half])
     assert {each.framework: (each.ops, each.formats) for each in found} == {
         "mlx": (("group_norm", "layer_norm", "rms_norm"), ("float32", "float16")),
         "torch": (("rms_norm",), ("float32",)),
@@ -62,14 +61,14 @@ def test_whatever_is_raised_for_an_empty_array_alone_is_one_refusal():
 
     empty = [raising("logsumexp", "no axis to reduce", n=0), raising("group_norm", "cannot infer -1", batch=0)]
     once_not = [raising("conv1d", "stride of 0", length=0), raising("conv2d", "stride of 0", length=2)]
-    found = gather([*empty, *once_not], alike)
+    found = gather([*empty, *once_not])
     assert [(each.reach, each.ops) for each in found] == [
         ("ordinary", ("conv2d", "conv1d")),
         ("empty", ("group_norm", "logsumexp")),
     ]
-    assert gather(empty, alike)[0].id == gather(empty[:1], alike)[0].id
+    assert gather(empty)[0].id == gather(empty[:1])[0].id
     unknown = [raising("std", "no rows", batch=0), raising("var", "no rows", batch=1, n=1)]
-    assert [each.reach for each in gather(unknown, alike)] == ["unknown"]  # nobody knows that it has to be empty
+    assert [each.reach for each in gather(unknown)] == ["unknown"]  # nobody knows that it has to be empty
 
 
 def test_verdicts_of_one_cause_are_one():
@@ -98,7 +97,7 @@ def test_a_value_that_was_solved_for_need_not_be_the_same_to_the_last_digit():
     def eps(op: str, value: float) -> Finding:
         return finding(op, Cause("is-setting", "eps", figures={"how": ("value", value), "fit": 0.1, "elements": 4}))
 
-    found = gather([eps("layer_norm", 1e-3), eps("rms_norm", 1.0003e-3), eps("group_norm", 2e-3)], alike)
+    found = gather([eps("layer_norm", 1e-3), eps("rms_norm", 1.0003e-3), eps("group_norm", 2e-3)])
     assert sorted(each.ops for each in found) == [("group_norm",), ("layer_norm", "rms_norm")]
 
 
@@ -106,7 +105,7 @@ def test_a_value_for_which_one_spec_has_a_name_is_the_same_where_another_has_non
     named = Cause("is-variant", "eps-1e-3", figures={"note": "eps is 1e-3", "sets": ("eps", 1e-3), "fit": 0.1})
     solved = Cause("is-setting", "eps", figures={"how": ("value", 1e-3), "fit": 0.1, "elements": 4})
     other = Cause("is-variant", "eps-1e-5", figures={"note": "eps is 1e-5", "sets": ("eps", 1e-5), "fit": 0.1})
-    found = gather([finding("layer_norm", named), finding("rms_norm", solved), finding("group_norm", other)], alike)
+    found = gather([finding("layer_norm", named), finding("rms_norm", solved), finding("group_norm", other)])
     assert sorted(each.ops for each in found) == [("group_norm",), ("layer_norm", "rms_norm")]
 
 
@@ -114,14 +113,14 @@ def test_of_what_is_not_explained_that_which_says_more_stands_for_the_rest():
     argument = finding(
         "sin", Cause("rounds-argument", figures={"roundings": 1.2}), verdict="imprecise", format="float16"
     )
-    (found,) = gather([finding("sin", SPECIAL, verdict="special"), argument], alike)
+    (found,) = gather([finding("sin", SPECIAL, verdict="special"), argument])
     assert found.cause.kind == "rounds-argument"
 
 
 def test_what_is_not_explained_is_one_cause_an_op():
     wrong = finding("exp", Cause("unexplained", figures={"bits": 3.0, "of": 24}))
     argument = finding("exp", Cause("rounds-argument", figures={"roundings": 60.0}), verdict="imprecise")
-    assert len(gather([wrong, argument, finding("exp", SPECIAL, verdict="special"), finding("erf")], alike)) == 2
+    assert len(gather([wrong, argument, finding("exp", SPECIAL, verdict="special"), finding("erf")])) == 2
 
 
 def test_half_formats_that_do_the_same_are_one():
@@ -150,7 +149,7 @@ def test_messages_that_differ_in_sizes_are_one():
 
 def test_notes_and_faults_are_apart():
     fault, note = finding("gelu", Cause("cancels")), finding("gelu", Cause("cancels"), verdict="normwise")
-    assert [each.severity for each in gather([note, fault], alike)] == ["fault", "note"]
+    assert [each.severity for each in gather([note, fault])] == ["fault", "note"]
 
 
 @pytest.fixture
@@ -163,20 +162,20 @@ def test_what_is_inherited_is_of_the_primitive():
     exp = finding("exp", Cause("rounds-argument", figures={"roundings": 60.0}))
     heirs = [finding("sigmoid", Cause("inherits", "exp")), finding("silu", Cause("inherits", "sigmoid"))]
     other = finding("mish", Cause("inherits", "exp"), subject="torch:cpu")
-    found = gather([*heirs, exp, other], alike)
+    found = gather([*heirs, exp, other])
     assert {(each.framework, each.kind, each.name, each.ops) for each in found} == {
         ("mlx", "rounds-argument", "", ("exp", "sigmoid", "silu")),
         ("torch", "inherits", "exp", ("mish",)),
     }
     ring = [finding("silu", Cause("inherits", "sigmoid")), finding("sigmoid", Cause("inherits", "silu"))]
-    assert sorted(each.kind for each in gather(ring, alike)) == ["inherits", "inherits"]
+    assert sorted(each.kind for each in gather(ring)) == ["inherits", "inherits"]
 
 
 def test_ids_are_the_same_for_other_findings():
-    one = gather([finding("mean", Cause("is-variant", "eps-1e-3"))], alike)
-    other = gather([finding("var", Cause("is-variant", "eps-1e-3"), format="float16")], alike)
+    one = gather([finding("mean", Cause("is-variant", "eps-1e-3"))])
+    other = gather([finding("var", Cause("is-variant", "eps-1e-3"), format="float16")])
     assert one[0].id == other[0].id
-    apart = [gather([finding(op, Cause("depends-on", "chance"))], alike)[0].id for op in ("mean", "var")]
+    apart = [gather([finding(op, Cause("depends-on", "chance"))])[0].id for op in ("mean", "var")]
     assert apart[0] != apart[1]
 
 
@@ -226,7 +225,7 @@ def values(relation: str, **data: Any) -> Condition:
     ],
 )
 def test_reach(minimal, reach):
-    (found,) = gather([finding("exp", minimal=minimal)], alike)
+    (found,) = gather([finding("exp", minimal=minimal)])
     assert found.reach == reach
     assert reach in REACHES
 
@@ -235,7 +234,7 @@ def test_the_widest_reach_stands_for_a_cause():
     told = Cause("is-variant", "other-axis")
     rare = finding("sum", told, minimal=shrunk([1.0], any_size(size(1, 1))), excess=9.0)
     plain = finding("mean", told, minimal=shrunk([1.0, 2.0]), ulp=7.0)
-    (found,) = gather([rare, plain, finding("var", told)], alike)
+    (found,) = gather([rare, plain, finding("var", told)])
     assert (found.reach, found.findings[0], found.ops[0]) == ("ordinary", plain.id, "mean")
     assert (found.worst.ulp, found.worst.excess) == (7.0, 9.0)
     assert (found.smallest.computed, found.smallest.exact) == (1.5, 1.25)
@@ -252,13 +251,13 @@ def test_the_gravest_come_first():
         told("c", 50.0, shrunk([1.0, 2.0])),
         finding("d", Cause("cancels"), verdict="normwise", minimal=shrunk([1.0, 2.0])),
     ]
-    assert [each.ops[0] for each in gather(given, alike)] == ["c", "a", "b", "d"]
+    assert [each.ops[0] for each in gather(given)] == ["c", "a", "b", "d"]
 
 
 def test_what_is_explained_comes_before_what_is_not():
     open_one = finding("a", UNEXPLAINED, minimal=shrunk([1.0, 2.0]), excess=50.0)
     known = finding("a", Cause("is-variant", "b"), minimal=shrunk([1.0, 2.0]), excess=5.0, verdict="special")
-    assert [each.kind for each in gather([open_one, known], alike)] == ["is-variant", "unexplained"]
+    assert [each.kind for each in gather([open_one, known])] == ["is-variant", "unexplained"]
 
 
 def test_which_step_is_rounded_is_a_matter_of_the_op():

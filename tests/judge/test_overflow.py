@@ -93,6 +93,19 @@ def test_a_function_that_is_infinite_wherever_exp_is(bound, is_exp):
     assert not any("infinite" in WORDS[cause.kind](cause) for cause in said.causes)  # what overflows may end as NaN
 
 
+@pytest.mark.parametrize("bound", [88.4, 88.65, 88.77, 89.0])
+def test_what_is_infinite_from_elsewhere_is_not_written_by_exp(bound):
+    def cosh(x, layouts):
+        return np.where(np.abs(x) > bound, np.inf, np.cosh(x.astype(np.float64)))
+
+    def sinh(x, layouts):
+        return np.where(np.abs(x) > np.log(3.4028235e38), np.inf, np.sinh(x.astype(np.float64)))  # of either sign
+
+    for op, function in (("cosh", cosh), ("sinh", sinh)):
+        said = diagnosis(op, function, {"x": np.array([[89.2]])}, batch=1, n=1)
+        assert not [cause for cause in said.causes if cause.kind == "formula"], op
+
+
 def test_what_vectors_alone_lose_is_told_where_other_code_computes_the_rest():
     def cosh(x, layouts):
         x, vectors = x.astype(np.float64), x.size // 16 * 16

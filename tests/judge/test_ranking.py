@@ -14,9 +14,11 @@ from results import result
 
 from opfuzz.core.cause import UNEXPLAINED, Cause
 from opfuzz.core.floats import FLOAT32
+from opfuzz.core.relation import Relation
 from opfuzz.core.results import Mark
 from opfuzz.core.verdicts import SEVERITIES, SEVERITY, VERDICTS
-from opfuzz.judge.ranking import MOST_ASKED, Ranking
+from opfuzz.judge.gather import gather
+from opfuzz.judge.ranking import MOST_ASKED, MOST_ENDS, Ranking
 from opfuzz.report.causes import word_cause, word_reason, word_row
 
 
@@ -184,6 +186,36 @@ def test_verdicts_of_one_row_are_findings_of_their_own():
     assert len({finding.id for finding in ranking.findings()}) == 3
     assert ranking.faults == 2
     assert ranking.rows()[0].verdict == "special"
+
+
+def raised(number, words, name="ValueError", relation=None):
+    return result(number, "crash", elements=0, cause=Cause("raises", name, relation, {"words": words}))
+
+
+def test_exceptions_that_say_something_else_are_findings_of_their_own():
+    sizes = [raised(n, f"no kernel for {n} rows at 0x7f{n:02x}ab") for n in range(5)]
+    others = [raised(7, "the bias is missing"), raised(8, "no kernel for 8 rows at 0x0", "TypeError")]
+    ranking = ranked([*others, *sizes])
+    findings = ranking.findings()
+    assert sorted((each.cause.name, each.alike, each.cases) for each in findings) == [
+        *(("TypeError", 1, 7), ("ValueError", 1, 7), ("ValueError", 5, 7)),
+    ]
+    assert len({each.id for each in findings}) == ranking.faults == 3
+    assert [each.alike for each in findings if each.apart is None] == [5], "the id of the most frequent is as ever"
+    assert len(gather(findings)) == 3
+    assert ranked(sizes[:1]).findings()[0].id == next(each.id for each in findings if each.alike == 5)
+
+
+def test_exceptions_in_ever_other_words_are_few_findings():
+    findings = ranked([raised(n, f"strange {'x' * n}") for n in range(30)]).findings()
+    assert len(findings) == MOST_ENDS
+
+
+def test_an_exception_of_another_way_to_the_result_is_not_told_as_apart_from_that_of_the_call():
+    ours, of_view = raised(0, "no"), raised(1, "no", relation=Relation("view", "x", "stepped"))
+    findings = ranked([ours, of_view]).findings()
+    assert [each.apart for each in findings] == [None, None]
+    assert len({each.id for each in findings}) == 2
 
 
 def test_ids_depend_on_the_signature_only():

@@ -12,7 +12,7 @@ from runs_of_rows import MACHINE, VERSIONS, clean, fault, run_of
 from opfuzz.core.comparison import Accepted
 from opfuzz.core.findings import finding_id
 from opfuzz.judge.gather import gather
-from opfuzz.report.causes import alike, describe
+from opfuzz.report.causes import describe
 from opfuzz.report.run.changes import word_remark
 from opfuzz.store import history
 from opfuzz.store.baseline import Earlier, counting, latest_like, with_accepted, with_comparison, with_history
@@ -28,7 +28,7 @@ TORCH = {"versions": {**VERSIONS, "torch": "2.13"}}
 def night(*results, name=LATER, **fields):
     """A run with its causes."""
     run = run_of(*results, name=name, **fields)
-    return replace(run, causes=gather(run.findings, alike))
+    return replace(run, causes=gather(run.findings))
 
 
 def later(*results, **fields):

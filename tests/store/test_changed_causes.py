@@ -12,7 +12,7 @@ from opfuzz.core.comparison import Remark
 from opfuzz.core.findings import Standing
 from opfuzz.core.run import Run
 from opfuzz.judge.gather import gather
-from opfuzz.report.causes import alike, describe
+from opfuzz.report.causes import describe
 from opfuzz.report.run.news import news, news_cells, news_lines
 from opfuzz.store.baseline import counting, with_comparison
 from opfuzz.store.cause_changes import state
@@ -27,7 +27,7 @@ NEW_TORCH = {"versions": {**VERSIONS, "torch": "2.13"}}
 
 def night(*results, name: str = "20260131-142530-s0", **fields) -> Run:
     run = run_of(*results, name=name, **fields)
-    return replace(run, causes=gather(run.findings, alike))
+    return replace(run, causes=gather(run.findings))
 
 
 def changed(before: Run | None, after: Run, **fields) -> list[tuple[str, tuple[str, ...], str]]:

@@ -29,7 +29,7 @@ from opfuzz.judge.diagnose import Evidence, diagnose
 from opfuzz.judge.gather import gather
 from opfuzz.judge.outputs import score_outputs
 from opfuzz.oracle.reference import references_of
-from opfuzz.report.causes import alike, describe
+from opfuzz.report.causes import describe
 from opfuzz.report.finding.next_steps import Origin
 from opfuzz.store.exchange import Export, ExportedCase, Recorded, arrays_of
 from opfuzz.store.exchange.outputs import RecordedAnswer, missing, outcome
@@ -120,7 +120,7 @@ def conclude_recorded(
         _publish(jury, finding, ballots[finding.case], backends, occasion.folder / "findings" / finding.id)
     occasion = replace(occasion, recorded={each.subject: missing(jury.export, each) for each in jury.recorded})
     there = Machines({**versions({}), **_versions(jury)}, (), {})
-    causes = gather(diagnosed, alike)  # nothing here can write their calls
+    causes = gather(diagnosed)  # nothing here can write their calls
     was_interrupted |= progress.interrupted
     return write_campaign(jury.plan, progress, diagnosed, causes, occasion, there, was_interrupted)
 

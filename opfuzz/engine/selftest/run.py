@@ -37,7 +37,7 @@ from opfuzz.engine.triage import minimize
 from opfuzz.engine.triage.diagnose import LOST, undiagnosed
 from opfuzz.judge.gather import OPEN, gather
 from opfuzz.judge.ranking import Ranking, sort_rows
-from opfuzz.report.causes import alike, word_cause, word_finding
+from opfuzz.report.causes import word_cause, word_finding
 from opfuzz.spec.order import case_key
 
 BATCH = 16
@@ -153,7 +153,7 @@ def _smaller(
 def _to_shrink(mutant: Mutant, faults: Sequence[Finding]) -> Finding | None:
     """The first finding, by cause, in the mutant's own op, of which more is known than of others; else the first."""
     known = {finding.id: finding for finding in faults}
-    ordered = [known[id] for common in gather(faults, alike) for id in common.findings]
+    ordered = [known[id] for common in gather(faults) for id in common.findings]
     return next((finding for finding in ordered if finding.op == mutant.op), ordered[0] if ordered else None)
 
 
@@ -280,7 +280,7 @@ def _conclude(search: MutantSearch, mutant: Mutant, base: Sequence[Row], finding
     ops = {op for op, _ in search.pairs}
     others = [row for row in base if row.op not in ops and row.severity != FAULT]
     rows = sort_rows([*search.ranking.rows(), *others], "ulp")
-    causes = gather(findings, alike)
+    causes = gather(findings)
     known = {finding.id: finding for finding in findings}
     first = known[causes[0].findings[0]]
     return Trialled(

@@ -14,7 +14,6 @@ from opfuzz.engine.plan import Plan
 from opfuzz.engine.triage.diagnose import smallest_of
 from opfuzz.engine.triage.sites import sites_of
 from opfuzz.judge.gather import gather
-from opfuzz.report.causes.titles import alike
 from opfuzz.report.finding.one_line import one_line
 from opfuzz.spec import OpSpec
 
@@ -22,7 +21,7 @@ from opfuzz.spec import OpSpec
 def causes_behind(findings: Sequence[Finding], plan: Plan, backends: Mapping[str, Backend]) -> tuple[CommonCause, ...]:
     """The causes, by severity, reach and excess, see `gather`; with a profile, at how many of its sites they show."""
     known, specs = {finding.id: finding for finding in findings}, {spec.op: spec for spec in plan.specs}
-    found = [_with_call(common, known[common.findings[0]], specs, backends) for common in gather(findings, alike)]
+    found = [_with_call(common, known[common.findings[0]], specs, backends) for common in gather(findings)]
     if plan.profile is not None:
         found = [replace(common, sites=sites_of(common, known, plan.profile)) for common in found]
     return tuple(found)
@@ -43,6 +42,6 @@ def widest_first(findings: Sequence[Finding]) -> tuple[list[Finding], int]:
 
     One of every cause of a fault comes first, then the others as they were.
     """
-    order = [common.findings[0] for common in gather(findings, alike) if common.severity == FAULT]
+    order = [common.findings[0] for common in gather(findings) if common.severity == FAULT]
     places = {id: place for place, id in enumerate(order)}
     return sorted(findings, key=lambda finding: places.get(finding.id, len(places))), len(places)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from opfuzz.core.cause import Cause, Figure
-from opfuzz.core.floats import FloatArray
+from opfuzz.core.floats import FloatArray, round_to
 from opfuzz.core.metrics.conditioned import relative_to
-from opfuzz.judge.diagnose.evidence import Array, Evidence
+from opfuzz.judge.diagnose.evidence import Array, Evidence, Mask
 from opfuzz.judge.diagnose.predictions import (
     Prediction,
     compare,
@@ -22,7 +22,8 @@ from opfuzz.judge.diagnose.predictions import (
     same_formulas,
     scaled,
 )
-from opfuzz.judge.limits import ALIKE, COVERED_SHARE, EXCESS_LIMIT, LEAST_MET, MOST_ELEMENTS
+from opfuzz.judge.diagnose.probing import probe, probes
+from opfuzz.judge.limits import ALIKE, COVERED_SHARE, EXCESS_LIMIT, LEAST_MET, MOST_ELEMENTS, PROBES
 from opfuzz.oracle.meaning import FAILURES
 from opfuzz.oracle.reference import Reference
 
@@ -77,8 +78,9 @@ def in_half(evidence: Evidence) -> Cause | None:
 
         if (total := _upheld(evidence, predict)) is not None:
             note = evidence.reference.variants[name]
-            figures: dict[str, Figure] = {"note": note, "worst": total.before, "own": total.before}
-            return Cause("formula", name, figures={**figures, "inside": evidence.fmt.name})
+            is_lost = evidence.score.verdict == "special"
+            errors: dict[str, Figure] = {"fails": True} if is_lost else {"worst": total.before, "own": total.before}
+            return Cause("formula", name, figures={"note": note, **errors, "inside": evidence.fmt.name})
     return None
 
 
@@ -141,13 +143,40 @@ def _fails_alike(evidence: Evidence, name: str) -> bool:
         reference, judged = each.reference, each.judged
         run, _ = run_formula(each, name)
         counted = np.isfinite(judged.truth.hi) & ~reference.overflows
-        if counted.any() and (np.isfinite(run) == np.isfinite(judged.computed))[counted].mean() < COVERED_SHARE:
+        if counted.any() and _ends_alike(run, judged.computed)[counted].mean() < COVERED_SHARE:
             return False
         with np.errstate(invalid="ignore", over="ignore"):
             own = relative_to(np.abs(run - judged.truth.hi), judged.spacing, reference.wide)
         is_lost = counted & np.isfinite(run) & (own > ALIKE * EXCESS_LIMIT) & (each.excess <= 1.0)
         lost += int(np.count_nonzero(is_lost))
-    return lost < LEAST_MET
+    return lost < LEAST_MET and _fails_from(evidence, name)
+
+
+def _ends_alike(run: Array, computed: Array) -> Mask:
+    """Where both are numbers, or neither is, and no infinity has the other sign."""
+    is_turned = np.isinf(run) & np.isinf(computed) & (run != computed)
+    return np.asarray((np.isfinite(run) == np.isfinite(computed)) & ~is_turned)
+
+
+def _fails_from(evidence: Evidence, name: str) -> bool:
+    """Whether a function of one input is no number from just that value on, from which the formula is none.
+
+    First that value is found to about three digits, then to six. What stands next to it is not asked, as a rounding
+    decides there; where there is no such call it is not known.
+    """
+    x = probes(evidence.fmt)
+    for _ in range(2):
+        if (tried := probe(evidence, np.unique(round_to(x, evidence.fmt)))) is None:
+            return True
+        run = round_to(tried.reference.variant_emulated(name).values.astype(np.float64), evidence.fmt).ravel()
+        ends = np.flatnonzero(np.isfinite(run[1:]) != np.isfinite(run[:-1]))
+        asked = np.isfinite(tried.exact) & ~tried.reference.overflows.ravel()
+        asked[ends] = asked[ends + 1] = False
+        if not _ends_alike(run, tried.computed)[asked].all():
+            return False
+        ends = ends[np.isfinite(tried.x[ends]) & np.isfinite(tried.x[ends + 1])]
+        x = np.concatenate([np.linspace(tried.x[at], tried.x[at + 1], PROBES) for at in ends] or [tried.x[:1]])
+    return True
 
 
 def _of_both_signs(evidence: Evidence) -> Iterator[Evidence]:

@@ -28,7 +28,7 @@ from opfuzz.oracle.meaning import FAILURES
 from opfuzz.oracle.models import Arithmetic, wide_format, working
 from opfuzz.oracle.primitive import Primitive
 from opfuzz.oracle.reference import Reference, references_of
-from opfuzz.oracle.working import emulate
+from opfuzz.oracle.working import Emulated, emulate
 from opfuzz.spec import OpSpec
 
 
@@ -314,10 +314,14 @@ def _formula(cause: Cause, world: World) -> Right | None:
     if cause.figures.get("fails"):
         return None
 
+    def run(reference: Reference) -> Emulated:
+        is_half = cause.figures.get("inside") == reference.fmt.name and reference.fmt.bits == 16
+        return reference.narrowed(cause.name, 1) if is_half else reference.variant_emulated(cause.name)
+
     def loss(reference: Reference) -> FloatArray:
         if cause.name in reference.variants:
             try:
-                values = reference.variant_emulated(cause.name).values.astype(np.float64)
+                values = run(reference).values.astype(np.float64)
             except FAILURES:
                 return np.zeros(reference.shape)
         else:

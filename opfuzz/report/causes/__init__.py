@@ -8,7 +8,7 @@ from opfuzz.report.causes.sentences import (
     word_relation,
     word_row,
 )
-from opfuzz.report.causes.titles import alike, describe, title
+from opfuzz.report.causes.titles import describe, title
 
 __all__ = [
     "alike",

@@ -106,7 +106,8 @@ def _formula(cause: Cause) -> str:
     given = _given(cause)
     label = f"the formula '{cause.name}'" + (f" ({given['note']})" if given.get("note") else "")
     if given.get("fails"):
-        return f"it fails where {label} does, which has the same infinities and NaN when it is run"
+        where = f" in {given['inside']}" if given.get("inside") else ""
+        return f"it fails where {label} does, which has the same infinities and NaN when it is run{where}"
     if "own" in given:
         return (
             f"it loses what {label} loses: its error is {figure(given['worst'])} times the allowance, "

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
-from itertools import groupby
+from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any
 
@@ -19,12 +18,6 @@ from opfuzz.report.causes.kinds import computed_in, mistake_words, what_saturate
 from opfuzz.report.causes.sentences import in_output, word_diagnosis, word_reason, word_row
 
 MESSAGES = frozenset(kind for kind, known in KINDS.items() if known.figures == TOLD) - {"undiagnosed"} | {"wrong-shape"}
-
-
-def alike(cause: Cause) -> Hashable:
-    """Equal for messages that differ in numbers alone, such as sizes and addresses."""
-    words = str(cause.figures.get("words", ""))
-    return "".join("#" if is_number else "".join(group) for is_number, group in groupby(words, str.isdigit))
 
 
 def title(common: CommonCause) -> str:

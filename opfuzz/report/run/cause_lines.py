@@ -12,7 +12,7 @@ from opfuzz.core.run import Run
 from opfuzz.core.verdicts import FAULT
 from opfuzz.judge.gather import gather, place_of_format
 from opfuzz.report.causes.figures import counted, right
-from opfuzz.report.causes.titles import alike, title
+from opfuzz.report.causes.titles import title
 from opfuzz.report.finding.one_line import differentiated
 from opfuzz.report.text import plain, quantity, shown
 
@@ -23,7 +23,7 @@ CAUSE_HEADERS = ("id", "framework", "cause", "ops", "formats", "reach", "worst",
 
 def causes_of(run: Run) -> tuple[CommonCause, ...]:
     """The causes behind a run's findings; those of an older run, which did not write them, gathered now."""
-    return run.causes or gather(run.findings, alike)
+    return run.causes or gather(run.findings)
 
 
 def with_causes(run: Run) -> Run:

@@ -14,7 +14,6 @@ from opfuzz.core.findings import Finding, Minimal
 from opfuzz.core.trigger import Condition, Trigger
 from opfuzz.engine.triage.sites import sites_of
 from opfuzz.judge.gather import gather
-from opfuzz.report.causes import alike
 from opfuzz.spec.profile import OperatingPoint, profile_of, values_of
 
 
@@ -59,7 +58,7 @@ def found(op: str, trigger: Trigger | None) -> Finding:
 )
 def test_conditions(conditions, sites):
     finding = found("exp", Trigger(conditions))
-    (common,) = gather([finding], alike)
+    (common,) = gather([finding])
     assert sites_of(common, {finding.id: finding}, PROFILE) == sites
 
 
@@ -68,7 +67,7 @@ def test_ops_of_one_cause_add_up():
         found("exp", Trigger((size(low=1025),))),
         found("sum", Trigger((Condition("param", "k", {"param": "k", "relation": ">=", "value": 2}),))),
     ]
-    (common,) = gather(known, alike)
+    (common,) = gather(known)
     assert sites_of(common, {each.id: each for each in known}, PROFILE) == (2, 3)
     unasked = [known[0], replace(known[1], minimal=None)]
     assert sites_of(common, {each.id: each for each in unasked}, PROFILE) == (2, 3), (
@@ -76,6 +75,6 @@ def test_ops_of_one_cause_add_up():
     )
     call = replace(known[0].minimal.call, arrays={"x": np.array([88.5], np.float32)})
     like = replace(known[0], minimal=replace(known[0].minimal, call=call, trigger=Trigger((values("like"),))))
-    assert sites_of(gather([like], alike)[0], {like.id: like}, PROFILE) == (1, 2), "values as far as 88.5"
+    assert sites_of(gather([like])[0], {like.id: like}, PROFILE) == (1, 2), "values as far as 88.5"
     other = found("tanh", Trigger(()))
-    assert sites_of(gather([other], alike)[0], {other.id: other}, PROFILE) == (0, 0)
+    assert sites_of(gather([other])[0], {other.id: other}, PROFILE) == (0, 0)
