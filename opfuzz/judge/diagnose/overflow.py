@@ -38,6 +38,7 @@ BESIDE = 2.0**-12  # of where exp(x), 2 x and x^2 begin to overflow: a bound is 
 # Powers of two, times the inputs: the smallest first, where nothing overflows, as that refutes most; and near where it
 # begins, for what hardly overflows.
 WIDE, NEAR = (-16.0, *np.arange(2.0, -16.0, -1.0)), tuple(np.arange(0.4375, -0.5, -1 / 16))
+BACK = 2  # such powers, one after another, without what was lost
 
 
 def step(evidence: Evidence) -> Cause | None:
@@ -92,7 +93,7 @@ def inside(evidence: Evidence) -> Cause | None:
     """
     if evidence.fmt.bits != 16 or not evidence.is_special.any():
         return None
-    made, more = [evidence], _scaled(evidence, (*WIDE, *NEAR))
+    made, more = [evidence], _scaled(evidence)
 
     def calls() -> Iterator[Evidence]:
         """Those that were made, then others: the first formula often needs few of them."""
@@ -110,14 +111,24 @@ def inside(evidence: Evidence) -> Cause | None:
     return None
 
 
-def _scaled(evidence: Evidence, powers: Sequence[float]) -> Iterator[Evidence]:
-    """The subject on the inputs of the call, all times the same power of two."""
-    for power in powers:
-        arrays = {name: evidence.call.arrays[name].astype(np.float64) * 2.0**power for name in evidence.floats}
-        call = evidence.call.with_arrays({name: round_to(array, evidence.fmt) for name, array in arrays.items()})
-        output = evidence.run(call)
-        if output is not None:
-            yield replace(evidence, call=call, output=output, wider=None)
+def _scaled(evidence: Evidence) -> Iterator[Evidence]:
+    """The subject on the inputs of the call, all times the same power of two.
+
+    Beyond those powers for which all is back that was lost, only the first is asked.
+    """
+    lost, back = _lost_numbers(evidence), 0
+    for power in WIDE:
+        if back < BACK and (made := _times(evidence, power)) is not None:
+            yield made
+            back = 0 if power == WIDE[0] or (lost & made.is_special).any() else back + 1
+    yield from filter(None, (_times(evidence, power) for power in NEAR))
+
+
+def _times(evidence: Evidence, power: float) -> Evidence | None:
+    arrays = {name: evidence.call.arrays[name].astype(np.float64) * 2.0**power for name in evidence.floats}
+    call = evidence.call.with_arrays({name: round_to(array, evidence.fmt) for name, array in arrays.items()})
+    output = evidence.run(call)
+    return None if output is None else replace(evidence, call=call, output=output, wider=None)
 
 
 def _is_met(calls: Iterable[Evidence], own: Evidence, variant: str) -> bool:
