@@ -9,7 +9,8 @@ from typing import Any
 
 from opfuzz.core.relation import Relation
 
-_NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|\d+")
+# A number, such as a size or an address; numbers with commas between them, such as a shape, of whatever rank.
+_NUMBERS = re.compile(r"\d+(?:,\s*\d+)*,?(?=[\])}])|0[xX][0-9a-fA-F]+|\d+")
 
 Figure = int | float | str | bool | None | tuple[Any, ...]
 
@@ -172,8 +173,8 @@ class Cause:
 
     @property
     def wording(self) -> str:
-        """The words that it came with, with all numbers, such as sizes and addresses, alike."""
-        return _NUMBER.sub("#", str(self.figures.get("words", "")))
+        """The words that it came with, in which all numbers, and all shapes, are alike."""
+        return _NUMBERS.sub("#", str(self.figures.get("words", "")))
 
     def __eq__(self, other: object) -> bool:
         return self.key == other.key if isinstance(other, Cause) else NotImplemented
