@@ -18,6 +18,9 @@ from opfuzz.report.finding.one_line import one_line
 from opfuzz.spec import OpSpec
 
 
+DEATHS = frozenset({"dies", "hangs", "out-of-memory"})  # kinds of causes, of calls that end or hold up their process
+
+
 def causes_behind(findings: Sequence[Finding], plan: Plan, backends: Mapping[str, Backend]) -> tuple[CommonCause, ...]:
     """The causes, by severity, reach and excess, see `gather`; with a profile, at how many of its sites they show."""
     known, specs = {finding.id: finding for finding in findings}, {spec.op: spec for spec in plan.specs}
@@ -40,8 +43,10 @@ def _with_call(
 def widest_first(findings: Sequence[Finding]) -> tuple[list[Finding], int]:
     """Findings in the order in which time is for them, and how many come before all others.
 
-    One of every cause of a fault comes first, then the others as they were.
+    One of every cause of a fault comes first, then the others as they were. Of those, what ends or holds up its
+    process comes last: one of them takes the time of ten others.
     """
-    order = [common.findings[0] for common in gather(findings) if common.severity == FAULT]
+    faults = [common for common in gather(findings) if common.severity == FAULT]
+    order = [common.findings[0] for common in sorted(faults, key=lambda common: common.kind in DEATHS)]
     places = {id: place for place, id in enumerate(order)}
     return sorted(findings, key=lambda finding: places.get(finding.id, len(places))), len(places)

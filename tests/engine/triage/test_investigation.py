@@ -40,6 +40,13 @@ def test_one_of_every_cause_comes_first():
     assert urgent == 2
 
 
+def test_what_ends_its_process_comes_after_what_costs_less():
+    dying = replace(FOUND[0], id="dying", op="f", cause=Cause("dies", "SIGFPE", figures={"words": "killed by SIGFPE"}))
+    ordered, urgent = widest_first([dying, *FOUND])
+    assert [each.id for each in ordered] == ["a-x", "d-z", "dying", "b-x", "c-y", "e-z"]
+    assert urgent == 3
+
+
 def test_the_urgent_share_the_time(monkeypatch):
     monkeypatch.setattr(minimize, "time", SimpleNamespace(monotonic=lambda: 100.0))
 
