@@ -17,7 +17,6 @@ from opfuzz.judge.gather import gather
 from opfuzz.report.finding.one_line import one_line
 from opfuzz.spec import OpSpec
 
-
 DEATHS = frozenset({"dies", "hangs", "out-of-memory"})  # kinds of causes, of calls that end or hold up their process
 
 
