@@ -277,6 +277,10 @@ class Reference:
         yield self.emulated(lanes)
         yield from (self._emulate(other, lanes) for other in (*self.usual[1:], *self.by_powers))
 
+    def narrowed_by_powers(self, lanes: int) -> Iterator[working.Emulated]:
+        """Those with powers of what divides, with every intermediate in the half format itself."""
+        yield from (self._emulate(other, lanes, is_narrow=True) for other in self.by_powers)
+
     @cached_property
     def by_powers(self) -> tuple[Node, ...]:
         """Of a gradient, the usual formulas with the powers of what divides; see there."""

@@ -38,6 +38,7 @@ BESIDE = 2.0**-12  # of where exp(x), 2 x and x^2 begin to overflow: a bound is 
 # Powers of two, times the inputs: the smallest first, where nothing overflows, as that refutes most; and near where it
 # begins, for what hardly overflows.
 WIDE, NEAR = (-16.0, *np.arange(2.0, -16.0, -1.0)), tuple(np.arange(0.4375, -0.5, -1 / 16))
+Formula = str | int  # name of a variant, '' for the usual one; or the place of one with powers
 BACK = 2  # such powers, one after another, without what was lost
 
 
@@ -104,11 +105,22 @@ def inside(evidence: Evidence) -> Cause | None:
                 made.append(another)
             yield made[place]
 
-    formulas = (name for name in evidence.reference.variants if evidence.spec.variants[name].reference is not None)
-    for variant in ("", *(name for name in formulas if is_same_formula(evidence, name))):
-        if _is_met(calls(), evidence, variant) and _begins(made, variant):
-            return Cause("overflows-inside", evidence.fmt.name)
+    if any(_is_met(calls(), evidence, each) and _begins(made, each) for each in _formulas(evidence)):
+        return Cause("overflows-inside", evidence.fmt.name)
     return None
+
+
+def _formulas(evidence: Evidence) -> Iterator[Formula]:
+    """The usual formula; of a gradient also with powers of what divides; then those of variants with its values."""
+    reference = evidence.reference
+    yield ""
+    usual = [each.op for each in topological(reference.natural)]
+    for place, formula in enumerate(reference.by_powers):
+        if [each.op for each in topological(formula)] != usual:
+            yield place
+    for name in reference.variants:
+        if evidence.spec.variants[name].reference is not None and is_same_formula(evidence, name):
+            yield name
 
 
 def _scaled(evidence: Evidence) -> Iterator[Evidence]:
@@ -131,36 +143,36 @@ def _times(evidence: Evidence, power: float) -> Evidence | None:
     return None if output is None else replace(evidence, call=call, output=output, wider=None)
 
 
-def _is_met(calls: Iterable[Evidence], own: Evidence, variant: str) -> bool:
+def _is_met(calls: Iterable[Evidence], own: Evidence, formula: Formula) -> bool:
     """Whether all that is lost may overflow, some is back where it may not, and not much is there where it may."""
     lost = kept = idle = 0
     first = _lost_numbers(own)
     for each in calls:
         try:
-            may = _may_overflow(each.reference, variant)
+            may = _may_overflow(each.reference, formula)
         except FAILURES:
             return False
         if (each.is_special & ~may).any():
             return False
         is_number = _is_number(each)
-        lost += int(np.count_nonzero(first & is_number & each.is_special))
+        lost += int(np.count_nonzero(first & _lost_numbers(each)))
         kept += int(np.count_nonzero(first & is_number & ~may))
         idle += int(np.count_nonzero(first & is_number & may & ~each.is_special))
     most_idle = MOST_IDLE if own.reference.has_sums else 1  # next to the largest number
     return lost >= LEAST_MET and kept >= LEAST_MET and idle <= most_idle * int(np.count_nonzero(first))
 
 
-def _begins(calls: Sequence[Evidence], variant: str) -> bool:
+def _begins(calls: Sequence[Evidence], formula: Formula) -> bool:
     """Whether a step of a formula begins to overflow where a number of the first call begins to be lost."""
     place = int(np.argmax(_lost_numbers(calls[0])))
     numbers = sorted((each for each in calls if _is_number(each).flat[place]), key=_size)
     lost = next((each for each in numbers if each.is_special.flat[place]), None)
     if lost is None or lost.output.size > MOST_ELEMENTS or (first := numbers.index(lost)) == 0:
         return False
-    kept, steps = numbers[first - 1], len(topological(_formula(lost.reference, variant)))
+    kept, steps = numbers[first - 1], len(topological(_graph(lost.reference, formula)))
     return any(
-        _may_overflow(lost.reference, variant, at).flat[place]
-        and not _overflows(kept.reference, variant, at).flat[place]
+        _may_overflow(lost.reference, formula, at).flat[place]
+        and not _overflows(kept.reference, formula, at).flat[place]
         for at in range(steps)
     )
 
@@ -170,7 +182,9 @@ def _size(evidence: Evidence) -> float:
 
 
 def _lost_numbers(evidence: Evidence) -> Mask:
-    return np.asarray(evidence.is_special & _is_number(evidence))
+    """Also those beyond the format: for these an infinity is right, and what overflows before may end as NaN."""
+    is_number = np.isfinite(evidence.reference.truth.hi) & ~evidence.reference.overflows
+    return np.asarray(evidence.is_special & is_number)
 
 
 def _is_number(evidence: Evidence) -> Mask:
@@ -180,25 +194,27 @@ def _is_number(evidence: Evidence) -> Mask:
     return np.asarray(is_number & ~evidence.reference.overflows)
 
 
-def _may_overflow(reference: Reference, variant: str, at: int | None = None) -> Mask:
-    """Where a number of the usual formula, or of a variant, or of its step `at`, may be beyond the half format.
+def _may_overflow(reference: Reference, formula: Formula, at: int | None = None) -> Mask:
+    """Where a number of a formula, or of its step `at`, may be beyond the half format.
 
     In some order of summation, or next to the largest number, where what was rounded before decides. Raises one of
     FAILURES where the variant has no meaning for this call.
     """
-    formula, fmt = _formula(reference, variant), reference.fmt
-    return emulate(formula, wide_format(fmt), 1, most=NEARLY * fmt.largest, at=at).overflowed
+    graph, fmt = _graph(reference, formula), reference.fmt
+    return emulate(graph, wide_format(fmt), 1, most=NEARLY * fmt.largest, at=at).overflowed
 
 
-def _overflows(reference: Reference, variant: str, at: int) -> Mask:
+def _overflows(reference: Reference, formula: Formula, at: int) -> Mask:
     """Where the number of a step is beyond the half format in any order, and by more than roundings take from a sum."""
-    formula, fmt = _formula(reference, variant), reference.fmt
+    graph, fmt = _graph(reference, formula), reference.fmt
     most = WELL_BEYOND * fmt.largest
-    return emulate(formula, wide_format(fmt), 1, most=most, at=at, in_any_order=False).overflowed
+    return emulate(graph, wide_format(fmt), 1, most=most, at=at, in_any_order=False).overflowed
 
 
-def _formula(reference: Reference, variant: str) -> Node:
-    return reference.variant_graph(variant) if variant else reference.natural
+def _graph(reference: Reference, formula: Formula) -> Node:
+    if isinstance(formula, int):
+        return reference.by_powers[formula]
+    return reference.variant_graph(formula) if formula else reference.natural
 
 
 def beyond_float16(evidence: Evidence) -> Cause | None:
