@@ -277,8 +277,9 @@ class Reference:
         yield self.emulated(lanes)
         yield from (self._emulate(other, lanes) for other in (*self.usual[1:], *self.by_powers))
 
-    def narrowed_by_powers(self, lanes: int) -> Iterator[working.Emulated]:
-        """Those with powers of what divides, with every intermediate in the half format itself."""
+    def narrowed_forms(self, lanes: int) -> Iterator[working.Emulated]:
+        """The usual formula, then those with powers of what divides, with every intermediate in the half format."""
+        yield self.emulated(lanes, narrow=True)
         yield from (self._emulate(other, lanes, is_narrow=True) for other in self.by_powers)
 
     @cached_property

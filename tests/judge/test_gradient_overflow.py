@@ -18,8 +18,8 @@ from opfuzz.spec.gradient import gradient_of
 OVERFLOWS = ("overflows-inside", "float16")
 
 
-def told(op, gradient, **rows):
-    """What is said of a gradient by the first input, a function of all inputs in float16."""
+def told(op, gradient, place=0, **rows):
+    """What is said of a gradient by the input at a place, a function of all inputs in float16."""
     spec = gradient_of(BUNDLED_OPS[op])
     arrays = {name: np.float16([row]) for name, row in rows.items()}
     sizes = dict.fromkeys(arrays, "contiguous")
@@ -29,7 +29,7 @@ def told(op, gradient, **rows):
         with np.errstate(all="ignore"):
             return gradient(*call.arrays.values())
 
-    exact = Exact(spec, 0)
+    exact = Exact(spec, place)
     verdict = decide_verdict(examine(run(call), exact(call)), exact(call))
     return Said(diagnose(Evidence(spec, Score(verdict.word, verdict.cause), call, run(call), run, exact)))
 
@@ -63,3 +63,17 @@ def test_nan_where_the_product_before_it_overflows_and_an_infinity_is_right():
         return (first * chance + first * wide * (chance * (1 - chance))).astype(np.float16)
 
     assert OVERFLOWS in told("swiglu", gate, gate=[0.0], x=[128.0], cotangent=[2048.0])
+
+
+def test_nan_and_infinities_that_the_usual_formula_has_in_the_half_format():
+    def of_remainder(x, y, g):
+        """-g * floor(x / y), by y, with the quotient in float16."""
+        return -g * np.floor((x / y).astype(np.float16)).astype(np.float16)
+
+    def lost(x, y, g):
+        exact = -g.astype(np.float64) * np.floor(x.astype(np.float64) / y.astype(np.float64))
+        return np.where(np.abs(exact) > 900, np.inf, exact).astype(np.float16)
+
+    for gradient, is_usual in ((of_remainder, True), (lost, False)):
+        said = told("remainder", gradient, place=1, x=[300.0, 7.0], y=[0.002, 2.0], cotangent=[0.01, 1.0])
+        assert (("usual-formula", "float16") in said) == is_usual

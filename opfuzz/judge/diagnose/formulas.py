@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 import numpy as np
 
@@ -81,6 +82,21 @@ def in_half(evidence: Evidence) -> Cause | None:
             is_lost = evidence.score.verdict == "special"
             errors: dict[str, Figure] = {"fails": True} if is_lost else {"worst": total.before, "own": total.before}
             return Cause("formula", name, figures={"note": note, **errors, "inside": evidence.fmt.name})
+    return None
+
+
+def usual_in_half(evidence: Evidence) -> Cause | None:
+    """That the usual formula, whose every step is rounded to the half format, has the NaN and infinities computed."""
+    if evidence.fmt.bits != 16 or not _is_small(evidence) or not evidence.is_special.any():
+        return None
+    for place in range(1 + len(evidence.reference.by_powers)):
+
+        def predict(each: Evidence, place: int = place) -> Prediction | None:
+            runs = each.reference.narrowed_forms(1)
+            return compare(each, next(islice(runs, place, None)).values.astype(np.float64), each.reference.narrow)
+
+        if _upheld(evidence, predict) is not None:
+            return Cause("usual-formula", evidence.fmt.name)
     return None
 
 
