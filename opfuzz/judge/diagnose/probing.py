@@ -45,7 +45,9 @@ def one_input(evidence: Evidence) -> Input | None:
 def probes(fmt: Format) -> FloatArray:
     """Values of both signs and all sizes, zeros and infinities."""
     small, large = np.log2(fmt.smallest_normal), np.log2(fmt.largest)
-    sizes = np.concatenate([np.exp2(np.linspace(small, large, PROBES)), np.linspace(0, 128, PROBES)[1:], [np.inf]])
+    with np.errstate(over="ignore"):  # the logarithm of the largest may be rounded upwards
+        powers = np.exp2(np.linspace(small, large, PROBES))
+    sizes = np.concatenate([powers, np.linspace(0, 128, PROBES)[1:], [np.inf]])
     return np.concatenate([-sizes[::-1], [-0.0, 0.0], sizes])
 
 
