@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 
 import numpy as np
 
-from opfuzz.core.floats import FloatArray
+from opfuzz.core.call import Call
+from opfuzz.core.floats import FloatArray, Format, round_to
+from opfuzz.core.layout import LAYOUTS
 from opfuzz.oracle.elementary import ELEMENTARY
 from opfuzz.oracle.forms import FORMS
 from opfuzz.oracle.graph import Node
@@ -46,6 +48,18 @@ class Primitive:
             dims |= {size.text: count for size, count in named}
         shapes = self.spec.shapes(dims, {param.name: param.default for param in self.spec.params})
         return dims, {name: array.reshape(shape) for (name, shape), array in zip(shapes.items(), shaped, strict=True)}
+
+    def call(self, dims: Mapping[str, int], arrays: Mapping[str, FloatArray], fmt: Format) -> Call:
+        """The call with these inputs, rounded to a format."""
+        params = {param.name: param.default for param in self.spec.params}
+        rounded = {name: round_to(array, fmt) for name, array in arrays.items()}
+        return Call(fmt.name, dims, params, rounded, dict.fromkeys(rounded, LAYOUTS[0]))
+
+    def call_of_row(self, x: FloatArray, fmt: Format) -> Call:
+        """The call of an elementwise function on numbers that stand in one row."""
+        (given,) = self.spec.inputs
+        dims = {**{dim.name: 1 for dim in self.spec.dims}, given.shape[-1].text: len(x)}
+        return self.call(dims, {given.name: x.reshape((1,) * (len(given.shape) - 1) + (len(x),))}, fmt)
 
     def read(self, node: Node, args: list[FloatArray], made: FloatArray) -> FloatArray:
         """The values of the node, from what the call returned."""

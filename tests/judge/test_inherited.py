@@ -79,6 +79,20 @@ def test_a_fault_beside_a_poor_exp_is_not_inherited():
     assert found("softmax", replaced, batch=4, n=12)[0].kind != "inherits"
 
 
+@pytest.mark.parametrize(("bound", "is_inherited"), [(88.0296, True), (88.4, False), (87.9, False)])
+def test_what_is_lost_just_where_the_exp_of_the_subject_is_inherits_it(bound, is_inherited):
+    """Of 0 times the exp of what is not chosen, as gradients of a choice have it, a NaN comes."""
+
+    def early_exp(x):
+        return np.where(x > 88.0296, np.inf, np.exp(x.astype(np.float64))).astype(x.dtype)
+
+    def cosh(x):
+        return np.where(np.abs(x) > bound, np.nan, np.cosh(x.astype(np.float64))).astype(x.dtype)
+
+    causes = found("cosh", {"np.exp": early_exp, "np.cosh": cosh}, values=[88.5, -88.5, 1.0, 2.0], batch=1, n=4)
+    assert (("inherits", "exp") in [(cause.kind, cause.name) for cause in causes]) == is_inherited
+
+
 def poor_erf(x):
     """Abramowitz and Stegun 7.1.27, which is off by up to 5e-4."""
     size = np.abs(x)

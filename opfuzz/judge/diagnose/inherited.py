@@ -10,8 +10,7 @@ import numpy as np
 
 from opfuzz.core.call import Call
 from opfuzz.core.cause import Cause
-from opfuzz.core.floats import FORMATS, FloatArray, round_to
-from opfuzz.core.layout import LAYOUTS
+from opfuzz.core.floats import FORMATS, FloatArray
 from opfuzz.judge.diagnose.evidence import Array, Evidence
 from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm
 from opfuzz.judge.limits import EXCESS_LIMIT, MOST_ELEMENTS
@@ -61,13 +60,7 @@ class Asker:
     def _values(self, node: Node, args: list[FloatArray]) -> tuple[FloatArray, bool]:
         fmt, primitive = FORMATS[self.format], self.primitive
         dims, arrays = primitive.arrange(node, args)
-        call = Call(
-            fmt.name,
-            dims,
-            {param.name: param.default for param in primitive.spec.params},
-            {name: round_to(array, fmt) for name, array in arrays.items()},
-            dict.fromkeys(arrays, LAYOUTS[0]),
-        )
+        call = primitive.call(dims, arrays, fmt)
         made = self.run(primitive, call)
         if made is None:
             raise NoAnswerError

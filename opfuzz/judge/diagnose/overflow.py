@@ -11,7 +11,7 @@ from math import log
 import numpy as np
 
 from opfuzz.core.cause import Cause, Figure
-from opfuzz.core.floats import FLOAT16, Format, round_to
+from opfuzz.core.floats import FLOAT16, FloatArray, Format, round_to
 from opfuzz.judge.diagnose.evidence import Evidence, Mask, ordinary
 from opfuzz.judge.diagnose.formulas import rewritten
 from opfuzz.judge.diagnose.predictions import is_same_formula
@@ -25,11 +25,13 @@ from opfuzz.judge.limits import (
     LEAST_MET,
     MOST_ELEMENTS,
     MOST_IDLE,
+    PROBES,
     WELL_BEYOND,
 )
 from opfuzz.oracle.graph import Node, topological
 from opfuzz.oracle.meaning import FAILURES
 from opfuzz.oracle.models import wide_format
+from opfuzz.oracle.primitive import Primitive
 from opfuzz.oracle.reference import Reference
 from opfuzz.oracle.working import NEARLY, emulate
 
@@ -39,6 +41,7 @@ BESIDE = 2.0**-12  # of where exp(x), 2 x and x^2 begin to overflow: a bound is 
 # begins, for what hardly overflows.
 WIDE, NEAR = (-16.0, *np.arange(2.0, -16.0, -1.0)), tuple(np.arange(0.4375, -0.5, -1 / 16))
 Formula = str | int  # name of a variant, '' for the usual one; or the place of one with powers
+EARLY = 0.75  # of the largest x of which exp(x) is a number
 BACK = 2  # such powers, one after another, without what was lost
 
 
@@ -54,6 +57,48 @@ def exponential(evidence: Evidence) -> Cause | None:
     tried = _tried(evidence)
     found = None if tried is None else _from(tried, evidence.fmt, "exp(x)", log(evidence.fmt.largest))
     return found if found is not None and rewritten(evidence) is None else None
+
+
+def own_exponential(evidence: Evidence) -> Cause | None:
+    """That the subject's own exp is infinite too early, where just from there on a function of x loses numbers."""
+    tried = _tried(evidence)
+    if tried is None or not _lost(tried, evidence.fmt).any():
+        return None
+    for primitive in (each for each in evidence.primitives if each.operation == "exp" and each.spec != evidence.spec):
+        for fmt in dict.fromkeys((evidence.fmt, wide_format(evidence.fmt))):
+            ends = _infinite_from(primitive, fmt, evidence)
+            if ends is None or (beside := probe(evidence, _around(*ends, evidence.fmt))) is None:
+                continue
+            lost, beyond = _lost(beside, evidence.fmt), _counted(beside, evidence.fmt) & (np.abs(beside.x) > ends[0])
+            sides = [side for side in (beside.x > 0, beside.x < 0) if lost[side].any()]
+            if sides and all(np.array_equal(lost & side, beyond & side) for side in sides):
+                count = int(np.count_nonzero(lost))
+                figures: dict[str, Figure] = {"elements": count, "met": count, "before": 0.0, "after": 0.0}
+                return Cause("inherits", primitive.spec.op, figures=figures)
+    return None
+
+
+def _infinite_from(primitive: Primitive, fmt: Format, evidence: Evidence) -> tuple[float, float] | None:
+    """The last number of which the subject has an exp, and the first of which it has an infinity for a number."""
+    low, high = EARLY * log(fmt.largest), log(fmt.largest)
+    for _ in range(2):
+        x = np.unique(round_to(np.linspace(low, high, PROBES), fmt))
+        with np.errstate(over="ignore"):
+            x = x[np.isfinite(round_to(np.exp(x.astype(np.float64)), fmt))]
+        made = evidence.ask(primitive, primitive.call_of_row(x, fmt))
+        if made is None or made.size != len(x):
+            return None
+        is_lost = np.isinf(made.astype(np.float64).ravel())
+        if is_lost.all() or not is_lost.any() or is_lost.argmax() + np.count_nonzero(is_lost) < len(x):
+            return None
+        low, high = (float(x[at]) for at in (is_lost.argmax() - 1, is_lost.argmax()))
+    return low, high
+
+
+def _around(low: float, high: float, fmt: Format) -> FloatArray:
+    """Numbers of either sign on both sides of where something begins, as many as vectors hold, and of all sizes."""
+    sizes = np.concatenate([low * (1 - BESIDE * np.arange(4)), high * (1 + BESIDE * np.arange(4))])
+    return np.concatenate([np.resize(np.outer((-1, 1), sizes), VECTORS), probes(fmt)])
 
 
 @lru_cache(maxsize=2)  # two stages look at the same
