@@ -3,7 +3,7 @@
 from opfuzz.backends.base import Backend
 from opfuzz.backends.discovery import derive, discover, survey
 from opfuzz.backends.names import callable_names
-from opfuzz.backends.perform import perform, same_bits, same_outputs, unlike_spec, unsupported, wrong_shape
+from opfuzz.backends.perform import not_spoken, perform, same_bits, same_outputs, unlike_spec, unsupported, wrong_shape
 from opfuzz.backends.subject import Subject, resolve
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "callable_names",
     "derive",
     "discover",
+    "not_spoken",
     "perform",
     "resolve",
     "same_bits",

@@ -49,14 +49,14 @@ def _documented(text: str) -> dict[str, object]:
 
 
 class Backend(ABC):
-    """One framework on this machine. `dialect` is the key under `calls:` in a spec; `functions` is all a spec may call.
+    """One framework on this machine. `dialects` are keys under `calls:` in a spec; `functions` is all a spec may call.
 
     A backend of another name, with some functions replaced or others published beside them, speaks the same dialect:
     `derive` makes it.
     Constructing one imports no framework; `absent` and everything after it does.
     """
 
-    dialect: ClassVar[str]
+    dialects: ClassVar[tuple[str, ...]]  # the first that a spec has is read; the first of all is its own
     modules: ClassVar[tuple[str, ...]]  # what to import before workers fork
     modes: ClassVar[tuple[str, ...]] = ("",)
     distributions: ClassVar[tuple[str, ...]] = ()  # whose versions decide what is published; (): nobody says
@@ -85,6 +85,15 @@ class Backend(ABC):
         for word in replace:
             if word not in known:
                 raise OpfuzzError(f"{self.name}: {self.dialect} publishes no '{word}'{did_you_mean(word, known)}")
+
+    @property
+    def dialect(self) -> str:
+        """Its own dialect: calls of a spec that stand under it are read before those of any other."""
+        return self.dialects[0]
+
+    def dialect_in(self, calls: Collection[str]) -> str:
+        """The first of its dialects that is among those of a spec's calls; its own where none is."""
+        return next((dialect for dialect in self.dialects if dialect in calls), self.dialect)
 
     def functions(self) -> Functions:
         """All that a spec may call, by the dotted name as specs write it. Raises ImportError if absent."""

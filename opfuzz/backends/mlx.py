@@ -113,7 +113,7 @@ def _mlx() -> Any:
 class Mlx(Backend):
     """MLX. float64 exists on the processor only."""
 
-    dialect = "mlx"
+    dialects = ("mlx",)
     modules = ("mlx.core", "mlx.nn")
     distributions = ("mlx",)
     modes = ("", COMPILE)

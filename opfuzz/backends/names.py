@@ -62,7 +62,7 @@ def _versions(backend: Backend) -> list[str]:
 
 
 def _place(backend: Backend) -> Path:
-    return cache_folder(FOLDER) / f"{backend.dialect}.json"
+    return cache_folder(FOLDER) / f"{backend.name}.json"
 
 
 def _read(backend: Backend, versions: list[str]) -> Functions | None:

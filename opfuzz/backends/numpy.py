@@ -74,7 +74,7 @@ def bits(array):
 class Numpy(Backend):
     """NumPy, elementary functions of SciPy, and the layers of a network written with them."""
 
-    dialect = "numpy"
+    dialects = ("numpy",)
     modules = ("scipy.special",)
     distributions = ("numpy", "scipy")
     recipe = RECIPE

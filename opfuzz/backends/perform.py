@@ -182,6 +182,12 @@ def unsupported(words: str) -> Cause:
     return Cause("unsupported", figures={"words": words})
 
 
+def not_spoken(backend: Backend, implementation: str = "") -> Cause:
+    """That a spec has no call, or none of this name, in any dialect of a backend."""
+    missing = f"no call '{implementation}'" if implementation else "no call"
+    return unsupported(f"the spec has {missing} for the dialect {' or '.join(backend.dialects)}")
+
+
 def wrong_shape(what: str, words: str, output: str = "") -> Cause:
     """That something else was returned than the spec says: another `shape`, `dtype`, `type` or `count` of outputs."""
     return Cause("wrong-shape", what, figures={"words": words, **({"output": output} if output else {})})

@@ -105,7 +105,7 @@ def _torch() -> Any:
 class Torch(Backend):
     """PyTorch. What a spec may call is torch's own list of functions on tensors, and a few factories."""
 
-    dialect = "torch"
+    dialects = ("torch",)
     modules = ("torch",)
     distributions = ("torch",)
     modes = ("", COMPILE)

@@ -32,7 +32,7 @@ from opfuzz.engine.drivers.judge_recorded import Jury, conclude_recorded, judge
 from opfuzz.engine.drivers.record_outputs import record
 from opfuzz.engine.finish import Occasion
 from opfuzz.engine.machines import machine, versions
-from opfuzz.engine.plan import Plan, load_specs, vocabulary
+from opfuzz.engine.plan import Plan, dialects_of, load_specs, vocabulary
 from opfuzz.judge.ranking import SORT_KEYS
 from opfuzz.report.causes import describe
 from opfuzz.report.causes.figures import counted
@@ -148,7 +148,7 @@ def run_command(
         if subject.implementation:
             raise OpfuzzError(f"subject '{subject}': all implementations are recorded; leave '/...' out")
     chosen = {str(subject): backend for subject, backend in resolved}
-    export = read_export(folder, vocabulary(backends, {backend.dialect for backend in chosen.values()}))
+    export = read_export(folder, vocabulary(backends, dialects_of(chosen, backends)))
     for text in chosen:  # before anything is written
         free_folder(export, text)
     recorders = {

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.backends import Backend, Subject, perform, same_outputs, unsupported
+from opfuzz.backends import Backend, Subject, not_spoken, perform, same_outputs
 from opfuzz.core.call import Call, Recipe
 from opfuzz.core.cause import NOTHING, WORDED
 from opfuzz.core.findings import Apart
@@ -21,6 +21,7 @@ from opfuzz.core.results import Judged, Outcome, Result, Score
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.engine.evaluate import looked_at, without, witness_of
 from opfuzz.engine.executors import note
+from opfuzz.engine.plan import calls_of
 from opfuzz.generate import inputs
 from opfuzz.judge.diagnose.granted import Inside, shows_second
 from opfuzz.judge.limits import REPETITIONS
@@ -67,11 +68,9 @@ def ask_again(recipe: Recipe, spec: OpSpec) -> Asked:
 
 def outcome_of(spec: OpSpec, subject: Subject, backend: Backend, call: Call) -> Outcome:
     """What the subject makes of a call."""
-    program = spec.calls.get(backend.dialect, {}).get(subject.implementation)
+    program = calls_of(spec, subject, backend).get(subject.implementation)
     if program is None:
-        return Outcome(
-            str(subject), "unsupported", cause=unsupported(f"the spec has no call for the dialect {backend.dialect}")
-        )
+        return Outcome(str(subject), "unsupported", cause=not_spoken(backend))
     # Other values may not be constant where the view repeats them.
     layouts = {name: layout if fits(call.arrays[name], layout) else LAYOUTS[0] for name, layout in call.layouts.items()}
     shapes = spec.output_shapes(call.dims, call.params)

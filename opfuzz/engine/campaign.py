@@ -11,7 +11,7 @@ from math import ceil, inf
 from random import Random
 
 from opfuzz.backends import Backend, Subject, discover
-from opfuzz.backends.perform import unsupported
+from opfuzz.backends.perform import not_spoken, unsupported
 from opfuzz.core.call import Recipe
 from opfuzz.core.floats import FORMATS
 from opfuzz.core.results import Judged, Result, Score
@@ -230,7 +230,7 @@ class _Work:
         subject = Subject.parse(text)
         backend = self.backends[subject.backend]
         if calls_of(self.specs[item.op], subject, backend).get(subject.implementation) is None:
-            return Score("unsupported", unsupported(f"the spec has no call for the dialect {backend.dialect}"))
+            return Score("unsupported", not_spoken(backend))
         if not backend.supports(item.format, subject.device):
             return Score("unsupported", unsupported(f"{subject.backend}:{subject.device} has no {item.format}"))
         return None

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.backends import Backend, Subject, discover, perform, resolve, same_outputs, unsupported
+from opfuzz.backends import Backend, Subject, discover, not_spoken, perform, resolve, same_outputs
 from opfuzz.core.call import Call, Recipe
 from opfuzz.core.case import Case
 from opfuzz.core.cause import Cause
@@ -217,10 +217,7 @@ def perform_call(
 ) -> Outcome:
     """What a subject makes of a call; `program` is how it makes it, None where the spec does not say."""
     if program is None:
-        missing = f"no call '{subject.implementation}'" if subject.implementation else "no call"
-        return Outcome(
-            str(subject), "unsupported", cause=unsupported(f"the spec has {missing} for the dialect {backend.dialect}")
-        )
+        return Outcome(str(subject), "unsupported", cause=not_spoken(backend, subject.implementation))
     return perform(backend, subject, program, call, spec.output_shapes(call.dims, call.params), repeat=repeat)
 
 

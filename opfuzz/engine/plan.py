@@ -76,16 +76,18 @@ class Plan:
 def dialects_of(subjects: Iterable[str], backends: Mapping[str, Backend]) -> frozenset[str]:
     """The dialects of these subjects; the frameworks of all others need not be imported, which takes seconds."""
     named = {Subject.parse(text).backend for text in subjects}
-    return frozenset(backend.dialect for name, backend in backends.items() if name in named)
+    return frozenset(dialect for name in named & backends.keys() for dialect in backends[name].dialects)
 
 
 def vocabulary(backends: Mapping[str, Backend], dialects: Collection[str] | None = None) -> Vocabulary:
-    """All that a spec may name, on this machine; calls of others than `dialects` are checked for their form only."""
+    """All that a spec may name, on this machine; calls of others than `dialects` are checked for their form only.
+
+    A dialect has all that any of the backends publishes whose own it is: what one of them lacks is not supported there.
+    """
     published: dict[str, Functions | None] = {}
     for backend in reversed(list(backends.values())):
         dialect = backend.dialect
         names = callable_names(backend) if dialects is None or dialect in dialects else None
-        # All of a dialect together: what one of its backends lacks is not supported there.
         others = published.get(dialect)
         published[dialect] = others if names is None else {**(others or {}), **names}
     return Vocabulary(regimes=regime_names(), reference_functions=REFERENCE_FUNCTIONS, dialects=published)
@@ -122,8 +124,8 @@ def load_specs(
 
 
 def calls_of(spec: OpSpec, subject: Subject, backend: Backend) -> Mapping[str, Program | None]:
-    """The implementations that a subject means, by name; the one it names, or all of its dialect."""
-    calls = spec.calls.get(backend.dialect, {})
+    """The implementations that a subject means, by name; the one it names, or all of its dialect there."""
+    calls = spec.calls.get(backend.dialect_in(spec.calls), {})
     if subject.implementation:
         return {subject.implementation: calls.get(subject.implementation)}
     return calls or {"": None}

@@ -9,8 +9,10 @@ from importlib import metadata
 import numpy as np
 import pytest
 
-from opfuzz.backends import Backend, derive, discover
+from opfuzz.backends import Backend, Subject, derive, discover, not_spoken
+from opfuzz.backends.numpy import Numpy
 from opfuzz.core.errors import OpfuzzError
+from opfuzz.engine.plan import calls_of, dialects_of, load_specs, vocabulary
 
 GOOD = """
 from opfuzz.backends import derive
@@ -19,6 +21,17 @@ def doubled(x):
     return x + x
 
 BACKENDS = [derive("numpy", name="bad", replace={"np.abs": doubled})]
+"""
+
+SPEC = """
+op: {op}
+summary: x
+formats: [float32]
+dims: {{n: 1..}}
+inputs: {{x: {{shape: [n]}}}}
+output: {{shape: [n]}}
+calls: {{{calls}}}
+reference: exp(x)
 """
 
 
@@ -121,3 +134,36 @@ def test_absent_frameworks_say_what_to_do(monkeypatch):
     assert absent["torch"] == "torch: not installed: pip install torch"
     assert absent["mlx"] == "mlx: not installed; needs macOS on Apple silicon or Linux: pip install 'opfuzz[mlx]'"
     assert isinstance(derive("torch", name="bad", replace={"torch.no_such": abs}), Backend)
+
+
+class Several(Numpy):
+    """One that has a dialect of its own, and reads NumPy's calls where there is no call in it."""
+
+    dialects = ("several", "numpy")
+
+    def published(self):
+        return {**super().published(), "own.exp": np.exp}
+
+
+def test_the_first_dialect_that_a_spec_has_is_read(tmp_path):
+    (tmp_path / "both.yaml").write_text(SPEC.format(op="both", calls="numpy: np.exp(x), several: own.exp(x)"))
+    (tmp_path / "one.yaml").write_text(SPEC.format(op="one", calls="numpy: np.exp(x)"))
+    (tmp_path / "none.yaml").write_text(SPEC.format(op="none", calls="torch: torch.exp(x)"))
+    backends = {"several": Several(), "numpy": Numpy()}
+    known = dialects_of(["several:cpu"], backends)
+    assert known == {"several", "numpy"}
+    specs = {spec.op: spec for spec in load_specs([tmp_path], {**discover(), **backends}, dialects=known)}
+    texts = {op: calls_of(spec, Subject("several", "cpu"), backends["several"]) for op, spec in specs.items()}
+    assert {op: program and program.text.strip() for op, (program,) in ((o, t.values()) for o, t in texts.items())} == {
+        "both": "own.exp(x)",
+        "one": "np.exp(x)",
+        "none": None,
+    }
+    assert not_spoken(backends["several"]).figures["words"] == "the spec has no call for the dialect several or numpy"
+
+
+def test_a_dialect_has_what_is_published_by_those_whose_own_it_is():
+    words = vocabulary({"several": Several(), "numpy": Numpy()}).dialects
+    assert "own.exp" in words["several"]
+    assert "np.exp" in words["several"]
+    assert "own.exp" not in words["numpy"]

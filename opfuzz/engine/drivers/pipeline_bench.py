@@ -204,11 +204,13 @@ def computing(text: str, plugins: Sequence[Path] = ()) -> Compute:
     backend.limit_threads(1)
 
     def compute(call: OpCall) -> Array:
-        named = subject if subject.implementation in call.spec.calls.get(backend.dialect, {}) else None
-        programs = calls_of(call.spec, named or replace(subject, implementation=""), backend)
+        known = calls_of(call.spec, replace(subject, implementation=""), backend)
+        programs = calls_of(call.spec, subject, backend) if subject.implementation in known else known
         program = next(iter(programs.values()))
         if program is None:
-            raise OpfuzzError(f"{call.spec.path}: op '{call.op}' has no call for the dialect {backend.dialect}")
+            raise OpfuzzError(
+                f"{call.spec.path}: op '{call.op}' has no call for the dialect {' or '.join(backend.dialects)}"
+            )
         outcome = perform(backend, subject, program, _made(call), {"": call.shape})
         if outcome.outputs is None:
             raise OpfuzzError(f"op '{call.op}' at {call.at}: {subject}: {outcome.status}: {word_cause(outcome.cause)}")

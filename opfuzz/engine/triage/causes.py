@@ -33,7 +33,7 @@ def _with_call(
     common: CommonCause, finding: Finding, specs: Mapping[str, OpSpec], backends: Mapping[str, Backend]
 ) -> CommonCause:
     spec, subject = specs[finding.op], Subject.parse(finding.subject)
-    dialect = backends[subject.backend].dialect
+    dialect = backends[subject.backend].dialect_in(spec.calls)
     program = spec.calls[dialect][subject.implementation]
     call = smallest_of(finding) or follow(finding.recipe, spec)
     return replace(common, smallest=replace(common.smallest, call=one_line(program, dialect, call)))

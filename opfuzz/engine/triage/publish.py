@@ -63,7 +63,7 @@ def _programs(
     assert call is not None
     spec = looked_at(without(spec, shown.lacking), shown.relation)
     subject = Subject.parse(finding["subject"])
-    program: Program = spec.calls[backend.dialect][subject.implementation]
+    program: Program = spec.calls[backend.dialect_in(spec.calls)][subject.implementation]
     functions = backend.functions()
     mark = _mark(finding, element)
     buffers, views = {}, {}

@@ -75,10 +75,10 @@ def subject_of(bundle: Bundle, subject: str | None, backends: Mapping[str, Backe
             raise
         raise OpfuzzError(f"{bundle.place / CALL}: {error}; name another with --subject, or its --plugin") from None
     backend = backends[found.backend]
-    calls = bundle.spec.calls.get(backend.dialect, {})
+    calls = bundle.spec.calls.get(backend.dialect_in(bundle.spec.calls), {})
     if found.implementation not in calls:
         known = ", ".join(f"{found.backend}:{found.device}{'/' + name if name else ''}" for name in calls)
-        remedy = f"it has {known}" if known else f"it has none for the dialect {backend.dialect}"
+        remedy = f"it has {known}" if known else f"it has none for the dialect {' or '.join(backend.dialects)}"
         raise OpfuzzError(f"{bundle.place / SPEC}: no call for the subject '{found}'; {remedy}")
     return str(found)
 

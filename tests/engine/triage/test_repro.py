@@ -31,7 +31,7 @@ from opfuzz.report.finding.upstream import fenced, trigger_words, upstream
 from opfuzz.store.bundle import read_bundle
 
 WORDS = vocabulary(discover())
-MODED = {"absent": lambda: None, "devices": lambda: {"cpu": None}, "modes": ("", "compile"), "dialect": "numpy"}
+MODED = {"absent": lambda: None, "devices": lambda: {"cpu": None}, "modes": ("", "compile"), "dialects": ("numpy",)}
 FINDING = {
     "id": "f", "op": "square", "subject": "torch:cpu", "format": "float32", "verdict": "wrong", "reason": "as told",
     "witness": None,
@@ -149,7 +149,7 @@ def test_what_counts_as_there(verdict, relation, switch, now, is_there, bundle):
 
 def test_a_note_of_the_eager_mode_is_tried_in_it(bundle):
     told = read_bundle(bundle[0], WORDS)
-    backends = {"off": SimpleNamespace(**MODED)}
+    backends = {"off": SimpleNamespace(**MODED, dialect_in=lambda calls: "numpy")}
     half = Cause("computes-in", "float16", Relation("eager"))
     only = replace(half, figures={"only": True})
     for cause, subject in ((only, "off:cpu"), (half, "off:cpu+compile")):

@@ -237,7 +237,7 @@ def twice(x):
 class Own(Numpy):
     """A dialect with functions under names that no module has."""
 
-    dialect = "own"
+    dialects = ("own",)
 
     def published(self):
         return {"own.twice": twice}
