@@ -18,15 +18,18 @@ class Roster:
     subjects: tuple[str, ...]
     plugins: tuple[Path, ...]
     modules: tuple[str, ...]  # to import before workers fork, who alone use them: forking after use hangs
+    environment: Mapping[str, str]  # of workers
     needed: Mapping[tuple[str, str], frozenset[str]]  # of a machine, by backend and device
 
     @classmethod
     def of(cls, subjects: Iterable[str], plugins: Sequence[Path], backends: Mapping[str, Backend]) -> Roster:
         """Subjects of the backends that there are with these plugins."""
         subjects = tuple(subjects)
-        modules = (module for text in subjects for module in backends[Subject.parse(text).backend].modules)
+        asked = [backends[Subject.parse(text).backend] for text in subjects]
+        modules = (module for backend in asked for module in backend.modules)
+        environment = {name: word for backend in asked for name, word in backend.environment.items()}
         needed = {_place(text): needs_of([text], backends) for text in subjects}
-        return cls(subjects, tuple(plugins), tuple(dict.fromkeys(modules)), needed)
+        return cls(subjects, tuple(plugins), tuple(dict.fromkeys(modules)), environment, needed)
 
     def needs(self, subjects: Iterable[str]) -> frozenset[str]:
         """What a machine must have so that some of the subjects, or implementations of theirs, can be tried there."""
@@ -50,6 +53,11 @@ class RosterTask(Task[State, Item, Answer]):
     def modules(self) -> tuple[str, ...]:
         """See Task."""
         return self.roster.modules
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """See Task."""
+        return self.roster.environment
 
 
 @dataclass(frozen=True, slots=True)

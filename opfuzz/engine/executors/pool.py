@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -24,9 +24,10 @@ from opfuzz.engine.executors import reaper
 from opfuzz.engine.executors.base import Casualty, Executor
 from opfuzz.engine.executors.last_words import LastWords
 from opfuzz.engine.executors.task import Answer, Item, State, Task, preload
-from opfuzz.engine.executors.worker import THREAD_SETTINGS, Word, serve
+from opfuzz.engine.executors.worker import Word, serve
 
 START_ATTEMPTS = 3
+THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 MEMORY_POLL = 0.1  # seconds
 _starting = threading.Lock()  # held while the environment is that of a child, whichever thread starts one
 TORN = object()  # in place of a message
@@ -264,17 +265,18 @@ class _Worker:
 def _starter(task: Task[State, Item, Answer], threads: int) -> Callable[[str], tuple[Any, Any]]:
     # The server imports the frameworks once and never uses them: forking after use hangs. On macOS a fork after Metal
     # or Accelerate was loaded is unsafe even then.
+    environment = _settings(task, threads)
     method = "forkserver" if sys.platform == "linux" else "spawn"
     context: Any = multiprocessing.get_context(method)
     if method == "forkserver":
         context.set_forkserver_preload(preload(task))
-        with _environment(threads):
+        with _environment(environment):
             forkserver.ensure_running()
 
     def start(words: str) -> tuple[Any, Any]:
         ours, theirs = context.Pipe()
-        process = context.Process(target=serve, args=(theirs, task, threads, words), daemon=True)
-        with _environment(threads):
+        process = context.Process(target=serve, args=(theirs, task, environment, words), daemon=True)
+        with _environment(environment):
             process.start()
         theirs.close()
         return process, ours
@@ -282,12 +284,18 @@ def _starter(task: Task[State, Item, Answer], threads: int) -> Callable[[str], t
     return start
 
 
+def _settings(task: Task[State, Item, Answer], threads: int) -> dict[str, str]:
+    """What workers find in their environment beside what is there: the task's words, unless the user has others."""
+    own = {name: os.environ.get(name, word) for name, word in task.environment.items()}
+    return own | dict.fromkeys(THREAD_SETTINGS, str(threads))
+
+
 @contextlib.contextmanager
-def _environment(threads: int) -> Iterator[None]:
-    """Children started meanwhile find the number of threads, which libraries read when they are loaded."""
+def _environment(words: Mapping[str, str]) -> Iterator[None]:
+    """Children started meanwhile find these words in their environment."""
     with _starting:
-        before = {name: os.environ.get(name) for name in THREAD_SETTINGS}
-        os.environ.update(dict.fromkeys(THREAD_SETTINGS, str(threads)))
+        before = {name: os.environ.get(name) for name in words}
+        os.environ.update(words)
         try:
             yield
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -44,6 +44,11 @@ class Task(ABC, Generic[State, Item, Answer]):
     def modules(self) -> Sequence[str]:
         """What to import, besides the task's own module, before workers fork, who alone use it."""
         return ()
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What workers find in their environment, where the user has set nothing else."""
+        return {}
 
     def needs(self, item: Item) -> frozenset[str]:
         """What a machine must have for an item."""

@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import traceback
+from collections.abc import Mapping
 from enum import Enum, auto
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -30,14 +31,16 @@ class Word(Enum):
     FAILED = auto()  # the fields of a Casualty
 
 
-THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 OOM_SCORE = Path("/proc/self/oom_score_adj")
 
 
-def serve(connection: Connection[Any, Any], task: Task[State, Item, Answer], threads: int, words: str) -> None:
+def serve(
+    connection: Connection[Any, Any], task: Task[State, Item, Answer], environment: Mapping[str, str], words: str
+) -> None:
     """Run batches from `connection` until it closes. An answer is sent as soon as it is there, so none is lost later.
 
-    What is noted and printed meanwhile goes into the folder `words`.
+    The environment is set first: libraries read it when they are loaded, or at their first use. What is noted and
+    printed meanwhile goes into the folder `words`.
     """
     try:
         write = speak_into(words)
@@ -50,7 +53,7 @@ def serve(connection: Connection[Any, Any], task: Task[State, Item, Answer], thr
         label = text
         write(text)
 
-    os.environ.update(dict.fromkeys(THREAD_SETTINGS, str(threads)))
+    os.environ.update(environment)
     # A group of its own: Ctrl-C reaches the parent alone, and compilers that a framework starts end with the worker.
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

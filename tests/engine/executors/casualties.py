@@ -88,6 +88,8 @@ def work(state: list[str], item: Any) -> Any:
             return os.getpid()
         case "threads":
             return os.environ["OMP_NUM_THREADS"]
+        case "setting":
+            return os.environ.get("OPFUZZ_SETTING", "none")
         case "prepared":
             return list(state)
         case "loaded":
@@ -129,8 +131,13 @@ class Hardship(Task[list[str], Any, Any]):
     call_seconds: float | None = None
     memory: int | None = None
     modules: tuple[str, ...] = ()
+    setting: str = ""
     prepare: Callable[[], list[str]] = prepare
     needed: Mapping[Any, frozenset[str]] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        return {"OPFUZZ_SETTING": self.setting} if self.setting else {}
 
     @property
     def call_timeout(self) -> float:

@@ -222,6 +222,13 @@ def test_workers_are_prepared():
     assert run([["prepared", "threads"]], threads=2) == [[["yes"], "2"]]
 
 
+def test_a_worker_has_what_its_task_says_unless_the_user_says_otherwise(monkeypatch):
+    assert run([["setting"]], setting="task") == [["task"]]
+    assert "OPFUZZ_SETTING" not in os.environ
+    monkeypatch.setenv("OPFUZZ_SETTING", "user")
+    assert run([["setting"]], setting="task") == [["user"]]
+
+
 def test_the_environment_is_left_alone(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     run([["threads"]])
@@ -242,7 +249,7 @@ def test_workers_that_cannot_start(prepare, message):
 
 
 def test_a_worker_that_nobody_waits_for_any_more_ends_without_a_word(tmp_path):
-    assert serve(None, Hardship(), 1, str(tmp_path / "gone")) is None
+    assert serve(None, Hardship(), {}, str(tmp_path / "gone")) is None
 
 
 def test_a_closed_iterator_leaves_nobody():
