@@ -28,12 +28,13 @@ class Machines:
     absent: Mapping[str, str]  # backends and devices that no machine has, and why
 
     def subjects(self, texts: Sequence[str], backends: Mapping[str, Backend]) -> tuple[str, ...]:
-        """Subjects that were asked for, each once; all of torch and MLX that there is if none were.
+        """Subjects that were asked for, each once; if none were, all of torch, MLX and the plugins that there is.
 
         Raises OpfuzzError for one that no machine has.
         """
         if not texts:
-            found = tuple(each for each in self.devices if Subject.parse(each).backend in DEFAULT_BACKENDS)
+            asked = {*DEFAULT_BACKENDS, *(name for name, backend in backends.items() if backend.plugin is not None)}
+            found = tuple(each for each in self.devices if Subject.parse(each).backend in asked)
             if found:
                 return found
             reasons = "; ".join(str(self.absent.get(name)) for name in DEFAULT_BACKENDS)

@@ -41,6 +41,13 @@ def test_all_machines_are_taken_together():
     )
 
 
+def test_a_plugin_that_was_named_is_asked_without_more_words(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text('from opfuzz.backends import derive\nBACKENDS = [derive("numpy", name="mine")]\n')
+    found = Machines({}, ("torch:cpu", "numpy:cpu", "mine:cpu"), {})
+    assert found.subjects((), discover([path])) == ("torch:cpu", "mine:cpu")
+
+
 @pytest.mark.parametrize(
     ("versions", "words"),
     [
