@@ -26,6 +26,37 @@ Tensor = Any  # the framework's own array
 Functions = Mapping[str, Callable[..., Any]]
 
 COMPILE = "compile"
+ARRAY_RECIPE = """
+import importlib
+
+
+def dtype_of(name):
+    if name.startswith(("bfloat16", "float8", "float4")):  # which few calls need
+        return np.dtype(getattr(importlib.import_module("ml_dtypes"), name))
+    return np.dtype(name)
+
+
+def load(tensor):
+    array, kind = tensor
+    return array.view(importlib.import_module("ml_dtypes").bfloat16).copy() if kind == "bfloat16" else array.copy()
+
+
+def view(array, steps):
+    for step, args in steps:
+        if step == "transpose":
+            array = array.transpose(args)
+        elif step == "slice":
+            array = array[tuple(map(slice, *args))]
+        else:
+            array = np.broadcast_to(array, args)
+    return array
+
+
+def bits(array):
+    array = np.array(array, order="C")
+    return array.view(f"uint{8 * array.dtype.itemsize}")
+"""
+REST_EVERY = 256  # calls: JAX keeps a program for each, some 1 MB
 _PUBLISHABLE = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)*", re.ASCII)
 
 
@@ -64,7 +95,13 @@ class Backend(ABC):
     has_gradients: ClassVar[bool] = False  # whether `differentiate` gives any
     # For reproducers of gradients: `gradients` of a function of its inputs, and another `run` where it needs one.
     gradient_recipe: ClassVar[str] = ""
-    recipe: ClassVar[str]  # for reproducers: imports under the names of specs, and load, view, bits, run, dtype_of
+    # For reproducers: imports under the names of specs, and load, view, bits, run, dtype_of. What takes NumPy's arrays
+    # begins with ARRAY_RECIPE, which has all of these but `run`.
+    recipe: ClassVar[str]
+    layouts: ClassVar[frozenset[str]] = frozenset(LAYOUTS)  # that its tensors have; what copies has the first alone
+    # Words in which it says that there is no kernel for a call, as opposed to what goes wrong in one.
+    refusals: ClassVar[re.Pattern[str]] = re.compile(r"not implemented|not supported|unsupported", re.IGNORECASE)
+    environment: ClassVar[Mapping[str, str]] = MappingProxyType({})  # of workers, where the user has set nothing else
 
     def __init__(self, name: str | None = None, replace: Functions = MappingProxyType({})) -> None:
         self.name = self.dialect if name is None else name
@@ -79,6 +116,7 @@ class Backend(ABC):
         self._replaced = dict(replace)
         self._own: dict[str, Callable[..., Any]] = {}
         self._functions: Functions | None = None
+        self._calls = 0  # since it rested
         if not replace or self.absent() is not None:
             return
         known = self.published()
@@ -146,9 +184,13 @@ class Backend(ABC):
         return {each.name: each.default for each in known}
 
     def put(self, array: Array, layout: str, device: str) -> Tensor:
-        """Tensor with the same bits as `array`, laid out in memory as `layout` says, sharing no memory with `array`."""
+        """Tensor with the same bits as `array`, laid out in memory as `layout` says, sharing no memory with `array`.
+
+        A layout that is none of `layouts` means contiguous.
+        """
         # `load` copies: what lies as it should is not copied twice.
-        base, views = (np.asarray(array, order="C"), ()) if layout == LAYOUTS[0] else memory(array, layout)
+        is_plain = layout == LAYOUTS[0] or layout not in self.layouts
+        base, views = (np.asarray(array, order="C"), ()) if is_plain else memory(array, layout)
         return self.lay_out(self.load(base, device), views, device)
 
     def constants(self, format: str) -> Mapping[str, object]:
@@ -157,6 +199,16 @@ class Backend(ABC):
 
     def limit_threads(self, count: int) -> None:  # noqa: B027 - most frameworks have nothing to set
         """Use at most so many threads in one operation, where the framework lets one choose."""
+
+    def count(self) -> None:
+        """One more call is about to be made; before one in so many it rests."""
+        self._calls += 1
+        if self._calls > REST_EVERY:
+            self._calls = 1
+            self.rest()
+
+    def rest(self) -> None:  # noqa: B027 - most frameworks keep nothing that grows
+        """Give up what it keeps of calls that were made, such as compiled programs; asked for between calls."""
 
     def threads(self) -> int | None:
         """Threads that one operation may use on the processor, where the framework tells."""
@@ -211,9 +263,12 @@ class Backend(ABC):
     def load(self, base: Array, device: str) -> Tensor:
         """Copy of a C-contiguous array, of the same shape and bits, on the device."""
 
-    @abstractmethod
     def lay_out(self, base: Tensor, views: tuple[View, ...], device: str) -> Tensor:
-        """`base` seen through the views, one after another, with no element moved."""
+        """`base` seen through the views, one after another, with no element moved: none, where nothing but contiguous
+        tensors can be."""
+        if views:
+            raise NotImplementedError(f"{self.dialect} is said to hold views, and has no way to make them")
+        return base
 
     @abstractmethod
     def get(self, tensor: Tensor) -> Array:

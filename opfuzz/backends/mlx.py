@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -119,6 +120,10 @@ class Mlx(Backend):
     modes = ("", COMPILE)
     requirements = ("mlx[cpu]",) if sys.platform == "linux" else ()
     has_gradients = True
+    refusals = re.compile(
+        r"not implemented|not supported|unsupported|does(n't| not) support|only supports?\b|cannot calculate vjp",
+        re.IGNORECASE,
+    )
     recipe = RECIPE
     gradient_recipe = GRADIENT_RECIPE
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from opfuzz.backends.base import Array, Backend, Functions, Tensor
+from opfuzz.backends.base import ARRAY_RECIPE, Array, Backend, Functions, Tensor
 from opfuzz.core.floats import NAMED_FORMATS
 from opfuzz.core.layout import View, apply
 from opfuzz.spec.expression.program import Program, evaluate
@@ -33,42 +33,17 @@ SCIPY = """
 """
 
 
-RECIPE = """
-import importlib
-
+RECIPE = (
+    ARRAY_RECIPE
+    + """
 import scipy.special
-
-
-def dtype_of(name):
-    if name.startswith(("float8", "float4")):  # which few calls need
-        return np.dtype(getattr(importlib.import_module("ml_dtypes"), name))
-    return np.dtype(name)
-
-
-def load(tensor):
-    return tensor[0].copy()
-
-
-def view(array, steps):
-    for step, args in steps:
-        if step == "transpose":
-            array = array.transpose(args)
-        elif step == "slice":
-            array = array[tuple(map(slice, *args))]
-        else:
-            array = np.broadcast_to(array, args)
-    return array
 
 
 def run(call):
     with np.errstate(all="ignore"):
         return call()
-
-
-def bits(array):
-    array = np.array(array, order="C")
-    return array.view(f"uint{8 * array.dtype.itemsize}")
 """
+)
 
 
 class Numpy(Backend):

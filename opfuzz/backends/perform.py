@@ -19,12 +19,6 @@ from opfuzz.spec.expression.program import Program
 
 Shape = tuple[int, ...]
 
-# Words of torch, MLX and NumPy for "there is no kernel for this", as opposed to "this went wrong".
-UNSUPPORTED = re.compile(
-    r"not implemented|not supported|unsupported|isn't supported|does(n't| not) support|only supports?\b"
-    r"|not differentiable|cannot calculate vjp",
-    re.IGNORECASE,
-)
 # A kernel there is, but not for inputs without elements, which the spec has: it went wrong.
 EMPTY = re.compile(
     r"\bempty\b|\b(zero|0)[- ](sized?|elements?|length)\b|\bno elements\b|\bsize (0|zero)\b", re.IGNORECASE
@@ -66,6 +60,7 @@ def perform(
         return Outcome(text, "unsupported", cause=unsupported(f"{subject.backend} has no gradients"))
     formats = {name: backend.dtype(name) for name in NAMED_FORMATS if name in program.names}
     names = {**call.dims, **call.params, **backend.constants(format), **formats}
+    backend.count()
 
     def once() -> tuple[Array, ...]:
         tensors = {
@@ -85,7 +80,7 @@ def perform(
     except _UnlikeSpecError as error:
         return Outcome(text, "crash", cause=error.cause)
     except Exception as error:  # any failure of the subject is what is being looked for
-        return Outcome(text, _status(error), cause=_cause(error))
+        return Outcome(text, _status(error, backend.refusals), cause=_cause(error))
     required = FORMATS[format].dtype
     for (name, shape), output in zip(shapes.items(), outputs, strict=True):
         if (cause := unlike_spec(name, (output.dtype, output.shape), (required, shape))) is not None:
@@ -158,10 +153,10 @@ def same_bits(a: Array, b: Array) -> bool:
     return bool(np.all(agree | (np.isnan(a) & np.isnan(b))))
 
 
-def _status(error: Exception) -> str:
+def _status(error: Exception, refusals: re.Pattern[str]) -> str:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or OUT_OF_MEMORY.search(str(error)):
         return "out-of-memory"
-    is_refusal = isinstance(error, NotImplementedError) or UNSUPPORTED.search(str(error))
+    is_refusal = isinstance(error, NotImplementedError) or refusals.search(str(error))
     if is_refusal and not EMPTY.search(str(error)):
         return "unsupported"
     return "crash"

@@ -110,6 +110,11 @@ class Torch(Backend):
     distributions = ("torch",)
     modes = ("", COMPILE)
     has_gradients = True
+    refusals = re.compile(
+        r"not implemented|not supported|unsupported|isn't supported|does(n't| not) support|only supports?\b"
+        r"|not differentiable",
+        re.IGNORECASE,
+    )
     recipe = RECIPE
     gradient_recipe = GRADIENT_RECIPE
 

@@ -16,9 +16,9 @@ from opfuzz.core.case import Case
 from opfuzz.core.cause import Cause
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.floats import hexes_of
-from opfuzz.core.layout import layout_class
+from opfuzz.core.layout import LAYOUTS, layout_class
 from opfuzz.core.metrics.distance import largest_distance
-from opfuzz.core.relation import ALONE, EAGER, Relation
+from opfuzz.core.relation import ALONE, CONTIGUOUS, EAGER, VIEW, Relation
 from opfuzz.core.results import Judged, Mark, Outcome, Result, Score, Witness
 from opfuzz.core.verdicts import CLEAN, SEVERITY
 from opfuzz.engine.executors import Casualty, note
@@ -142,6 +142,9 @@ class Bench:
         spec, arrays, (subject, backend) = references[0].spec, references[0].arrays, callee
         is_unary = spec.single_input and all(reference.is_unary for reference in references)
         way = metamorphic.choose_way(spec, case, arrays, is_unary, subject.mode, turn)
+        if way.relation.kind in (CONTIGUOUS, VIEW) and not backend.layouts - {LAYOUTS[0]}:
+            # Its tensors lie in one way only; the next relation stands where that of the layout was.
+            way = metamorphic.choose_way(spec, case, arrays, is_unary, subject.mode, turn + 1)
         assert made.outputs is not None
 
         def call(piece: metamorphic.Piece) -> Outcome:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import numpy as np
 import pytest
 
 from opfuzz.backends import Subject, derive, discover, perform, same_bits, same_outputs
+from opfuzz.backends.base import REST_EVERY
+from opfuzz.backends.numpy import Numpy
 from opfuzz.core.call import Call
 from opfuzz.spec.expression.program import parse
 
@@ -47,6 +50,39 @@ def raising(error):
 )
 def test_status_of_an_exception(error, status):
     assert outcome_of(raising(error)).status == status
+
+
+def test_what_a_refusal_is_is_said_by_the_backend():
+    class Tiny(Numpy):
+        refusals = re.compile("NO_KERNEL")
+
+    def status(words):
+        backend = Tiny("tiny", {"np.abs": raising(RuntimeError(words))})
+        program = parse("np.abs(x)", names=None, functions=backend.functions())
+        call = Call("float32", {}, {}, {"x": ONE}, {})
+        return perform(backend, Subject("tiny", "cpu"), program, call, {"": (2,)}).status
+
+    assert status("[abs] NO_KERNEL for float") == "unsupported"
+    assert status("not implemented") == "crash"
+
+
+def test_it_rests_between_calls_now_and_then():
+    made = []
+
+    class Resting(Numpy):
+        def rest(self):
+            made.append("rest")
+
+    def absolute(x):
+        made.append("call")
+        return np.abs(x)
+
+    backend = Resting("resting", {"np.abs": absolute})
+    program = parse("np.abs(x)", names=None, functions=backend.functions())
+    for _ in range(2 * REST_EVERY + 1):
+        perform(backend, Subject("resting", "cpu"), program, Call("float32", {}, {}, {"x": ONE}, {}), {"": (2,)})
+    calls = ["call"] * REST_EVERY
+    assert made == [*calls, "rest", *calls, "rest", "call"]
 
 
 def test_only_the_first_line_of_a_message_is_kept():

@@ -9,6 +9,7 @@ import pytest
 from small_campaigns import SPECS
 
 from opfuzz.backends import derive, discover
+from opfuzz.backends.numpy import Numpy
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.relation import REPEATED, Relation
 from opfuzz.core.verdicts import FAULT, SEVERITY
@@ -64,6 +65,38 @@ def test_a_death_in_another_way_is_blamed_on_that_way():
         else:
             assert word_cause(score.cause) == "killed by SIGSEGV"
     assert len(seen) >= 2
+
+
+class Copying(Numpy):
+    """One whose arrays lie in one way only."""
+
+    layouts = frozenset({"contiguous"})
+
+    def lay_out(self, base, views, device):
+        assert views == ()
+        return base
+
+
+def test_what_copies_is_given_no_views_and_tried_in_other_ways():
+    specs, labels = load_specs([SPECS], discover()), {}
+    cases = [CaseItem("square", "float32", number) for number in range(0, 16, 2)]
+    for backend in (Numpy("tried"), Copying("tried")):
+        bench = Bench(Plan(specs=specs, subjects=("tried:cpu",), seed=0, jobs=1), {"tried": backend})
+        labels[type(backend)] = heard = []
+        listen(heard.append)
+        try:
+            for item in cases:
+                bench.examine(item)
+        finally:
+            listen(None)
+    assert any(
+        layout != "contiguous"
+        for item in cases
+        for layout in bench.plan.case(item.op, item.format, item.number).layouts.values()
+    )
+    assert any("contiguous" in label for label in labels[Numpy])
+    assert not any("contiguous" in label or "as a view" in label for label in labels[Copying])
+    assert len(labels[Numpy]) == len(labels[Copying])
 
 
 def test_a_promise_that_the_reference_breaks_is_the_specs_mistake(tmp_path):
