@@ -98,6 +98,8 @@ class Backend(ABC):
     # For reproducers: imports under the names of specs, and load, view, bits, run, dtype_of. What takes NumPy's arrays
     # begins with ARRAY_RECIPE, which has all of these but `run`.
     recipe: ClassVar[str]
+    # Modules under the names that calls of another dialect have for them, and what they are here: {"np": "jnp"}.
+    spelling: ClassVar[Mapping[str, str]] = MappingProxyType({})
     layouts: ClassVar[frozenset[str]] = frozenset(LAYOUTS)  # that its tensors have; what copies has the first alone
     # Words in which it says that there is no kernel for a call, as opposed to what goes wrong in one.
     refusals: ClassVar[re.Pattern[str]] = re.compile(r"not implemented|not supported|unsupported", re.IGNORECASE)
@@ -189,9 +191,19 @@ class Backend(ABC):
         A layout that is none of `layouts` means contiguous.
         """
         # `load` copies: what lies as it should is not copied twice.
-        is_plain = layout == LAYOUTS[0] or layout not in self.layouts
-        base, views = (np.asarray(array, order="C"), ()) if is_plain else memory(array, layout)
+        held = self.held(layout)
+        base, views = (np.asarray(array, order="C"), ()) if held == LAYOUTS[0] else memory(array, held)
         return self.lay_out(self.load(base, device), views, device)
+
+    def held(self, layout: str) -> str:
+        """The layout that a tensor has which is asked for in this one."""
+        return layout if layout in self.layouts else LAYOUTS[0]
+
+    def spelled(self, call: str) -> str:
+        """A call as a program of this framework has it, which may be written in another dialect."""
+        for word, own in self.spelling.items():
+            call = re.sub(rf"(?<![\w.]){re.escape(word)}(?=\.)", own, call)
+        return call
 
     def constants(self, format: str) -> Mapping[str, object]:
         """The names besides inputs, dims and parameters that a call may use; pi is the float64 nearest to it."""

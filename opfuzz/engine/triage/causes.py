@@ -33,10 +33,12 @@ def _with_call(
     common: CommonCause, finding: Finding, specs: Mapping[str, OpSpec], backends: Mapping[str, Backend]
 ) -> CommonCause:
     spec, subject = specs[finding.op], Subject.parse(finding.subject)
-    dialect = backends[subject.backend].dialect_in(spec.calls)
-    program = spec.calls[dialect][subject.implementation]
+    backend = backends[subject.backend]
+    program = spec.calls[backend.dialect_in(spec.calls)][subject.implementation]
     call = smallest_of(finding) or follow(finding.recipe, spec)
-    return replace(common, smallest=replace(common.smallest, call=one_line(program, dialect, call)))
+    call = replace(call, layouts={name: backend.held(layout) for name, layout in call.layouts.items()})
+    line = one_line(replace(program, text=backend.spelled(program.text)), backend.dialect, call)
+    return replace(common, smallest=replace(common.smallest, call=line))
 
 
 def widest_first(findings: Sequence[Finding]) -> tuple[list[Finding], int]:

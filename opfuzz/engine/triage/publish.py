@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,23 +66,24 @@ def _programs(
     subject = Subject.parse(finding["subject"])
     program: Program = spec.calls[backend.dialect_in(spec.calls)][subject.implementation]
     functions = backend.functions()
+    spelled = replace(program, text=backend.spelled(program.text))
     mark = _mark(finding, element)
     buffers, views = {}, {}
     for name, array in call.arrays.items():
-        buffers[name], views[name] = memory(array, call.layouts[name])
+        buffers[name], views[name] = memory(array, backend.held(call.layouts[name]))
     reproduced = ReproducedSubject(
         backend.name,
         backend.recipe,
         subject.device,
         subject.mode,
         # What a value has as a method, such as x.to, is written as it is.
-        {name: functions[name] for name in sorted(program.functions) if not name.startswith(".")},
-        backend.replaced,
+        {backend.spelled(name): functions[name] for name in sorted(program.functions) if not name.startswith(".")},
+        frozenset(map(backend.spelled, backend.replaced)),
         backend.gradient_recipe,
         "" if backend.plugin is None else str(backend.plugin.resolve()),
     )
     shapes = spec.output_shapes(call.dims, call.params)
-    written = Written(program.text, call.format, shapes, {**call.dims, **call.params}, views, program.gradient)
+    written = Written(spelled.text, call.format, shapes, {**call.dims, **call.params}, views, program.gradient)
     is_disturbed = shown.relation is not None and shown.relation.kind == DISTURBED
     is_repeated = finding["verdict"] == "unstable"
     cause = finding["cause"]
@@ -102,10 +104,10 @@ def _programs(
     )
     code = None  # the other work takes more than a few lines
     if not is_disturbed:
-        code = snippet(reproduced, program, written, buffers, mark, is_repeated)
+        code = snippet(reproduced, spelled, written, buffers, mark, is_repeated)
     report = upstream(
         finding,
-        program.text,
+        spelled.text,
         tuple(reproduced.functions),
         call,
         element,
