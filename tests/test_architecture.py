@@ -32,6 +32,7 @@ DOORSTEP = {"__init__.py", "__main__.py", "pytest_plugin.py", "py.typed"}
 
 # Where the doors to a library are; nothing else may import it.
 DOORS = {
+    "jax": {"backends/jax.py"},
     "torch": {
         "backends/torch.py",
         "network/trace/torch.py",

@@ -9,13 +9,14 @@ from pathlib import Path
 from types import MappingProxyType
 
 from opfuzz.backends.base import Backend, Functions
+from opfuzz.backends.jax import Jax
 from opfuzz.backends.mlx import Mlx
 from opfuzz.backends.numpy import Numpy
 from opfuzz.backends.torch import Torch
 from opfuzz.core.errors import OpfuzzError, did_you_mean
 from opfuzz.core.files.user_module import load
 
-BUILT_IN: tuple[type[Backend], ...] = (Torch, Mlx, Numpy)
+BUILT_IN: tuple[type[Backend], ...] = (Torch, Mlx, Numpy, Jax)
 GROUP = "opfuzz.backends"
 
 

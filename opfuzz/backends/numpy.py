@@ -10,6 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from opfuzz.backends.base import ARRAY_RECIPE, Array, Backend, Functions, Tensor
+from opfuzz.backends.layers import layers, like, wide
 from opfuzz.core.floats import NAMED_FORMATS
 from opfuzz.core.layout import View, apply
 from opfuzz.spec.expression.program import Program, evaluate
@@ -75,7 +76,7 @@ class Numpy(Backend):
         return NAMED_FORMATS[format].dtype
 
     def published(self) -> Functions:
-        """See Backend. `conv1d` and `group_norm` are channels first; weights lie as in torch."""
+        """See Backend. `conv1d` is channels first; weights lie as in torch."""
         special = importlib.import_module("scipy.special")
         found: dict[str, Callable[..., Any]] = {f"np.{name}": getattr(np, name) for name in PUBLISHED.split()}
         found |= {f"np.fft.{name}": getattr(np.fft, name) for name in FFT.split()}
@@ -84,14 +85,9 @@ class Numpy(Backend):
             "cast": cast,
             "complex": complex_of,
             ".astype": _astype,
-            "linear": linear,
             "conv1d": conv1d,
             "conv_transpose1d": conv_transpose1d,
-            "layer_norm": layer_norm,
-            "rms_norm": rms_norm,
-            "group_norm": group_norm,
-            "softmax": softmax,
-            "attention": attention,
+            **layers(np),
         }
 
     def load(self, base: Array, device: str) -> Tensor:
@@ -125,15 +121,6 @@ def _in_format(function: Callable[..., Any]) -> Callable[..., Any]:
     return rounded
 
 
-def _wide(x: Array) -> Array:
-    """Halves as float32, in which a layer computes before it rounds once; everything else as it is."""
-    return x.astype(np.float32) if x.dtype == np.float16 else x
-
-
-def _like(result: Array, x: Array) -> Array:
-    return np.asarray(result).astype(x.dtype, copy=False)
-
-
 def cast(x: Array, dtype: Any) -> Array:
     """The same numbers, rounded to another format."""
     return x.astype(dtype)
@@ -152,11 +139,6 @@ def complex_of(real: Array, imaginary: Array) -> Array:
     return made
 
 
-def linear(x: Array, weight: Array, bias: Array) -> Array:
-    """x times the transposed weight, plus bias: (..., d_in), (d_out, d_in) and (d_out) to (..., d_out)."""
-    return _like(_wide(x) @ np.swapaxes(_wide(weight), 0, 1) + bias, x)
-
-
 def conv1d(
     x: Array,
     weight: Array,
@@ -167,16 +149,16 @@ def conv1d(
     bias: Array | None = None,
 ) -> Array:
     """Cross-correlation over the last axis: (n, c_in, length) and (c_out, c_in // groups, k) to (n, c_out, length')."""
-    padded = np.pad(_wide(x), ((0, 0), (0, 0), (padding, padding)))
+    padded = np.pad(wide(np, x), ((0, 0), (0, 0), (padding, padding)))
     n, c_in, _ = padded.shape
     c_out, per_group, k = weight.shape
     windows = sliding_window_view(padded, dilation * (k - 1) + 1, axis=-1)[:, :, ::stride, ::dilation]
     length = windows.shape[2]
     columns = windows.reshape(n, groups, c_in // groups, length, k).transpose(0, 1, 3, 2, 4)
     columns = columns.reshape(n, groups, length, per_group * k)
-    kernels = _wide(weight).reshape(groups, c_out // groups, per_group * k).swapaxes(1, 2)
+    kernels = wide(np, weight).reshape(groups, c_out // groups, per_group * k).swapaxes(1, 2)
     result = (columns @ kernels).swapaxes(2, 3).reshape(n, c_out, length)
-    return _like(result if bias is None else result + bias[:, None], x)
+    return np.asarray(like(np, result if bias is None else result + bias[:, None], x))
 
 
 def conv_transpose1d(
@@ -192,50 +174,11 @@ def conv_transpose1d(
     n, c_in, length = x.shape
     _, per_group, k = weight.shape
     span = (length - 1) * stride + 1
-    inputs = _wide(x).reshape(n, groups, c_in // groups, length)
+    inputs = wide(np, x).reshape(n, groups, c_in // groups, length)
     spread = np.zeros((n, groups, per_group, span + dilation * (k - 1) + output_padding), inputs.dtype)
-    kernels = _wide(weight).reshape(groups, c_in // groups, per_group, k).swapaxes(1, 2)
+    kernels = wide(np, weight).reshape(groups, c_in // groups, per_group, k).swapaxes(1, 2)
     for tap in range(k):
         start = tap * dilation
         spread[..., start : start + span : stride] += np.ascontiguousarray(kernels[..., tap]) @ inputs
     whole = spread.reshape(n, groups * per_group, spread.shape[-1])
-    return _like(whole[..., padding : whole.shape[-1] - padding], x)
-
-
-def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> Array:
-    """Normalise the last axis, then scale and shift."""
-    return _like(_standardise(_wide(x), -1, eps) * weight + bias, x)
-
-
-def rms_norm(x: Array, weight: Array, eps: float) -> Array:
-    """Divide by the root mean square of the last axis, then scale."""
-    wide = _wide(x)
-    return _like(wide / np.sqrt(np.mean(np.square(wide), axis=-1, keepdims=True) + eps) * weight, x)
-
-
-def group_norm(x: Array, groups: int, weight: Array, bias: Array, eps: float) -> Array:
-    """Normalise each group of channels of (n, channels, ...) with all its positions, then scale and shift channels."""
-    n, channels = x.shape[:2]
-    flat = _standardise(_wide(x).reshape(n, groups, channels // groups * int(np.prod(x.shape[2:]))), -1, eps)
-    per_channel = (channels,) + (1,) * (x.ndim - 2)
-    return _like(flat.reshape(x.shape) * weight.reshape(per_channel) + bias.reshape(per_channel), x)
-
-
-def _standardise(x: Array, axis: int, eps: float) -> Array:
-    centred = x - np.mean(x, axis=axis, keepdims=True)
-    return np.asarray(centred / np.sqrt(np.mean(np.square(centred), axis=axis, keepdims=True) + eps))
-
-
-def softmax(x: Array, axis: int = -1) -> Array:
-    """exp(x - max) over its sum along the axis."""
-    wide = _wide(x)
-    powers = np.exp(wide - np.max(wide, axis=axis, keepdims=True))
-    return _like(powers / np.sum(powers, axis=axis, keepdims=True), x)
-
-
-def attention(q: Array, k: Array, v: Array, scale: float, mask: Array | None = None) -> Array:
-    """softmax(q k^T scale + mask) v over the last two axes; a mask is true where allowed, or is added."""
-    scores = _wide(q) @ np.swapaxes(_wide(k), -1, -2) * scale
-    if mask is not None:
-        scores = np.where(mask, scores, -np.inf) if mask.dtype == np.bool_ else scores + mask
-    return _like(softmax(scores) @ _wide(v), q)
+    return np.asarray(like(np, whole[..., padding : whole.shape[-1] - padding], x))

@@ -36,7 +36,7 @@ reference: exp(x)
 
 
 def test_built_in():
-    assert list(discover()) == ["torch", "mlx", "numpy"]
+    assert list(discover()) == ["torch", "mlx", "numpy", "jax"]
     assert {name: backend.dialect for name, backend in discover().items()} == {n: n for n in discover()}
 
 
@@ -44,7 +44,7 @@ def test_importing_imports_no_framework():
     program = (
         "import sys, opfuzz.backends as b; b.discover(); b.Subject.parse('torch:cpu');"
         "import opfuzz.engine.executors.pool, opfuzz.engine.executors.inline;"
-        "print([m for m in ('torch', 'mlx', 'mlx.core') if m in sys.modules])"
+        "print([m for m in ('torch', 'mlx', 'mlx.core', 'jax') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -120,19 +120,20 @@ def test_entry_points(monkeypatch):
         metadata.EntryPoint("wrong", "os:getcwd", "opfuzz.backends"),
     ]
     monkeypatch.setattr(metadata, "entry_points", lambda group: entries[:1])
-    assert list(discover()) == ["torch", "mlx", "numpy"]
+    assert list(discover()) == ["torch", "mlx", "numpy", "jax"]
     monkeypatch.setattr(metadata, "entry_points", lambda group: entries)
     with pytest.raises(OpfuzzError, match="entry point 'wrong = os:getcwd' is a builtin_function_or_method"):
         discover()
 
 
 def test_absent_frameworks_say_what_to_do(monkeypatch):
-    for name in ("torch", "mlx.core"):
+    for name in ("torch", "mlx.core", "jax"):
         monkeypatch.setitem(sys.modules, name, None)
     absent = {name: backend.absent() for name, backend in discover().items()}
     assert absent["numpy"] is None
     assert absent["torch"] == "torch: not installed: pip install torch"
     assert absent["mlx"] == "mlx: not installed; needs macOS on Apple silicon or Linux: pip install 'opfuzz[mlx]'"
+    assert absent["jax"] == "jax: not installed: pip install 'opfuzz[jax]'"
     assert isinstance(derive("torch", name="bad", replace={"torch.no_such": abs}), Backend)
 
 

@@ -56,6 +56,13 @@ DIALECTS: Mapping[str, Dialect] = {
         "mx.vjp(lambda {names}: {call}, [{inputs}], [{cotangents}])",
         frozenset({"float32", "int32", "bool"}),
     ),
+    "jax": Dialect(
+        "jnp",
+        "jnp.array({values}, {kind})",
+        "jnp.full({shape}, {value}, {kind})",
+        "jax.vjp(lambda {names}: {call}, {inputs})[1](({cotangents}))",
+        frozenset({"float32", "int32", "bool"}),
+    ),
     "numpy": NUMPY,
 }
 

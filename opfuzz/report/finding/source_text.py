@@ -115,6 +115,9 @@ class SourceText:
         self._lines += ["import functools", f"{name} = functools.partial({', '.join([inner, *arguments])})"]
 
     def _define_function(self, name: str, value: FunctionType, source: ast.FunctionDef) -> None:
+        if self._known.get(source.name) is value and source.name != name:
+            self._lines.append(f"{name} = {source.name}")
+            return
         written = inspect.unwrap(value)  # without its decorators, which the source applies again
         used = _names_of(written.__code__) | _names_around(source)
         for other in sorted(used & written.__globals__.keys()):
@@ -126,6 +129,7 @@ class SourceText:
                 self._define(other, cell.cell_contents)
         if source.name != name and (source.name in self._known or source.name in self._taken):
             self._give_up(f"two different things have the name {source.name}")
+        self._known[source.name] = value
         self._lines.append(ast.unparse(source))
         if name != source.name:
             self._lines.append(f"{name} = {source.name}")

@@ -106,7 +106,7 @@ def write(
     """`repro.py` for the last element of a case, and what the backend made of that element; None if it made nothing."""
     arrays = inputs(spec, case)
     subject = Subject(backend.name, "cpu", "", implementation)
-    program = spec.calls[backend.dialect][implementation]
+    program = spec.calls[backend.dialect_in(spec.calls)][implementation]
     numbers = {**case.dims, **case.params}
     shapes = spec.output_shapes(case.dims, case.params)
     done = perform(backend, subject, program, Call.of(case, arrays), shapes)
@@ -116,16 +116,27 @@ def write(
     index = tuple(size - 1 for size in shape)
     pattern = done.outputs[-1][index]
     mark = Mark(index, float(pattern), hex_of(pattern), float(pattern) if exact is None else exact, 0.0, 0.0, name)
-    laid = {name: memory(array, case.layouts[name]) for name, array in arrays.items()}
+    laid = {name: memory(array, backend.held(case.layouts[name])) for name, array in arrays.items()}
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: base for name, (base, _) in laid.items()}, folder / "inputs.safetensors")
     functions = backend.functions()
     text = reproducer(
         f"{spec.op} \x1b[31m \\x '''\"\"\" title",
         ReproducedSubject(
-            backend.name, backend.recipe, "cpu", "", {n: functions[n] for n in program.functions}, backend.replaced
+            backend.name,
+            backend.recipe,
+            "cpu",
+            "",
+            {backend.spelled(n): functions[n] for n in program.functions},
+            backend.replaced,
         ),
-        Written(program.text, case.format, shapes, numbers, {name: views for name, (_, views) in laid.items()}),
+        Written(
+            backend.spelled(program.text),
+            case.format,
+            shapes,
+            numbers,
+            {name: views for name, (_, views) in laid.items()},
+        ),
         mark,
         Manner(repeated, hangs, disturbed),
     )
@@ -150,14 +161,14 @@ def present(name: str):
 @pytest.mark.parametrize(
     ("name", "format", "step"),  # a format that NumPy lacks is written in another way, whatever the op
     [("numpy", "float32", 1), ("numpy", "float64", 8), ("torch", "bfloat16", 1), ("torch", "float32", 8),
-     ("mlx", "bfloat16", 8), ("mlx", "float32", 1)],
+     ("mlx", "bfloat16", 8), ("mlx", "float32", 1), ("jax", "float32", 4), ("jax", "bfloat16", 16)],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore:var")  # torch on the variance of one element
 def test_every_call_of_every_spec_gives_the_bits_of_the_run(name, format, step, tmp_path):
     backend = present(name)
     marks = {}
     for spec in EVERY_OP[::step]:
-        for implementation in spec.calls.get(name, {}) if format in spec.formats else ():
+        for implementation in spec.calls.get(backend.dialect_in(spec.calls), {}) if format in spec.formats else ():
             folder = tmp_path / f"{spec.op}-{implementation}"
             drawn = (draw(spec, format, 11, number) for number in range(8))
             kept = (case for case in drawn if 0 not in case.dims.values())  # of which MLX dies in one op
@@ -172,7 +183,7 @@ def test_every_call_of_every_spec_gives_the_bits_of_the_run(name, format, step, 
         assert status == 0, folder.name
 
 
-@pytest.mark.parametrize("name", ["numpy", "torch", "mlx"])
+@pytest.mark.parametrize("name", ["numpy", "torch", "mlx", "jax"])
 def test_every_layout(name, tmp_path):
     backend, spec = present(name), spec_of(ALL_LAYOUTS, tmp_path)
     layouts = dict(zip("uvwxyzp", LAYOUTS, strict=True))
