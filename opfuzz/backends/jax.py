@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ OWN = {
         cummin cumprod cumsum digamma dot erf erf_inv erfc exp exp2 expm1 igamma igammac integer_pow lgamma log log1p
         logistic nextafter pow reduce_precision rem rsqrt sin sort sqrt tan tanh top_k
     """,
-    "jax.scipy.special": "digamma erfc i0 i0e i1 i1e log_ndtr logit ndtr ndtri xlogy",
+    "jax.scipy.special": "digamma erfc erfcx erfinv gammaln i0 i0e i1 i1e log_ndtr logit ndtr ndtri xlogy",
     "jax.image": "resize",
 }
 EAGER = "eager"
@@ -166,6 +167,7 @@ class Jax(Backend):
             "conv_transpose": partial(_conv_transpose, _jax().lax),
             "conv_transpose1d": partial(_conv_transpose, _jax().lax),
             "max_pool": partial(_max_pool, _jax().lax),
+            "scatter_add": partial(_scatter_add, jnp),
             "avg_pool": partial(_avg_pool, _jax().lax),
             **layers(jnp),
         }
@@ -329,13 +331,17 @@ def _conv_transpose(
     )
 
 
-def _max_pool(lax: Any, x: Tensor, kernel: Sizes, stride: Sizes, padding: Sizes) -> Tensor:
-    pads = [(0, 0), (0, 0), *((each, each) for each in padding)]
-    return lax.reduce_window(x, -np.inf, lax.max, (1, 1, *kernel), (1, 1, *stride), pads)
+def _max_pool(lax: Any, x: Tensor, kernel: Sizes, stride: Sizes, padding: tuple[Sizes, ...]) -> Tensor:
+    """The largest of each window, of (n, c, ...); each axis has the padding of its two ends."""
+    return lax.reduce_window(x, -math.inf, lax.max, (1, 1, *kernel), (1, 1, *stride), ((0, 0), (0, 0), *padding))
 
 
-def _avg_pool(lax: Any, x: Tensor, kernel: Sizes, stride: Sizes, padding: Sizes) -> Tensor:
-    """The mean of each window, zeros at the edges counted."""
-    pads = [(0, 0), (0, 0), *((each, each) for each in padding)]
-    total = lax.reduce_window(x, 0.0, lax.add, (1, 1, *kernel), (1, 1, *stride), pads)
-    return total / float(np.prod(kernel))
+def _avg_pool(lax: Any, x: Tensor, kernel: Sizes, stride: Sizes, padding: tuple[Sizes, ...]) -> Tensor:
+    """The mean of each window, zeros of the padding counted; otherwise as `_max_pool`."""
+    total = lax.reduce_window(x, 0.0, lax.add, (1, 1, *kernel), (1, 1, *stride), ((0, 0), (0, 0), *padding))
+    return total / math.prod(kernel)
+
+
+def _scatter_add(jnp: Any, x: Tensor, index: Tensor, source: Tensor) -> Tensor:
+    """x with each element of a source added where its index says, row by row."""
+    return x.at[jnp.arange(x.shape[0])[:, None], index].add(source)

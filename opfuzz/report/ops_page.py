@@ -11,14 +11,14 @@ from opfuzz.report.text import plain
 from opfuzz.spec import OpSpec
 from opfuzz.spec.expression.program import Program
 
-FIRST = ("torch", "mlx", "numpy")  # dialects; those of plugins come after them
+FIRST = ("torch", "mlx", "numpy", "jax")  # dialects; those of plugins come after them
 INTRODUCTION = """\
 # Ops
 
 `opfuzz check --page` writes this page from the specs: {count} in {folders}, one file each, named as the op. An empty
-cell means that the spec has no call for that framework. The variants are what an op is confused with: a result that
-matches one is reported by its name. [specs/README.md](../specs/README.md) has the language of specs, and
-[new-op.md](new-op.md) says how to add an op.
+cell means that the spec has no call of its own for that framework: JAX then makes that of NumPy, with `jax.numpy`. The
+variants are what an op is confused with: a result that matches one is reported by its name.
+[specs/README.md](../specs/README.md) has the language of specs, and [new-op.md](new-op.md) says how to add an op.
 """
 
 

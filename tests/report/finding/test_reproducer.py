@@ -119,17 +119,10 @@ def write(
     laid = {name: memory(array, backend.held(case.layouts[name])) for name, array in arrays.items()}
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: base for name, (base, _) in laid.items()}, folder / "inputs.safetensors")
-    functions = backend.functions()
+    called = {backend.spelled(name): backend.functions()[name] for name in program.functions}
     text = reproducer(
         f"{spec.op} \x1b[31m \\x '''\"\"\" title",
-        ReproducedSubject(
-            backend.name,
-            backend.recipe,
-            "cpu",
-            "",
-            {backend.spelled(n): functions[n] for n in program.functions},
-            backend.replaced,
-        ),
+        ReproducedSubject(backend.name, backend.recipe, "cpu", "", called, backend.replaced),
         Written(
             backend.spelled(program.text),
             case.format,
