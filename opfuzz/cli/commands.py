@@ -34,7 +34,7 @@ COMMANDS = {  # where each is, and what is said of it among the others
     "cases": ("cases.cases_group", "Cases for other programs and machines, and their outputs judged."),
     "check": ("check.check", "Check spec files."),
     "schema": ("check.schema", "Print a JSON Schema of a spec."),
-    "new": ("new.new_group", "Write a new spec to fill in."),
+    "new": ("new.new_group", "Write a new spec, or a new backend, to fill in."),
     "backends": ("backends.backends_command", "List backends and devices, and why some are absent."),
     "doctor": ("doctor.doctor_command", "Say what is installed, what works, and how to get the rest."),
     "completion": ("completion.completion_command", "Print the script that makes a shell complete."),

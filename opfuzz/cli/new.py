@@ -1,4 +1,4 @@
-"""`opfuzz new op`: the spec of a new op to fill in, valid from the start."""
+"""`opfuzz new op` and `opfuzz new backend`: a spec, or a plugin, to fill in; valid from the start."""
 
 from __future__ import annotations
 
@@ -55,6 +55,79 @@ variants:
   {variant}
 """
 DIALECTS = {"torch": "torch", "mlx": "mx", "numpy": "np"}  # and under which name a call has the framework
+BACKEND = '''\
+"""The backend '{name}': see what opfuzz makes of it with `opfuzz backends --plugin {path}`."""
+
+import importlib
+import re
+
+import numpy as np
+
+from opfuzz.backends import ARRAY_RECIPE, Backend, evaluate
+
+LIBRARY = "numpy"  # the module of your framework, once it is here
+FUNCTIONS = """
+    abs add arange cos divide exp full log matmul max maximum mean min minimum multiply negative ones power reshape sin
+    sqrt subtract sum swapaxes take tanh transpose where zeros
+"""
+
+
+class {kind}(Backend):
+    dialects = ("{name}", "numpy")  # the keys under `calls:` of a spec that it reads: the first that is there
+    modules = (LIBRARY,)  # imported before workers fork
+    modes = ("",)  # others are written {name}:cpu+MODE, and come to `run` as `mode`
+    layouts = frozenset({{"contiguous"}})  # what holds views has `lay_out` as well, and all layouts
+    refusals = re.compile("not implemented|not supported|unsupported", re.IGNORECASE)  # what is said of no kernel
+    environment = {{}}  # of workers, for what the framework reads when it is loaded
+    # For reproducers: the imports, and how a call is made of NumPy's arrays. Names of modules are those of calls.
+    recipe = ARRAY_RECIPE + """
+def run(call):
+    return call()
+"""
+
+    def absent(self):
+        try:
+            importlib.import_module(LIBRARY)
+        except ImportError:
+            return f"{{LIBRARY}}: not installed: pip install {{LIBRARY}}"
+        return None  # it is here
+
+    def version(self):
+        return importlib.import_module(LIBRARY).__version__
+
+    def devices(self):
+        return {{"cpu": None}}  # the value says why a device is not here: "no GPU"
+
+    def supports(self, format, device):
+        return format in ("float16", "float32", "float64")  # and "bfloat16"
+
+    def dtype(self, format):
+        return np.dtype(format)
+
+    def published(self):
+        # All that a spec may call: pure functions of arrays, which read no files and change no arguments.
+        library = importlib.import_module(LIBRARY)
+        found = {{f"np.{{name}}": getattr(library, name) for name in FUNCTIONS.split()}}
+        return found | {{"cast": lambda x, dtype: x.astype(dtype)}}
+
+    def load(self, base, device):
+        return np.array(base, order="C", copy=True)  # of the framework, on the device
+
+    def get(self, tensor):
+        if not isinstance(tensor, np.ndarray | np.generic):
+            raise TypeError(f"returned a {{type(tensor).__name__}}, not an array")
+        return np.array(tensor, order="C", copy=True)  # NumPy's, with the same bits
+
+    def run(self, program, tensors, names, device, mode):
+        with np.errstate(all="ignore"):
+            return evaluate(program, {{**names, **tensors}}, self.functions())  # wait here for what is not done yet
+
+    def rest(self):
+        """Drop what grows from call to call, such as compiled programs; called now and then."""
+
+
+BACKENDS = [{kind}()]
+'''
 
 
 @click.group("new")
@@ -134,11 +207,7 @@ def new_op(
         except OpfuzzError as error:
             told = str(error).replace(str(written), str(path))
             raise OpfuzzError(f"{told}\nno file was written: choose other names") from None
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OpfuzzError(f"{out}: cannot be made: {error.strerror}; choose a folder with --out") from error
-    write_text(path, text)
+    _write(path, text, force)
     shown = plain(str(path))
     click.echo(f"wrote {shown}, which is valid as it is; next:")
     what = "sizes, calls and reference" if draft is None else "reference, which is what it is judged by"
@@ -146,6 +215,38 @@ def new_op(
     click.echo(f"  2. opfuzz check {shown}")
     click.echo(f"  3. opfuzz run {shown} --cases 100")
     return 0
+
+
+@new_group.command("backend", short_help="Write the commented plugin of a new backend.")
+@click.argument("name")
+@click.option("--out", type=click.Path(path_type=Path), default=Path(), help="Folder; default: this one.")
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+def new_backend(name: str, out: Path, force: bool) -> int:
+    """Write OUT/NAME_backend.py: a plugin with a backend that works as it is, with comments on what to change."""
+    if not re.fullmatch(NAME, name) or keyword.iskeyword(name):
+        raise OpfuzzError(f"'{plain(name)}' cannot be the name of a backend here; write one such as cupy or my_library")
+    if name in discover():
+        raise OpfuzzError(f"the backend name '{name}' is taken; choose another")
+    path = out / f"{name}_backend.py"  # NAME.py would stand in the way of a library of that name
+    kind = "".join(part.capitalize() for part in name.split("_"))
+    _write(path, BACKEND.format(name=name, kind=kind, path=plain(str(path))), force)
+    shown = plain(str(path))
+    click.echo(f"wrote {shown}, which works as it is, with NumPy; next:")
+    click.echo("  1. put your framework in its place; what each part owes is told in docs/new-backend.md of opfuzz")
+    click.echo(f"  2. opfuzz backends --plugin {shown}")
+    click.echo(f"  3. opfuzz run --plugin {shown} --subjects {name}:cpu --format float32 --cases 10")
+    return 0
+
+
+def _write(path: Path, text: str, force: bool) -> None:
+    """A new file. Raises OpfuzzError where there is one, or none can be."""
+    if path.exists() and not force:
+        raise OpfuzzError(f"{path}: is already there; choose another name or folder, or replace it with --force")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OpfuzzError(f"{path.parent}: cannot be made: {error.strerror}; choose a folder with --out") from error
+    write_text(path, text)
 
 
 def template(op: str, inputs: tuple[str, ...], path: Path) -> str:

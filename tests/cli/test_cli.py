@@ -324,7 +324,7 @@ def test_backends_are_aligned(tmp_path, capsys, monkeypatch):
         assert all(line[start - 1] == " " for start in starts[1:])
     names = [line.split()[0] for line in lines[2:]]
     assert {"numpy:cpu", "off:cpu"} <= set(names)
-    assert all(name.startswith(("torch", "mlx", "numpy", *plugin_names())) for name in names)
+    assert all(name.startswith(("torch", "mlx", "numpy", "jax", *plugin_names())) for name in names)
 
 
 def plugin_names() -> tuple[str, ...]:

@@ -54,7 +54,7 @@ def test_the_script_for_bash_is_valid_bash(tmp_path):
 def test_commands_and_options():
     assert set(offered("")) == set(COMMANDS)
     assert offered("doc") == ["doctor"]
-    assert offered("new", "") == ["op"]
+    assert offered("new", "") == ["backend", "op"]
     assert {"--op", "--subjects", "--format"} <= set(offered("run", "--"))
 
 
