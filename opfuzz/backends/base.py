@@ -103,6 +103,7 @@ class Backend(ABC):
     layouts: ClassVar[frozenset[str]] = frozenset(LAYOUTS)  # that its tensors have; what copies has the first alone
     # Words in which it says that there is no kernel for a call, as opposed to what goes wrong in one.
     refusals: ClassVar[re.Pattern[str]] = re.compile(r"not implemented|not supported|unsupported", re.IGNORECASE)
+    compiles: ClassVar[bool] = False  # a program for each shape, which takes longer than the call
     environment: ClassVar[Mapping[str, str]] = MappingProxyType({})  # of workers, where the user has set nothing else
 
     def __init__(self, name: str | None = None, replace: Functions = MappingProxyType({})) -> None:

@@ -98,6 +98,7 @@ class Jax(Backend):
     recipe = RECIPE
     gradient_recipe = GRADIENT_RECIPE
     spelling = MappingProxyType({"np": "jnp", "scipy": "jax.scipy"})
+    compiles = True
     layouts = frozenset(LAYOUTS[:1])  # XLA copies what is no whole buffer
     refusals = re.compile(
         r"not implemented|not supported|unsupported|only supports?\b|does(n't| not) support"

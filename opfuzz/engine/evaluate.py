@@ -23,7 +23,7 @@ from opfuzz.core.results import Judged, Mark, Outcome, Result, Score, Witness
 from opfuzz.core.verdicts import CLEAN, SEVERITY
 from opfuzz.engine.executors import Casualty, note
 from opfuzz.engine.plan import Plan, calls_of
-from opfuzz.generate import draw, inputs
+from opfuzz.generate import inputs
 from opfuzz.judge import metamorphic
 from opfuzz.judge.outputs import score_outputs
 from opfuzz.oracle.reference import Reference, references_of
@@ -73,7 +73,7 @@ class Bench:
         """The case that an item names, on every subject that has a call for it."""
         spec = self.specs[item.op]
         near = self.plan.near(spec, item.format, item.number)
-        case = near or draw(spec, item.format, self.plan.seed_of(item.number), item.number)
+        case = near or self.plan.drawn(spec, item.format, item.number)
         return self.judge(case, item.number, item.subjects, item.spared, is_near=near is not None)
 
     def judge(

@@ -12,7 +12,7 @@ from opfuzz.backends import Backend
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.engine.executors import WORKER_BYTES
 from opfuzz.engine.gradients import ONLY, gradients_of
-from opfuzz.engine.plan import CORE, Plan, dialects_of, load_specs
+from opfuzz.engine.plan import CORE, Plan, alike_of, dialects_of, load_specs
 from opfuzz.spec.profile_reader import read_profile
 
 PACKAGE = Path(__file__).parents[1]
@@ -72,6 +72,7 @@ class Order:
             case_memory=self.case_memory,
             patience=self.patience,
             core=CORE if self.cases is None else min(CORE, self.cases // 2),
+            alike=alike_of(self.subjects, backends),
             without_gradient=without,
         )
         if not plan.pairs():

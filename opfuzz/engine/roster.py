@@ -8,7 +8,7 @@ from pathlib import Path
 
 from opfuzz.backends import Backend, Subject, discover
 from opfuzz.engine.executors.task import Answer, Item, State, Task
-from opfuzz.engine.plan import needs_of
+from opfuzz.engine.plan import case_seconds, needs_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,7 @@ class Roster:
     plugins: tuple[Path, ...]
     modules: tuple[str, ...]  # to import before workers fork, who alone use them: forking after use hangs
     environment: Mapping[str, str]  # of workers
+    seconds: float  # after which a call hangs
     needed: Mapping[tuple[str, str], frozenset[str]]  # of a machine, by backend and device
 
     @classmethod
@@ -29,7 +30,8 @@ class Roster:
         modules = (module for backend in asked for module in backend.modules)
         environment = {name: word for backend in asked for name, word in backend.environment.items()}
         needed = {_place(text): needs_of([text], backends) for text in subjects}
-        return cls(subjects, tuple(plugins), tuple(dict.fromkeys(modules)), environment, needed)
+        seconds = case_seconds(subjects, any(backend.compiles for backend in asked))
+        return cls(subjects, tuple(plugins), tuple(dict.fromkeys(modules)), environment, seconds, needed)
 
     def needs(self, subjects: Iterable[str]) -> frozenset[str]:
         """What a machine must have so that some of the subjects, or implementations of theirs, can be tried there."""

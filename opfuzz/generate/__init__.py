@@ -2,10 +2,20 @@
 
 from opfuzz.generate.fill import inputs
 from opfuzz.generate.regimes import DEFAULT_REGIMES, REGIMES
-from opfuzz.generate.sample import draw, draw_near
+from opfuzz.generate.sample import draw, draw_near, sized_as
 from opfuzz.generate.sizes import ELEMENT_BUDGET, WORK_BUDGET
 
-__all__ = ["DEFAULT_REGIMES", "ELEMENT_BUDGET", "REGIMES", "WORK_BUDGET", "draw", "draw_near", "inputs", "regime_names"]
+__all__ = [
+    "DEFAULT_REGIMES",
+    "ELEMENT_BUDGET",
+    "REGIMES",
+    "WORK_BUDGET",
+    "draw",
+    "draw_near",
+    "inputs",
+    "regime_names",
+    "sized_as",
+]
 
 
 def regime_names() -> tuple[str, ...]:

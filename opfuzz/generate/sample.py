@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from opfuzz.core.case import SEED_LIMIT, Case
@@ -35,6 +36,14 @@ def draw_near(spec: OpSpec, format: str, seed: int, number: int, profile: Profil
     points = profile.points_of(spec.op)
     choices = Words("near", seed, spec.op, format, number)
     return _near(choices, spec, format, points) if points and choices.chance(3, 4) else None
+
+
+def sized_as(case: Case, spec: OpSpec, other: Case) -> Case:
+    """The case with the sizes and parameters of another one of the same op and format; a view that says nothing in
+    these shapes is contiguous."""
+    shapes = spec.shapes(other.dims, other.params)
+    layouts = {name: each if applicable(each, shapes[name]) else LAYOUTS[0] for name, each in case.layouts.items()}
+    return replace(case, dims=other.dims, params=other.params, layouts=layouts)
 
 
 def assemble(choices: Choices, spec: OpSpec, format: str) -> Case:

@@ -20,7 +20,7 @@ from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.engine.calls import Asked, judge, outcome_of
 from opfuzz.engine.evaluate import blame, lacking_by, unknown_truth, without
 from opfuzz.engine.executors import LOCAL, Casualty, drive
-from opfuzz.engine.plan import Plan, case_seconds, implementations
+from opfuzz.engine.plan import Plan, implementations
 from opfuzz.engine.roster import Roster, SubjectTask
 from opfuzz.judge.limits import EXCESS_LIMIT
 from opfuzz.judge.measure import Measured
@@ -265,7 +265,7 @@ class ClimbTask(SubjectTask[_Ask, list[Climbed]]):
     @property
     def timeout(self) -> float:
         """See Task."""
-        return SECONDS + case_seconds(self.plan.subjects)
+        return SECONDS + self.roster.seconds
 
     def describe(self, item: _Ask) -> str:
         """See Task."""

@@ -12,7 +12,7 @@ from opfuzz.core.call import Call
 from opfuzz.core.results import Outcome
 from opfuzz.engine.evaluate import REPEAT_EVERY, blame, perform_call
 from opfuzz.engine.executors import LOCAL, Casualty, drive, note
-from opfuzz.engine.plan import calls_of, case_seconds
+from opfuzz.engine.plan import calls_of
 from opfuzz.engine.roster import Roster, SubjectTask
 from opfuzz.store.exchange import Export, ExportedCase, OutputRecorder, arrays_of
 
@@ -37,7 +37,7 @@ class RecordTask(SubjectTask[RecordedCall, Outcome]):
     @property
     def timeout(self) -> float:
         """See Task."""
-        return case_seconds(self.roster.subjects)
+        return self.roster.seconds
 
     def describe(self, item: RecordedCall) -> str:
         """See Task."""

@@ -17,7 +17,6 @@ from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.engine.calls import Asked, judge
 from opfuzz.engine.evaluate import blame, unknown_truth
 from opfuzz.engine.executors import LOCAL, MISTAKE, Casualty, Executor, drive
-from opfuzz.engine.plan import case_seconds
 from opfuzz.engine.roster import Roster, SubjectTask
 from opfuzz.engine.triage.minimize import Smaller, Steps
 from opfuzz.report.causes import word_cause
@@ -104,7 +103,7 @@ class ReplayTask(SubjectTask[Again, Judged]):
     @property
     def timeout(self) -> float:
         """See Task."""
-        return case_seconds(self.roster.subjects)
+        return self.roster.seconds
 
     def needs(self, item: Again) -> frozenset[str]:
         """See Task."""
