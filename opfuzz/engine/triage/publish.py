@@ -46,9 +46,17 @@ def publish(
     if (reason := backend.absent()) is not None:  # it was found on another machine
         beside = {NEXT: elsewhere(finding, reason)}
     else:
+        shown = _held(shown, backend)
         beside = _programs(finding, spec, shown, backend, versions, machine)
     files = {name: _encoded(text) for name, text in beside.items()}
     write_bundle(place, finding, spec, shown, versions=versions, beside=files)
+
+
+def _held(shown: Recipe, backend: Backend) -> Recipe:
+    """The call with its inputs as the backend has them in memory."""
+    assert shown.call is not None
+    layouts = {name: backend.held(layout) for name, layout in shown.call.layouts.items()}
+    return replace(shown, call=replace(shown.call, layouts=layouts))
 
 
 def _programs(
@@ -70,7 +78,7 @@ def _programs(
     mark = _mark(finding, element)
     buffers, views = {}, {}
     for name, array in call.arrays.items():
-        buffers[name], views[name] = memory(array, backend.held(call.layouts[name]))
+        buffers[name], views[name] = memory(array, call.layouts[name])
     reproduced = ReproducedSubject(
         backend.name,
         backend.recipe,
