@@ -22,10 +22,12 @@ from opfuzz.core.comparison import (
 from opfuzz.core.run import Run
 from opfuzz.report.causes import title
 from opfuzz.report.causes.figures import counted
+from opfuzz.report.run.cause_lines import ops_words
 from opfuzz.report.run.changes import accepted_ids, word_remark, word_shift
 from opfuzz.report.text import plain, quantity
 from opfuzz.store.software import word_changed
 
+OPS_ROOM = 60  # characters for the names of ops
 NEWS_HEADERS = ("change", "what", "formats", "why", "finding")
 WORDS = {
     REGRESSION: "regression",
@@ -119,7 +121,7 @@ def _told(run: Run) -> list[NewsItem]:
 
 def _cause_told(change: CauseChange, is_accepted: bool) -> NewsItem:
     common = change.common
-    what = f"{common.framework} {', '.join(common.ops)}: {title(common)}"
+    what = f"{common.framework} {ops_words(common.ops, OPS_ROOM)}: {title(common)}"
     where = " and in ".join(", ".join(each) for each in (change.ops, change.formats) if each)
     why = "; ".join(
         part
