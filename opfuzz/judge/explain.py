@@ -314,7 +314,7 @@ def _emulates_narrow(charge: _Charge, allowance: FloatArray) -> Cause | None:
             if reference.has_sums:
                 return Cause("accumulates-in", name, figures={"lanes": lanes})
             return Cause("usual-formula", name)
-    powers = (emulated.overflowed for emulated in [*reference.narrowed_forms(1)][1:])
+    powers = (emulated.overflowed for emulated in [*reference.emulations(1, narrow=True)][1:])
     if any(over.any() and _largest(excess, ~over) <= EXCESS_LIMIT for over in powers):
         return Cause("overflows-inside", name)
     return None

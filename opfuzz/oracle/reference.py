@@ -272,15 +272,10 @@ class Reference:
             self._emulated[key] = self._emulate(self.natural, lanes, is_narrow)
         return self._emulated[key]
 
-    def emulations(self, lanes: int) -> Iterator[working.Emulated]:
-        """Each of the usual formulas run in the wide format."""
-        yield self.emulated(lanes)
-        yield from (self._emulate(other, lanes) for other in (*self.usual[1:], *self.by_powers))
-
-    def narrowed_forms(self, lanes: int) -> Iterator[working.Emulated]:
-        """The usual formula, then those with powers of what divides, with every intermediate in the half format."""
-        yield self.emulated(lanes, narrow=True)
-        yield from (self._emulate(other, lanes, is_narrow=True) for other in self.by_powers)
+    def emulations(self, lanes: int, narrow: bool = False) -> Iterator[working.Emulated]:
+        """Each of the usual formulas run in the wide format, or with every intermediate in the half format itself."""
+        yield self.emulated(lanes, narrow)
+        yield from (self._emulate(other, lanes, narrow) for other in (*self.usual[1:], *self.by_powers))
 
     @cached_property
     def by_powers(self) -> tuple[Node, ...]:

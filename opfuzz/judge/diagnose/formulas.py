@@ -89,10 +89,10 @@ def usual_in_half(evidence: Evidence) -> Cause | None:
     """That the usual formula, whose every step is rounded to the half format, has the NaN and infinities computed."""
     if evidence.fmt.bits != 16 or not _is_small(evidence) or not evidence.is_special.any():
         return None
-    for place in range(1 + len(evidence.reference.by_powers)):
+    for place in range(len(evidence.reference.usual) + len(evidence.reference.by_powers)):
 
         def predict(each: Evidence, place: int = place) -> Prediction | None:
-            runs = each.reference.narrowed_forms(1)
+            runs = each.reference.emulations(1, narrow=True)
             return compare(each, next(islice(runs, place, None)).values.astype(np.float64), each.reference.narrow)
 
         if _upheld(evidence, predict) is not None:

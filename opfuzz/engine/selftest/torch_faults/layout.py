@@ -224,7 +224,7 @@ MUTANTS = [
         "matmul-forgotten-transpose",
         "matmul",
         {"torch.matmul": matmul_forgotten_transpose},
-        cause="transposed",
+        cause=f"transposed|{STRIDES}",  # of a square, its transpose is what lies there
         fewest=8,
         condition=(
             "k == n and b transposed or permuted|k == n and b transposed|"
