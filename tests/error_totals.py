@@ -12,15 +12,14 @@ from opfuzz.core.metrics.totals import ErrorTotals, total_up
 
 
 def totals(
-    ulps: ArrayLike, exact: ArrayLike = 1.0, spacing: ArrayLike = 1.0, fmt: Format = FLOAT64, **named: Any
+    errors: ArrayLike, exact: ArrayLike = 1.0, spacing: ArrayLike = 1.0, fmt: Format = FLOAT64, **named: Any
 ) -> ErrorTotals:
-    """Of errors in ulp, which are those without a unit too unless `error` is named; `wide` is 0 unless it is."""
-    whole = np.array(ulps, np.float64)
-    error, wide = (
-        np.broadcast_to(named.pop(name, other), whole.shape) for name, other in (("error", whole), ("wide", 0.0))
+    """Of errors, in ulp unless another `spacing` is given; `wide` is 0 unless it is named."""
+    whole = np.array(errors, np.float64)
+    parts = (
+        np.broadcast_to(np.array(part, np.float64), whole.shape) for part in (exact, spacing, named.pop("wide", 0))
     )
-    parts = (np.broadcast_to(np.array(part, np.float64), whole.shape) for part in (exact, spacing))
-    return total_up(np.array(error, np.float64), whole, *parts, np.array(wide, np.float64), fmt, **named)
+    return total_up(whole, *parts, fmt, **named)
 
 
 def histogram(ulps: ArrayLike) -> dict[int, int]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,12 +22,12 @@ Mask = NDArray[np.bool_]
 Places = NDArray[np.int64]  # flat
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Measured:
     """One output against the exact values; arrays have its shape.
 
     Most outputs are numbers throughout, where known numbers are right: then `judged` is None, and nothing is masked.
-    Errors in a unit are 0 where nothing is judged.
+    Errors in a unit are 0 where nothing is judged; of most outputs the largest ones are all that anybody asks for.
     """
 
     output: NDArray[Any]  # as it was returned
@@ -33,9 +35,6 @@ class Measured:
     allowances: Allowances
     computed: FloatArray  # the output in float64
     error: FloatArray  # abs(computed - exact); the distance to the range where all of one is right
-    ulps: FloatArray  # error / ulp
-    wide_excess: FloatArray  # error / (ulp/2 + wide)
-    conditioned: FloatArray  # error / (ulp/2 + conditioning)
     judged: Mask | None  # where an error has a size that counts; None: everywhere
     class_mistakes: Mask | None  # where NaN, an infinity or the sign of a zero is wrong; None: nowhere
     flushed: Mask | None  # subnormal results returned as zero: a policy, not an error; None: nowhere
@@ -44,6 +43,29 @@ class Measured:
     largest_ulp: float
     largest_excess: float
     largest_conditioned: float
+    firsts: tuple[int, ...]  # flat, of these three
+
+    @cached_property
+    def ulps(self) -> FloatArray:
+        """error / ulp."""
+        return self._in(lambda: self.error / self.spacing)
+
+    @cached_property
+    def wide_excess(self) -> FloatArray:
+        """error / (ulp/2 + wide)."""
+        return self._in(lambda: _relative(self.error, self.spacing, self.allowances.wide))
+
+    def _in(self, unit: Callable[[], FloatArray]) -> FloatArray:
+        if self.is_correct:
+            return self.error
+        with np.errstate(invalid="ignore", over="ignore"):
+            return unit() if self.judged is None else np.where(self.judged, unit(), 0.0)
+
+    def first(self, unit: int) -> Index | None:
+        """The first place of the largest error in ulp (0), in `wide_excess` (1), or over the conditioning (2)."""
+        if not self.output.size:
+            return None
+        return tuple(int(i) for i in np.unravel_index(self.firsts[unit], self.output.shape))
 
     @property
     def is_judged(self) -> Mask:
@@ -85,16 +107,12 @@ def measure(output: NDArray[Any], truth: Truth, allowances: Allowances) -> Measu
         return _without_error(output, computed, truth, allowances)
     is_one = allowances.conditioning is allowances.wide  # nobody asked for it
     error = truth.error_of(computed)
-    ulps, excess = np.empty(computed.shape), np.empty(computed.shape)
-    conditioned = excess if is_one else np.empty(computed.shape)
     found = kernels().measure(
         *map(flat, (error, computed, truth.hi, truth.spacing, allowances.wide)),
         NOTHING if is_one else flat(allowances.conditioning),
         truth.fmt.smallest_normal,
-        *(each.reshape(-1) for each in (ulps, excess, conditioned)),
     )
-    largest, most_ulps, most_excess, most_conditioned, unusual, flushed, unjudged = found
-    most = [most_ulps, most_excess, most_excess if is_one else most_conditioned]
+    largest, most, firsts, (unusual, flushed, unjudged) = found[0], found[1:4], found[4:7], found[7:]
     unresolved, judged = _unresolved(error, truth), None
     if unjudged or unresolved.size:
         judged = np.isfinite(computed) & truth.is_finite
@@ -102,25 +120,43 @@ def measure(output: NDArray[Any], truth: Truth, allowances: Allowances) -> Measu
             judged &= ~((computed == 0) & truth.is_subnormal)
     if judged is not None and unresolved.size:
         judged.ravel()[unresolved] = False
-        for each in (ulps, excess, conditioned):
-            each.ravel()[unresolved] = 0.0
-        most = [float(each.max(initial=0.0)) for each in (ulps, excess, conditioned)]
+        most, firsts = _largest_judged(error, truth, allowances, judged)
     return Measured(
         output,
         truth,
         allowances,
         computed,
         error,
-        ulps,
-        excess,
-        conditioned,
         judged,
         _class_mistakes(computed, unusual > 0, truth, allowances),
         np.asarray((computed == 0) & truth.is_subnormal) if flushed else None,
         unresolved,
         judged is None and largest == 0.0,
-        *most,
+        largest_ulp=most[0],
+        largest_excess=most[1],
+        largest_conditioned=most[2],
+        firsts=firsts,
     )
+
+
+def _largest_judged(
+    error: FloatArray, truth: Truth, allowances: Allowances, judged: Mask
+) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """The largest errors in the three units of what is judged, and their first places."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        units = (
+            error / truth.spacing,
+            _relative(error, truth.spacing, allowances.wide),
+            _relative(error, truth.spacing, allowances.conditioning),
+        )
+    kept = [np.where(judged, each, 0.0) for each in units]
+    return tuple(float(each.max()) for each in kept), tuple(int(each.argmax()) for each in kept)
+
+
+def _relative(error: FloatArray, spacing: FloatArray, radius: FloatArray) -> FloatArray:
+    excess = np.empty(error.shape)
+    kernels().relative(*map(flat, (error, spacing, radius)), excess.reshape(-1))
+    return excess
 
 
 # What only moves and compares numbers gives the exact ones: nothing of their errors needs to be computed then.
@@ -140,9 +176,6 @@ def _without_error(output: NDArray[Any], computed: FloatArray, truth: Truth, all
         allowances,
         computed,
         error=none,
-        ulps=none,
-        wide_excess=none,
-        conditioned=none,
         judged=None,
         class_mistakes=_class_mistakes(computed, False, truth, allowances),
         flushed=None,
@@ -151,6 +184,7 @@ def _without_error(output: NDArray[Any], computed: FloatArray, truth: Truth, all
         largest_ulp=0.0,
         largest_excess=0.0,
         largest_conditioned=0.0,
+        firsts=(0, 0, 0),
     )
 
 
@@ -171,20 +205,13 @@ def _unresolved(error: FloatArray, truth: Truth) -> Places:
 
 def undecided(measured: Measured) -> Places:
     """Where the exact value leaves open if the error is below 1/2 ulp, or below 1, which decides a verdict."""
-    truth, ulps = measured.truth, measured.ulps
-    widest = truth.largest_share * (1 + 2.0**-40)
-    if widest == 0.0:
+    truth = measured.truth
+    if truth.largest_share == 0.0:
         return np.zeros(0, np.int64)
-    if measured.judged is not None or truth.fmt.bits == 64:  # whose own spacing may be smaller than its roundings
-        error, spacing = measured.error, truth.spacing
-        off = np.minimum(np.abs(error - 0.5 * spacing), np.abs(error - spacing))
-        return np.flatnonzero((off <= truth.radius) & (truth.radius > 0) & measured.is_finite)
-    found = np.zeros(ulps.shape, np.bool_)
-    for limit in (0.5, 1.0):
-        low, high = limit - widest, limit + widest
-        if measured.largest_ulp >= low and np.count_nonzero(ulps < low) < np.count_nonzero(ulps <= high):
-            found |= np.abs(ulps - limit) <= truth.share
-    return np.flatnonzero(found & (truth.share > 0)) if found.any() else np.zeros(0, np.int64)
+    places = np.empty(measured.error.size, np.int64)
+    count = kernels().undecided(*map(flat, (measured.error, truth.spacing, truth.radius)), places)
+    found: Places = places[:count].copy()
+    return found if measured.judged is None or not count else found[measured.is_finite.ravel()[found]]
 
 
 def unscaled(measured: Measured) -> Places:

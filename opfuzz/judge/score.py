@@ -43,7 +43,6 @@ def summarize(measured: Measured, found: Verdict, reference: Reference) -> Score
     else:
         told = total_up(
             measured.error,
-            measured.ulps,
             truth.hi,
             truth.spacing,
             measured.allowances.wide,

@@ -31,7 +31,7 @@ def decide_verdict(measured: Measured, reference: Reference) -> Verdict:
     if mistakes is None:
         worst = measured.largest_ulp
         if worst <= 1.0:
-            return Verdict("exact" if worst <= 0.5 else "faithful", NOTHING, place_of(measured.ulps))
+            return Verdict("exact" if worst <= 0.5 else "faithful", NOTHING, measured.first(0))
         if measured.largest_excess <= EXCESS_LIMIT:
             return _by_conditioning(measured)
         return Verdict(*explain(measured, reference, measured.wide_excess, np.zeros(measured.output.shape, np.bool_)))
@@ -73,5 +73,5 @@ def right_at(measured: Measured, reference: Reference, place: Index) -> tuple[fl
 
 def _by_conditioning(measured: Measured) -> Verdict:
     if measured.largest_conditioned <= CONDITIONED_LIMIT:
-        return Verdict("stable", NOTHING, place_of(measured.wide_excess))
-    return Verdict("normwise", Cause("cancels"), place_of(measured.conditioned))
+        return Verdict("stable", NOTHING, measured.first(1))
+    return Verdict("normwise", Cause("cancels"), measured.first(2))

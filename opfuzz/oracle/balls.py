@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from opfuzz.core.floats import FloatArray
 from opfuzz.core.metrics.ulp import flat
 from opfuzz.oracle.arithmetic import elementwise
-from opfuzz.oracle.arithmetic.blocks import blocks_of, is_long
+from opfuzz.oracle.arithmetic.blocks import Blocks, blocks_of
 from opfuzz.oracle.dependencies import touched
 from opfuzz.oracle.functions.pairs import PAIRS
 from opfuzz.oracle.graph import STEPS, Node, Tables, is_whole, tables_of, topological
@@ -40,27 +40,31 @@ class Ball:
 
 def evaluate(root: Node, models: Sequence[Arithmetic]) -> Ball:
     """The ball of `root` under each model. Every radius is an array or None."""
-    if is_long(root):
-        return _in_blocks(root, models)
+    if (blocks := blocks_of(root)) is not None:
+        return _in_blocks(blocks, models)
+    return _whole(root, models)
+
+
+def _whole(root: Node, models: Sequence[Arithmetic]) -> Ball:
     tables = tables_of(root)
     with np.errstate(all="ignore"):
         return _numbers(root, models, tables) or _walked(root, models, tables)
 
 
-def _in_blocks(root: Node, models: Sequence[Arithmetic]) -> Ball:
-    """The same, of an elementwise graph; whether a radius is None lies in the graph and not in the values."""
-    mid = np.empty(root.size)
+def _in_blocks(blocks: Blocks, models: Sequence[Arithmetic]) -> Ball:
+    """The same, a part at a time; whether a radius is None lies in the graph and not in the values."""
+    mid, shape = np.empty(blocks.shape), blocks.root.shape
     radii: list[Radius] = [None] * len(models)
-    for part, block in blocks_of(root):
-        ball = evaluate(block, models)
+    for part, block in blocks:
+        ball = _whole(block, models)
         mid[part] = ball.mid
         for i, radius in enumerate(ball.radii):
             if radius is not None:
                 whole = radii[i]
                 if whole is None:
-                    radii[i] = whole = np.empty(root.size)
+                    radii[i] = whole = np.empty(blocks.shape)
                 whole[part] = radius
-    return Ball(mid.reshape(root.shape), tuple(r if r is None else r.reshape(root.shape) for r in radii))
+    return Ball(mid.reshape(shape), tuple(r if r is None else r.reshape(shape) for r in radii))
 
 
 def evaluate_together(roots: Sequence[Node], models: Sequence[Arithmetic]) -> tuple[Ball, ...]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from opfuzz.core.call import Call
 from opfuzz.core.floats import FLOAT32, FORMATS, FloatArray, Format, ulp
 from opfuzz.core.metrics.totals import ErrorTotals, total_up
+from opfuzz.core.metrics.ulp import NOTHING
 from opfuzz.core.rounding import round_to_bits
 from opfuzz.oracle import balls, exact, graph, limits, models, working
 from opfuzz.oracle.allowances import Allowances, Alternatives
@@ -129,8 +130,8 @@ class Reference:
     @cached_property
     def unerring(self) -> ErrorTotals:
         """What the errors of an output add up to that has none."""
-        none, truth = np.zeros(self.shape), self.truth
-        return total_up(none, none, truth.hi, truth.spacing, self.wide, self.fmt)
+        truth = self.truth
+        return total_up(NOTHING, truth.hi, truth.spacing, self.wide, self.fmt)
 
     @cached_property
     def allowances(self) -> Allowances:

@@ -16,6 +16,7 @@ TIGHT = 0.01  # ulp: an exact value is certain enough when its radius is at most
 FINEST = 2.0**-1074  # what hi + lo can still hold, so float64's own subnormals are known to one ulp only
 
 Mask = NDArray[np.bool_]
+Places = NDArray[np.int64]  # flat
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,15 @@ class Truth:
         return self.lo if lo.any() else None
 
     @cached_property
-    def _survey(self) -> tuple[FloatArray, Mask, float, float, int, int, int]:
-        """Spacing, what is vague, the largest share, the largest size, how many are normal, subnormal, and vague."""
-        fmt, spacing, vague = self.fmt, np.empty(self.hi.shape), np.empty(self.hi.size, np.bool_)
+    def _survey(self) -> tuple[FloatArray, Places, Places, float, float, int, int]:
+        """Spacing; places that are vague, and open; the largest share and size; how many are normal, and subnormal."""
+        fmt, size, spacing = self.fmt, self.hi.size, np.empty(self.hi.shape)
+        vague, unknown = np.empty(size, np.int64), np.empty(size, np.int64)
         lo = NOTHING if self.rest is None else flat(self.rest)
-        units = fmt.smallest_normal, fmt.largest, (fmt.emin + 1023) << 52, 2.0 ** (1 - fmt.precision)
-        found = kernels().survey(flat(self.hi), lo, flat(self.radius), *units, spacing.reshape(-1), vague)
-        return spacing, vague, *found
+        units = fmt.smallest_normal, fmt.largest, (fmt.emin + 1023) << 52, 2.0 ** (1 - fmt.precision), TIGHT, FINEST
+        found = kernels().survey(flat(self.hi), lo, flat(self.radius), *units, spacing.reshape(-1), vague, unknown)
+        *figures, first, second = found
+        return spacing, vague[:first].copy(), unknown[:second].copy(), *figures
 
     @cached_property
     def is_special(self) -> Mask:
@@ -76,7 +79,7 @@ class Truth:
     @cached_property
     def largest_size(self) -> float:
         """The largest abs(hi); NaN if there is one."""
-        return self._survey[3]
+        return self._survey[4]
 
     @cached_property
     def is_normal(self) -> Mask:
@@ -86,7 +89,7 @@ class Truth:
     @cached_property
     def normal(self) -> int:
         """How many are normal numbers of the format."""
-        return self._survey[4]
+        return self._survey[5]
 
     @cached_property
     def is_subnormal(self) -> Mask:
@@ -96,7 +99,7 @@ class Truth:
     @cached_property
     def has_subnormal(self) -> bool:
         """Whether any is smaller than every normal number, and not zero."""
-        return self._survey[5] > 0
+        return self._survey[6] > 0
 
     @cached_property
     def zeros(self) -> Mask | None:
@@ -117,31 +120,18 @@ class Truth:
         return self._survey[0]
 
     @cached_property
-    def tolerance(self) -> FloatArray:
-        """Largest radius with which each value is certain enough for any error."""
-        return tolerance(self.hi, self.spacing, self.fmt)
-
-    @cached_property
-    def is_tight(self) -> Mask:
-        """Where the radius is at most the tolerance."""
-        return np.asarray(self.radius <= self.tolerance)
-
-    @cached_property
-    def open_places(self) -> NDArray[np.int64]:
+    def open_places(self) -> Places:
         """Flat places where the radius is more than the tolerance, and the right answer is a number."""
-        # Where no value is far beyond the format, no tolerance is below this.
-        if self.largest_share <= TIGHT * (1 - 2.0**-50):
-            return np.zeros(0, np.int64)
-        is_settled = self.is_tight | self.is_special
-        return np.flatnonzero(~(is_settled if self.ranges is None else is_settled | self.ranges))
+        places = self._survey[2]
+        return places if self.ranges is None else places[~self.ranges.reshape(-1)[places]]
 
     @cached_property
-    def vague_places(self) -> NDArray[np.int64]:
+    def vague_places(self) -> Places:
         """Flat places where the radius leaves open which spacing the value has, or if it is a normal number.
 
         Near a power of two two are possible; where terms cancelled, hi may be rounding alone, and any smaller one is.
         """
-        return np.flatnonzero(self._survey[1]) if self._survey[6] else np.zeros(0, np.int64)
+        return self._survey[1]
 
     @cached_property
     def share(self) -> FloatArray:
@@ -152,7 +142,7 @@ class Truth:
     @cached_property
     def largest_share(self) -> float:
         """The largest share."""
-        return self._survey[2]
+        return self._survey[3]
 
     @cached_property
     def reach(self) -> FloatArray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from opfuzz.core.compiled import COUNTED, FILLED, GIVEN, INT, MARKED, MARKS, REAL, VOID, WHOLE, compiled, inlined, row
+from opfuzz.core.compiled import COUNTED, FILLED, GIVEN, INT, MARKS, REAL, VOID, WHOLE, compiled, inlined, row
 from opfuzz.core.metrics.magnitude import BANDS, CLASS_BAND, LARGEST_BAND
 from opfuzz.core.metrics.ulp import BINS, LOWEST, PER_OCTAVE
 
@@ -20,10 +20,11 @@ _MOST = float(np.finfo(np.float64).max)  # against a tiny exact value the quotie
 _BLOCK = 512
 _SLACK = 4  # of the last bit: an error that its own roundings put below the edge of a bin, such as 1, is on it
 _LIFT = 2.0**54  # makes float64's subnormals normal
-# Bits of the significand where the bins of an octave begin, and in which bin numbers with certain leading six bits
-# begin: no two bins begin in numbers with the same.
-_EDGES = np.array([2.0 ** (part / PER_OCTAVE) for part in range(PER_OCTAVE + 1)]).view(np.int64) - (1023 << 52)
-_PARTS = np.searchsorted(_EDGES, np.arange(64) << 46, "right") - 1
+_LEAST_UNIT = 2.0**-1022  # of which the inverse is a number
+_SIGNIFICAND = (1 << 52) - 1
+# Bits of the significand where the bins of an octave begin.
+_EDGES = [int(each) & _SIGNIFICAND for each in (2.0 ** (np.arange(PER_OCTAVE) / PER_OCTAVE)).view(np.int64)]
+_, _EDGE_1, _EDGE_2, _EDGE_3, _EDGE_4, _EDGE_5, _EDGE_6, _EDGE_7 = _EDGES
 
 
 @inlined
@@ -46,36 +47,69 @@ def _power(bits, largest, least):
     return max(_within(bits, largest) & _EXPONENT, least)
 
 
-@compiled(row(REAL, REAL, INT, INT, INT), GIVEN, GIVEN, GIVEN, REAL, REAL, INT, REAL, FILLED, MARKED)
-def survey(hi, lo, radius, smallest, largest, least, scale, spacing, vague):
-    """Fill in the ulp of each exact value, and whether the radius leaves open which ulp it has, or if it is normal; the
-    largest radius in ulp, the largest size, and how many values are normal, are subnormal, and are marked.
+@inlined
+def _find_spacing(hi, lo, radius, largest, least, scale, spacing):
+    for i in range(hi.size):
+        spacing[i] = _number(_power(_bits(hi[i]), largest, least)) * scale
+    for i in range(lo.size):  # hi may be a power of two to which the exact value was rounded up
+        towards = -lo[i] if hi[i] > 0 else lo[i]
+        near = _bits(hi[i]) - np.int64((hi[i] != 0) & (towards > radius[i]))
+        spacing[i] = _number(_power(near, largest, least)) * scale
+
+
+@inlined
+def _is_vague(hi, radius, smallest, largest, least):
+    """Whether a radius leaves open which ulp a value has, or if it is normal."""
+    size = _number(_bits(hi))
+    below, above = max(size - radius, 0.0), size + radius
+    low, high = _within(_bits(below), largest), _within(_bits(above), largest)
+    found = np.int64(max(low & _EXPONENT, least) != max(high & _EXPONENT, least))
+    found |= np.int64(_number(low) < smallest) & np.int64(_number(high) >= smallest)
+    return found & np.int64(_bits(hi) < _INFINITY)
+
+
+@inlined
+def _is_open(hi, radius, spacing, largest, tight, finest):
+    """Whether a value is not known to its tolerance, nor an infinity or NaN that is exact; see `truth`."""
+    size = _number(_bits(hi))
+    is_number = np.int64(_bits(hi) < _INFINITY)
+    is_far = is_number & np.int64(size / 4 > largest) & np.int64(radius <= size / 2)
+    is_tight = np.int64(radius <= tight * spacing) | np.int64(radius <= finest) | is_far
+    return (1 - is_tight) & (is_number | np.int64(radius != 0))
+
+
+@compiled(row(REAL, REAL, INT, INT, INT, INT), *3 * [GIVEN], *2 * [REAL], INT, *3 * [REAL], FILLED, *2 * [COUNTED])
+def survey(hi, lo, radius, smallest, largest, least, scale, tight, finest, spacing, vague, unknown):
+    """Fill in the ulp of each exact value, where the radius leaves open which ulp it has, or if it is normal, and where
+    it is more than `tight` in ulp, see `truth`; the largest radius in ulp, the largest size, how many values are normal
+    and subnormal, and how many places there are of both kinds.
 
     An empty `lo` is zero throughout. `least` has the bits of the smallest normal number, `scale` is the ulp of 1.
     Beyond the format a value has the ulp of its largest number, and that of zero where it is no number.
     """
-    share, most, normal, subnormal, marked = np.int64(0), np.int64(0), np.int64(0), np.int64(0), np.int64(0)
-    for i in range(hi.size):
-        bits = _bits(hi[i])
-        below, above = max(_number(bits) - radius[i], 0.0), _number(bits) + radius[i]
-        near = bits
-        if lo.size:  # hi may be a power of two to which the exact value was rounded up
-            towards = -lo[i] if hi[i] > 0 else lo[i]
-            near -= np.int64((bits != 0) & (towards > radius[i]))
-        unit = _number(_power(near, largest, least)) * scale
-        spacing[i] = unit
-        share = max(share, _bits(radius[i] / unit))
-        most = max(most, bits)
-        size = _number(bits)
-        normal += np.int64((smallest <= size) & (size <= largest))
-        subnormal += np.int64((size > 0) & (size < smallest))
-        low, high = _within(_bits(below), largest), _within(_bits(above), largest)
-        is_vague = max(low & _EXPONENT, least) != max(high & _EXPONENT, least)
-        is_vague |= (_number(low) < smallest) & (_number(high) >= smallest)
-        is_vague &= bits < _INFINITY
-        vague[i] = is_vague
-        marked += np.int64(is_vague)
-    return _number(share), _number(most), normal, subnormal, marked
+    share, most, normal, subnormal = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+    first, second, low, high = 0, 0, _bits(smallest), _bits(largest)
+    for start in range(0, hi.size, _BLOCK):
+        stop, more, others = min(start + _BLOCK, hi.size), np.int64(0), np.int64(0)
+        values, radii, units, rests = hi[start:stop], radius[start:stop], spacing[start:stop], lo[start:stop]
+        _find_spacing(values, rests, radii, largest, least, scale, units)
+        for i in range(values.size):
+            bits = _bits(values[i])
+            most, share = max(most, bits), max(share, _bits(radii[i] / units[i]))
+            normal += np.int64(low <= bits) & np.int64(bits <= high)
+            subnormal += np.int64(bits > 0) & np.int64(bits < low)
+        for i in range(values.size):
+            more += _is_vague(values[i], radii[i], smallest, largest, least)
+            others += _is_open(values[i], radii[i], units[i], largest, tight, finest)
+        if more:
+            for i in range(values.size):
+                if _is_vague(values[i], radii[i], smallest, largest, least):
+                    vague[first], first = start + i, first + 1
+        if others:
+            for i in range(values.size):
+                if _is_open(values[i], radii[i], units[i], largest, tight, finest):
+                    unknown[second], second = start + i, second + 1
+    return _number(share), _number(most), normal, subnormal, first, second
 
 
 @compiled(VOID, GIVEN, GIVEN, GIVEN, GIVEN, FILLED)
@@ -101,47 +135,122 @@ def errors_of(computed, hi, lo, reach, error):
 # smallest float64 is 0, and 0/0 is no excess.
 
 
-@compiled(row(REAL, REAL, REAL, REAL, INT, INT, INT), *6 * [GIVEN], REAL, *3 * [FILLED])
-def measure(error, computed, hi, spacing, wide, conditioning, smallest, ulps, excess, conditioned):
-    """Fill in the errors in three units; the largest error, and that in each unit, how many results are no numbers, how
-    many are flushed to zero, and how many are not judged for these reasons or because the exact value is no number.
-
-    Where nothing is judged the errors in units are 0. An empty `conditioning` is not asked for.
+@inlined
+def _judge(computed, hi, smallest, judged):
+    """Fill in -1, all bits, where results are numbers that are not flushed to zero, and exact values numbers, else 0;
+    how many results are no numbers, how many are flushed, and how many are not judged.
     """
-    most, most_ulps, most_excess, most_conditioned = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
     unusual, flushed, unjudged = np.int64(0), np.int64(0), np.int64(0)
-    for i in range(error.size):
+    for i in range(hi.size):
         size, result = _bits(hi[i]), _bits(computed[i])
-        is_flushed = (result == 0) & (size != 0) & (_number(size) < smallest)
-        is_out = (result >= _INFINITY) | (size >= _INFINITY) | is_flushed
-        unusual += np.int64(result >= _INFINITY)
-        flushed += np.int64(is_flushed)
-        unjudged += np.int64(is_out)
-        half = max(spacing[i] / 2, _TINY)
-        in_ulps, in_excess = error[i] / spacing[i], error[i] / (half + wide[i])
-        in_ulps, in_excess = (0.0 if is_out else in_ulps), (0.0 if is_out else in_excess)
-        ulps[i], excess[i] = in_ulps, in_excess
-        most, most_ulps = max(most, _bits(error[i])), max(most_ulps, _bits(in_ulps))
-        most_excess = max(most_excess, _bits(in_excess))
-    for i in range(conditioning.size):
-        is_out = (_bits(computed[i]) >= _INFINITY) | (_bits(hi[i]) >= _INFINITY)
-        is_out |= (computed[i] == 0) & (hi[i] != 0) & (abs(hi[i]) < smallest)
-        unit = error[i] / (max(spacing[i] / 2, _TINY) + conditioning[i])
-        unit = 0.0 if is_out else unit
-        conditioned[i] = unit
-        most_conditioned = max(most_conditioned, _bits(unit))
-    return (
-        _number(most),
-        _number(most_ulps),
-        _number(most_excess),
-        _number(most_conditioned),
-        unusual,
-        flushed,
-        unjudged,
-    )
+        is_flushed = np.int64(result == 0) & np.int64(size != 0) & np.int64(size < _bits(smallest))
+        is_unusual = np.int64(result >= _INFINITY)
+        is_out = is_unusual | np.int64(size >= _INFINITY) | is_flushed
+        unusual, flushed, unjudged = unusual + is_unusual, flushed + is_flushed, unjudged + is_out
+        judged[i] = is_out - 1
+    return unusual, flushed, unjudged
+
+
+@inlined
+def _most(unit, judged):
+    most = np.int64(0)
+    for i in range(unit.size):
+        most = max(most, _bits(unit[i]) & judged[i])
+    return most
+
+
+@inlined
+def _first(bits, unit, judged):
+    for i in range(unit.size):
+        if _bits(unit[i]) & judged[i] == bits:
+            return i
+    return 0
+
+
+@inlined
+def _fill_ulps(error, spacing, ulps):
+    for i in range(error.size):
+        ulps[i] = error[i] / spacing[i]
+
+
+@inlined
+def _fill_relative(error, spacing, radius, excess):
+    for i in range(error.size):
+        excess[i] = error[i] / (max(spacing[i] / 2, _TINY) + radius[i])
+
+
+@compiled(VOID, GIVEN, GIVEN, GIVEN, FILLED)
+def relative(error, spacing, radius, excess):
+    """Fill in error / (ulp/2 + radius)."""
+    _fill_relative(error, spacing, radius, excess)
+
+
+@compiled(row(REAL, REAL, REAL, REAL, INT, INT, INT, INT, INT, INT), *6 * [GIVEN], REAL)
+def measure(error, computed, hi, spacing, wide, conditioning, smallest):
+    """The largest error, and that in each of three units; the first places of the latter; how many results are no
+    numbers, how many are flushed to zero, and how many are not judged for these reasons or because the exact value is
+    no number, so that their errors have no unit.
+
+    An empty `conditioning` is not asked for.
+    """
+    most, ulps, excess, conditioned = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+    first, second, third = 0, 0, 0
+    unusual, flushed, unjudged = np.int64(0), np.int64(0), np.int64(0)
+    masks, units = np.empty(_BLOCK, np.int64), np.empty(_BLOCK)
+    for start in range(0, error.size, _BLOCK):
+        stop = min(start + _BLOCK, error.size)
+        part, steps = error[start:stop], spacing[start:stop]
+        judged, unit = masks[: stop - start], units[: stop - start]
+        counts = _judge(computed[start:stop], hi[start:stop], smallest, judged)
+        unusual, flushed, unjudged = unusual + counts[0], flushed + counts[1], unjudged + counts[2]
+        _fill_ulps(part, steps, unit)
+        for i in range(part.size):
+            most = max(most, _bits(part[i]))
+        found = _most(unit, judged)
+        if found > ulps:
+            ulps, first = found, start + _first(found, unit, judged)
+        _fill_relative(part, steps, wide[start:stop], unit)
+        found = _most(unit, judged)
+        if found > excess:
+            excess, second = found, start + _first(found, unit, judged)
+        if conditioning.size:
+            _fill_relative(part, steps, conditioning[start:stop], unit)
+            found = _most(unit, judged)
+            if found > conditioned:
+                conditioned, third = found, start + _first(found, unit, judged)
+    if not conditioning.size:
+        conditioned, third = excess, second
+    largest = _number(most), _number(ulps), _number(excess), _number(conditioned)
+    return largest[0], largest[1], largest[2], largest[3], first, second, third, unusual, flushed, unjudged
+
+
+@inlined
+def _is_undecided(error, spacing, radius):
+    near = np.int64(abs(error - 0.5 * spacing) <= radius) | np.int64(abs(error - spacing) <= radius)
+    return near & np.int64(radius > 0)
+
+
+@compiled(INT, GIVEN, GIVEN, GIVEN, COUNTED)
+def undecided(error, spacing, radius, places):
+    """Fill in where an exact value leaves open if an error is below 1/2 ulp, or below 1; how many places that are."""
+    count = 0
+    for start in range(0, error.size, _BLOCK):
+        stop = min(start + _BLOCK, error.size)
+        part, steps, radii, more = error[start:stop], spacing[start:stop], radius[start:stop], np.int64(0)
+        for i in range(part.size):
+            more += _is_undecided(part[i], steps[i], radii[i])
+        if more:
+            for i in range(part.size):
+                if _is_undecided(part[i], steps[i], radii[i]):
+                    places[count], count = start + i, count + 1
+    return count
 
 
 # A long sum is one of blocks, and what each addition of a block loses is added to the next (Kahan, 1965).
+#
+# Loops that only compute are apart from those that count: the first take several elements at a time, and where one that
+# is counted would have to branch it is multiplied away. Counts are kept twice, for even places and for odd ones: adding
+# to the one that was added to last waits for it.
 
 
 @inlined
@@ -152,72 +261,145 @@ def _plus(total, lost, part):
 
 
 @inlined
-def _count_errors(errors, hi, judged, smallest, largest, bins):
-    """Add the errors of judged normal numbers to the bins of their size; how many there are, their sum, the first place
-    of the largest, and this one.
-    """
-    normal, place, worst, total, lost, start = 0, 0, 0.0, 0.0, 0.0, 0
-    while start < errors.size:
-        stop, part = min(start + _BLOCK, errors.size), 0.0
-        for i in range(start, stop):
-            size = abs(hi[i])
-            if (judged.size and not judged[i]) or not (smallest <= size <= largest):
-                continue
-            error = errors[i]
-            if error > worst:
-                place, worst = i, error
-            if error > _MOST:
-                error = _MOST
-            normal, part = normal + 1, part + error
-            bits = _bits(error) + _SLACK
-            rest = bits & ~_EXPONENT
-            begun = _PARTS[rest >> 46]
-            at = PER_OCTAVE * ((bits >> 52) - 1023 - LOWEST) + 1 + begun + (rest >= _EDGES[begun + 1])
-            bins[min(max(at, 0), BINS - 1)] += 1
-        (total, lost), start = _plus(total, lost, part), stop
-    return normal, total, place, worst
+def _mark(hi, judged, wrong, smallest, largest, counted, placed):
+    """Fill in 1 for what is judged and a normal number, and for what has a cell; how many float64's subnormals are."""
+    low, high, tiny = _bits(smallest), _bits(largest), np.int64(0)
+    for i in range(hi.size):
+        size = _bits(hi[i])
+        counted[i], placed[i] = np.int64((low <= size) & (size <= high)), np.int64(size < _INFINITY)
+        tiny += np.int64((size != 0) & (size < 1 << 52))
+    for i in range(judged.size):
+        counted[i], placed[i] = counted[i] & np.int64(judged[i]), placed[i] & np.int64(judged[i])
+    for i in range(wrong.size):
+        placed[i] |= np.int64(wrong[i] & (_bits(hi[i]) < _INFINITY))
+    return tiny
 
 
 @inlined
-def _count_cells(hi, errors, judged, wrong, first, lowest, width, last, cells):
-    """Add errors to the cells of the size of the exact value and of their own; see `magnitude`.
+def _largest(errors, counted):
+    """The bits of the largest error that counts, and how many do."""
+    most, normal = np.int64(0), np.int64(0)
+    for i in range(errors.size):
+        bits = _bits(errors[i])
+        most = max(most, (bits if bits <= _INFINITY else 0) & -counted[i])
+        normal += counted[i]
+    return most, normal
+
+
+@inlined
+def _first_of(bits, errors, counted):
+    """The first place of an error that counts."""
+    for i in range(errors.size):
+        if counted[i] and _bits(errors[i]) == bits:
+            return i
+    return 0
+
+
+@inlined
+def _kept(error, count):
+    return _number(min(_bits(error), _bits(_MOST)) & -count)
+
+
+@inlined
+def _add_up(errors, counted):
+    """The sum of errors that count, in four sums that do not wait for each other."""
+    a, b, c, d, end = 0.0, 0.0, 0.0, 0.0, errors.size // 4 * 4
+    for i in range(0, end, 4):
+        a, b = a + _kept(errors[i], counted[i]), b + _kept(errors[i + 1], counted[i + 1])
+        c, d = c + _kept(errors[i + 2], counted[i + 2]), d + _kept(errors[i + 3], counted[i + 3])
+    for i in range(end, errors.size):
+        a += _kept(errors[i], counted[i])
+    return (a + b) + (c + d)
+
+
+@inlined
+def _find_bins(errors, at):
+    for i in range(errors.size):
+        bits = _bits(errors[i]) + _SLACK - ((LOWEST + 1023) << 52)
+        rest, begun = bits & _SIGNIFICAND, 1
+        begun += np.int64(rest >= _EDGE_1) + np.int64(rest >= _EDGE_2) + np.int64(rest >= _EDGE_3)
+        begun += np.int64(rest >= _EDGE_4) + np.int64(rest >= _EDGE_5) + np.int64(rest >= _EDGE_6)
+        begun += np.int64(rest >= _EDGE_7)
+        at[i] = min(max(PER_OCTAVE * (bits >> 52) + begun, 0), BINS - 1)
+
+
+@inlined
+def _find_bands(errors, at):
+    for i in range(errors.size):  # one bit less, so that exactly 2^e is of the band below
+        at[i] = min(max(((_bits(errors[i]) - 1) >> 52) - 1021, 0), LARGEST_BAND)
+
+
+@inlined
+def _find_cells(hi, wrong, tiny, first, lowest, width, last, at):
+    """Make bands to cells.
 
     `first` has the first cell of each biased exponent of float64; float64's own subnormals are placed by the `lowest`
     exponent of columns, their `width` and the `last` of them.
     """
+    for i in range(wrong.size):
+        at[i] = CLASS_BAND if wrong[i] else at[i]
     for i in range(hi.size):
-        is_wrong = wrong.size and wrong[i]
-        bits = _bits(hi[i])
-        if (judged.size and not (judged[i] or is_wrong)) or bits >= _INFINITY:
-            continue
-        place = first[bits >> 52]
-        if bits != 0 and bits >> 52 == 0:
-            exponent = (_bits(hi[i] * _LIFT) >> 52) - 1023 - 54
-            place = BANDS * (min(max((exponent - lowest) // width, 0), last - 1) + 1)
-        if is_wrong:
-            place += CLASS_BAND
-        else:  # one bit less, so that exactly 2^e is of the band below
-            place += min(max(((_bits(errors[i]) - 1) >> 52) - 1021, 0), LARGEST_BAND)
-        cells[place] += 1
+        at[i] += first[np.uint64(_bits(hi[i]) >> 52)]
+    if tiny:
+        for i in range(hi.size):
+            bits = _bits(hi[i])
+            if bits != 0 and bits >> 52 == 0:
+                exponent = (_bits(hi[i] * _LIFT) >> 52) - 1023 - 54
+                at[i] += BANDS * (min(max((exponent - lowest) // width, 0), last - 1) + 1) - first[0]
+
+
+@inlined
+def _count(at, counts, bins):
+    for i in range(at.size):
+        bins[np.uint64(i & 1), np.uint64(at[i])] += counts[i]
+
+
+@inlined
+def _count_errors(error, spacing, hi, judged, wrong, smallest, largest, first, lowest, width, last, bins, cells):
+    """Add the errors in ulp of judged normal numbers to the bins of their size, and all that are judged or of a wrong
+    class to the cells of the size of the exact value and of their own, see `magnitude`; how many such numbers there
+    are, the sum of their errors, the first place of the largest, and this one.
+    """
+    normal, place, worst, total, lost = np.int64(0), 0, np.int64(0), 0.0, 0.0
+    ats, ones, others = np.empty(_BLOCK, np.int64), np.empty(_BLOCK, np.int64), np.empty(_BLOCK, np.int64)
+    units = np.zeros(_BLOCK)
+    for start in range(0, hi.size, _BLOCK):
+        stop = min(start + _BLOCK, hi.size)
+        size = stop - start
+        part, exact, is_wrong = units[:size], hi[start:stop], wrong[start:stop]
+        at, counted, placed = ats[:size], ones[:size], others[:size]
+        _fill_ulps(error[start:stop], spacing[start:stop], part)
+        tiny = _mark(exact, judged[start:stop], is_wrong, smallest, largest, counted, placed)
+        most, more = _largest(part, counted)
+        if most > worst:
+            place, worst = start + _first_of(most, part, counted), most
+        normal += more
+        total, lost = _plus(total, lost, _add_up(part, counted))
+        _find_bins(part, at)
+        _count(at, counted, bins)
+        _find_bands(part, at)
+        _find_cells(exact, is_wrong, tiny, first, lowest, width, last, at)
+        _count(at, placed, cells)
+    return normal, total, place, _number(worst)
 
 
 @inlined
 def _sum_squares(values, unit, judged):
-    """The sum of the squares of what is judged, in a unit."""
-    total, lost, start = 0.0, 0.0, 0
+    """The sum of the squares of what is judged, in a unit that is a power of two."""
+    total, lost, start, scale = 0.0, 0.0, 0, 1 / unit
     while start < values.size:
-        stop, a, b, c, d = min(start + _BLOCK, values.size), 0.0, 0.0, 0.0, 0.0  # sums that do not wait for each other
+        stop, a, b, c, d = min(start + _BLOCK, values.size), 0.0, 0.0, 0.0, 0.0
         while start < stop - 3 and not judged.size:
             p, q, r, s = (
-                values[start] / unit,
-                values[start + 1] / unit,
-                values[start + 2] / unit,
-                values[start + 3] / unit,
+                values[start] * scale,
+                values[start + 1] * scale,
+                values[start + 2] * scale,
+                values[start + 3] * scale,
             )
             a, b, c, d, start = a + p * p, b + q * q, c + r * r, d + s * s, start + 4
         for i in range(start, stop):
             if not judged.size or judged[i]:
-                a += (values[i] / unit) * (values[i] / unit)
+                a += (values[i] * scale) * (values[i] * scale)
         (total, lost), start = _plus(total, lost, (a + b) + (c + d)), stop
     return total
 
@@ -231,7 +413,7 @@ def _count_blind(hi, spacing, wide, judged):
         widest = max(widest, _bits(spacing[i]) if is_counted else np.int64(0))
         count += np.int64(is_counted)
         blind += np.int64(is_counted & (wide[i] > max(abs(hi[i]), spacing[i] / 2)))
-    return _number(widest), count, blind
+    return max(_number(widest), _LEAST_UNIT), count, blind
 
 
 @inlined
@@ -246,26 +428,26 @@ def _gather(counts, places, numbers, start):
 
 @compiled(
     row(INT, REAL, INT, REAL, REAL, REAL, INT, INT, INT, INT),
-    *5 * [GIVEN],
+    *4 * [GIVEN],
     *2 * [MARKS],
     *2 * [REAL],
     WHOLE,
     *3 * [INT],
     *2 * [COUNTED],
 )
-def total_up(
-    error, ulps, hi, spacing, wide, judged, wrong, smallest, largest, first, lowest, width, last, places, numbers
-):
+def total_up(error, hi, spacing, wide, judged, wrong, smallest, largest, first, lowest, width, last, places, numbers):
     """Add up the errors of an output, see `totals`: how many count, their sum in ulp, the first place of the largest,
     and this one; the sums of squares of errors and of ulps in one unit, how many are judged, and for how many of these
     the allowance is larger than the value; and how many bins, and bins and cells, are not empty, whose places and
-    counts are filled in.
+    counts are filled in. An empty `error` is zero throughout.
     """
-    bins, cells = np.zeros(BINS, np.int64), np.zeros(BANDS * (last + 1), np.int64)
-    normal, total, place, worst = _count_errors(ulps, hi, judged, smallest, largest, bins)
-    _count_cells(hi, ulps, judged, wrong, first, lowest, width, last, cells)
+    bins, cells = np.zeros((2, BINS), np.int64), np.zeros((2, BANDS * (last + 1)), np.int64)
+    columns = first, lowest, width, last
+    normal, total, place, worst = _count_errors(
+        error, spacing, hi, judged, wrong, smallest, largest, *columns, bins, cells
+    )
     unit, count, blind = _count_blind(hi, spacing, wide, judged)
     squares, units = _sum_squares(error, unit, judged), _sum_squares(spacing, unit, judged)
-    split = _gather(bins, places, numbers, 0)
-    end = _gather(cells, places, numbers, split)
+    split = _gather(bins[0] + bins[1], places, numbers, 0)
+    end = _gather(cells[0] + cells[1], places, numbers, split)
     return normal, total, place, worst, squares, units, count, blind, split, end

@@ -34,7 +34,6 @@ class ErrorTotals:
 
 def total_up(
     error: FloatArray,
-    ulps: FloatArray,
     exact: FloatArray,
     spacing: FloatArray,
     wide: FloatArray,
@@ -42,9 +41,12 @@ def total_up(
     judged: NDArray[np.bool_] | None = None,
     wrong: NDArray[np.bool_] | None = None,
 ) -> ErrorTotals:
-    """Add up errors that are judged (None: all), and where the class is `wrong` (None: nowhere) these by magnitude."""
+    """Add up errors that are judged (None: all), and where the class is `wrong` (None: nowhere) these by magnitude.
+
+    An empty `error` is 0 throughout.
+    """
     places, counts = np.empty(BINS + BANDS * (COLUMNS + 2), np.int64), np.empty(BINS + BANDS * (COLUMNS + 2), np.int64)
-    arrays = map(flat, (error, ulps, exact, spacing, wide))
+    arrays = map(flat, (error, exact, spacing, wide))
     masks = (EVERYWHERE if mask is None else flat(mask) for mask in (judged, wrong))
     found = kernels().total_up(*arrays, *masks, *_constants(fmt), places, counts)
     normal, total, place, worst, squares, units, count, blind, split, end = found

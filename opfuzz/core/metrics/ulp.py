@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from opfuzz.core.files.cache import is_compiled
 from opfuzz.core.floats import FloatArray
+from opfuzz.core.memory import keep_memory
 
 NOTHING: FloatArray = np.zeros(0)  # stands for zeros, see kernels
 EVERYWHERE: NDArray[np.bool_] = np.zeros(0, np.bool_)
@@ -20,7 +21,8 @@ EVERYWHERE: NDArray[np.bool_] = np.zeros(0, np.bool_)
 
 @cache
 def kernels() -> Any:
-    """The compiled passes, imported when the first output is measured."""
+    """The compiled passes, imported when the first output is measured; from then on much memory is taken."""
+    keep_memory()
     return importlib.import_module("opfuzz.core.metrics.kernels")
 
 
