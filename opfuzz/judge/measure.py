@@ -169,7 +169,7 @@ def _is_right(computed: FloatArray, truth: Truth) -> bool:
 
 
 def _without_error(output: NDArray[Any], computed: FloatArray, truth: Truth, allowances: Allowances) -> Measured:
-    none: FloatArray = np.zeros(computed.shape)
+    none = np.broadcast_to(0.0, computed.shape)
     return Measured(
         output,
         truth,

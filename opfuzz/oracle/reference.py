@@ -44,25 +44,20 @@ class Reference:
     def __init__(self, meaning: Meaning, place: int) -> None:
         spec, call, fmt = meaning.spec, meaning.call, FORMATS[meaning.call.format]
         self.spec, self.fmt, self.dims, self.params, self.arrays = spec, fmt, call.dims, call.params, call.arrays
-        self.place, self.output = place, spec.outputs[place].name
-        self.tensors = meaning.tensors
+        self.place, self.output, self.tensors = place, spec.outputs[place].name, meaning.tensors
         self.root, self.natural = meaning.roots[place], meaning.naturals[place]
         self.usual = (self.natural, *(others[place] for others in [meaning.others] if others))
         self.is_unary = len(spec.inputs) == 1 and graph.is_unary(self.root, set(ELEMENTARY))
-        asked = [models.TRUTH, models.conditioning(fmt)]
-        if self.natural is self.root:
-            asked.append(usual_arithmetic(fmt))
+        is_usual = self.natural is self.root
+        asked = [models.TRUTH, models.conditioning(fmt), *([usual_arithmetic(fmt)] if is_usual else [])]
         self._together = together = meaning.together
         self._ball = ball = together[0].ball(place, asked) if together else balls.evaluate(self.root, asked)
-        hi, radius = np.array(ball.mid), np.array(_filled(ball.radii[0], ball.mid))
-        is_number = np.isfinite(hi)
-        if not is_number.all():
-            hi[(radius != 0) & ~is_number] = np.nan
+        hi, radius = ball.mid, _filled(ball.radii[0], ball.mid)
+        if not (is_number := np.isfinite(hi)).all():
+            hi = np.where((radius != 0) & ~is_number, np.nan, hi)
         if self.is_unary and limits.has_limits(self.root):
-            self._set_limits(hi, radius)
+            hi, radius = self._with_limits(hi, radius)
         self.truth = Truth(hi, np.broadcast_to(0.0, hi.shape), radius, fmt, self._signed_zeros(hi, radius))
-        self._known = np.zeros(hi.size, np.bool_)  # places that Arb was asked about, and what it said
-        self._said = np.zeros((3, hi.size))
         self._emulated: dict[tuple[int, bool], working.Emulated] = {}
         self._halved: dict[str, FloatArray | None] = {}
         self._sources: dict[tuple[int, ...], dict[str, NDArray[np.int64]]] = {}
@@ -130,8 +125,7 @@ class Reference:
     @cached_property
     def unerring(self) -> ErrorTotals:
         """What the errors of an output add up to that has none."""
-        truth = self.truth
-        return total_up(NOTHING, truth.hi, truth.spacing, self.wide, self.fmt)
+        return total_up(NOTHING, self.truth.hi, self.truth.spacing, self.wide, self.fmt)
 
     @cached_property
     def allowances(self) -> Allowances:
@@ -352,21 +346,26 @@ class Reference:
             self._sources[index] = {name: found[id(node)] for name, node in self.tensors.items() if id(node) in found}
         return self._sources[index]
 
+    @cached_property
+    def _told(self) -> tuple[NDArray[np.bool_], FloatArray]:
+        """Places that Arb was asked about, and what it said."""
+        return np.zeros(self.root.size, np.bool_), np.empty((3, self.root.size))
+
     def settle(self, places: NDArray[np.int64]) -> Truth:
         """The truth with Arb's values at flat `places`, as exact as the format needs. `truth` stays as it is.
 
         What Arb says of a place does not depend on what else was asked.
         """
-        new = places[~self._known[places]]
+        known, said = self._told
+        new = places[~known[places]]
         if len(new):
             settled = exact.settle(self.root, new, self.tolerance)
-            self._said[:, new] = settled.hi, settled.lo, settled.radius
-            self._known[new] = True
-        hi, lo, radius = (np.array(part).ravel() for part in (self.truth.hi, self.truth.lo, self.truth.radius))
-        hi[places], lo[places], radius[places] = limits.with_signs(self._said[:, places], hi[places], radius[places])
-        shape = self.shape
+            said[:, new] = settled.hi, settled.lo, settled.radius
+            known[new] = True
+        hi, lo, radius = (np.array(each).ravel() for each in (self.truth.hi, self.truth.lo, self.truth.radius))
+        hi[places], lo[places], radius[places] = limits.with_signs(said[:, places], hi[places], radius[places])
+        shape, ranges = self.shape, None
         zeros = self._signed_zeros(hi.reshape(shape), radius.reshape(shape))
-        ranges = None
         if self.has_kinks:
             ranges = np.zeros(hi.size, np.bool_)
             with np.errstate(invalid="ignore"):
@@ -399,14 +398,14 @@ class Reference:
         tensors = {self.spec.inputs[0].name: graph.leaf(values, "input")}
         return graphs_of(self.spec.reference, self.dims, self.params, tensors)[self.place]
 
-    def _set_limits(self, hi: FloatArray, radius: FloatArray) -> None:
+    def _with_limits(self, hi: FloatArray, radius: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Unary ops: the limit at the infinities, not -inf * 0; where none is seen, what IEEE arithmetic has there."""
         x = self.arrays[self.spec.inputs[0].name].astype(np.float64)
         for sign in (1.0, -1.0):
             at = x == sign * np.inf
             if at.any() and not np.isnan(found := _limit(self, sign)):
-                hi[at] = found
-                radius[at] = 0.0
+                hi, radius = np.where(at, found, hi), np.where(at, 0.0, radius)
+        return hi, radius
 
 
 def _limit(reference: Reference, sign: float) -> float:
@@ -418,4 +417,4 @@ def _limit(reference: Reference, sign: float) -> float:
 
 
 def _filled(radius: FloatArray | None, mid: FloatArray) -> FloatArray:
-    return np.zeros(mid.shape) if radius is None else np.broadcast_to(radius, mid.shape)
+    return np.zeros(mid.shape) if (found := models.full(radius, mid)) is None else found

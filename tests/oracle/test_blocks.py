@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,6 +15,7 @@ from opfuzz.oracle.arithmetic import blocks
 from opfuzz.oracle.arithmetic.blocks import BLOCK
 from opfuzz.oracle.models import TRUTH, conditioning, flushing, usual_arithmetic
 from opfuzz.oracle.operations import REFERENCE_FUNCTIONS
+from opfuzz.oracle.rows.sums import tree_sum
 
 exp, erf, sigmoid, where, maximum, floor = (
     REFERENCE_FUNCTIONS[name] for name in ("exp", "erf", "sigmoid", "where", "maximum", "floor")
@@ -86,3 +89,19 @@ def test_what_is_short_or_of_which_rows_meet_is_not_cut():
     assert blocks.blocks_of(exp(rows) - total(inputs(BLOCK, 8), axis=-1, keepdims=False)) is None, "rows of another"
     assert blocks.blocks_of(exp(inputs(8, 8, BLOCK)) + inputs(8, 1)) is not None, "eight of another axis"
     assert blocks.blocks_of(graph.dot(inputs(512, 512), inputs(512, 512))) is None
+
+
+@given(st.integers(1, 3), st.integers(0, 70), st.integers(0, 9))
+def test_a_row_is_added_up_by_halves(lines, width, seed):
+    x = np.random.default_rng(seed).standard_normal((lines, width)) * 10.0 ** np.arange(width).clip(max=12)
+    found, depth = tree_sum(x)
+    for row, one in zip(x, found, strict=True):
+        part, levels = row, 0
+        while part.size > 1:
+            half = part.size // 2
+            folded = part[:half] + part[half : 2 * half]
+            if part.size % 2:
+                folded[0] += part[-1]
+            part, levels = folded, levels + 1 + part.size % 2
+        assert (one, depth) == (part[0] if width else 0.0, levels)
+        assert abs(one - math.fsum(row)) <= (depth + 1) * 2.0**-53 * math.fsum(np.abs(row))

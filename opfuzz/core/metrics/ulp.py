@@ -33,7 +33,7 @@ def are_compiled() -> bool:
 
 def flat(array: NDArray[Any]) -> NDArray[Any]:
     """The elements in a row, as passes take them; a copy only where they do not lie so."""
-    return np.ascontiguousarray(array).reshape(-1)
+    return array.ravel()
 
 
 def absolute_error(

@@ -107,17 +107,6 @@ def mul(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]
     return mid, radius, None
 
 
-def _underflow(mid: FloatArray, is_zero: NDArray[np.bool_], model: Arithmetic) -> Radius:
-    """The rounding of a product that only moves the exponent: none above four times the smallest normal number.
-
-    `is_zero`: where it is exactly 0, and has not become so.
-    """
-    if model.roundoff == 0.0:
-        return None
-    is_small = (np.abs(mid) < 4 * model.underflow / model.roundoff) & ~is_zero
-    return np.where(is_small, model.underflow, 0.0)
-
-
 def _is_power_of_two(node: Node) -> bool:
     if node.op != "number" or not node.detail:
         return False
@@ -132,23 +121,16 @@ def _is_zero(node: Node) -> bool:
 def div(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, PoleOf]:
     a, b = args
     mid = np.asarray(a / b)
-    exact = _is_power_of_two(node.args[1])
-    result = Rounding(mid)
+    only_scales = _is_power_of_two(node.args[1])
+    values = [row(each, mid.shape) for each in (mid, a, b)]
 
     def radius(radii: list[Radius], model: Arithmetic) -> Radius:
-        ra, rb = radii
-        if rb is None:
-            inherited = None if ra is None else ra / np.abs(b)
-        else:
-            room = np.abs(b) - rb
-            spread = result.size * rb if ra is None else ra + result.size * rb
-            inherited = spread / room
-            if not (room > 0).all():
-                inherited = np.where(room > 0, inherited, np.where(spread == 0, 0.0, np.inf))
-        rounding = _underflow(mid, a == 0, model) if exact and model.is_truth else result.of(model)
-        if rounding is not None and np.isinf(b).any():
-            rounding = np.where(np.isinf(b), 0.0, rounding)
-        return full(added(inherited, rounding), mid)
+        if not model.roundoff and radii[0] is None and radii[1] is None:
+            return None
+        made = np.empty(mid.shape)
+        own = model.roundoff, model.underflow, model.flush, only_scales and model.is_truth
+        kernels().quotient(*values, *(row(each, mid.shape) for each in radii), *own, made.reshape(-1))
+        return made
 
     return mid, radius, lambda: np.broadcast_to(b == 0, mid.shape)
 

@@ -92,6 +92,81 @@ def total(mid, a, b, ra, rb, roundoff, is_truth, out):
             out[i] += abs(mid[i]) * roundoff
 
 
+# abs((a + d) / (b + e) - q) <= (r + abs(q) s) / (abs(b) - s), q = a / b
+
+
+@compiled(VOID, GIVEN, GIVEN, GIVEN, GIVEN, GIVEN, REAL, REAL, REAL, INT, FILLED)
+def quotient(mid, a, b, ra, rb, roundoff, underflow, flush, only_scales, out):
+    """The radius of a quotient, infinite where the divisor may be 0; `only_scales` as for a product. By an infinity
+    nothing is rounded.
+    """
+    if rb.size:
+        for i in range(out.size):
+            spread, room = abs(mid[i]) * rb[i], abs(b[i]) - rb[i]
+            spread = ra[i] + spread if ra.size else spread
+            unknown = 0.0 if spread == 0 else np.inf
+            out[i] = spread / room if room > 0 else unknown
+    elif ra.size:
+        for i in range(out.size):
+            out[i] = ra[i] / abs(b[i])
+    else:
+        out[:] = 0.0
+    if roundoff > 0:
+        small = 4 * underflow / roundoff
+        for i in range(out.size):
+            size = abs(mid[i])
+            near = underflow if (flush == 0) | (size < 2 * flush) else 0.0
+            own = size * roundoff + near
+            if only_scales:
+                own = underflow if (size < small) & (a[i] != 0) else 0.0
+            out[i] += 0.0 if abs(b[i]) == np.inf else own
+
+
+@compiled(VOID, GIVEN, INT, FILLED)
+def halves(x, width, out):
+    """Sums of rows by halves: of both halves of a row element by element, and so on; the last of an odd number is added
+    to the first.
+    """
+    part = np.empty(width // 2)
+    for line in range(out.size):
+        row, length = x[line * width : (line + 1) * width], width // 2
+        for i in range(length):
+            part[i] = row[i] + row[length + i]
+        if width % 2:
+            part[0] += row[width - 1]
+        while length > 1:
+            half, last = length // 2, part[length - 1]
+            for i in range(half):
+                part[i] += part[half + i]
+            if length % 2:
+                part[0] += last
+            length = half
+        out[line] = part[0]
+
+
+@compiled(VOID, GIVEN, INT, INT, FILLED)
+def sizes(x, width, is_squared, out):
+    """Sums of the absolute values of rows, or of the squares."""
+    for line in range(out.size):
+        row, total = x[line * width : (line + 1) * width], 0.0
+        for start in range(0, width, 512):
+            a, b, c, d, stop = 0.0, 0.0, 0.0, 0.0, min(start + 512, width)
+            end = start + (stop - start) // 4 * 4
+            if is_squared:
+                for i in range(start, end, 4):
+                    a, b = a + row[i] * row[i], b + row[i + 1] * row[i + 1]
+                    c, d = c + row[i + 2] * row[i + 2], d + row[i + 3] * row[i + 3]
+                for i in range(end, stop):
+                    a += row[i] * row[i]
+            else:
+                for i in range(start, end, 4):
+                    a, b, c, d = a + abs(row[i]), b + abs(row[i + 1]), c + abs(row[i + 2]), d + abs(row[i + 3])
+                for i in range(end, stop):
+                    a += abs(row[i])
+            total += (a + b) + (c + d)
+        out[line] = total
+
+
 @compiled(VOID, GIVEN, GIVEN, GIVEN, GIVEN, FILLED)
 def larger(a, b, ra, rb, out):
     """The radius of the larger of two numbers: that of one where it surely is, else the larger radius."""

@@ -7,33 +7,32 @@ from math import prod
 import numpy as np
 
 from opfuzz.core.floats import FloatArray
+from opfuzz.core.metrics.ulp import flat
 from opfuzz.oracle.elementary import ELEMENTARY
 from opfuzz.oracle.functions.record import FLOOR
 from opfuzz.oracle.graph import Node
-from opfuzz.oracle.models import U64, Arithmetic, Radius, RadiusOf, added, full
+from opfuzz.oracle.models import U64, Arithmetic, Radius, RadiusOf, added, full, kernels
 
-# However a sum is computed, it is off by less than its number of terms times u: here 2^-33, and radii grow by 2^-30.
-LONGEST_BOUND = 2**20
 DOT_BLOCK = 256  # a longer product is cut, so that the bound grows with the block and not with k
 
 
 def tree_sum(x: FloatArray) -> tuple[FloatArray, int]:
     """Sum over the last axis by halves, and the depth of the tree: the error is below depth * u * sum(abs(x))."""
-    depth = 0
-    while x.shape[-1] > 1:
-        half = x.shape[-1] // 2
-        folded = x[..., :half] + x[..., half : 2 * half]
-        depth += 1
-        if x.shape[-1] % 2:
-            folded[..., 0] += x[..., -1]
-            depth += 1
-        x = folded
-    return (x[..., 0] if x.shape[-1] else np.zeros(x.shape[:-1])), depth
+    width, length, depth = x.shape[-1], x.shape[-1], 0
+    if width < 2:
+        return (x[..., 0] if width else np.zeros(x.shape[:-1])), 0
+    while length > 1:
+        length, depth = length // 2, depth + 1 + length % 2
+    total = np.empty(x.shape[:-1])
+    kernels().halves(flat(x), width, total.reshape(-1))
+    return total, depth
 
 
-def _bound(x: FloatArray) -> FloatArray:
-    """Sum over the last axis of what is not negative: part of a radius, and inflated with it."""
-    return np.add.reduce(x, axis=-1) if x.shape[-1] <= LONGEST_BOUND else tree_sum(x)[0]
+def _bound(x: FloatArray, is_squared: bool = False) -> FloatArray:
+    """Sum over the last axis of absolute values, or of squares: part of a radius, and inflated with it."""
+    total = np.empty(x.shape[:-1])
+    kernels().sizes(flat(x), x.shape[-1], is_squared, total.reshape(-1))
+    return total
 
 
 def _last(x: FloatArray, axes: tuple[int, ...]) -> FloatArray:
@@ -63,12 +62,12 @@ def sum_of(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, No
         rounding: Radius = None
         if growth * model.roundoff:
             if magnitude is None:
-                magnitude = _bound(np.abs(x)).reshape(node.shape)
+                magnitude = _bound(x).reshape(node.shape)
             rounding = _once(growth * model.in_sums * magnitude, mid, model)
         if radii[0] is None:
             return rounding
         r = _last(np.asarray(full(radii[0], args[0])), node.detail)
-        joined = model.joined(_bound(r * r), count) if model.quadrature else _bound(r)
+        joined = model.joined(_bound(r, is_squared=True), count) if model.quadrature else _bound(r)
         return added(joined.reshape(node.shape), rounding)
 
     return mid, radius, None
@@ -129,11 +128,12 @@ def softmax(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, N
         r = radii[0]
         if r is not None:
             moved = r + r.max(axis=axis, keepdims=True)
-            # Far away, or where p underflows: p stays below e^(difference + d), and between 0 and 1.
-            far = np.minimum(np.exp(below + moved), 1.0)
             rest = (total - raised) / total + U64 * (depth + 2)
-            near = mid * rest * np.expm1(np.minimum(moved, 600.0))
-            parts.append(np.where((moved < 600) & (below > -600), np.minimum(near, np.maximum(mid, rest)), far))
+            near = np.minimum(mid * rest * np.expm1(np.minimum(moved, 600.0)), np.maximum(mid, rest))
+            is_near = (moved < 600) & (below > -600)
+            if not is_near.all():  # far away, or where p underflows: p stays below e^(difference + d), and within 1
+                near = np.where(is_near, near, np.minimum(np.exp(below + moved), 1.0))
+            parts.append(near)
         return added(*parts)
 
     return mid, radius, None
