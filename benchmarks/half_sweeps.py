@@ -51,8 +51,8 @@ def main() -> None:
             with suppress(NotUnaryError):
                 check_unary(spec, fmt, params)
                 for subject in subjects:
-                    dialect = resolve(subject, backends)[1].dialect
-                    if dialect in spec.calls:
+                    named, backend = resolve(subject, backends)
+                    if backend.dialect_in(spec.calls) in spec.calls and backend.supports(fmt, named.device):
                         sweep = Sweep(spec, subject, fmt, params, 0, 2**16)
                         with np.errstate(all="ignore"):
                             sides = prepare(sweep, backends)

@@ -1,19 +1,35 @@
-"""`opfuzz doctor`: what is installed, what works, what is missing and how to get it."""
+"""`opfuzz backends` and `opfuzz doctor`: what is here, what works, what is missing and how to get it."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 
 import click
+from tabulate import tabulate
 
-from opfuzz.cli.group import FINDINGS, Paths
-from opfuzz.engine.doctor import ABSENT, BROKEN, OK, Fact, examine, works
+from opfuzz.backends import Backend
+from opfuzz.cli.group import FINDINGS, Paths, plugin_option
+from opfuzz.engine.doctor import ABSENT, BROKEN, OK, Fact, examine, standings, works
 from opfuzz.report.text import plain
 
+HEADERS = ("subject", "dialect", "version", "", "formats, or why not")
 MARKS = {OK: "ok", ABSENT: "--", BROKEN: "!!"}
+
+
+@click.command("backends")
+@plugin_option
+def backends_command(plugins: Paths, backends: Mapping[str, Backend]) -> int:
+    """List what is here, with versions and devices, and why the rest is absent."""
+    rows = []
+    for each in standings(backends):
+        words = plain(each.absent or ", ".join(each.formats))
+        rows.append([each.subject, each.dialect, each.version, "absent" if each.absent else "here", words])
+    click.echo(tabulate(rows, HEADERS, tablefmt="simple", disable_numparse=True))
+    return 0
 
 
 @click.command("doctor")

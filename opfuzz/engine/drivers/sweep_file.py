@@ -26,7 +26,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What was found in one piece of the inputs. Seconds are of work: in all, in the op, in its reference."""
+    """What was found in one piece of the inputs. Seconds are of the processor: in all, in the op, in its reference."""
 
     place: int
     body: Totals
@@ -190,7 +190,7 @@ def _difference(there: object, here: Mapping[str, Any]) -> str:
 def document(header: Mapping[str, Any], swept: Swept) -> dict[str, Any]:
     """What `--json` prints: figures of the vector body, and under `tail` the same of the scalar tail.
 
-    `seconds` are of work, summed over the cores.
+    `seconds` are of the processor, so that a busy machine changes little.
     """
     fmt = FORMATS[header["format"]]
     named = {name: header[name] for name in ("op", "subject", "format")}
@@ -208,6 +208,7 @@ def document(header: Mapping[str, Any], swept: Swept) -> dict[str, Any]:
         "params": header["params"],
         "versions": header["versions"],
         "processor": header["processor"],
+        "vector_unit": header["vector_unit"],
         "environment": header["environment"],
     }
 

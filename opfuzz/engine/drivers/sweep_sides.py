@@ -15,6 +15,7 @@ from opfuzz.backends import Backend, Subject, perform, resolve, same_bits
 from opfuzz.core.call import Call
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.floats import FORMATS, Format
+from opfuzz.core.results import Outcome
 from opfuzz.engine.drivers.sweep_file import Chunk, pieces
 from opfuzz.engine.plan import calls_of
 from opfuzz.report.causes import word_cause
@@ -24,6 +25,7 @@ from opfuzz.search.sweep.sample import sweep_sample
 from opfuzz.spec import OpSpec, Value
 from opfuzz.spec.expression.program import Program
 
+LONG = 128  # elements that fill vector registers, as those of a whole chunk do
 SHORT_CALLS = 8  # in a chunk, to see that a short array gives the bits of the body or of the tail
 
 
@@ -74,18 +76,37 @@ class Called:
         """See sweep.Subject: rows of ROW elements with gaps between them, which no kernel can join to longer ones."""
         rows = -(-inputs.size // ROW)
         padded = np.resize(inputs, rows * ROW)
-        layout = "narrowed" if len(self.spec.inputs[0].shape) > 1 else "stepped"
-        return self._call(padded, rows, ROW, layout)[: inputs.size]
+        return self._call(padded, rows, ROW, self._gaps)[: inputs.size]
 
-    def _call(self, inputs: NDArray[Any], rows: int, columns: int, layout: str) -> NDArray[Any]:
-        started = time.perf_counter()
+    def on_one_number(self, number: NDArray[Any]) -> tuple[Call, ...]:
+        """Calls on one number, in an array of one element: by itself, as in the body, and as in the tail."""
+        rows = np.repeat(number, ROW * ROW)
+        return (
+            self._laid(number, 1, 1, "contiguous"),
+            self._laid(np.repeat(number, LONG), 1, LONG, "contiguous"),
+            self._laid(rows, ROW, ROW, self._gaps),
+        )
+
+    def perform(self, call: Call) -> Outcome:
+        """What the subject makes of a call."""
+        outputs = self.spec.output_shapes(call.dims, call.params)
+        return perform(self.backend, self.subject, self.program, call, outputs)
+
+    @property
+    def _gaps(self) -> str:
+        """The layout of rows that no kernel can join."""
+        return "narrowed" if len(self.spec.inputs[0].shape) > 1 else "stepped"
+
+    def _laid(self, inputs: NDArray[Any], rows: int, columns: int, layout: str) -> Call:
         dims = self.shapes.dims(rows, columns)
         name = self.spec.inputs[0].name
         shape = self.spec.shapes(dims, self.params)[name]
-        call = Call(self.format, dims, self.params, {name: inputs.reshape(shape)}, {name: layout})
-        outputs = self.spec.output_shapes(dims, self.params)
-        outcome = perform(self.backend, self.subject, self.program, call, outputs)
-        self.seconds += time.perf_counter() - started
+        return Call(self.format, dims, self.params, {name: inputs.reshape(shape)}, {name: layout})
+
+    def _call(self, inputs: NDArray[Any], rows: int, columns: int, layout: str) -> NDArray[Any]:
+        started = time.process_time()
+        outcome = self.perform(self._laid(inputs, rows, columns, layout))
+        self.seconds += time.process_time() - started
         if outcome.status == "unsupported":
             raise UnsupportedError(word_cause(outcome.cause))
         if outcome.outputs is None:
@@ -99,7 +120,7 @@ class Called:
             first = start + (stop - start) * turn // SHORT_CALLS
             inputs = patterns(first, min(stop, first + (1, 3)[turn % 2]), fmt)
             given = self._call(inputs, 1, inputs.size, "contiguous")
-            long = self.body(np.resize(inputs, 128))[: inputs.size], self.tail(inputs)
+            long = self.body(np.resize(inputs, LONG))[: inputs.size], self.tail(inputs)
             for place, own in enumerate(np.split(given, inputs.size)):
                 strays += not any(same_bits(own, way[place : place + 1]) for way in long)
         return strays
@@ -107,12 +128,17 @@ class Called:
 
 def prepare(sweep: Sweep, backends: Mapping[str, Backend]) -> tuple[FlatReference, Called]:
     """Oracle and subject of a sweep. Raises OpfuzzError if the spec has no call for the subject."""
+    return FlatReference(sweep.spec, sweep.format, sweep.params), called(sweep, backends)
+
+
+def called(sweep: Sweep, backends: Mapping[str, Backend]) -> Called:
+    """The subject of a sweep, with one thread. Raises OpfuzzError if the spec has no call for it."""
     subject, backend = resolve(sweep.subject, backends)
     backend.limit_threads(1)
     program = calls_of(sweep.spec, subject, backend).get(subject.implementation)
     if program is None:
         raise OpfuzzError(f"{sweep.spec.path}: '{sweep.spec.op}' has no call for {sweep.subject}")
-    return FlatReference(sweep.spec, sweep.format, sweep.params), Called(sweep, subject, backend, program)
+    return Called(sweep, subject, backend, program)
 
 
 def measure(sweep: Sweep, place: int, oracle: FlatReference, subject: Called) -> Chunk | str:
@@ -120,7 +146,7 @@ def measure(sweep: Sweep, place: int, oracle: FlatReference, subject: Called) ->
     fmt = FORMATS[sweep.format]
     start, stop = sweep.chunks()[place]
     oracle.seconds = subject.seconds = 0.0
-    started = time.perf_counter()
+    started = time.process_time()
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what a framework has to say about extreme inputs
@@ -132,5 +158,5 @@ def measure(sweep: Sweep, place: int, oracle: FlatReference, subject: Called) ->
             strays = subject.strays(start, stop, fmt)
     except (UnsupportedError, FailedError) as error:
         return str(error)
-    total = time.perf_counter() - started
+    total = time.process_time() - started
     return Chunk(place, body, tail, differing, strays, total, called, oracle.seconds)

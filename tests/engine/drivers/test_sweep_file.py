@@ -20,7 +20,8 @@ EXP = BUNDLED_OPS["exp"]
 LOW = 0x3F000000
 HEADER = {
     "op": "exp", "digest": EXP.digest, "subject": "numpy:cpu", "format": "float32",
-    "range": [LOW, LOW + 4096], "params": {}, "versions": {"numpy": "1"}, "processor": "", "environment": {},
+    "range": [LOW, LOW + 4096], "params": {}, "versions": {"numpy": "1"}, "processor": "",
+    "vector_unit": "", "environment": {},
 }  # fmt: skip
 
 

@@ -5,21 +5,10 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 import pytest
+from swept_documents import FIGURES, made
 
 from opfuzz.report.search.sweep import render
 from opfuzz.report.search.sweep_picture import draw
-
-FIGURES = {
-    "inputs": 65536, "normal": 60000, "max_ulp": 1.49034896, "max_ulp_at_most": 1.49034896, "at_hex": "0x3c00",
-    "at": 1.0, "computed": 2.0, "exact": 1.9, "max_excess": 0.5, "max_excess_at_hex": "0x3c00", "mean_ulp": 0.25,
-    "above_half": 7, "above_1": 3, "above_16": 0, "flushed": 5, "falls": 0, "unresolved": 0, "examples": {},
-    "mismatches": {"nan": 0, "inf": 0, "zero": 0, "finite": 0, "sign": 0},
-}  # fmt: skip
-
-
-def made(**tail):
-    whole = {"op": "rsqrt", "subject": "torch:cpu", "format": "float16", **FIGURES}
-    return {**whole, "tail": {**FIGURES, "differing": 0, "strays": 0, **tail}}
 
 
 def test_one_row_where_body_and_tail_have_the_same_bits_and_two_where_not():

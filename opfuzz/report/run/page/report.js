@@ -117,12 +117,14 @@
 
   const ops = all("details.op");
   const open = $("#open");
-  open.hidden = false;
-  open.addEventListener("click", () => {
-    const is_open = open.textContent === "Open all";
-    for (const op of ops) op.open = is_open;
-    open.textContent = is_open ? "Close all" : "Open all";
-  });
+  if (open) { // a page of one table has no sections to open
+    open.hidden = false;
+    open.addEventListener("click", () => {
+      const is_open = open.textContent === "Open all";
+      for (const op of ops) op.open = is_open;
+      open.textContent = is_open ? "Close all" : "Open all";
+    });
+  }
 
   let printed = [];
   addEventListener("beforeprint", () => {
