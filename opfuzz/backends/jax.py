@@ -92,7 +92,6 @@ class Jax(Backend):
     dialects = ("jax", "numpy")
     modules = ("jax", "jax.scipy.special", "jax.image")
     distributions = ("jax", "jaxlib")
-    requirements = ("jax",)
     modes = ("", EAGER)
     has_gradients = True
     recipe = RECIPE

@@ -141,10 +141,11 @@ class Bench:
         """The score of a case after another way to the same result was tried too, and the call that shows it."""
         spec, arrays, (subject, backend) = references[0].spec, references[0].arrays, callee
         is_unary = spec.single_input and all(reference.is_unary for reference in references)
-        way = metamorphic.choose_way(spec, case, arrays, is_unary, subject.mode, turn)
+        mode = "" if backend.compiles else subject.mode  # without a mode it is not eager
+        way = metamorphic.choose_way(spec, case, arrays, is_unary, mode, turn)
         if way.relation.kind in (CONTIGUOUS, VIEW) and not backend.layouts - {LAYOUTS[0]}:
             # Its tensors lie in one way only; the next relation stands where that of the layout was.
-            way = metamorphic.choose_way(spec, case, arrays, is_unary, subject.mode, turn + 1)
+            way = metamorphic.choose_way(spec, case, arrays, is_unary, mode, turn + 1)
         assert made.outputs is not None
 
         def call(piece: metamorphic.Piece) -> Outcome:

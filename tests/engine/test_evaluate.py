@@ -11,7 +11,7 @@ from small_campaigns import SPECS
 from opfuzz.backends import derive, discover
 from opfuzz.backends.numpy import Numpy
 from opfuzz.core.errors import OpfuzzError
-from opfuzz.core.relation import REPEATED, Relation
+from opfuzz.core.relation import CONTIGUOUS, EAGER, REPEATED, VIEW, Relation
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.engine.evaluate import Bench, CaseItem, blame
 from opfuzz.engine.executors import Casualty
@@ -67,6 +67,11 @@ def test_a_death_in_another_way_is_blamed_on_that_way():
     assert len(seen) >= 2
 
 
+def kinds(labels) -> set[str]:
+    """The relations that were tried."""
+    return {label.split("\n")[1] for label in labels if "\n" in label}
+
+
 class Copying(Numpy):
     """One whose arrays lie in one way only."""
 
@@ -94,9 +99,30 @@ def test_what_copies_is_given_no_views_and_tried_in_other_ways():
         for item in cases
         for layout in bench.plan.case(item.op, item.format, item.number).layouts.values()
     )
-    assert any("contiguous" in label for label in labels[Numpy])
-    assert not any("contiguous" in label or "as a view" in label for label in labels[Copying])
+    assert kinds(labels[Numpy]) & {CONTIGUOUS, VIEW}
+    assert not kinds(labels[Copying]) & {CONTIGUOUS, VIEW}
     assert len(labels[Numpy]) == len(labels[Copying])
+
+
+class Compiling(Numpy):
+    """One that compiles unless its mode says otherwise."""
+
+    compiles, modes = True, ("", "eager")
+
+
+def test_what_compiles_without_a_mode_is_not_held_against_that_as_if_it_were_eager():
+    specs, heard = load_specs([SPECS], discover()), {}
+    for backend in (Compiling("tried"), type("Moded", (Numpy,), {"modes": ("", "eager")})("tried")):
+        bench = Bench(Plan(specs=specs, subjects=("tried:cpu+eager",), seed=0, jobs=1), {"tried": backend})
+        labels = heard[backend.compiles] = []
+        listen(labels.append)
+        try:
+            for number in range(0, 24, 2):
+                bench.examine(CaseItem("square", "float32", number))
+        finally:
+            listen(None)
+    assert EAGER in kinds(heard[False])
+    assert EAGER not in kinds(heard[True])
 
 
 def test_a_promise_that_the_reference_breaks_is_the_specs_mistake(tmp_path):
