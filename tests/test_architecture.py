@@ -35,6 +35,11 @@ DOORS = {
     "jax": {"backends/jax.py"},
     "torch": {
         "backends/torch.py",
+        # Export calls of torch, which their runtimes are handed.
+        "backends/coreml.py",
+        "backends/exported.py",
+        "backends/onnxruntime.py",
+        "backends/openvino.py",
         "network/trace/torch.py",
         # See the functions that a model calls, which no backend can.
         "network/observe/torch.py",
@@ -48,6 +53,10 @@ DOORS = {
         ),
     },
     "mlx": {"backends/mlx.py", "network/trace/mlx.py"},
+    "coremltools": {"backends/coreml.py"},
+    "onnx": {"backends/onnxruntime.py"},
+    "onnxruntime": {"backends/onnxruntime.py"},
+    "openvino": {"backends/openvino.py"},
     "flint": {"oracle/arb_arithmetic.py", "oracle/exact.py", "oracle/interval.py"},
     "hypothesis": {"generate/strategies.py"},
     "matplotlib": {"report/network/pictures.py", "report/search/sweep_picture.py"},

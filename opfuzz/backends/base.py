@@ -8,6 +8,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from keyword import iskeyword
 from pathlib import Path
 from types import MappingProxyType
@@ -79,6 +80,14 @@ def _documented(text: str) -> dict[str, object]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """What another program made of a call, where the framework is handed that."""
+
+    nodes: tuple[str, ...] = ()  # its operations, in order; none where a call is made as it is written
+    referred: Tensor | None = None  # its value by an evaluator that shares no kernel with the framework; None: no such
+
+
 class Backend(ABC):
     """One framework on this machine. `dialects` are keys under `calls:` in a spec; `functions` is all a spec may call.
 
@@ -104,6 +113,7 @@ class Backend(ABC):
     # Words in which it says that there is no kernel for a call, as opposed to what goes wrong in one.
     refusals: ClassVar[re.Pattern[str]] = re.compile(r"not implemented|not supported|unsupported", re.IGNORECASE)
     compiles: ClassVar[bool] = False  # a program for each shape, which takes longer than the call
+    exports: ClassVar[bool] = False  # whether `graph` tells of another program that a call goes through
     environment: ClassVar[Mapping[str, str]] = MappingProxyType({})  # of workers, where the user has set nothing else
 
     def __init__(self, name: str | None = None, replace: Functions = MappingProxyType({})) -> None:
@@ -245,6 +255,15 @@ class Backend(ABC):
         An input that no value depends on has zeros. Whatever the framework raises goes through.
         """
         raise NotImplementedError(f"{self.dialect} has no gradients")
+
+    def graph(
+        self, program: Program, tensors: Mapping[str, Tensor], names: Mapping[str, object], device: str, mode: str
+    ) -> Graph:
+        """What another program makes of a call before it is made; of most frameworks nothing.
+
+        Raises what `run` does.
+        """
+        return Graph()
 
     @abstractmethod
     def absent(self) -> str | None:

@@ -9,14 +9,17 @@ from pathlib import Path
 from types import MappingProxyType
 
 from opfuzz.backends.base import Backend, Functions
+from opfuzz.backends.coreml import CoreMl
 from opfuzz.backends.jax import Jax
 from opfuzz.backends.mlx import Mlx
 from opfuzz.backends.numpy import Numpy
+from opfuzz.backends.onnxruntime import OnnxRuntime
+from opfuzz.backends.openvino import OpenVino
 from opfuzz.backends.torch import Torch
 from opfuzz.core.errors import OpfuzzError, did_you_mean
 from opfuzz.core.files.user_module import load
 
-BUILT_IN: tuple[type[Backend], ...] = (Torch, Mlx, Numpy, Jax)
+BUILT_IN: tuple[type[Backend], ...] = (Torch, Mlx, Numpy, Jax, OnnxRuntime, OpenVino, CoreMl)
 GROUP = "opfuzz.backends"
 
 

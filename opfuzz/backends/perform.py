@@ -58,15 +58,11 @@ def perform(
     gradient = program.gradient
     if gradient is not None and not backend.has_gradients:
         return Outcome(text, "unsupported", cause=unsupported(f"{subject.backend} has no gradients"))
-    formats = {name: backend.dtype(name) for name in NAMED_FORMATS if name in program.names}
-    names = {**call.dims, **call.params, **backend.constants(format), **formats}
+    names = _names(backend, program, call)
     backend.count()
 
     def once() -> tuple[Array, ...]:
-        tensors = {
-            name: backend.put(array, call.layouts.get(name, "contiguous"), subject.device)
-            for name, array in call.arrays.items()
-        }
+        tensors = _tensors(backend, subject, call)
         if gradient is None:
             result = backend.run(program, tensors, names, subject.device, subject.mode)
         else:
@@ -86,6 +82,36 @@ def perform(
         if (cause := unlike_spec(name, (output.dtype, output.shape), (required, shape))) is not None:
             return Outcome(text, "crash", cause=cause)
     return Outcome(text, "ok", outputs, repeated=None if again is None else same_outputs(outputs, again))
+
+
+def exported_graph(
+    backend: Backend, subject: Subject, program: Program, call: Call, shapes: Mapping[str, Shape]
+) -> tuple[tuple[str, ...], Outcome | None]:
+    """Operations of the graph that another program makes of a call that `perform` makes, and what that graph gives by
+    an evaluator that shares no kernel with the subject; None where there is no such, or it fails.
+
+    Raises what the call raises.
+    """
+    tensors, names = _tensors(backend, subject, call), _names(backend, program, call)
+    graph = backend.graph(program, tensors, names, subject.device, subject.mode)
+    if graph.referred is None:
+        return graph.nodes, None
+    outputs = tuple(backend.get(item) for item in _items(graph.referred, shapes))
+    is_alike = [each.shape for each in outputs] == [*shapes.values()]
+    return graph.nodes, Outcome(str(subject), "ok", outputs) if is_alike else None
+
+
+def _names(backend: Backend, program: Program, call: Call) -> dict[str, object]:
+    """Sizes, parameters and constants that a call may use."""
+    formats = {name: backend.dtype(name) for name in NAMED_FORMATS if name in program.names}
+    return {**call.dims, **call.params, **backend.constants(call.format), **formats}
+
+
+def _tensors(backend: Backend, subject: Subject, call: Call) -> dict[str, Tensor]:
+    return {
+        name: backend.put(array, call.layouts.get(name, "contiguous"), subject.device)
+        for name, array in call.arrays.items()
+    }
 
 
 @lru_cache(maxsize=64)  # NumPy makes it anew each time

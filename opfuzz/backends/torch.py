@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
-from typing import Any
+from typing import Any, ClassVar
 
 import ml_dtypes
 import numpy as np
@@ -106,9 +106,9 @@ class Torch(Backend):
     """PyTorch. What a spec may call is torch's own list of functions on tensors, and a few factories."""
 
     dialects = ("torch",)
-    modules = ("torch",)
-    distributions = ("torch",)
-    modes = ("", COMPILE)
+    modules: ClassVar[tuple[str, ...]] = ("torch",)
+    distributions: ClassVar[tuple[str, ...]] = ("torch",)
+    modes: ClassVar[tuple[str, ...]] = ("", COMPILE)
     has_gradients = True
     refusals = re.compile(
         r"not implemented|not supported|unsupported|isn't supported|does(n't| not) support|only supports?\b"

@@ -24,7 +24,20 @@ SHELLS = {
 }
 VARIABLE = "_OPFUZZ_COMPLETE"
 # Every device that a backend of opfuzz may have; to ask the backends would import them.
-SUBJECTS = ("torch:cpu", "torch:cuda", "torch:mps", "mlx:cpu", "mlx:gpu", "numpy:cpu", "jax:cpu", "jax:gpu")
+SUBJECTS = (
+    "torch:cpu",
+    "torch:cuda",
+    "torch:mps",
+    "mlx:cpu",
+    "mlx:gpu",
+    "numpy:cpu",
+    "jax:cpu",
+    "jax:gpu",
+    "onnxruntime:cpu",
+    "openvino:cpu",
+    "coreml:cpu",
+    "coreml:all",
+)
 OP = re.compile(rb"^op:\s*([a-z][a-z0-9_]*)", re.MULTILINE)
 HEAD = 4096  # bytes of a spec in which its op is looked for
 

@@ -42,6 +42,14 @@ class Apart:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportedGraph:
+    """What another program made of the call of a finding, which the subject was handed."""
+
+    nodes: tuple[str, ...]  # its operations, in order
+    is_wrong: bool | None = None  # whether another evaluator makes the same wrong result of it; None: nobody can say
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """A fault or note without repetitions: the simplest case that shows it."""
 
@@ -63,6 +71,7 @@ class Finding:
     causes: tuple[Cause, ...] = ()  # its diagnosis: the cause, and what is said beside; (): it was not looked into
     minimal: Minimal | None = None
     apart: Apart | None = None  # of a second cause under the same verdict
+    graph: ExportedGraph | None = None  # None: the call is made as the spec writes it
 
     @property
     def relation(self) -> str:

@@ -19,6 +19,7 @@ from opfuzz.engine.machines import LIBRARIES, Machines, here, machine, versions
 from opfuzz.engine.plan import Plan
 from opfuzz.engine.progress import Progress
 from opfuzz.engine.triage.causes import causes_behind
+from opfuzz.engine.triage.graphs import with_graphs
 from opfuzz.engine.triage.investigation import Investigation
 from opfuzz.engine.triage.minimize import Watch
 from opfuzz.engine.triage.publish import publish
@@ -67,6 +68,8 @@ def conclude(
     known = Remembered(None if progress.interrupted else journal)
     investigation = Investigation(plan, known, shrink_seconds, watch, executor)
     findings, was_stopped = investigation.look_into(progress.ranking.findings(), progress.ranking.others)
+    if not was_stopped:
+        findings, was_stopped = with_graphs(plan, findings, executor)
     specs = {spec.op: spec for spec in plan.specs}
     there = occasion.machines or here(backends)
 

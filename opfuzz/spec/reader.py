@@ -14,7 +14,7 @@ from opfuzz.core.errors import SpecError, did_you_mean
 from opfuzz.core.files.yaml_nodes import Items, Node, Scalar, Table, read
 from opfuzz.core.floats import FORMATS, NAMED_FORMATS
 from opfuzz.spec.digest import digest_of
-from opfuzz.spec.expression.program import Program
+from opfuzz.spec.expression.program import Place, Program
 from opfuzz.spec.nodes import NodeReader, description
 from opfuzz.spec.op import Input, OpSpec, OpVariant, Output, Param, Vocabulary
 from opfuzz.spec.schema import LABEL, NAME, OP_NAME, InputKeys, OutputKeys, SpecKeys, VariantKeys
@@ -65,7 +65,7 @@ class _SpecReader:
         batch = self._batch(fields.get("batch"), dims, outputs)
         require = self._require(fields.get("require"), sizes)
         self.gives = tuple(output.name for output in outputs) or None
-        calls = self._calls(fields.get("calls"))
+        calls = self._calls(fields.get("calls"), _places(dims, all_inputs))
         reference = self._formula(fields.get("reference"), "the reference")
         natural = self._formula(fields.get("natural"), "natural")
         variants = self._variants(fields.get("variants"), params, all_params)
@@ -215,7 +215,7 @@ class _SpecReader:
         fields = self.nodes.fields(node, OutputKeys, what)
         return Output(name, self._shape(fields["shape"], what, sizes) if fields and "shape" in fields else ())
 
-    def _calls(self, node: Node | None) -> dict[str, dict[str, Program]]:
+    def _calls(self, node: Node | None, places: tuple[Place, ...]) -> dict[str, dict[str, Program]]:
         table = None if node is None else self.nodes.table(node, "calls")
         calls: dict[str, dict[str, Program]] = {}
         if table is not None and not table.entries:
@@ -234,7 +234,7 @@ class _SpecReader:
                 names, functions = [*self.names, *RESERVED], self.words.dialects.get(dialect)
                 program = self._program(text, what, names, functions, gives=self.gives)
                 if program is not None:
-                    calls[dialect][name] = program
+                    calls[dialect][name] = replace(program, sizes=places)
         return calls
 
     def _formula(self, node: Node | None, what: str) -> Program | None:
@@ -299,6 +299,16 @@ _T = TypeVar("_T")
 
 def _given(items: Iterable[_T | None]) -> tuple[_T, ...]:
     return tuple(item for item in items if item is not None)
+
+
+def _places(dims: Collection[str], inputs: Iterable[Input]) -> tuple[Place, ...]:
+    """Where each dim that is the whole size of an axis of an input first stands."""
+    found: dict[str, Place] = {}
+    for each in inputs:
+        for axis, size in enumerate(each.shape):
+            if size.meaning in dims:
+                found.setdefault(size.meaning, (size.meaning, each.name, axis))
+    return tuple(found.values())
 
 
 def _a(noun: str) -> str:

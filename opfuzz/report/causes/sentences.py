@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from opfuzz.core.cause import Cause
-from opfuzz.core.findings import Finding
+from opfuzz.core.findings import ExportedGraph, Finding
 from opfuzz.core.relation import DISTURBED, REPEATED, Relation
 from opfuzz.core.run import Row
 from opfuzz.report.causes.kinds import WORDS
 
+NODES = 8  # of an exported graph, that are named
 # Kinds that stand beside a cause, as opposed to explaining why a special value was returned.
 BESIDE = frozenset({"depends-on", "bits", "natural-nan", "unconfirmed", "at-call", "undiagnosed"})
 
@@ -83,7 +84,25 @@ def word_reason(finding: Finding) -> str:
 
 def word_finding(finding: Finding) -> str:
     """What is known of the cause of a finding."""
-    return in_output(finding, word_diagnosis(finding.causes)) or word_reason(finding)
+    return word_looked_into(finding) or word_reason(finding)
+
+
+def word_looked_into(finding: Finding) -> str:
+    """The diagnosis of a finding, and the graph that its call was exported as; "" where it has neither."""
+    words = in_output(finding, word_diagnosis(finding.causes))
+    return "; ".join(filter(None, (words, word_graph(finding.graph))))
+
+
+def word_graph(graph: ExportedGraph | None) -> str:
+    """What another program made of the call, and whether that is to blame; "" where none did."""
+    if graph is None:
+        return ""
+    left_out = len(graph.nodes) - NODES
+    words = f"exported graph: {', '.join(graph.nodes[:NODES])}{f' and {left_out} more' if left_out > 0 else ''}"
+    if graph.is_wrong is None:
+        return words
+    told = "makes the same wrong result" if graph.is_wrong else "makes the right result"
+    return f"{words}, of which a reference evaluator {told}"
 
 
 def in_output(finding: Finding, words: str) -> str:

@@ -15,7 +15,7 @@ from opfuzz.core.run import Row
 from opfuzz.report.causes.figures import named
 from opfuzz.report.causes.kinds import WORDS as SENTENCES
 from opfuzz.report.causes.kinds import computed_in, mistake_words, what_saturates
-from opfuzz.report.causes.sentences import in_output, word_diagnosis, word_reason, word_row
+from opfuzz.report.causes.sentences import word_looked_into, word_reason, word_row
 
 MESSAGES = frozenset(kind for kind, known in KINDS.items() if known.figures == TOLD) - {"undiagnosed"} | {"wrong-shape"}
 
@@ -168,4 +168,4 @@ def describe(item: Finding | Row | CommonCause) -> dict[str, str]:
         return {"title": title(item)}
     if isinstance(item, Row):
         return {"reason": word_row(item)}
-    return {"reason": word_reason(item), "diagnosis": in_output(item, word_diagnosis(item.causes))}
+    return {"reason": word_reason(item), "diagnosis": word_looked_into(item)}

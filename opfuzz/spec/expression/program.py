@@ -28,6 +28,7 @@ _BRACKET = re.compile(r"[(\[{}\])]")
 BLOCK_RULE = "; a block is lines of name = expression, then one expression"
 
 Names = tuple[str, ...]
+Place = tuple[str, str, int]  # of a size: its name, an input, and the axis of that which has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +65,13 @@ class Program:
     is_comparison: bool
     divides: bool  # has a `/`
     gradient: Gradient | None = None  # that is meant; None: its values
+    sizes: tuple[Place, ...] = ()  # where sizes that it may take are those of inputs
     code: Code | None = field(default=None, repr=False, compare=False)  # None: in a process that it was sent to
 
     def __reduce__(self) -> tuple[type[Program], tuple[object, ...]]:
         # Closures cannot be pickled.
-        own = self.text, self.names, self.functions, self.meaning, self.is_comparison, self.divides, self.gradient
-        return Program, own
+        own = self.text, self.names, self.functions, self.meaning, self.is_comparison, self.divides
+        return Program, (*own, self.gradient, self.sizes)
 
 
 def parse(
