@@ -15,10 +15,11 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from opfuzz.backends.base import Array, Functions, Graph, Tensor
+from opfuzz.backends.sized_call import Key, SizedCall
 from opfuzz.backends.torch import RECIPE as TORCH_RECIPE
 from opfuzz.backends.torch import Torch
 from opfuzz.core.layout import LAYOUTS
-from opfuzz.spec.expression.program import Code, Program, code_of, evaluate
+from opfuzz.spec.expression.program import Program
 
 # Tensors are made as torch's are, but stay with the processor. A runtime adds `compiled`, of a program and its inputs.
 RECIPE = f"""
@@ -92,7 +93,7 @@ class Exported(Torch):
     ways: ClassVar[tuple[str, ...]] = (OPEN, SHAPED)
 
     def __init__(self, name: str | None = None, replace: Functions = MappingProxyType({})) -> None:
-        self._kept: dict[_Key, _Programs] = {}
+        self._kept: dict[tuple[Key, str, str], _Programs] = {}
         self._threads = 1
         super().__init__(self.title if name is None else name, replace)
 
@@ -155,11 +156,9 @@ class Exported(Torch):
 
         That much is left open is to spare time: what fails then is exported once more, with less of it.
         """
-        source = _Source.of(program, tensors, names, self.functions())
+        source = SizedCall.of(program, tensors, names, self.functions())
         given = [tensors[name].contiguous() for name in source.inputs]
-        kinds = tuple((name, str(each.dtype), each.dim()) for name, each in zip(source.inputs, given, strict=True))
-        key = (program.text, kinds, source.fixed, device, mode)
-        programs = self._kept.setdefault(key, _Programs(self.ways))
+        programs = self._kept.setdefault((source.key, device, mode), _Programs(self.ways))
         while True:
             made = programs.taking(given)
             if made is None:
@@ -173,7 +172,7 @@ class Exported(Torch):
                 if not programs.give_up(made.way):
                     raise
 
-    def _make(self, source: _Source, given: Sequence[Tensor], device: str, mode: str, programs: _Programs) -> _Made:
+    def _make(self, source: SizedCall, given: Sequence[Tensor], device: str, mode: str, programs: _Programs) -> _Made:
         """The call exported and compiled in the first way that succeeds, kept among its programs.
 
         So is what is refused in all ways: a call of other sizes would take seconds to be refused too.
@@ -196,7 +195,7 @@ class Exported(Torch):
         programs.variants.append(made)
         return made
 
-    def _exported(self, source: _Source, given: Sequence[Tensor], device: str, mode: str, way: str) -> _Made:
+    def _exported(self, source: SizedCall, given: Sequence[Tensor], device: str, mode: str, way: str) -> _Made:
         torch = importlib.import_module("torch")
         importlib.import_module("torch.fx.experimental._config")
         example = tuple(given[:1] if way == VALUED else given)
@@ -253,31 +252,6 @@ class _Programs:
         return True
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """A call before it is exported; `sizes`: of which input, and which axis of it, a size is; `fixed`: all the rest."""
-
-    code: Code
-    inputs: tuple[str, ...]
-    sizes: Mapping[str, tuple[int, int]]
-    names: Mapping[str, object]
-    functions: Functions
-    fixed: tuple[tuple[str, str], ...]
-
-    @classmethod
-    def of(
-        cls, program: Program, tensors: Mapping[str, Tensor], names: Mapping[str, object], functions: Functions
-    ) -> _Source:
-        inputs = tuple(name for name in tensors if name in program.names)
-        places = {name: (inputs.index(at), axis) for name, at, axis in program.sizes if at in inputs}
-        sizes = {name: place for name, place in places.items() if name in program.names}
-        fixed = tuple((name, repr(names[name])) for name in sorted(program.names & names.keys() - sizes.keys()))
-        return cls(code_of(program), inputs, sizes, names, functions, fixed)
-
-
-_Key = tuple[str, tuple[tuple[str, str, int], ...], tuple[tuple[str, str], ...], str, str]
-
-
 @dataclass(slots=True)
 class _Returned:
     """What a call was seen to return when it was traced."""
@@ -285,15 +259,13 @@ class _Returned:
     is_tuple: bool = False
 
 
-def _module(torch: Any, source: _Source, held: Sequence[Tensor], way: str) -> tuple[Any, _Returned]:
+def _module(torch: Any, source: SizedCall, held: Sequence[Tensor], way: str) -> tuple[Any, _Returned]:
     """The call as a module of its inputs, but for the last ones, which it holds."""
     returned = _Returned()
 
     class Call(torch.nn.Module):  # type: ignore[misc]
         def forward(self, *given: Tensor) -> Tensor:
-            sizes = {name: given[at].shape[axis] for name, (at, axis) in source.sizes.items()} if way == OPEN else {}
-            named = dict(zip(source.inputs, (*given, *held), strict=True))
-            result = evaluate(source.code, {**source.names, **sizes, **named}, source.functions)
+            result = source((*given, *held), is_open=way == OPEN)
             returned.is_tuple = isinstance(result, tuple | list)
             return result
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import ml_dtypes
 import numpy as np
 
 from opfuzz.backends.base import COMPILE, Array, Backend, Functions, Tensor
+from opfuzz.backends.sized_call import SizedCall
 from opfuzz.core.layout import View
 from opfuzz.spec.expression.program import Gradient, Program, code_of, evaluate
 
+MOST_PROGRAMS = 10_000  # compiled ones; all are given up long before
 NAMESPACES = ("torch", "torch.nn.functional", "torch.special", "torch.linalg", "torch.fft")
 FACTORIES = (
     "arange",
@@ -70,7 +73,7 @@ def view(tensor, steps):
 def run(call):
     torch.set_num_threads(1)
     with torch.inference_mode(), torch.device(DEVICE):
-        return torch.compile(call, dynamic=False)() if MODE == "compile" else call()
+        return torch.compile(call, dynamic=True)() if MODE == "compile" else call()
 
 
 def bits(tensor):
@@ -89,7 +92,7 @@ def run(call):
 
 def gradients(function, inputs, cotangents):
     inputs = [each.detach().requires_grad_() for each in inputs]
-    found = (torch.compile(function, dynamic=False) if MODE == "compile" else function)(*inputs)
+    found = (torch.compile(function, dynamic=True) if MODE == "compile" else function)(*inputs)
     found = found if isinstance(found, (tuple, list)) else (found,)
     pairs = [pair for pair in zip(found, cotangents) if pair[0].requires_grad]
     values, given = zip(*pairs)
@@ -117,6 +120,10 @@ class Torch(Backend):
     )
     recipe = RECIPE
     gradient_recipe = GRADIENT_RECIPE
+
+    def __init__(self, name: str | None = None, replace: Functions = MappingProxyType({})) -> None:
+        self._programs: dict[object, Callable[[Sequence[Tensor]], Tensor]] = {}  # that were compiled
+        super().__init__(name, replace)
 
     def absent(self) -> str | None:
         """See Backend."""
@@ -154,6 +161,12 @@ class Torch(Backend):
     def limit_threads(self, count: int) -> None:
         """See Backend."""
         _torch().set_num_threads(count)
+
+    def rest(self) -> None:
+        """See Backend."""
+        if self._programs:
+            self._programs.clear()
+            _torch().compiler.reset()
 
     def threads(self) -> int | None:
         """See Backend."""
@@ -225,15 +238,14 @@ class Torch(Backend):
     ) -> Tensor:
         """See Backend."""
         torch = _torch()
-        functions, code = self.functions(), code_of(program)
-
-        def call(tensors: Mapping[str, Tensor]) -> Tensor:
-            return evaluate(code, {**names, **tensors}, functions)
-
         # Factories such as torch.linspace make their tensors where the inputs lie.
         where: AbstractContextManager[Any] = nullcontext() if device == "cpu" else torch.device(device)
         with torch.inference_mode(), where:
-            result = _compiled(torch, call, tensors) if mode == COMPILE else call(tensors)
+            if mode == COMPILE:
+                call = SizedCall.of(program, tensors, names, self.functions())
+                result = self._compiled(call, [tensors[name] for name in call.inputs])
+            else:
+                result = evaluate(code_of(program), {**names, **tensors}, self.functions())
             if device != "cpu":
                 getattr(torch, device).synchronize()
         return result
@@ -249,16 +261,15 @@ class Torch(Backend):
     ) -> tuple[Tensor, ...]:
         """See Backend. Values that depend on none of the inputs, such as indices, have no part in it."""
         torch = _torch()
-        functions, code = self.functions(), code_of(program)
-
-        def call(tensors: Mapping[str, Tensor]) -> Tensor:
-            return evaluate(code, {**names, **tensors}, functions)
-
         where: AbstractContextManager[Any] = nullcontext() if device == "cpu" else torch.device(device)
         with torch.enable_grad(), where:
             asked = {name: tensors[name].detach().requires_grad_() for name in gradient.inputs}
             given = {name: tensors[name] for name in tensors if name not in gradient.cotangents} | asked
-            values = _compiled(torch, call, given) if mode == COMPILE else call(given)
+            if mode == COMPILE:
+                call = SizedCall.of(program, given, names, self.functions())
+                values = self._compiled(call, [given[name] for name in call.inputs])
+            else:
+                values = evaluate(code_of(program), {**names, **given}, self.functions())
             values = values if isinstance(values, tuple | list) else (values,)
             cotangents = [tensors[name] for name in gradient.cotangents] or list(map(torch.ones_like, values))
             pairs = zip(values, cotangents, strict=True)
@@ -274,6 +285,24 @@ class Torch(Backend):
             if device != "cpu":
                 getattr(torch, device).synchronize()
         return tuple(made)
+
+    def _compiled(self, call: SizedCall, given: Sequence[Tensor]) -> Tensor:
+        """What a compiled call returns: one program for all sizes, where what it becomes does not rest on them."""
+        torch = _torch()
+        importlib.import_module("torch._dynamo")
+        importlib.import_module("torch.fx.experimental._config")
+        if call.key not in self._programs:
+
+            def program(given: Sequence[Tensor]) -> Tensor:
+                return call(given)
+
+            self._programs[call.key] = torch.compile(program, dynamic=True)
+        # Sizes of 0 and 1, and equal ones, have no programs of their own. After so many of the same code torch would go
+        # on eagerly, in silence.
+        sizes = torch.fx.experimental._config.patch(backed_size_oblivious=True, use_duck_shape=False)
+        limits = torch._dynamo.config.patch(recompile_limit=MOST_PROGRAMS, accumulated_recompile_limit=MOST_PROGRAMS)
+        with sizes, limits:
+            return self._programs[call.key](given)
 
 
 def _evaluated(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -316,9 +345,3 @@ _CASTS = {
     word: _cast_to(format)
     for word, format in {"float": "float32", "double": "float64", "half": "float16", "bfloat16": "bfloat16"}.items()
 }
-
-
-def _compiled(torch: Any, call: Any, tensors: Mapping[str, Tensor]) -> Tensor:
-    # torch falls back to eager in silence after 8 compilations of the same code: forget the earlier cases first.
-    torch.compiler.reset()
-    return torch.compile(call, dynamic=False)(tensors)

@@ -27,7 +27,7 @@ CORE, CORE_SEED = (
     0,
 )  # cases of an op and format that every run makes, so that two runs can be held against each other
 ALIKE = 8  # with a subject that compiles: 0.1 s for JAX in a new shape, 0.4 ms in one that it has seen
-COMPILED_SECONDS = 120.0  # the same where a compiler runs first, which was seen to take 18 s
+COMPILED_SECONDS = 120.0  # the same where a compiler or an exporter runs first, which was seen to take 18 s
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -106,3 +107,28 @@ def test_int8_linear_dynamic_is_the_module():
     layer.set_weight_bias(torch._make_per_tensor_quantized_tensor(codes.to(torch.int8), 0.05, 0), bias)
     made = TORCH.functions()["int8_linear_dynamic"](x, codes, torch.tensor([0.05]).double(), bias)
     assert torch.equal(made, layer(x))
+
+
+def test_a_compiled_call_is_compiled_once_for_all_sizes(monkeypatch):
+    made = []
+
+    def counting(graph, inputs):
+        made.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=counting, fullgraph=True))
+    backend = type(TORCH)("sized")
+    text = "torch.nn.functional.layer_norm(x, [d], eps=eps)"
+    program = replace(parse(text, names=None, functions=backend.functions()), sizes=(("d", "x", 1),))
+    for shape, eps in (((2, 3), 1e-5), ((3, 3), 1e-5), ((1, 4), 1e-5), ((5, 7), 1e-5), ((5, 7), 1.0)):
+        x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+        call = Call("float32", {"d": shape[1]}, {"eps": eps}, {"x": x}, {})
+        compiled, eager = (
+            perform(backend, Subject.parse(f"sized:cpu{mode}"), program, call, {"": shape}) for mode in ("+compile", "")
+        )
+        assert compiled.status == "ok", compiled.cause
+        assert np.array_equal(compiled.outputs[0], eager.outputs[0])
+    assert len(made) == 2  # one of each parameter
+    backend.rest()
+    perform(backend, Subject.parse("sized:cpu+compile"), program, call, {"": shape})
+    assert len(made) == 3
