@@ -40,6 +40,7 @@ DOORS = {
         "backends/exported.py",
         "backends/onnxruntime.py",
         "backends/openvino.py",
+        "network/trace/exported.py",
         "network/trace/torch.py",
         # See the functions that a model calls, which no backend can.
         "network/observe/torch.py",
@@ -54,8 +55,8 @@ DOORS = {
     },
     "mlx": {"backends/mlx.py", "network/trace/mlx.py"},
     "coremltools": {"backends/coreml.py"},
-    "onnx": {"backends/onnxruntime.py"},
-    "onnxruntime": {"backends/onnxruntime.py"},
+    "onnx": {"backends/onnxruntime.py", "network/trace/exported.py"},
+    "onnxruntime": {"backends/onnxruntime.py", "network/trace/exported.py"},
     "openvino": {"backends/openvino.py"},
     "flint": {"oracle/arb_arithmetic.py", "oracle/exact.py", "oracle/interval.py"},
     "hypothesis": {"generate/strategies.py"},

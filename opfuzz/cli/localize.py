@@ -17,7 +17,7 @@ from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.files.whole_file import write_text
 from opfuzz.engine.drivers.localize import localize
 from opfuzz.engine.drivers.pipeline_bench import LocalizePlan
-from opfuzz.network.localize.observed import Observed, read_figures, read_tensor
+from opfuzz.network.localize.observed import Observed, exported_side, read_figures, read_tensor
 from opfuzz.network.localize.result import Localization, to_json
 from opfuzz.network.pipeline.dispatch import Array
 from opfuzz.report.network import localization as localization_text
@@ -84,12 +84,13 @@ def localize_command(
     """Run MODEL on two subjects and find what could make their outputs differ as they were seen to.
 
     MODEL is `decoder`, the bundled flow-matching decoder, or a Python file: with a torch `model` and its `inputs`, or
-    with a pipeline of your own. Every op is run alone on side B, and every wrong reading of every op, of the network,
+    with a pipeline of your own. Where the file names an exported model, `b = "model.onnx"` or a .pt2 file, what that
+    gives is what was observed. Every op is run alone on side B, and every wrong reading of every op, of the network,
     the weights and the precision is planted alone on side A, until one explains what was observed.
     """
     if pairs and observed is None:
         raise click.UsageError("--pairs needs --observed, or there is nothing to come near to")
-    reader = _reader(observed)
+    reader = _reader(observed, Path(model))
     with Counted("passes through the network") as counted:
         counted.say(f"{model}: loading, and a first pass through it on each side")  # frameworks take seconds, too
         plan = LocalizePlan(
@@ -132,10 +133,13 @@ def _write(found: Localization, folder: Path) -> None:
     write_text(folder / "report.md", localization_markdown.render(found, drawn.keys()))
 
 
-def _reader(text: str | None) -> Callable[[Array], Observed | None]:
-    """What `--observed` says, once the output's shape is known; mistakes in figures and a missing file at once."""
+def _reader(text: str | None, model: Path) -> Callable[[Array], Observed | None]:
+    """What `--observed` says, once the output's shape is known; mistakes in figures and a missing file at once.
+
+    Without it, what the exported model gives that the file of the model names as its side `b`.
+    """
     if text is None:
-        return lambda output: None
+        return (exported_side(model) if model.is_file() else None) or (lambda output: None)
     if "=" not in text and not Path(text).is_file():
         raise OpfuzzError(f"--observed: '{text:.80}' is no file, and no figures such as corr=0.98,mae=0.3")
     if "=" not in text or Path(text).is_file():

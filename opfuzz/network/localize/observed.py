@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from opfuzz.core.errors import OpfuzzError, did_you_mean
+from opfuzz.core.files.user_module import load
 from opfuzz.network.drift import Drift, drift
+from opfuzz.network.dump.model_file import read_model_file
 from opfuzz.network.pipeline.dispatch import Array
 from opfuzz.network.tensors import open_tensors
+from opfuzz.network.trace.recording import ModuleRecorder
 
 FIGURES = ("corr", "mae", "median", "max", "rms", "shift", "std_a", "std_b")
 
@@ -156,13 +159,38 @@ def read_tensor(path: Path, output: Array) -> Observed:
         found = ", ".join(f"{name} {list(file.shape(name))}" for name in candidates[:5]) or "none"
         count = "no tensor" if not fitting else f"{len(fitting)} tensors"
         raise OpfuzzError(f"{path}: {count} of the output's shape {list(output.shape)}; candidates: {found}")
-    axes = _axes(file.shape(fitting[0]), output.shape)
+    return _of_tensor(path, fitting[0], file.read(fitting[0]), output)
+
+
+def exported_side(path: Path) -> Callable[[Array], Observed | None] | None:
+    """What the exported model gives that a user's file names as its side `b`; None where it names none.
+
+    Raises OpfuzzError where that model, or the file, fails, or its output has another shape than side A's.
+    """
+    if path.suffix != ".py" or not isinstance(getattr(load(path, "model"), "b", None), str | Path):
+        return None
+    given = read_model_file(path, "b")
+    recorder = ModuleRecorder(given.model.is_tensor, given.model.to_numpy)
+    tensors = recorder.split(given.compute(given.model.put(given.inputs), recorder))[1]
+
+    def observed(output: Array) -> Observed:
+        fitting = [each for each in tensors if _axes(each.shape, output.shape) is not None]
+        if not fitting:
+            shapes = ", ".join(str([*each.shape]) for each in tensors) or "no tensor"
+            raise OpfuzzError(f"{path}: 'b' gives {shapes}, and none of the output's shape {list(output.shape)}")
+        return _of_tensor(path, "b", fitting[0], output)
+
+    return observed
+
+
+def _of_tensor(path: Path, name: str, tensor: Array, output: Array) -> Observed:
+    axes = _axes(tensor.shape, output.shape)
     assert axes is not None
-    tensor = np.transpose(np.squeeze(file.read(fitting[0])), axes).reshape(output.shape).astype(output.dtype)
+    tensor = np.transpose(np.squeeze(tensor), axes).reshape(output.shape).astype(output.dtype)
     if not np.isfinite(tensor).all():
         bad = np.count_nonzero(~np.isfinite(tensor))
-        raise OpfuzzError(f"{path}: '{fitting[0]}' has {bad} values that are NaN or infinite")
-    return Observed({}, tensor, f"{path} ({fitting[0]})")
+        raise OpfuzzError(f"{path}: '{name}' has {bad} values that are NaN or infinite")
+    return Observed({}, tensor, f"{path} ({name})")
 
 
 def _axes(shape: tuple[int, ...], wanted: tuple[int, ...]) -> tuple[int, ...] | None:

@@ -10,6 +10,7 @@ from opfuzz.network.trace.local_error import CallComparison, Sides, compare_call
 from opfuzz.network.trace.recording import Array, ModuleCall, Setting, TracedPart
 from opfuzz.network.trace.weights import Weight
 
+NODES = "nodes"  # the setting of a module that was read from an exported graph
 GUILTY, CONTAINS, CLEAN, UNCOMPARED, UNCALLED = "guilty", "contains", "clean", "not compared", "not called"
 
 
@@ -39,6 +40,7 @@ class Module:
     own: tuple[str, ...] = ()  # inputs that b keeps, as a has none like them
     lone: tuple[str, ...] = ()  # outputs that one side alone has
     instead: str = ""  # an argument that b's caller gives otherwise: with a's, the module is right
+    nodes: str = ""  # of the graph of b, where that was exported: those that the module became
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,7 @@ def judge(c: ModulePair) -> Module:
         own=worst.own if worst else (),
         lone=worst.lone if worst else (),
         instead=worst.instead if worst else "",
+        nodes=str(c.b.settings.get(NODES, "")),
     )
 
 

@@ -75,6 +75,8 @@ def read_model(module: ModuleType, path: Path, side: str) -> TracedModel:
             given = given()
         except (Exception, SystemExit) as error:
             raise OpfuzzError(f"{place(path, error)}: {name}() raised {said(error)}") from error
+    if isinstance(given, str | Path):
+        given = _exported(path, side, Path(given))
     roots = _frameworks(given)
     if "torch" in roots:
         from opfuzz.network.trace.torch import TorchModel
@@ -85,7 +87,19 @@ def read_model(module: ModuleType, path: Path, side: str) -> TracedModel:
 
         return MlxModel(given)
     kind = f"the class {given.__name__}; call it" if isinstance(given, type) else f"of type {type(given).__name__}"
-    raise OpfuzzError(f"{path}: '{side}' is {kind}; it must be a torch.nn.Module or an mlx.nn.Module")
+    raise OpfuzzError(f"{path}: '{side}' is {kind}; it must be a torch.nn.Module, an mlx.nn.Module or an exported file")
+
+
+def _exported(path: Path, side: str, given: Path) -> Any:
+    """The model in a file that lies where the user's file says, from its own folder on."""
+    from opfuzz.network.trace.exported import SUFFIXES, load_exported
+
+    place = path.parent / given
+    if place.suffix not in SUFFIXES:
+        raise OpfuzzError(f"{path}: '{side}' is the file {given}; exported models are {' or '.join(SUFFIXES)} files")
+    if not place.is_file():
+        raise OpfuzzError(f"{path}: '{side}' is the file {given}, and there is no {place}")
+    return load_exported(place)
 
 
 def _frameworks(given: Any) -> set[str]:

@@ -96,6 +96,8 @@ def verdict(trace: Trace) -> list[str]:
         place = "also guilty" if number else "first guilty"
         other = "" if m.name_b == m.name_a else f" = {shown_name(m.name_b)}"
         lines.append(f"{place}: {shown_name(m.name_a)}{other} ({m.kind_a}): {m.what}{_left(m)}; {_size(m)}")
+        if m.nodes:
+            lines[-1] += f"; in the graph of b: {m.nodes}"
         if len(group) > 1:
             lines[-1] += f"; {_alike(group, trace)}"
     if len(groups) > LISTED:
