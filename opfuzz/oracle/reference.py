@@ -362,7 +362,7 @@ class Reference:
             settled = exact.settle(self.root, new, self.tolerance)
             said[:, new] = settled.hi, settled.lo, settled.radius
             known[new] = True
-        hi, lo, radius = (np.array(each).ravel() for each in (self.truth.hi, self.truth.lo, self.truth.radius))
+        hi, lo, radius = np.array(self.truth.hi).ravel(), np.zeros(known.size), np.array(self.truth.radius).ravel()
         hi[places], lo[places], radius[places] = limits.with_signs(said[:, places], hi[places], radius[places])
         shape, ranges = self.shape, None
         zeros = self._signed_zeros(hi.reshape(shape), radius.reshape(shape))

@@ -101,14 +101,12 @@ def survey(hi, lo, radius, smallest, largest, least, scale, tight, finest, spaci
         for i in range(values.size):
             more += _is_vague(values[i], radii[i], smallest, largest, least)
             others += _is_open(values[i], radii[i], units[i], largest, tight, finest)
-        if more:
-            for i in range(values.size):
-                if _is_vague(values[i], radii[i], smallest, largest, least):
-                    vague[first], first = start + i, first + 1
-        if others:
-            for i in range(values.size):
-                if _is_open(values[i], radii[i], units[i], largest, tight, finest):
-                    unknown[second], second = start + i, second + 1
+        for i in range(values.size if more else 0):
+            if _is_vague(values[i], radii[i], smallest, largest, least):
+                vague[first], first = start + i, first + 1
+        for i in range(values.size if others else 0):
+            if _is_open(values[i], radii[i], units[i], largest, tight, finest):
+                unknown[second], second = start + i, second + 1
     return _number(share), _number(most), normal, subnormal, first, second
 
 
@@ -119,12 +117,10 @@ def errors_of(computed, hi, lo, reach, error):
     An empty `lo` is zero throughout, an empty `reach` nowhere: how far a right value may be from the exact one where it
     is not negative.
     """
-    if lo.size:
-        for i in range(computed.size):
-            error[i] = abs(computed[i] - hi[i] - lo[i])
-    else:
-        for i in range(computed.size):
-            error[i] = abs(computed[i] - hi[i])
+    for i in range(computed.size):
+        error[i] = abs(computed[i] - hi[i])
+    for i in range(lo.size):
+        error[i] = abs(computed[i] - hi[i] - lo[i])
     for i in range(reach.size):
         if reach[i] >= 0:
             off = error[i] - reach[i]
@@ -160,9 +156,10 @@ def _most(unit, judged):
 
 
 @inlined
-def _first(bits, unit, judged):
-    for i in range(unit.size):
-        if _bits(unit[i]) & judged[i] == bits:
+def _first_of(bits, errors, judged):
+    """The first place of an error that is judged."""
+    for i in range(errors.size):
+        if judged[i] and _bits(errors[i]) == bits:
             return i
     return 0
 
@@ -208,20 +205,20 @@ def measure(error, computed, hi, spacing, wide, conditioning, smallest):
             most = max(most, _bits(part[i]))
         found = _most(unit, judged)
         if found > ulps:
-            ulps, first = found, start + _first(found, unit, judged)
+            ulps, first = found, start + _first_of(found, unit, judged)
         _fill_relative(part, steps, wide[start:stop], unit)
         found = _most(unit, judged)
         if found > excess:
-            excess, second = found, start + _first(found, unit, judged)
+            excess, second = found, start + _first_of(found, unit, judged)
         if conditioning.size:
             _fill_relative(part, steps, conditioning[start:stop], unit)
             found = _most(unit, judged)
             if found > conditioned:
-                conditioned, third = found, start + _first(found, unit, judged)
+                conditioned, third = found, start + _first_of(found, unit, judged)
     if not conditioning.size:
         conditioned, third = excess, second
-    largest = _number(most), _number(ulps), _number(excess), _number(conditioned)
-    return largest[0], largest[1], largest[2], largest[3], first, second, third, unusual, flushed, unjudged
+    sizes = _number(most), _number(ulps), _number(excess), _number(conditioned)
+    return (*sizes, first, second, third, unusual, flushed, unjudged)
 
 
 @inlined
@@ -239,18 +236,16 @@ def undecided(error, spacing, radius, places):
         part, steps, radii, more = error[start:stop], spacing[start:stop], radius[start:stop], np.int64(0)
         for i in range(part.size):
             more += _is_undecided(part[i], steps[i], radii[i])
-        if more:
-            for i in range(part.size):
-                if _is_undecided(part[i], steps[i], radii[i]):
-                    places[count], count = start + i, count + 1
+        for i in range(part.size if more else 0):
+            if _is_undecided(part[i], steps[i], radii[i]):
+                places[count], count = start + i, count + 1
     return count
 
 
 # A long sum is one of blocks, and what each addition of a block loses is added to the next (Kahan, 1965).
 #
-# Loops that only compute are apart from those that count: the first take several elements at a time, and where one that
-# is counted would have to branch it is multiplied away. Counts are kept twice, for even places and for odd ones: adding
-# to the one that was added to last waits for it.
+# Loops that only compute take several elements at a time, and are apart from those that count. Counts are kept twice,
+# for even places and for odd ones: adding to the one that was added to last waits for it.
 
 
 @inlined
@@ -287,28 +282,13 @@ def _largest(errors, counted):
 
 
 @inlined
-def _first_of(bits, errors, counted):
-    """The first place of an error that counts."""
-    for i in range(errors.size):
-        if counted[i] and _bits(errors[i]) == bits:
-            return i
-    return 0
-
-
-@inlined
-def _kept(error, count):
-    return _number(min(_bits(error), _bits(_MOST)) & -count)
-
-
-@inlined
-def _add_up(errors, counted):
-    """The sum of errors that count, in four sums that do not wait for each other."""
-    a, b, c, d, end = 0.0, 0.0, 0.0, 0.0, errors.size // 4 * 4
+def _sum_of(values):
+    """The sum of some numbers, in four sums that do not wait for each other."""
+    a, b, c, d, end = 0.0, 0.0, 0.0, 0.0, values.size // 4 * 4
     for i in range(0, end, 4):
-        a, b = a + _kept(errors[i], counted[i]), b + _kept(errors[i + 1], counted[i + 1])
-        c, d = c + _kept(errors[i + 2], counted[i + 2]), d + _kept(errors[i + 3], counted[i + 3])
-    for i in range(end, errors.size):
-        a += _kept(errors[i], counted[i])
+        a, b, c, d = a + values[i], b + values[i + 1], c + values[i + 2], d + values[i + 3]
+    for i in range(end, values.size):
+        a += values[i]
     return (a + b) + (c + d)
 
 
@@ -340,12 +320,10 @@ def _find_cells(hi, wrong, tiny, first, lowest, width, last, at):
         at[i] = CLASS_BAND if wrong[i] else at[i]
     for i in range(hi.size):
         at[i] += first[np.uint64(_bits(hi[i]) >> 52)]
-    if tiny:
-        for i in range(hi.size):
-            bits = _bits(hi[i])
-            if bits != 0 and bits >> 52 == 0:
-                exponent = (_bits(hi[i] * _LIFT) >> 52) - 1023 - 54
-                at[i] += BANDS * (min(max((exponent - lowest) // width, 0), last - 1) + 1) - first[0]
+    for i in range(hi.size if tiny else 0):
+        if hi[i] != 0 and _bits(hi[i]) >> 52 == 0:
+            exponent = (_bits(hi[i] * _LIFT) >> 52) - 1023 - 54
+            at[i] += BANDS * (min(max((exponent - lowest) // width, 0), last - 1) + 1) - first[0]
 
 
 @inlined
@@ -364,8 +342,7 @@ def _count_errors(error, spacing, hi, judged, wrong, smallest, largest, first, l
     ats, ones, others = np.empty(_BLOCK, np.int64), np.empty(_BLOCK, np.int64), np.empty(_BLOCK, np.int64)
     units = np.zeros(_BLOCK)
     for start in range(0, hi.size, _BLOCK):
-        stop = min(start + _BLOCK, hi.size)
-        size = stop - start
+        stop, size = min(start + _BLOCK, hi.size), min(_BLOCK, hi.size - start)
         part, exact, is_wrong = units[:size], hi[start:stop], wrong[start:stop]
         at, counted, placed = ats[:size], ones[:size], others[:size]
         _fill_ulps(error[start:stop], spacing[start:stop], part)
@@ -374,33 +351,28 @@ def _count_errors(error, spacing, hi, judged, wrong, smallest, largest, first, l
         if most > worst:
             place, worst = start + _first_of(most, part, counted), most
         normal += more
-        total, lost = _plus(total, lost, _add_up(part, counted))
         _find_bins(part, at)
         _count(at, counted, bins)
         _find_bands(part, at)
         _find_cells(exact, is_wrong, tiny, first, lowest, width, last, at)
         _count(at, placed, cells)
+        for i in range(error[start:stop].size):
+            part[i] = _number(min(_bits(part[i]), _bits(_MOST)) & -counted[i])
+        total, lost = _plus(total, lost, _sum_of(part))
     return normal, total, place, _number(worst)
 
 
 @inlined
 def _sum_squares(values, unit, judged):
     """The sum of the squares of what is judged, in a unit that is a power of two."""
-    total, lost, start, scale = 0.0, 0.0, 0, 1 / unit
-    while start < values.size:
-        stop, a, b, c, d = min(start + _BLOCK, values.size), 0.0, 0.0, 0.0, 0.0
-        while start < stop - 3 and not judged.size:
-            p, q, r, s = (
-                values[start] * scale,
-                values[start + 1] * scale,
-                values[start + 2] * scale,
-                values[start + 3] * scale,
-            )
-            a, b, c, d, start = a + p * p, b + q * q, c + r * r, d + s * s, start + 4
-        for i in range(start, stop):
-            if not judged.size or judged[i]:
-                a += (values[i] * scale) * (values[i] * scale)
-        (total, lost), start = _plus(total, lost, (a + b) + (c + d)), stop
+    total, lost, scale, squares = 0.0, 0.0, 1 / unit, np.empty(_BLOCK)
+    for start in range(0, values.size, _BLOCK):
+        part, mask = values[start : start + _BLOCK], judged[start : start + _BLOCK]
+        for i in range(part.size):
+            squares[i] = (part[i] * scale) * (part[i] * scale)
+        for i in range(mask.size):
+            squares[i] = squares[i] if mask[i] else 0.0
+        total, lost = _plus(total, lost, _sum_of(squares[: part.size]))
     return total
 
 
@@ -426,15 +398,10 @@ def _gather(counts, places, numbers, start):
     return start
 
 
-@compiled(
-    row(INT, REAL, INT, REAL, REAL, REAL, INT, INT, INT, INT),
-    *4 * [GIVEN],
-    *2 * [MARKS],
-    *2 * [REAL],
-    WHOLE,
-    *3 * [INT],
-    *2 * [COUNTED],
-)
+_TOTALS = row(INT, REAL, INT, REAL, REAL, REAL, INT, INT, INT, INT)
+
+
+@compiled(_TOTALS, *4 * [GIVEN], *2 * [MARKS], *2 * [REAL], WHOLE, *3 * [INT], *2 * [COUNTED])
 def total_up(error, hi, spacing, wide, judged, wrong, smallest, largest, first, lowest, width, last, places, numbers):
     """Add up the errors of an output, see `totals`: how many count, their sum in ulp, the first place of the largest,
     and this one; the sums of squares of errors and of ulps in one unit, how many are judged, and for how many of these
