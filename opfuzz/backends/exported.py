@@ -90,7 +90,9 @@ class Exported(Torch):
     gradient_recipe = ""
     layouts = frozenset(LAYOUTS[:1])
     exports = True
+    compiles = True
     ways: ClassVar[tuple[str, ...]] = (OPEN, SHAPED)
+    most: ClassVar[int] = 64  # programs that a rest leaves alone: each took 1 CPU s to make, and holds some 0.1 MB
 
     def __init__(self, name: str | None = None, replace: Functions = MappingProxyType({})) -> None:
         self._kept: dict[tuple[Key, str, str], _Programs] = {}
@@ -132,8 +134,9 @@ class Exported(Torch):
         return super().load(base, "cpu")
 
     def rest(self) -> None:
-        """See Backend. All programs go, and with them what the runtime holds for each."""
-        self._kept.clear()
+        """See Backend. All programs go, and with them what the runtime holds for each, unless these are few."""
+        if sum(len(programs.variants) for programs in self._kept.values()) > self.most:
+            self._kept.clear()
 
     def run(
         self, program: Program, tensors: Mapping[str, Tensor], names: Mapping[str, object], device: str, mode: str

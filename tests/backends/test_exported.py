@@ -144,12 +144,15 @@ def test_what_the_call_itself_raises_is_a_crash():
     assert outcome.status == "crash"
 
 
-def test_rest_forgets_all_programs():
-    backend = Counting()
-    for _ in range(2):
-        call(backend, NORM, {"x": rows(2, 3)}, (2, 3))
+def test_rest_forgets_all_programs_unless_they_are_few():
+    class Forgetful(Counting):
+        most = 1
+
+    backend = Forgetful()
+    for eps, count in ((1.0, 1), (1.0, 1), (2.0, 2), (1.0, 3)):
+        call(backend, NORM, {"x": rows(2, 3)}, (2, 3), eps)
+        assert len(backend.handed) == count
         backend.rest()
-    assert len(backend.handed) == 2
 
 
 def test_views_are_handed_on_as_plain_arrays():
