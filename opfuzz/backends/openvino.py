@@ -80,7 +80,7 @@ class OpenVino(Exported):
         except RuntimeError as error:
             raise RuntimeError(_told(error)) from error
         kept = tuple(node for node in nodes if node not in NO_OPERATION)
-        return RuntimeModel(partial(_run, openvino, compiled.create_infer_request()), kept)
+        return RuntimeModel(partial(_run, openvino, compiled), kept)
 
 
 def _openvino() -> Any:
@@ -93,13 +93,14 @@ def _keep_to_itself() -> None:
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
-def _run(openvino: Any, request: Any, given: Sequence[Tensor]) -> Sequence[Tensor]:
+def _run(openvino: Any, compiled: Any, given: Sequence[Tensor]) -> Sequence[Tensor]:
     torch = importlib.import_module("torch")
+    # A request that was used in another size was seen to give the shape of that.
+    request = compiled.create_infer_request()
     try:
         request.infer([openvino.Tensor(each.numpy()) for each in given])
     except RuntimeError as error:
         raise RuntimeError(_told(error)) from error
-    # What the request holds is overwritten by the next call.
     return [torch.from_numpy(np.array(each.data, order="C", copy=True)) for each in request.output_tensors]
 
 
