@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from opfuzz.backends.base import Tensor
-from opfuzz.backends.exported import OPEN, SHAPED, VALUED, Exported, Model, RuntimeModel
+from opfuzz.backends.exported import SHAPED, VALUED, Exported, Model, RuntimeModel
 from opfuzz.backends.exported import RECIPE as EXPORTED
 
 NO_OPERATION = ("Parameter", "Constant", "Result")
@@ -47,7 +47,8 @@ class OpenVino(Exported):
     modules = ("torch", "torch.export")
     distributions = ("torch", "openvino")
     recipe = RECIPE
-    ways = (OPEN, SHAPED, VALUED)  # its convolutions take weights that are known beforehand alone
+    # A program of open sizes gives results of a call before in other shapes; convolutions take known weights alone.
+    ways = (SHAPED, VALUED)
 
     def absent(self) -> str | None:
         """See Backend."""

@@ -42,6 +42,15 @@ def test_a_convolution_has_its_weight_as_a_constant():
         assert outcome.outputs[0].tolist() == [[[2 * scale, 5 * scale, 8 * scale]]]
 
 
+def test_a_call_has_its_own_shape_after_others():
+    """A program of open sizes gave (1, 0, 0) for the second of these."""
+    for batch, rows, inner, columns in ((1, 1, 3, 1023), (6, 1, 1, 2), (2, 3, 4, 5), (0, 3, 4, 5)):
+        x, y = np.ones((batch, rows, inner), np.float32), np.ones((batch, inner, columns), np.float32)
+        outcome = perform_on("torch.matmul(x, y)", {"x": x, "y": y}, (batch, rows, columns))
+        assert outcome.status == "ok", outcome.cause
+        assert (outcome.outputs[0] == inner).all()
+
+
 def test_float64_is_said_to_be_absent():
     assert not OPENVINO.supports("float64", "cpu")
 
