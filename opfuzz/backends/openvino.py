@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from opfuzz.backends.base import Tensor
-from opfuzz.backends.exported import SHAPED, VALUED, Exported, Model, RuntimeModel
 from opfuzz.backends.exported import RECIPE as EXPORTED
+from opfuzz.backends.exported import SHAPED, VALUED, Exported, Model, RuntimeModel
 
 NO_OPERATION = ("Parameter", "Constant", "Result")
 
