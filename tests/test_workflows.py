@@ -96,6 +96,8 @@ def test_the_nightly_tries_every_subject_that_there_is():
     assert {entry["machine"]: entry["subjects"].split(",") for entry in entries} == {
         "linux": ["torch:cpu", "mlx:cpu"],
         "apple": ["torch:cpu", "torch:mps", "mlx:cpu", "mlx:gpu"],
+        "runtimes": ["torch:cpu", "jax:cpu", "onnxruntime:cpu", "openvino:cpu"],
+        "compiled": ["torch:cpu", "torch:cpu+compile"],
     }
 
 
