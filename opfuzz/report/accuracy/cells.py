@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from opfuzz.core.floats import FORMATS
 from opfuzz.report.causes.figures import figure
-from opfuzz.report.search.sweep import CERTAIN, Document
+from opfuzz.report.search.sweep import Document
+from opfuzz.search.sweep.scorer import LOOSE
 
 KINDS = ("nan", "inf", "finite", "sign", "flushed")
 HALVES_BELOW = 1000.0  # ulp: larger errors have three digits
@@ -60,7 +61,12 @@ class Accuracy:
     @property
     def most(self) -> str:
         """The largest error of what was tried, in ulp; see `rounded_up`."""
-        return rounded_up(self.max_ulp_at_most)
+        return rounded_up(self.told)
+
+    @property
+    def told(self) -> float:
+        """The largest error; its bound where more than the uncertainty of exact values lies between the two."""
+        return self.max_ulp if self.max_ulp_at_most - self.max_ulp <= LOOSE else self.max_ulp_at_most
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +145,7 @@ def _cell(document: Document, reproducer: str) -> Accuracy:
         subject=document["subject"],
         format=document["format"],
         **{name: figures[name] for name in ("max_ulp", "at", "at_hex", "computed", "exact", "normal")},
-        max_ulp_at_most=most if round(most, CERTAIN) > round(figures["max_ulp"], CERTAIN) else figures["max_ulp"],
+        max_ulp_at_most=most,
         flushed=next((each.count for each in wrong if each.kind == "flushed"), 0),
         wrong=wrong,
         inputs=document["inputs"],
