@@ -169,6 +169,7 @@ BY_NAME: dict[str, Names] = {
     "names": recorded,
     "op": ops,
     "ops": ops,
+    "probed": subjects,
     "profiled": models,
     "run": runs,
     "seed": seeds,

@@ -41,6 +41,7 @@ from opfuzz.engine.gradients import ALSO, ONLY
 from opfuzz.engine.machines import survey
 from opfuzz.engine.options import DEFAULT_FORMATS, Order
 from opfuzz.engine.plan import dialects_of, vocabulary
+from opfuzz.engine.probe.known import KnownProbes, known_of
 from opfuzz.engine.session import Sitting, begin
 from opfuzz.engine.session import resume as resume_run
 from opfuzz.engine.triage.corpus import update
@@ -197,9 +198,14 @@ def run_command(
         if (has_gradients or only_gradients) and profiled is not None:
             raise click.UsageError("--profile says nothing of gradients: a pipeline's operating points have none")
         machines = survey(executor, plugins, subjects or ())
+        chosen = machines.subjects(subjects or (), backends)
+        # A probe is of this machine.
+        known = known_of(chosen, backends) if whereabouts.engine == "pool" else KnownProbes((), ())
+        for line in known.lines:
+            click.echo(plain(line), err=True)
         order = Order(
             specs=specs or (bundled_specs(),),
-            subjects=machines.subjects(subjects or (), backends),
+            subjects=chosen,
             out=out,
             ops=ops or (),
             formats=tuple(FORMATS) if ALL in formats else formats,
@@ -220,6 +226,7 @@ def run_command(
             case_memory=case_memory,
             patience=patience or None,
             gradients=ONLY if only_gradients else ALSO if has_gradients else "",
+            barred=known.barred,
         )
         return _finish(begin(order, backends, machines, ("opfuzz", *sys.argv[1:])), executor, as_json, rows)
 

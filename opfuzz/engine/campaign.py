@@ -85,11 +85,15 @@ class CampaignTask(RosterTask[Bench, Job, Found]):
 
 
 def _search(climb: Climb, bench: Bench) -> Iterator[Result]:
+    place = (climb.op, climb.format, climb.subject)
+    if bench.is_barred(*place):
+        return
     subject, backend = bench.subject(climb.subject)
     spec = bench.specs[climb.op]
     seed = bench.plan.seed
     found = climb_here(spec, subject, backend, climb.format, seed, climb.evaluations, seconds=climb.seconds)
-    return (make_call_result(spec, each.call, each.judged) for each in found if each.call is not None)
+    calls = ((each.call, each.judged) for each in found if each.call is not None)
+    yield from (make_call_result(spec, *each) for each in calls if not bench.is_barred(*place, each[0].layouts))
 
 
 def run(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.backends import Backend, Subject, discover, not_spoken, perform, resolve, same_outputs
+from opfuzz.backends import Backend, Subject, discover, not_spoken, perform, resolve, same_outputs, unsupported
 from opfuzz.core.call import Call, Recipe
 from opfuzz.core.case import Case
 from opfuzz.core.cause import Cause
@@ -23,6 +24,7 @@ from opfuzz.core.results import Judged, Mark, Outcome, Result, Score, Witness
 from opfuzz.core.verdicts import CLEAN, SEVERITY
 from opfuzz.engine.executors import Casualty, note
 from opfuzz.engine.plan import Plan, calls_of
+from opfuzz.engine.probe.bars import Bars
 from opfuzz.generate import inputs
 from opfuzz.judge import metamorphic
 from opfuzz.judge.outputs import score_outputs
@@ -36,6 +38,8 @@ from opfuzz.spec.order import case_key
 REPEAT_EVERY = 8  # one case in so many is called twice
 RELATE_EVERY = 2  # one in so many is tried in another way as well
 WITNESS_VALUES = 8  # of each input that a witness shows
+
+NO_LAYOUTS: Mapping[str, str] = MappingProxyType({})
 
 Named = Mapping[str, NDArray[Any]]  # the outputs of a subject, by their names
 
@@ -60,6 +64,7 @@ class Bench:
         self.specs = {spec.op: spec for spec in plan.specs}
         self._found: dict[str, tuple[Subject, Backend]] = {}
         self._lacking: dict[tuple[str, str, str], tuple[str, ...]] = {}  # by op, subject and format
+        self._bars = Bars(plan.barred)
 
     def subject(self, text: str) -> tuple[Subject, Backend]:
         """The subject of this name and its backend, ready to be called. Raises OpfuzzError if it is not here."""
@@ -68,6 +73,10 @@ class Bench:
             backend.limit_threads(1)
             self._found[text] = subject, backend
         return self._found[text]
+
+    def is_barred(self, op: str, format: str, subject: str, layouts: Mapping[str, str] = NO_LAYOUTS) -> bool:
+        """Whether a subject is not tried on an op in a format with its inputs in these layouts, or in any."""
+        return self._bars.against(self.specs[op], Subject.parse(subject), format, layouts) is not None
 
     def examine(self, item: CaseItem) -> Result:
         """The case that an item names, on every subject that has a call for it."""
@@ -96,6 +105,9 @@ class Bench:
             for implementation, program in calls_of(spec, subject, backend).items():
                 precise = replace(subject, implementation=implementation)
                 if str(precise) in spared:
+                    continue
+                if (reason := self._bars.against(spec, precise, case.format, case.layouts)) is not None:
+                    judged.append(Judged(str(precise), Score("unsupported", unsupported(reason)), None, None))
                     continue
                 note(str(precise))
                 lacking = self.lacking(spec, call, precise, backend)
@@ -147,6 +159,8 @@ class Bench:
             # Its tensors lie in one way only; the next relation stands where that of the layout was.
             way = metamorphic.choose_way(spec, case, arrays, is_unary, mode, turn + 1)
         assert made.outputs is not None
+        if any(self._bars.against(spec, subject, case.format, piece.call(case).layouts) for piece in way.pieces):
+            return own, own_recipe(own, case)
 
         def call(piece: metamorphic.Piece) -> Outcome:
             doer = replace(subject, mode="") if way.relation.kind == EAGER else subject

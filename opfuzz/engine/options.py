@@ -10,6 +10,7 @@ from pathlib import Path
 
 from opfuzz.backends import Backend
 from opfuzz.core.errors import OpfuzzError
+from opfuzz.core.probed import Barred
 from opfuzz.engine.executors import WORKER_BYTES
 from opfuzz.engine.gradients import ONLY, gradients_of
 from opfuzz.engine.plan import CORE, Plan, alike_of, dialects_of, load_specs
@@ -46,6 +47,7 @@ class Order:
     case_memory: int = WORKER_BYTES
     patience: int | None = 2
     gradients: str = ""  # of the ops: `also`, or `only`; '': none
+    barred: tuple[Barred, ...] = ()  # what probes that were there when the run began have met
 
     def plan(self, backends: Mapping[str, Backend]) -> Plan:
         """The campaign. Raises OpfuzzError for what is wrong in the files, or if nothing is left to try."""
@@ -74,6 +76,7 @@ class Order:
             core=CORE if self.cases is None else min(CORE, self.cases // 2),
             alike=alike_of(self.subjects, backends),
             without_gradient=without,
+            barred=self.barred,
         )
         if not plan.pairs():
             others = sorted({name for spec in specs for name in spec.formats})

@@ -12,6 +12,7 @@ from opfuzz.core.call import Call
 from opfuzz.core.case import Case
 from opfuzz.core.errors import OpfuzzError, did_you_mean
 from opfuzz.core.floats import FORMATS
+from opfuzz.core.probed import Barred
 from opfuzz.engine.executors import WORKER_BYTES
 from opfuzz.generate import draw, draw_near, inputs, regime_names, sized_as
 from opfuzz.oracle.meaning import meaning_of
@@ -50,6 +51,7 @@ class Plan:
     core: int = 0  # cases with lower numbers are the same whatever the seed
     alike: int = 1  # so many cases after the core follow each other with the same sizes and parameters
     without_gradient: Mapping[str, str] = field(default_factory=dict)  # of gradients that were asked for: op and reason
+    barred: tuple[Barred, ...] = ()  # what probes have shown to be beyond a subject, which is not tried
 
     def seed_of(self, number: int) -> int:
         """The seed from which a case is drawn."""

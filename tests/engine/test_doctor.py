@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 from click.testing import CliRunner
-from small_campaigns import plugin
+from small_campaigns import SPECS, plugin
 
 from opfuzz.backends import discover, survey
 from opfuzz.backends.numpy import Numpy
 from opfuzz.cli import cli
 from opfuzz.engine import doctor
 from opfuzz.engine.doctor import ABSENT, BROKEN, OK, Fact, works
+from opfuzz.engine.probe import session
 
 # Backends: a product one bit off, a process that ends, one that is not installed, and one that is by half.
 BROKEN_BACKENDS = """
@@ -162,3 +164,35 @@ def test_threads_are_told_where_a_framework_has_them():
     if torch.absent():
         pytest.skip(torch.absent())
     assert torch.threads() >= 1
+
+
+def test_a_probe_is_printed_kept_and_used_by_a_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(session, "SIZES", (2**10,))
+    monkeypatch.setattr("opfuzz.cli.doctor.probe", partial(session.probe, seconds=900.0))  # on a busy machine as well
+    (tmp_path / "broken.py").write_text(BROKEN_BACKENDS.replace('Dying("dying"), Missing("missing"), Odd("odd")', ""))
+    (tmp_path / "square.yaml").write_text((SPECS / "square.yaml").read_text())
+    beside = [str(tmp_path / "square.yaml"), "--plugin", str(tmp_path / "broken.py"), "--jobs", "1"]
+
+    def opfuzz(*words):
+        return CliRunner().invoke(cli, words, catch_exceptions=False, standalone_mode=False)
+
+    done = opfuzz("doctor", *beside, "--probe", "numpy:cpu")
+    assert done.return_value == 0
+    assert "opfuzz doctor --probe numpy:cpu\n" in done.stdout
+    assert "numpy:cpu.json" in done.stderr.replace("numpy-cpu", "numpy:cpu")
+    (kept,) = (tmp_path / "cache" / "opfuzz" / "probes").iterdir()
+    assert json.loads(kept.read_text())["subject"] == "numpy:cpu"
+    damaged = json.loads(kept.read_text())
+    damaged["versions"]["numpy"] = "1.0"
+    kept.write_text(json.dumps(damaged))
+    ran = ("run", *beside, "--subjects", "numpy:cpu", "--cases", "1", "--shrink", "0", "--out", str(tmp_path / "runs"))
+    assert "is not used: numpy was 1.0" in opfuzz(*ran).stderr
+    found = opfuzz("doctor", *beside, "--probe", "off:cpu", "--json")
+    (probe,) = json.loads(found.stdout)["probes"]
+    # float16 comes back as float32.
+    assert {(each["kind"], each["how"]) for each in probe["failed"]} == {
+        ("round-trip", "differs"),
+        ("round-trip", "raises"),
+    }
+    assert found.return_value == 1  # nothing is answered where nothing comes back
