@@ -34,10 +34,14 @@ calls: {{{calls}}}
 reference: exp(x)
 """
 
+BUILT_IN = ["torch", "mlx", "numpy", "jax", "onnxruntime", "openvino", "coreml"]
+
 
 def test_built_in():
-    assert list(discover()) == ["torch", "mlx", "numpy", "jax"]
-    assert {name: backend.dialect for name, backend in discover().items()} == {n: n for n in discover()}
+    exported = dict.fromkeys(("onnxruntime", "openvino", "coreml"), "torch")
+    own = {name: name for name in ("torch", "mlx", "numpy", "jax")}
+    assert {name: backend.dialect for name, backend in discover().items()} == {**own, **exported}
+    assert list(discover()) == BUILT_IN
 
 
 def test_importing_imports_no_framework():
@@ -120,7 +124,7 @@ def test_entry_points(monkeypatch):
         metadata.EntryPoint("wrong", "os:getcwd", "opfuzz.backends"),
     ]
     monkeypatch.setattr(metadata, "entry_points", lambda group: entries[:1])
-    assert list(discover()) == ["torch", "mlx", "numpy", "jax"]
+    assert list(discover()) == BUILT_IN
     monkeypatch.setattr(metadata, "entry_points", lambda group: entries)
     with pytest.raises(OpfuzzError, match="entry point 'wrong = os:getcwd' is a builtin_function_or_method"):
         discover()

@@ -16,6 +16,7 @@ from opfuzz.network.observe.torch import TorchRun
 from opfuzz.network.trace.pair import read_models
 from opfuzz.network.trace.trace import trace
 
+MUST = "it must be a torch.nn.Module, an mlx.nn.Module or an exported file"
 PAIR = """
 import mlx.core as mx
 import mlx.nn as mnn
@@ -128,7 +129,10 @@ def test_names_from_a_file(tmp_path):
     ("text", "message"),
     [
         ("inputs = ()", "pair.py: there is no 'a'; write a = ... or def model_a()"),
-        ("A = a = b = 3\ninputs = ()", "pair.py: 'a' is of type int; it must be a torch.nn.Module or an mlx.nn.Module"),
+        (
+            "A = a = b = 3\ninputs = ()",
+            "pair.py: 'a' is of type int; it must be a torch.nn.Module, an mlx.nn.Module or an exported file",
+        ),
         ("import torch\na = torch.nn.ReLU", "pair.py: 'a' is the class ReLU; call it"),
         ("import torch\na = b = torch.nn.ReLU()\ninput = 1", "there is no 'inputs'; write inputs = (array, ...)"),
         ("def model_a():\n    raise ValueError('no\\nweights')", "pair.py:2: model_a() raised ValueError: no weights"),
@@ -253,7 +257,7 @@ a[2] = Careless()
 
 def test_a_side_without_gradients_is_a_mistake_in_one_line(tmp_path):
     text = "import numpy as np, torch\na = torch.nn.Linear(2, 2)\nb = np.ones(2)\ninputs = (np.ones((1, 2)),)\n"
-    assert "it must be a torch.nn.Module or an mlx.nn.Module" in str(invoke(tmp_path, text, "--gradients").exception)
+    assert MUST in str(invoke(tmp_path, text, "--gradients").exception)
     text = (
         PAIR
         + """

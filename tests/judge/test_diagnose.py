@@ -15,7 +15,7 @@ from small_campaigns import SPECS as SMALL
 from small_campaigns import plugin
 
 from opfuzz.backends import Subject, derive, discover
-from opfuzz.backends import numpy as numpy_backend
+from opfuzz.backends.numpy import Numpy
 from opfuzz.core.call import Call, Recipe
 from opfuzz.core.case import Case
 from opfuzz.core.cause import UNEXPLAINED, Cause
@@ -38,6 +38,8 @@ from opfuzz.judge.metamorphic import find_way
 from opfuzz.report.causes import word_cause, word_diagnosis
 from opfuzz.spec.expression.program import parse
 from opfuzz.store.write import to_json
+
+NUMPY = Numpy().functions()
 
 SPECS = Path(__file__).parents[2] / "specs"
 
@@ -180,7 +182,7 @@ def test_sequential_sums_are_told_from_sums_by_pairs():
                 regimes={"x": "small", "weight": "ones", "bias": "zeros"},
                 eps=1e-12,
             ),
-            {"layer_norm": lambda x, w, b, eps: numpy_backend.layer_norm(x, w, b, 1e-6)},
+            {"layer_norm": lambda x, w, b, eps: NUMPY["layer_norm"](x, w, b, 1e-6)},
             None,
             r"it is the variant 'eps-1e-6'",
         ),
@@ -218,7 +220,7 @@ def test_another_meaning_is_named(case, replaced, call, words):
 def test_quantised_weights(bits, place):
     words, quantise = QUANTISERS[place]
     case = case_of("linear", dims={"batch": 1, "length": 3, "d_in": 128, "d_out": 8})
-    sentence = told(case, {"linear": lambda x, w, b: numpy_backend.linear(x, quantise(w, bits), b)})
+    sentence = told(case, {"linear": lambda x, w, b: NUMPY["linear"](x, quantise(w, bits), b)})
     assert sentence.startswith(f"it quantises weight to int{bits} {words}:"), sentence
 
 
@@ -264,7 +266,7 @@ def test_results_in_int8_steps():
 
 def test_a_tail_from_one_index_on():
     def beyond(x, w, b, eps):
-        y = numpy_backend.layer_norm(x, w, b, eps)
+        y = NUMPY["layer_norm"](x, w, b, eps)
         y[:, 1024:] *= np.float32(1.01)
         return y
 
@@ -281,7 +283,7 @@ def test_nan_at_infinity_and_where():
 
 
 def test_ignored_strides_are_read_from_memory():
-    class Ignoring(numpy_backend.Numpy):
+    class Ignoring(Numpy):
         def lay_out(self, base, views, device):
             sizes = [view.args for view in views if view.op == "transpose"]
             return base.reshape([base.shape[i] for i in sizes[0]]) if sizes else super().lay_out(base, views, device)
@@ -319,7 +321,7 @@ def test_nothing_is_told_of_a_larger_call_that_is_right():
 def test_nan_that_a_transposed_view_has_beside_it_is_none():
     """A transposed buffer holds nothing but the elements."""
 
-    class Breaking(numpy_backend.Numpy):
+    class Breaking(Numpy):
         def lay_out(self, base, views, device):
             return super().lay_out(base * np.float32(np.nan) if views else base, views, device)
 

@@ -92,7 +92,7 @@ def read_model(module: ModuleType, path: Path, side: str) -> TracedModel:
 
 def _exported(path: Path, side: str, given: Path) -> Any:
     """The model in a file that lies where the user's file says, from its own folder on."""
-    from opfuzz.network.trace.exported import SUFFIXES, load_exported
+    from opfuzz.network.observe.exported import SUFFIXES, load_exported
 
     place = path.parent / given
     if place.suffix not in SUFFIXES:

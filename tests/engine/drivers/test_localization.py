@@ -155,7 +155,7 @@ def test_the_command_prints_one_json_object(plan, tmp_path):
         (("decoder", "--observed", "none.npz"), "--observed: 'none.npz' is no file, and no figures"),
         (("decoder", "--observed", "coor=1"), "did you mean 'corr'?"),
         (("decoder", "--frames", "9:3"), "'9:3' is no range"),
-        (("decoder", "--b", "jax:cpu"), "unknown backend 'jax'"),
+        (("decoder", "--b", "cupy:cpu"), "unknown backend 'cupy'"),
     ],
 )
 def test_wrong_use_is_one_line(tmp_path, words, message):

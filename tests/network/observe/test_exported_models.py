@@ -12,7 +12,7 @@ import pytest
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.engine.drivers.trace import knowledge
 from opfuzz.network.localize.observed import exported_side
-from opfuzz.network.trace.exported import load_exported
+from opfuzz.network.observe.exported import load_exported
 from opfuzz.network.trace.pair import read_models
 from opfuzz.network.trace.trace import trace
 from opfuzz.report.network.trace import verdict
