@@ -12,7 +12,7 @@ import numpy as np
 from opfuzz.backends.base import Array, Backend, Tensor
 from opfuzz.backends.subject import Subject
 from opfuzz.core.call import Call
-from opfuzz.core.cause import Cause
+from opfuzz.core.cause import Cause, words_of
 from opfuzz.core.floats import FORMATS, NAMED_FORMATS, SMALL_FORMATS
 from opfuzz.core.results import Outcome
 from opfuzz.spec.expression.program import Program
@@ -180,10 +180,11 @@ def same_bits(a: Array, b: Array) -> bool:
 
 
 def _status(error: Exception, refusals: re.Pattern[str]) -> str:
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or OUT_OF_MEMORY.search(str(error)):
+    words = _words(error)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or OUT_OF_MEMORY.search(words):
         return "out-of-memory"
-    is_refusal = isinstance(error, NotImplementedError) or refusals.search(str(error))
-    if is_refusal and not EMPTY.search(str(error)):
+    is_refusal = isinstance(error, NotImplementedError) or refusals.search(words)
+    if is_refusal and not EMPTY.search(words):
         return "unsupported"
     return "crash"
 
@@ -195,7 +196,14 @@ def _cause(error: Exception) -> Cause:
 
 
 def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return words_of(next((line.strip() for line in _words(error).splitlines() if line.strip()), ""))
+
+
+def _words(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:  # of an exception of somebody's own, whose words fail as well
+        return ""
 
 
 def unsupported(words: str) -> Cause:

@@ -9,8 +9,10 @@ from typing import Any
 
 from opfuzz.core.relation import Relation
 
-# A number, such as a size or an address; numbers with commas between them, such as a shape, of whatever rank.
-_NUMBERS = re.compile(r"\d+(?:,\s*\d+)*,?(?=[\])}])|0[xX][0-9a-fA-F]+|\d+")
+# A number, such as a size, a value or an address; then numbers with commas between them, such as a shape of any rank.
+_NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|[-+]?(?:\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|\b(?:inf|nan)\b)")
+_NUMBERS = re.compile(r"#(?:,\s*#)+,?|#,(?=[\])}])")
+MOST_WORDS = 500  # characters that are kept of a message
 
 Figure = int | float | str | bool | None | tuple[Any, ...]
 
@@ -174,7 +176,12 @@ class Cause:
     @property
     def wording(self) -> str:
         """The words that it came with, in which all numbers, and all shapes, are alike."""
-        return _NUMBERS.sub("#", str(self.figures.get("words", "")))
+        return _NUMBERS.sub("#", _NUMBER.sub("#", str(self.figures.get("words", ""))))
+
+    @property
+    def identity(self) -> str:
+        """What tells it from others of the same finding: its kind and name; of an exception also what it says."""
+        return " ".join(filter(None, (self.kind, self.name, self.wording if self.kind in WORDED else "")))
 
     def __eq__(self, other: object) -> bool:
         return self.key == other.key if isinstance(other, Cause) else NotImplemented
@@ -198,6 +205,12 @@ def _figure(value: object) -> Figure:
     if value is None or isinstance(value, int | float | str):
         return value
     raise ValueError(f"not a figure: {value!r:.80}")
+
+
+def words_of(text: str) -> str:
+    """A message as it is kept: not more of it than anybody reads, and of characters that files can hold."""
+    cut = text if len(text) <= MOST_WORDS else text[:MOST_WORDS] + "..."
+    return cut.encode("utf-8", "replace").decode()
 
 
 NOTHING = Cause("")

@@ -34,12 +34,6 @@ class Apart:
     cause: Cause  # its own
     beside: Cause  # of the other
 
-    @property
-    def name(self) -> str:
-        """What a second cause is known by: its kind and its name; of an exception also what it says."""
-        said = self.cause.wording if self.cause.kind in WORDED else ""
-        return " ".join(filter(None, (self.cause.kind, self.cause.name, said)))
-
 
 @dataclass(frozen=True, slots=True)
 class ExportedGraph:
@@ -80,9 +74,16 @@ class Finding:
 
     @property
     def signature(self) -> tuple[str, ...]:
-        """What it is deduplicated by."""
+        """What it is deduplicated by; a second cause, and what a call ended with instead of a result, is part of it."""
         own = (self.op, self.subject, self.format, self.verdict, self.relation)
-        return own if self.apart is None else (*own, self.apart.name)
+        if self.has_ended:
+            return *own, self.cause.identity
+        return own if self.apart is None else (*own, self.apart.cause.identity)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether there was no result: what the framework, or the system, said of that tells it from others."""
+        return self.cause.kind in WORDED
 
 
 @dataclass(frozen=True, slots=True)

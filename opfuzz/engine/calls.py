@@ -102,8 +102,7 @@ def judge(
             other = score_outputs(outcome_of(spec, subject, backend, replace(call, layouts=asked.switch)), exact)
             if other.verdict != "narrow" and is_switch(found, other.excess):
                 found = replace(found, verdict="imprecise")
-        is_apart = asked.apart is not None and asked.apart.cause.kind not in WORDED
-        if is_apart and outcome.outputs is not None and SEVERITY[found.verdict] == FAULT:
+        if asked.apart is not None and outcome.outputs is not None and SEVERITY[found.verdict] == FAULT:
             found = _second(found, asked, exact, outcome.outputs, asker(subject, backend, primitives))
         if not asked.is_detailed:
             return Judged(str(subject), found, None, None, lacking=asked.lacking)
@@ -178,8 +177,8 @@ def symptom(found: Score) -> tuple[str, str]:
         return "error", where
     if found.verdict == "special" and mark is not None:
         return found.verdict, _confusion(mark.computed, mark.exact) + where
-    if found.verdict == "crash":
-        return found.verdict, f"{found.cause.kind} {found.cause.name}{where}"
+    if found.cause.kind in WORDED:
+        return found.verdict, f"{found.cause.identity}{where}"
     return found.verdict, where
 
 

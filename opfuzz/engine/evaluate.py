@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from opfuzz.backends import Backend, Subject, discover, not_spoken, perform, resolve, same_outputs, unsupported
 from opfuzz.core.call import Call, Recipe
 from opfuzz.core.case import Case
-from opfuzz.core.cause import Cause
+from opfuzz.core.cause import Cause, words_of
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.floats import hexes_of
 from opfuzz.core.layout import LAYOUTS, layout_class
@@ -347,4 +347,4 @@ def blame(casualty: Casualty) -> tuple[str, Score]:
         kind, name, layout, by = told
         relation = Relation(kind, name, layout, int(by))
     death = "raises" if casualty.raised else DEATHS.get(casualty.kind, "raises")
-    return subject, Score(casualty.kind, Cause(death, casualty.raised, relation, {"words": casualty.message}))
+    return subject, Score(casualty.kind, Cause(death, casualty.raised, relation, {"words": words_of(casualty.message)}))

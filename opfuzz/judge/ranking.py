@@ -11,7 +11,7 @@ from typing import Any
 
 from opfuzz.core.call import Recipe
 from opfuzz.core.cause import NOTHING, UNEXPLAINED, WORDED, Cause
-from opfuzz.core.findings import Apart, Finding, finding_id
+from opfuzz.core.findings import Finding, finding_id
 from opfuzz.core.floats import FLOAT32, FORMATS
 from opfuzz.core.layout import LAYOUTS
 from opfuzz.core.metrics.conditioned import effective_bits
@@ -237,7 +237,6 @@ class Tally:
 
     def findings(self) -> list[Finding]:
         """One for each verdict that is not clean, with the simplest case that has it; of exceptions one for each."""
-        told = [(verdict, *pair) for verdict in self.explanations for pair in self._told(verdict)]
         made = [
             Finding(
                 id="",
@@ -255,32 +254,29 @@ class Tally:
                 recipe=found.simplest.recipe,
                 ulp=found.ulp,
                 excess=found.excess,
-                apart=apart,
             )
-            for verdict, found, apart in told
+            for verdict in self.explanations
+            for found in self._told(verdict)
         ]
         return [replace(each, id=finding_id(each.signature)) for each in made]
 
-    def _told(self, verdict: str) -> Iterator[tuple[Explained, Apart | None]]:
-        """What there are findings of: the leading explanation, or ends of calls, each apart from the most frequent."""
+    def _told(self, verdict: str) -> list[Explained]:
+        """What there are findings of: the leading explanation; or how calls ended without a result, some at most."""
         leader = None if verdict == "unsupported" else self.leading(verdict)
         if leader is None or leader.simplest.cause.kind not in WORDED:
-            yield from () if leader is None else ((leader, None),)
-            return
-        first: dict[str, Cause] = {}
+            return [] if leader is None else [leader]
         ends = sorted(self.explanations[verdict].values(), key=lambda each: (-each.count, each.simplest.place))
-        for each in ends[:MOST_ENDS]:
-            cause = each.simplest.cause
-            before = first.setdefault(relation_id(cause.relation), cause)
-            yield each, None if before is cause else Apart(cause, before)
+        return ends[:MOST_ENDS]
 
     @property
     def faults(self) -> int:
         """Findings with the severity of a fault."""
-        return sum(len([*self._told(verdict)]) for verdict in self.explanations if SEVERITY[verdict] == FAULT)
+        return sum(len(self._told(verdict)) for verdict in self.explanations if SEVERITY[verdict] == FAULT)
 
     def _finding_id(self, verdict: str, leader: Explained) -> str:
-        return finding_id((self.op, self.subject, self.format, verdict, relation_id(leader.simplest.cause.relation)))
+        cause = leader.simplest.cause
+        own = (self.op, self.subject, self.format, verdict, relation_id(cause.relation))
+        return finding_id((*own, cause.identity) if cause.kind in WORDED else own)
 
 
 def size_class(elements: int) -> int:
@@ -309,7 +305,7 @@ def _explanation(score: Score) -> Hashable:
     if score.cause.kind == "special-at":
         return output, f"{score.cause.figures['computed']:g}"
     if score.cause.kind in WORDED:
-        return output, Apart(score.cause, score.cause).name, score.cause.relation
+        return output, score.cause.identity, score.cause.relation
     return output, score.cause.key if score.verdict in EXPLAINED else ""
 
 

@@ -37,7 +37,7 @@ def _of_sizes(dims: Mapping[str, int], drawn: Mapping[str, int], trigger: Trigge
         # Either of two dims of 0 does: no condition on one of them says so, and calls with neither refute `any size`.
         if needs or (is_known and not (is_empty and is_refuted)):
             return next((reach for reach in NARROWEST if reach in needs), ORDINARY)
-    if is_empty:
+    if is_empty and 0 in drawn.values():  # else larger calls fail as well
         return EMPTY
     return ORDINARY if any(min(sizes.values(), default=2) >= 2 for sizes in (dims, drawn)) else UNKNOWN
 

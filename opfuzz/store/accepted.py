@@ -14,7 +14,7 @@ from opfuzz.core.errors import OpfuzzError, SpecError, did_you_mean
 from opfuzz.core.files.whole_file import write_bytes
 from opfuzz.core.files.yaml_nodes import Items, Node, Scalar, Table, YamlSource, read
 from opfuzz.core.files.yaml_scalars import misread, value_of
-from opfuzz.core.findings import Apart, Finding, finding_id
+from opfuzz.core.findings import Finding, finding_id
 from opfuzz.core.run import Run
 from opfuzz.judge.gather import explanation
 
@@ -130,8 +130,9 @@ def entry_of(finding: Mapping[str, Any], reason: str, today: date, until: str | 
         raise OpfuzzError(f"--until {until} is past, today is {today}; an entry counts up to that day")
     place = {name: str(finding[name]) for name in ("op", "subject", "format", "verdict", "relation")}
     entry = Accepted("", **place, reason=reason.strip(), date=f"{today}", until=until, link=link)
-    if finding.get("apart") is not None:
-        entry = replace(entry, cause=finding["signature"][-1])
+    told = finding["signature"]
+    if len(told) > len((entry.op, entry.subject, entry.format, entry.verdict, entry.relation)):
+        entry = replace(entry, cause=told[-1])
     return replace(entry, id=finding_id(signature(entry)))
 
 
@@ -199,8 +200,8 @@ def considered(entries: Sequence[Accepted], run: Run, today: date) -> tuple[Acce
     for id, finding in found.items():
         if id not in named:
             own = explanation(finding)
-            others |= {(*finding.signature[:4], Apart(own, own).name): finding}
-            others |= {finding.signature[:4]: finding} if finding.apart is None else {}
+            others |= {(*finding.signature[:4], own.identity): finding}
+            others |= {finding.signature[:4]: finding} if finding.apart is None and not finding.has_ended else {}
     return tuple(
         _become(entry, found.get(entry.id) or others.get(_loosely(entry)), today)
         for entry in entries

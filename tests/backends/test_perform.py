@@ -158,3 +158,20 @@ def test_each_output_is_compared_with_that_of_a_second_call():
     made = perform(backend, Subject("bad", "cpu"), program, call, {"y": (2,), "z": (2,)}, repeat=True)
     assert made.repeated == (True, False)
     assert same_outputs((ONE, ONE), (ONE, ONE + 1)) == (True, False)
+
+
+class WordlessError(Exception):
+    def __str__(self):
+        raise RuntimeError("its words fail")
+
+
+def test_an_exception_without_words_is_one():
+    outcome = outcome_of(raising(WordlessError()))
+    assert (outcome.status, outcome.cause.name) == ("crash", "WordlessError")
+    assert outcome.cause.figures["words"] == "raised WordlessError"
+
+
+def test_words_that_no_file_holds_are_kept_as_far_as_one_does():
+    words = outcome_of(raising(RuntimeError("lone \ud800 surrogate " + "x" * 10_000))).cause.figures["words"]
+    assert words.startswith("raised RuntimeError: lone ? surrogate x")
+    assert len(words.encode()) < 600

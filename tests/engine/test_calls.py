@@ -41,3 +41,11 @@ def test_another_output_shows_another_fault():
     assert symptom(Score("wrong", deciding=marks[0])) == ("error", "")
     missing = [Cause("wrong-shape", "count", figures={"words": "", "output": output}) for output in ("y", "mean")]
     assert len({symptom(Score("crash", cause)) for cause in missing}) == 2
+
+
+def test_exceptions_of_one_class_are_told_by_what_they_say():
+    def of(words, verdict="crash"):
+        return symptom(Score(verdict, Cause("raises", "RuntimeError", figures={"words": words})))
+
+    assert of("odd size 3") == of("odd size 5") != of("needs contiguous memory")
+    assert of("odd size 3", "out-of-memory") != of("needs contiguous memory", "out-of-memory")

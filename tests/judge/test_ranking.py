@@ -201,7 +201,6 @@ def test_exceptions_that_say_something_else_are_findings_of_their_own():
         *(("TypeError", 1, 7), ("ValueError", 1, 7), ("ValueError", 5, 7)),
     ]
     assert len({each.id for each in findings}) == ranking.faults == 3
-    assert [each.alike for each in findings if each.apart is None] == [5], "the id of the most frequent is as ever"
     assert len(gather(findings)) == 3
     assert ranked(sizes[:1]).findings()[0].id == next(each.id for each in findings if each.alike == 5)
 
@@ -211,10 +210,9 @@ def test_exceptions_in_ever_other_words_are_few_findings():
     assert len(findings) == MOST_ENDS
 
 
-def test_an_exception_of_another_way_to_the_result_is_not_told_as_apart_from_that_of_the_call():
+def test_an_exception_of_another_way_to_the_result_is_a_finding_of_its_own():
     ours, of_view = raised(0, "no"), raised(1, "no", relation=Relation("view", "x", "stepped"))
     findings = ranked([ours, of_view]).findings()
-    assert [each.apart for each in findings] == [None, None]
     assert len({each.id for each in findings}) == 2
 
 

@@ -179,6 +179,18 @@ def test_an_entry_holds_where_another_promise_shows_the_same_verdict():
     assert other.status == "absent"
 
 
+def test_of_exceptions_that_one_is_accepted_which_says_the_same():
+    def raising(words):
+        cause = Cause("raises", "RuntimeError", figures={"words": f"raised RuntimeError: {words}"})
+        return run_of(result(0, "crash", elements=0, cause=cause))
+
+    alpha, again, beta = map(raising, ("alpha at 3", "alpha at 5", "beta"))
+    own = entry_of(to_json(alpha.findings[0]), "known", TODAY, None, None)
+    assert own.cause == "raises RuntimeError raised RuntimeError: alpha at #"
+    assert [each.status for each in considered([own], again, TODAY)] == ["accepted"]
+    assert [each.status for each in considered([own], beta, TODAY)] == ["absent"]
+
+
 def second_of(found, kind="reads-as-contiguous", name="x"):
     """A finding of a second cause beside another."""
     own = Cause(kind, name)

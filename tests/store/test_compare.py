@@ -293,3 +293,16 @@ def test_a_second_cause_whose_call_is_right_now_is_fixed():
     standing = Standing(second.id, *second.signature[:4], "exact", "fixed")
     after = later(fault(), replayed=(standing,))
     assert statuses(before, after) == [("fixed", False), ("still", True)]
+
+
+def raising(words, name="RuntimeError", number=0):
+    return result(
+        number, "crash", elements=0, cause=Cause("raises", name, figures={"words": f"raised {name}: {words}"})
+    )
+
+
+@pytest.mark.parametrize("fields", [{}, OTHER_SEED])
+def test_another_exception_of_one_class_is_new(fields):
+    before = run_of(raising("alpha at 3"))
+    after = later(raising("alpha at 5"), raising("beta", number=1), **fields)
+    assert sorted(change.status for change in compare(before, after).findings) == ["new", "still"]
