@@ -308,16 +308,27 @@ def _emulates_narrow(charge: _Charge, allowance: FloatArray) -> Cause | None:
     excess = np.where(charge.excused, 0.0, charge.measured.excess(allowance))
     for lanes in LANES:
         emulated = reference.emulated(lanes, narrow=True)
-        if emulated.overflowed.any() and _largest(excess, ~emulated.overflowed) <= EXCESS_LIMIT:
+        if _is_left_by(charge, emulated, excess, allowance):
             return Cause("overflows-inside", name)
         if _errs_alike(charge, emulated):
             if reference.has_sums:
                 return Cause("accumulates-in", name, figures={"lanes": lanes})
             return Cause("usual-formula", name)
-    powers = (emulated.overflowed for emulated in [*reference.emulations(1, narrow=True)][1:])
-    if any(over.any() and _largest(excess, ~over) <= EXCESS_LIMIT for over in powers):
-        return Cause("overflows-inside", name)
-    return None
+    others = [*reference.emulations(1, narrow=True)][1:]
+    is_left = any(_is_left_by(charge, emulated, excess, allowance) for emulated in others)
+    return Cause("overflows-inside", name) if is_left else None
+
+
+def _is_left_by(charge: _Charge, emulated: Emulated, excess: FloatArray, allowance: FloatArray) -> bool:
+    """Whether all that is wrong is what an overflow leaves: zeros, or what comes of a formula that overflows there."""
+    over, measured = emulated.overflowed, charge.measured
+    if not over.any() or _largest(excess, ~over) > EXCESS_LIMIT:
+        return False
+    run = emulated.values.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        is_near = np.abs(measured.computed - run) <= ALIKE * (allowance + measured.spacing)
+    is_left = (measured.computed == 0) | ~np.isfinite(measured.computed) | is_near
+    return bool(is_left[over & (charge.excess > EXCESS_LIMIT)].all())
 
 
 def _is_apart(charge: _Charge, name: str) -> bool:

@@ -93,6 +93,35 @@ def test_what_is_lost_just_where_the_exp_of_the_subject_is_inherits_it(bound, is
     assert (("inherits", "exp") in [(cause.kind, cause.name) for cause in causes]) == is_inherited
 
 
+def cut_exp(x):
+    return np.where(x > 80, np.inf, np.exp(x.astype(np.float64))).astype(x.dtype)
+
+
+@pytest.mark.parametrize(("bound", "is_inherited"), [(80, True), (85, False), (79, False)])
+def test_a_bound_of_its_own_beside_a_cut_exp_is_not_inherited(bound, is_inherited):
+    def silu(x):
+        return np.where(np.abs(x) > bound, np.nan, x / (1 + np.exp(-x.astype(np.float64)))).astype(x.dtype)
+
+    replaced = {"np.exp": cut_exp, "scipy.special.expit": lambda x: (silu(x) / x).astype(x.dtype)}
+    cause = found("sigmoid", replaced, values=[-88.0, -86.0, -1.0, 2.0], batch=1, n=4)
+    assert (("inherits", "exp") in [(each.kind, each.name) for each in cause]) == is_inherited
+
+
+def test_of_two_functions_with_one_overflow_inside_neither_inherits_the_other():
+    def tanh(x):
+        raised = np.exp(2 * x)
+        return (raised - 1) / (raised + 1)
+
+    def sigmoid(x):
+        raised = np.exp(x)
+        return raised / (1 + raised)
+
+    replaced = {"np.tanh": tanh, "scipy.special.expit": sigmoid}
+    for op in ("tanh", "sigmoid"):
+        kinds = [cause.kind for cause in found(op, replaced, values=[100.0, 89.5, 1.0, -2.0], batch=1, n=4)]
+        assert "inherits" not in kinds, op
+
+
 def poor_erf(x):
     """Abramowitz and Stegun 7.1.27, which is off by up to 5e-4."""
     size = np.abs(x)

@@ -37,6 +37,17 @@ def test_zeros_that_an_overflow_inside_leaves_are_told_as_that():
     assert said[0] == OVERFLOWS, said
 
 
+def test_a_wrong_number_that_no_overflow_leaves_is_none():
+    """x / (1 + exp(-x)) overflows in float16 below -11.1, and leaves zeros, not twice the right number."""
+
+    def doubled(x, layouts):
+        x = x.astype(np.float64)
+        return x / (1 + np.exp(-x)) * np.where(x < -11.2, 2, 1)
+
+    said = diagnosis("silu", doubled, {"x": np.array([[-12.0, -11.5, 1.0, 2.0]])}, "float16", batch=1, n=4)
+    assert OVERFLOWS not in said
+
+
 def test_a_running_product_that_comes_back_to_zero():
     product = np.array([[300.0, 300.0, 0.0]])
     said = told(lambda x: np.multiply.accumulate(x.astype(np.float16), axis=-1), product, "cumprod")

@@ -8,9 +8,9 @@ from itertools import islice
 import numpy as np
 
 from opfuzz.core.cause import Cause, Figure
-from opfuzz.core.floats import FloatArray, round_to
+from opfuzz.core.floats import FloatArray
 from opfuzz.core.metrics.conditioned import relative_to
-from opfuzz.judge.diagnose.evidence import Array, Evidence, Mask
+from opfuzz.judge.diagnose.evidence import Array, Evidence
 from opfuzz.judge.diagnose.predictions import (
     Prediction,
     compare,
@@ -23,8 +23,8 @@ from opfuzz.judge.diagnose.predictions import (
     same_formulas,
     scaled,
 )
-from opfuzz.judge.diagnose.probing import probe, probes
-from opfuzz.judge.limits import ALIKE, COVERED_SHARE, EXCESS_LIMIT, LEAST_MET, MOST_ELEMENTS, PROBES
+from opfuzz.judge.diagnose.probing import end_alike, ends_as
+from opfuzz.judge.limits import ALIKE, COVERED_SHARE, EXCESS_LIMIT, LEAST_MET, MOST_ELEMENTS
 from opfuzz.oracle.meaning import FAILURES
 from opfuzz.oracle.reference import Reference
 
@@ -44,7 +44,8 @@ def formula(evidence: Evidence) -> Cause | None:
             continue  # it has other values, which is another cause
         if evidence.spec.gradient is not None and not all(has_values_of(each, name) for each in evidence.telling):
             continue  # the same, which rows of one element do not show
-        if evidence.is_special.any() and _same_class(evidence, values) and _fails_alike(evidence, name):
+        fails = evidence.is_special.any() and _same_class(evidence, values) and _fails_alike(evidence, name)
+        if fails and all(has_values_of(each, name) for each in evidence.telling):
             cause = Cause("formula", name, figures={"note": note, "fails": True})
             written = rewritten(evidence)
             return written if written is not None and _loses_less(evidence, written.name, name) else cause
@@ -159,40 +160,13 @@ def _fails_alike(evidence: Evidence, name: str) -> bool:
         reference, judged = each.reference, each.judged
         run, _ = run_formula(each, name)
         counted = np.isfinite(judged.truth.hi) & ~reference.overflows
-        if counted.any() and _ends_alike(run, judged.computed)[counted].mean() < COVERED_SHARE:
+        if counted.any() and end_alike(run, judged.computed)[counted].mean() < COVERED_SHARE:
             return False
         with np.errstate(invalid="ignore", over="ignore"):
             own = relative_to(np.abs(run - judged.truth.hi), judged.spacing, reference.wide)
         is_lost = counted & np.isfinite(run) & (own > ALIKE * EXCESS_LIMIT) & (each.excess <= 1.0)
         lost += int(np.count_nonzero(is_lost))
-    return lost < LEAST_MET and _fails_from(evidence, name)
-
-
-def _ends_alike(run: Array, computed: Array) -> Mask:
-    """Where both are numbers, or neither is, and no infinity has the other sign."""
-    is_turned = np.isinf(run) & np.isinf(computed) & (run != computed)
-    return np.asarray((np.isfinite(run) == np.isfinite(computed)) & ~is_turned)
-
-
-def _fails_from(evidence: Evidence, name: str) -> bool:
-    """Whether a function of one input is no number from just that value on, from which the formula is none.
-
-    First that value is found to about three digits, then to six. What stands next to it is not asked, as a rounding
-    decides there; where there is no such call it is not known.
-    """
-    x = probes(evidence.fmt)
-    for _ in range(2):
-        if (tried := probe(evidence, np.unique(round_to(x, evidence.fmt)))) is None:
-            return True
-        run = round_to(tried.reference.variant_emulated(name).values.astype(np.float64), evidence.fmt).ravel()
-        ends = np.flatnonzero(np.isfinite(run[1:]) != np.isfinite(run[:-1]))
-        asked = np.isfinite(tried.exact) & ~tried.reference.overflows.ravel()
-        asked[ends] = asked[ends + 1] = False
-        if not _ends_alike(run, tried.computed)[asked].all():
-            return False
-        ends = ends[np.isfinite(tried.x[ends]) & np.isfinite(tried.x[ends + 1])]
-        x = np.concatenate([np.linspace(tried.x[at], tried.x[at + 1], PROBES) for at in ends] or [tried.x[:1]])
-    return True
+    return lost < LEAST_MET and ends_as(evidence, lambda reference: reference.variant_emulated(name).values)
 
 
 def _of_both_signs(evidence: Evidence) -> Iterator[Evidence]:

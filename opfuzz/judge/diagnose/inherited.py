@@ -13,6 +13,7 @@ from opfuzz.core.cause import Cause
 from opfuzz.core.floats import FORMATS, FloatArray
 from opfuzz.judge.diagnose.evidence import Array, Evidence
 from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm
+from opfuzz.judge.diagnose.probing import ends_as
 from opfuzz.judge.limits import EXCESS_LIMIT, MOST_ELEMENTS
 from opfuzz.judge.settle import examine
 from opfuzz.oracle.altered import evaluate_with
@@ -38,6 +39,11 @@ class Asker:
         """
         found = self.values(forms_of(evidence.reference)[number])
         return compare(evidence, found[0]) if found is not None and found[1] else None
+
+    def run_in(self, reference: Reference, number: int) -> FloatArray | None:
+        """What comes of one form of a formula with the primitive alone at fault; None where it has no answer."""
+        found = self.values(forms_of(reference)[number])
+        return None if found is None else found[0]
 
     def values(self, form: Node) -> tuple[FloatArray, bool] | None:
         """What a form gives with the primitive alone at fault, and whether it is; None where it has no answer."""
@@ -89,7 +95,8 @@ def inherits(evidence: Evidence) -> Cause | None:
             if found is None or not found.is_met:
                 continue
             total = confirm(evidence, found, partial(asker.predict, number=number))
-            if total is not None:
+            is_special = evidence.score.verdict == "special"
+            if total is not None and not (is_special and not ends_as(evidence, partial(asker.run_in, number=number))):
                 return Cause("inherits", primitive.spec.op, figures=total.figures)
     return None
 

@@ -53,10 +53,15 @@ def step(evidence: Evidence) -> Cause | None:
 
 
 def exponential(evidence: Evidence) -> Cause | None:
-    """That exp overflows, where no function inside that is written otherwise says why it is there."""
-    tried = _tried(evidence)
-    found = None if tried is None else _from(tried, evidence.fmt, "exp(x)", log(evidence.fmt.largest))
-    return found if found is not None and rewritten(evidence) is None else None
+    """That exp overflows; or the function inside that is written otherwise, which says why it is there."""
+    tried, largest = _tried(evidence), log(evidence.fmt.largest)
+    ways = (
+        ()
+        if tried is None
+        else (_from(tried, evidence.fmt, *way) for way in (("exp(x)", largest), ("exp(2 x)", largest / 2)))
+    )
+    found = next((way for way in ways if way is not None), None)
+    return None if found is None else rewritten(evidence) or found
 
 
 def own_exponential(evidence: Evidence) -> Cause | None:
@@ -108,7 +113,8 @@ def _tried(evidence: Evidence) -> Probe | None:
     if not (evidence.is_special & ~np.isfinite(evidence.judged.computed)).any():
         return None
     largest = evidence.fmt.largest
-    beside = np.outer((-1, 1), np.outer((1 - BESIDE, 1 + BESIDE), (log(largest), largest / 2, largest**0.5))).ravel()
+    begins = log(largest), log(largest) / 2, largest / 2, largest**0.5
+    beside = np.outer((-1, 1), np.outer((1 - BESIDE, 1 + BESIDE), begins)).ravel()
     # As many of them as vectors hold: the rest, which other code computes, is the largest values, as before.
     return probe(evidence, np.concatenate([np.resize(beside, VECTORS), probes(evidence.fmt)]))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.core.floats import FloatArray, Format
+from opfuzz.core.floats import FloatArray, Format, round_to
 from opfuzz.core.layout import LAYOUTS
 from opfuzz.judge.diagnose.evidence import Evidence
 from opfuzz.judge.limits import PROBES
@@ -80,3 +81,32 @@ def probe(evidence: Evidence, x: FloatArray) -> Probe | None:
     overflows = reference.overflows.ravel()
     is_special = judged.is_special_wrong.ravel() & ~overflows
     return Probe(x, computed, exact, np.where(overflows, 0.0, excess), is_special, reference)
+
+
+def end_alike(run: FloatArray, computed: FloatArray) -> NDArray[np.bool_]:
+    """Where both are numbers, or neither is, and no infinity has the other sign."""
+    is_turned = np.isinf(run) & np.isinf(computed) & (run != computed)
+    return np.asarray((np.isfinite(run) == np.isfinite(computed)) & ~is_turned)
+
+
+def ends_as(evidence: Evidence, predict: Callable[[Reference], FloatArray | None]) -> bool:
+    """Whether a function of one input is no number from just that value on, from which a prediction is none.
+
+    First that value is found to about three digits, then to six. What stands next to it is not asked, as a rounding
+    decides there; where there is no such call, or no prediction, it is not known.
+    """
+    x = probes(evidence.fmt)
+    for _ in range(2):
+        tried = probe(evidence, np.unique(round_to(x, evidence.fmt)))
+        predicted = None if tried is None else predict(tried.reference)
+        if tried is None or predicted is None:
+            return True
+        run = round_to(predicted.astype(np.float64), evidence.fmt).astype(np.float64).ravel()
+        ends = np.flatnonzero(np.isfinite(run[1:]) != np.isfinite(run[:-1]))
+        asked = np.isfinite(tried.exact) & ~tried.reference.overflows.ravel()
+        asked[ends] = asked[ends + 1] = False
+        if not end_alike(run, tried.computed)[asked].all():
+            return False
+        ends = ends[np.isfinite(tried.x[ends]) & np.isfinite(tried.x[ends + 1])]
+        x = np.concatenate([np.linspace(tried.x[at], tried.x[at + 1], PROBES) for at in ends] or [tried.x[:1]])
+    return True
