@@ -9,6 +9,7 @@ from opfuzz.core.layout import LAYOUTS
 
 ROUND_TRIP, ANSWER, SIZE = "round-trip", "answer", "size"  # what was tried
 REFUSES, RAISES, DIES, HANGS, MEMORY = "refuses", "raises", "dies", "hangs", "out-of-memory"
+PARTLY = "refuses-some"  # of a few calls
 DIFFERS, FLUSHES, SHARES, WRONG = "differs", "flushes", "shares", "wrong"
 # What costs a case, or a process, each time and says nothing new.
 BARRING = frozenset({REFUSES, RAISES, DIES, HANGS, MEMORY, DIFFERS, SHARES})

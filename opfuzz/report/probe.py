@@ -12,6 +12,7 @@ NAMED = 12  # ops of one line
 LONGEST = 200  # characters of what a framework says
 HOW = {
     "refuses": "refused",
+    "refuses-some": "refused in some calls",
     "raises": "raises an exception",
     "dies": "ends its process",
     "hangs": "hangs",

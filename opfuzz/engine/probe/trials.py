@@ -18,6 +18,7 @@ from opfuzz.core.probed import (
     DIFFERS,
     FLUSHES,
     MEMORY,
+    PARTLY,
     RAISES,
     REFUSES,
     ROUND_TRIP,
@@ -127,7 +128,7 @@ def _difference(given: Array, got: Array, fmt: Format) -> tuple[str, str]:
 
 def _answer(backend: Backend, subject: Subject, spec: OpSpec, format: str) -> Met:
     """The first of a few calls on contiguous inputs that fails, judged as those of a run; the longest in seconds."""
-    longest = 0.0
+    longest, refused, is_answered = 0.0, "", False
     for number in range(ANSWERS):
         case = draw(spec, format, CORE_SEED, number)
         call = replace(Call.of(case, inputs(spec, case)), layouts=dict.fromkeys(case.layouts, LAYOUTS[0]))
@@ -135,11 +136,15 @@ def _answer(backend: Backend, subject: Subject, spec: OpSpec, format: str) -> Me
         outcome_of(spec, subject, backend, call)
         longest = max(longest, time.perf_counter() - started)
         score = judge(spec, subject, backend, Asked(call)).score
+        if score.verdict == "unsupported":  # maybe for its params alone
+            refused = refused or word_cause(score.cause)
+            continue
         if score.verdict in _STATUS:
             return Met(_STATUS[score.verdict], word_cause(score.cause), longest)
         if SEVERITY[score.verdict] == FAULT:
             return Met(WRONG, f"{score.verdict}: {word_cause(score.cause)}", longest)
-    return Met("", "", longest)
+        is_answered = True
+    return Met((PARTLY if is_answered else REFUSES) if refused else "", refused, longest)
 
 
 def _square(backend: Backend, subject: Subject, format: str, elements: int) -> tuple[str, str]:

@@ -83,6 +83,13 @@ def refusing(x):
     raise NotImplementedError("square is not implemented for this device")
 
 
+def moody(x, calls=[]):
+    calls.append(0)
+    if len(calls) > 2:  # each case is made twice
+        raise NotImplementedError("not implemented any more")
+    return np.square(x)
+
+
 def hanging(x):
     time.sleep(1000)
 
@@ -100,7 +107,7 @@ def off(x):
 
 
 BACKENDS = [kind(kind.__name__.lower()) for kind in (Few, Copying, Strideless, Flushing, Swapping, Sharing)]
-BACKENDS += [derive("numpy", f.__name__, {"np.square": f}) for f in (refusing, hanging, dying, failing, off)]
+BACKENDS += [derive("numpy", f.__name__, {"np.square": f}) for f in (refusing, moody, hanging, dying, failing, off)]
 '''
 
 
@@ -190,6 +197,12 @@ def test_an_op_that_fails_is_told_with_how_and_why(probed, name, how, words):
     found = probed(name)
     assert failures(found) == {(ANSWER, "float32", "square", how), (ANSWER, "float64", "square", how)}
     assert any(word in found.failed[0].words for word in words.split("|"))
+
+
+def test_an_op_that_is_refused_in_some_calls_is_told_and_not_barred(probed):
+    found = probed("moody")
+    assert failures(found) == {(ANSWER, "float32", "square", "refuses-some"), (ANSWER, "float64", "square", "refuses")}
+    assert [each.format for each in barred_by(found)] == ["float64"]
 
 
 def test_an_op_that_hangs_is_tried_in_one_format_only(probed):
