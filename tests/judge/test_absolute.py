@@ -67,3 +67,10 @@ def test_a_result_that_is_wrong_beside_right_ones_is_no_absolute_accuracy():
         return np.where(np.abs(x) > 1e-4, right + 2e-7, right)
 
     assert cause(shifted, "float32", VALUES["float32"])[0] != "cancels"
+
+
+def test_what_is_off_by_a_share_of_small_results_alone_has_no_absolute_accuracy():
+    def scaled(x):
+        return scipy.special.erf(x) * np.where(np.abs(x) < 1e-10, 1.5, 1)
+
+    assert cause(scaled, "float32", (1e-11, 1e-12, 3e-13, 0.5))[0] != "cancels"

@@ -44,7 +44,9 @@ def accuracy(evidence: Evidence) -> Cause | None:
         is_lost = bool((error[tiny] >= LOST_SHARE * size[tiny]).all())
     else:  # the format has no numbers so small; whatever is larger must be right
         is_lost = bool(size[wrong].max(initial=0.0) <= SMALL)
-    if not (is_rounded[wrong].all() and is_lost and np.count_nonzero(wrong) >= LEAST_MET):
+    # What is off by far less than a rounding of 1 was not rounded beside a number of that size.
+    is_one = largest >= wide_format(evidence.fmt).unit_roundoff / ABSOLUTE_ROUNDINGS
+    if not (is_one and is_rounded[wrong].all() and is_lost and np.count_nonzero(wrong) >= LEAST_MET):
         return None
     able = [name for name in evidence.reference.variants if _loses(tried, name, wrong, unit)]
     seen = [name for name in able if _is_nearer(tried, name, wrong & (size >= largest / LOST_BELOW))]
