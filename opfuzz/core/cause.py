@@ -135,7 +135,7 @@ KINDS: Mapping[str, Kind] = {
 
 
 # Of these there is no result, and the words of a framework or of the system tell them apart.
-WORDED = frozenset({"raises", "wrong-shape", "hangs", "dies", "out-of-memory"})
+WORDED = frozenset({"raises", "wrong-shape", "hangs", "dies", "out-of-memory", "fails"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +180,8 @@ class Cause:
 
     @property
     def identity(self) -> str:
-        """What tells it from others of the same finding: its kind and name; of an exception also what it says."""
-        return " ".join(filter(None, (self.kind, self.name, self.wording if self.kind in WORDED else "")))
+        """What tells it from others of a finding: its kind and name; of an end without a result, what was said of it."""
+        return (self.wording if self.kind in WORDED else "") or f"{self.kind} {self.name}".strip()
 
     def __eq__(self, other: object) -> bool:
         return self.key == other.key if isinstance(other, Cause) else NotImplemented

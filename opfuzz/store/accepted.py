@@ -130,7 +130,7 @@ def entry_of(finding: Mapping[str, Any], reason: str, today: date, until: str | 
         raise OpfuzzError(f"--until {until} is past, today is {today}; an entry counts up to that day")
     place = {name: str(finding[name]) for name in ("op", "subject", "format", "verdict", "relation")}
     entry = Accepted("", **place, reason=reason.strip(), date=f"{today}", until=until, link=link)
-    told = finding["signature"]
+    told = list(finding.get("signature") or [])
     if len(told) > len((entry.op, entry.subject, entry.format, entry.verdict, entry.relation)):
         entry = replace(entry, cause=told[-1])
     return replace(entry, id=finding_id(signature(entry)))

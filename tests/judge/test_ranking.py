@@ -189,7 +189,9 @@ def test_verdicts_of_one_row_are_findings_of_their_own():
 
 
 def raised(number, words, name="ValueError", relation=None):
-    return result(number, "crash", elements=0, cause=Cause("raises", name, relation, {"words": words}))
+    return result(
+        number, "crash", elements=0, cause=Cause("raises", name, relation, {"words": f"raised {name}: {words}"})
+    )
 
 
 def test_exceptions_that_say_something_else_are_findings_of_their_own():

@@ -186,7 +186,7 @@ def test_of_exceptions_that_one_is_accepted_which_says_the_same():
 
     alpha, again, beta = map(raising, ("alpha at 3", "alpha at 5", "beta"))
     own = entry_of(to_json(alpha.findings[0]), "known", TODAY, None, None)
-    assert own.cause == "raises RuntimeError raised RuntimeError: alpha at #"
+    assert own.cause == "raised RuntimeError: alpha at #"
     assert [each.status for each in considered([own], again, TODAY)] == ["accepted"]
     assert [each.status for each in considered([own], beta, TODAY)] == ["absent"]
 
