@@ -180,7 +180,7 @@ class Cause:
 
     @property
     def identity(self) -> str:
-        """What tells it from others of a finding: its kind and name; of an end without a result, what was said of it."""
+        """What tells it from others: its kind and name; of an end without a result, what was said of it."""
         return (self.wording if self.kind in WORDED else "") or f"{self.kind} {self.name}".strip()
 
     def __eq__(self, other: object) -> bool:
