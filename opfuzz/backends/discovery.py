@@ -83,7 +83,9 @@ def derive(
 
 
 def _add(found: dict[str, Backend], backend: Backend, origin: str) -> None:
-    if backend.name in found:
+    # What is built in, and cannot be used here, gives way to a backend of one's own.
+    is_free = type(found.get(backend.name)) in BUILT_IN and found[backend.name].absent() is not None
+    if backend.name in found and not is_free:
         raise OpfuzzError(f"{origin}: the backend name '{backend.name}' is taken; give the new one another name")
     found[backend.name] = backend
 

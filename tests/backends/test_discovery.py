@@ -141,6 +141,16 @@ def test_absent_frameworks_say_what_to_do(monkeypatch):
     assert isinstance(derive("torch", name="bad", replace={"torch.no_such": abs}), Backend)
 
 
+def test_a_plugin_may_have_the_name_of_what_cannot_be_used_here(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "coremltools", None)
+    path = tmp_path / "mine.py"
+    path.write_text("from opfuzz.backends import derive\nBACKENDS = [derive('numpy', name='coreml')]\n")
+    assert discover((path,))["coreml"].dialect == "numpy"
+    path.write_text("from opfuzz.backends import derive\nBACKENDS = [derive('numpy', name='numpy')]\n")
+    with pytest.raises(OpfuzzError, match="the backend name 'numpy' is taken"):
+        discover((path,))
+
+
 class Several(Numpy):
     """One that has a dialect of its own, and reads NumPy's calls where there is no call in it."""
 
