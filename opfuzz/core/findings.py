@@ -76,14 +76,13 @@ class Finding:
     def signature(self) -> tuple[str, ...]:
         """What it is deduplicated by; a second cause, and what a call ended with instead of a result, is part of it."""
         own = (self.op, self.subject, self.format, self.verdict, self.relation)
-        if self.has_ended:
-            return *own, self.cause.identity
-        return own if self.apart is None else (*own, self.apart.cause.identity)
+        told = self.cause if self.apart is None else self.apart.cause
+        return (*own, told.identity) if self.is_by_cause else own
 
     @property
-    def has_ended(self) -> bool:
-        """Whether there was no result: what the framework, or the system, said of that tells it from others."""
-        return self.cause.kind in WORDED
+    def is_by_cause(self) -> bool:
+        """Whether its cause is part of what it is known by: a second one, or what was said instead of a result."""
+        return self.apart is not None or self.cause.kind in WORDED
 
 
 @dataclass(frozen=True, slots=True)

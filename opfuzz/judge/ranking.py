@@ -17,7 +17,6 @@ from opfuzz.core.layout import LAYOUTS
 from opfuzz.core.metrics.conditioned import effective_bits
 from opfuzz.core.metrics.magnitude import packed
 from opfuzz.core.metrics.ulp import percentile
-from opfuzz.core.relation import relation_id
 from opfuzz.core.results import Judged, Result, Score, SortKey, Witness
 from opfuzz.core.run import Core, Row
 from opfuzz.core.verdicts import CLEAN, FAULT, SEVERITIES, SEVERITY, VERDICTS
@@ -209,7 +208,7 @@ class Tally:
             unresolved=self.unresolved / max(self.elements, 1),
             flushed=self.flushed,
             witness=self.worst[2],
-            finding=self._finding_id(verdict, known) if known and verdict != "unsupported" else None,
+            finding=self._finding(verdict, known).id if known and verdict != "unsupported" else None,
             by_magnitude=packed(self.by_magnitude),
             layouts=self._layouts(),
             regimes=dict(sorted(self.regimes.items())),
@@ -237,46 +236,44 @@ class Tally:
 
     def findings(self) -> list[Finding]:
         """One for each verdict that is not clean, with the simplest case that has it; of exceptions one for each."""
-        made = [
-            Finding(
-                id="",
-                op=self.op,
-                subject=self.subject,
-                format=self.format,
-                verdict=verdict,
-                severity=SEVERITY[verdict],
-                cause=found.simplest.cause,
-                cases=self.verdicts[verdict],
-                alike=found.count,
-                number=found.simplest.number,
-                case=found.simplest.case,
-                witness=found.simplest.witness,
-                recipe=found.simplest.recipe,
-                ulp=found.ulp,
-                excess=found.excess,
-            )
-            for verdict in self.explanations
-            for found in self._told(verdict)
-        ]
-        return [replace(each, id=finding_id(each.signature)) for each in made]
+        return [self._finding(verdict, found) for verdict in self.explanations for found in self._told(verdict)]
+
+    def _finding(self, verdict: str, found: Explained) -> Finding:
+        made = Finding(
+            id="",
+            op=self.op,
+            subject=self.subject,
+            format=self.format,
+            verdict=verdict,
+            severity=SEVERITY[verdict],
+            cause=found.simplest.cause,
+            cases=self.verdicts[verdict],
+            alike=found.count,
+            number=found.simplest.number,
+            case=found.simplest.case,
+            witness=found.simplest.witness,
+            recipe=found.simplest.recipe,
+            ulp=found.ulp,
+            excess=found.excess,
+        )
+        return replace(made, id=finding_id(made.signature))
 
     def _told(self, verdict: str) -> list[Explained]:
         """What there are findings of: the leading explanation; or how calls ended without a result, some at most."""
         leader = None if verdict == "unsupported" else self.leading(verdict)
-        if leader is None or leader.simplest.cause.kind not in WORDED:
+        if leader is None or not self._have_ended(verdict):
             return [] if leader is None else [leader]
         ends = sorted(self.explanations[verdict].values(), key=lambda each: (-each.count, each.simplest.place))
         return ends[:MOST_ENDS]
 
+    def _have_ended(self, verdict: str) -> bool:
+        return all(each.simplest.cause.kind in WORDED for each in self.explanations[verdict].values())
+
     @property
     def faults(self) -> int:
-        """Findings with the severity of a fault."""
-        return sum(len(self._told(verdict)) for verdict in self.explanations if SEVERITY[verdict] == FAULT)
-
-    def _finding_id(self, verdict: str, leader: Explained) -> str:
-        cause = leader.simplest.cause
-        own = (self.op, self.subject, self.format, verdict, relation_id(cause.relation))
-        return finding_id((*own, cause.identity) if cause.kind in WORDED else own)
+        """Findings with the severity of a fault; asked for while a run goes on, so none is made."""
+        known = {verdict: len(found) for verdict, found in self.explanations.items() if SEVERITY[verdict] == FAULT}
+        return sum(min(each, MOST_ENDS) if self._have_ended(verdict) else 1 for verdict, each in known.items())
 
 
 def size_class(elements: int) -> int:

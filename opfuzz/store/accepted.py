@@ -131,7 +131,7 @@ def entry_of(finding: Mapping[str, Any], reason: str, today: date, until: str | 
     place = {name: str(finding[name]) for name in ("op", "subject", "format", "verdict", "relation")}
     entry = Accepted("", **place, reason=reason.strip(), date=f"{today}", until=until, link=link)
     told = list(finding.get("signature") or [])
-    if len(told) > len((entry.op, entry.subject, entry.format, entry.verdict, entry.relation)):
+    if len(told) > len(signature(entry)):
         entry = replace(entry, cause=told[-1])
     return replace(entry, id=finding_id(signature(entry)))
 
@@ -201,7 +201,7 @@ def considered(entries: Sequence[Accepted], run: Run, today: date) -> tuple[Acce
         if id not in named:
             own = explanation(finding)
             others |= {(*finding.signature[:4], own.identity): finding}
-            others |= {finding.signature[:4]: finding} if finding.apart is None and not finding.has_ended else {}
+            others |= {finding.signature[:4]: finding} if not finding.is_by_cause else {}
     return tuple(
         _become(entry, found.get(entry.id) or others.get(_loosely(entry)), today)
         for entry in entries

@@ -175,10 +175,9 @@ class _Findings:
         told = {_by_cause(finding) for finding in self.before.findings}
         found = []
         for signature, finding in later.items():
-            is_of_its_cause = finding.apart is not None or finding.has_ended
-            if signature in earlier or (is_of_its_cause and _by_cause(finding) in told):
+            if signature in earlier or (finding.is_by_cause and _by_cause(finding) in told):
                 found.append(_change(STILL, finding))
-            elif is_of_its_cause:
+            elif finding.is_by_cause:
                 found.append(_change(NEW, finding, self._rests_on(finding)))
             elif signature[:4] in loose:
                 found.append(_change(STILL, finding, Remark("other-relation", finding.relation)))
@@ -232,8 +231,7 @@ def _by_cause(finding: Finding) -> tuple[str, ...]:
 def _is_of(standing: Standing, finding: Finding) -> bool:
     """Whether what was made again is this finding, or the one that stands for it: of its row, with its verdict."""
     told = (standing.op, standing.subject, standing.format, standing.verdict)
-    is_alone = finding.apart is None and not finding.has_ended
-    return standing.id == finding.id or (is_alone and told == finding.signature[:4])
+    return standing.id == finding.id or (not finding.is_by_cause and told == finding.signature[:4])
 
 
 def _shift(before: Row, after: Row, common: tuple[Core, Core], is_elsewhere: bool, has_turned: bool) -> Shift | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,8 @@ from opfuzz.core.results import Mark
 from opfuzz.engine.drivers.sweep_sides import Called, Sweep, called
 from opfuzz.engine.executors import LOCAL, Casualty, drive, note
 from opfuzz.engine.roster import Roster, SubjectTask
-from opfuzz.report.finding.reproducer import ReproducedSubject, Written
+from opfuzz.engine.triage.publish import reproduced_on
+from opfuzz.report.finding.reproducer import Written
 from opfuzz.report.finding.snippet import snippet
 
 SECONDS = 120.0  # for a few calls on one number, the first of which may compile
@@ -88,19 +89,8 @@ def reproducers(
 
 
 def _text(subject: Called, call: Call, mark: Mark) -> str:
-    backend, program = subject.backend, subject.program
-    spelled = replace(program, text=backend.spelled(program.text))
-    functions = backend.functions()
-    reproduced = ReproducedSubject(
-        backend.name,
-        backend.recipe,
-        subject.subject.device,
-        subject.subject.mode,
-        {backend.spelled(name): functions[name] for name in sorted(program.functions) if not name.startswith(".")},
-        frozenset(map(backend.spelled, backend.replaced)),
-        backend.gradient_recipe,
-        "" if backend.plugin is None else str(backend.plugin.resolve()),
-    )
+    backend = subject.backend
+    spelled, reproduced = reproduced_on(backend, subject.subject, subject.program)
     ((name, array),) = call.arrays.items()
     buffer, views = memory(array, backend.held(call.layouts[name]))
     shapes = subject.spec.output_shapes(call.dims, call.params)

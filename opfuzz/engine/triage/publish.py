@@ -59,6 +59,22 @@ def _held(shown: Recipe, backend: Backend) -> Recipe:
     return replace(shown, call=replace(shown.call, layouts=layouts))
 
 
+def reproduced_on(backend: Backend, subject: Subject, program: Program) -> tuple[Program, ReproducedSubject]:
+    """A program in the words of the framework that makes its calls, and what a reproducer has to know of that."""
+    functions = backend.functions()
+    return replace(program, text=backend.spelled(program.text)), ReproducedSubject(
+        backend.name,
+        backend.recipe,
+        subject.device,
+        subject.mode,
+        # What a value has as a method, such as x.to, is written as it is.
+        {backend.spelled(name): functions[name] for name in sorted(program.functions) if not name.startswith(".")},
+        frozenset(map(backend.spelled, backend.replaced)),
+        backend.gradient_recipe,
+        "" if backend.plugin is None else str(backend.plugin.resolve()),
+    )
+
+
 def _programs(
     finding: Mapping[str, Any],
     spec: OpSpec,
@@ -73,23 +89,11 @@ def _programs(
     spec = looked_at(without(spec, shown.lacking), shown.relation)
     subject = Subject.parse(finding["subject"])
     program: Program = spec.calls[backend.dialect_in(spec.calls)][subject.implementation]
-    functions = backend.functions()
-    spelled = replace(program, text=backend.spelled(program.text))
+    spelled, reproduced = reproduced_on(backend, subject, program)
     mark = _mark(finding, element)
     buffers, views = {}, {}
     for name, array in call.arrays.items():
         buffers[name], views[name] = memory(array, call.layouts[name])
-    reproduced = ReproducedSubject(
-        backend.name,
-        backend.recipe,
-        subject.device,
-        subject.mode,
-        # What a value has as a method, such as x.to, is written as it is.
-        {backend.spelled(name): functions[name] for name in sorted(program.functions) if not name.startswith(".")},
-        frozenset(map(backend.spelled, backend.replaced)),
-        backend.gradient_recipe,
-        "" if backend.plugin is None else str(backend.plugin.resolve()),
-    )
     shapes = spec.output_shapes(call.dims, call.params)
     written = Written(spelled.text, call.format, shapes, {**call.dims, **call.params}, views, program.gradient)
     is_disturbed = shown.relation is not None and shown.relation.kind == DISTURBED

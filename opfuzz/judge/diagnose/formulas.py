@@ -33,6 +33,7 @@ def formula(evidence: Evidence) -> Cause | None:
     """A formula for the same values that errs as much as the output when it is run."""
     reference, judged, told = evidence.reference, evidence.judged, evidence.score.cause
     wrong, worst = evidence.is_wrong & judged.is_judged, float(evidence.excess.max(initial=0.0))
+    is_gradient = evidence.spec.gradient is not None
     found: list[tuple[bool, float, Cause]] = []  # the one that errs most alike is told
     for name, note in reference.variants.items():
         # Another value of a param is no other formula, however little it differs from the spec's own.
@@ -42,10 +43,10 @@ def formula(evidence: Evidence) -> Cause | None:
         is_named = told.kind == "formula" and told.name == name
         if not is_named and not is_same_formula(evidence, name):
             continue  # it has other values, which is another cause
-        if evidence.spec.gradient is not None and not all(has_values_of(each, name) for each in evidence.telling):
+        if is_gradient and not all(has_values_of(each, name) for each in evidence.telling):
             continue  # the same, which rows of one element do not show
         fails = evidence.is_special.any() and _same_class(evidence, values) and _fails_alike(evidence, name)
-        if fails and all(has_values_of(each, name) for each in evidence.telling):
+        if fails and (is_gradient or all(has_values_of(each, name) for each in evidence.telling)):
             cause = Cause("formula", name, figures={"note": note, "fails": True})
             written = rewritten(evidence)
             return written if written is not None and _loses_less(evidence, written.name, name) else cause
@@ -55,7 +56,7 @@ def formula(evidence: Evidence) -> Cause | None:
             continue  # it may lose everything where the output is wrong, as whatever returns 0 does
         own = float(relative_to(error, judged.spacing, reference.wide).max(initial=0.0))
         ratio = _rms(error[wrong]) / max(_rms(judged.error[wrong]), np.finfo(np.float64).tiny)
-        is_seen = evidence.spec.gradient is None or own > EXCESS_LIMIT  # many a formula of a gradient is allowed
+        is_seen = not is_gradient or own > EXCESS_LIMIT  # many a formula of a gradient is allowed
         is_alike = is_seen and ALIKE * own >= worst and 1 / ALIKE <= ratio <= ALIKE
         if is_alike and not any(errs_otherwise(each, name) for each in (evidence, *evidence.others)):
             inside = "float32" if evidence.fmt.bits == 16 else evidence.fmt.name

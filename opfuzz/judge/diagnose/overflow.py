@@ -54,13 +54,11 @@ def step(evidence: Evidence) -> Cause | None:
 
 def exponential(evidence: Evidence) -> Cause | None:
     """That exp overflows; or the function inside that is written otherwise, which says why it is there."""
-    tried, largest = _tried(evidence), log(evidence.fmt.largest)
-    ways = (
-        ()
-        if tried is None
-        else (_from(tried, evidence.fmt, *way) for way in (("exp(x)", largest), ("exp(2 x)", largest / 2)))
-    )
-    found = next((way for way in ways if way is not None), None)
+    if (tried := _tried(evidence)) is None:
+        return None
+    largest = log(evidence.fmt.largest)
+    steps = (("exp(x)", largest), ("exp(2 x)", largest / 2))  # the latter in tanh
+    found = next(filter(None, (_from(tried, evidence.fmt, *each) for each in steps)), None)
     return None if found is None else rewritten(evidence) or found
 
 
