@@ -54,20 +54,49 @@ def carry(root: Node, fmt: Format) -> FloatArray | None:
     return np.moveaxis(results, 0, running.detail)
 
 
-def largest_inside(root: Node) -> FloatArray:
-    """At each element of `root`, the largest factor among the intermediates that stand at its place, at least 1.
+# What hands a factor of its result on to what it takes: of a sum each term has it. Functions do not.
+_HANDS_ON = frozenset({"mul", "dot", "add", "sub", "sum", "neg", "abs", "reshape", "scaled", "saved", "where", "step"})
 
-    What divides is one over itself as a factor; what is only compared, as with the largest number, is none.
+
+def _factors(root: Node) -> tuple[dict[int, Node], dict[int, Node]]:
+    """Nodes under `root` that multiply it, or a term of it, and those that divide it."""
+    multiply: dict[int, Node] = {}
+    divide: dict[int, Node] = {}
+    left = [(root, False)]
+    while left:
+        node, is_below = left.pop()
+        found = divide if is_below else multiply
+        if id(node) in found:
+            continue
+        found[id(node)] = node
+        if node.op == "div":
+            left += [(node.args[0], is_below), (node.args[1], not is_below)]
+        elif node.op in ("where", "step"):  # what is only compared multiplies nothing
+            left += [(arg, is_below) for arg in node.args[-2:]]
+        elif node.op in _HANDS_ON and (not is_below or node.op not in ("add", "sub", "sum", "dot")):
+            left += [(arg, is_below) for arg in node.args]
+    return multiply, divide
+
+
+def largest_factor(root: Node) -> FloatArray:
+    """At each element of `root`, the largest of the factors that it, or a term of it, is made of, at least 1.
+
+    What divides is one over itself as a factor: of 1 / (1 + exp(-x)) the whole sum, and not what it is added up from.
     """
-    largest = np.ones(root.shape)
+    largest, (multiply, divide) = np.ones(root.shape), _factors(root)
 
-    def watch(node: Node, args: list[FloatArray]) -> None:
-        is_choice = node.op == "step" or (node.op == "where" and len(args) == 4)
-        for values in (*args, 1 / args[1]) if node.op == "div" else args[2:] if is_choice else args:
-            if values.ndim <= largest.ndim and all(
-                size in (1, whole) for size, whole in zip(values.shape[::-1], largest.shape[::-1], strict=False)
+    def watch(node: Node, args: list[FloatArray]) -> FloatArray:
+        values = midpoint(node, args)
+        for is_one, factor in ((id(node) in multiply, values), (id(node) in divide, 1 / values)):
+            if (
+                is_one
+                and factor.ndim <= largest.ndim
+                and all(
+                    size in (1, whole) for size, whole in zip(factor.shape[::-1], largest.shape[::-1], strict=False)
+                )
             ):
-                np.fmax(largest, np.where(np.isfinite(values), np.abs(values), 1.0), out=largest)
+                np.fmax(largest, np.where(np.isfinite(factor), np.abs(factor), 1.0), out=largest)
+        return values
 
     evaluate_with(root, watch)
     return largest

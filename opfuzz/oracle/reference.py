@@ -17,7 +17,7 @@ from opfuzz.core.metrics.ulp import NOTHING
 from opfuzz.core.rounding import round_to_bits
 from opfuzz.oracle import balls, exact, graph, limits, models, working
 from opfuzz.oracle.allowances import Allowances, Alternatives
-from opfuzz.oracle.altered import carry, evaluate_halved, evaluate_with, largest_inside
+from opfuzz.oracle.altered import carry, evaluate_halved, evaluate_with, largest_factor
 from opfuzz.oracle.dependencies import dependencies, spread_from, undefined
 from opfuzz.oracle.elementary import ELEMENTARY
 from opfuzz.oracle.forms import lossy_forms
@@ -162,7 +162,7 @@ class Reference:
         # A flushed factor may stand before a sum, which hides it from the last operation; its size is known.
         is_small = np.abs(self._ball.mid) < 4 * fmt.smallest_normal
         # Factors multiplied in another order, as weight * (1 / deviation) before x: what is small is then raised again.
-        raised = fmt.smallest_subnormal * largest_inside(self.natural)
+        raised = fmt.smallest_subnormal * largest_factor(self.natural)
         lost = self.allowance(models.flushing(fmt), self.by_powers)
         return lost + np.where(is_small, fmt.smallest_normal, 0.0) + raised
 

@@ -21,8 +21,11 @@ SPECS = Path(__file__).parents[2] / "specs"
 
 @pytest.fixture(scope="module")
 def known():
-    named = ("elementary/rsqrt", "norm/layer_norm", "norm/group_norm", "activation/swiglu", "reduce/sum")
-    paths = [SPECS / f"{name}.yaml" for name in (*named, "attention/attention_mask", "elementary/hypot")]
+    named = (
+        *("elementary/rsqrt", "activation/sigmoid", "activation/silu", "activation/swiglu", "reduce/sum"),
+        *("norm/layer_norm", "norm/group_norm", "attention/attention_mask", "elementary/hypot"),
+    )
+    paths = [SPECS / f"{name}.yaml" for name in named]
     return {spec.op: spec for spec in load_specs(paths, discover(()), dialects=())}
 
 
@@ -50,6 +53,17 @@ def test_factors_in_another_order_may_be_subnormal_on_the_way(known):
     assert judged(known["layer_norm"], arrays, centred * scale, batch=3, d=8).verdict == "normwise"
     off = centred * scale * 1.001
     assert judged(known["layer_norm"], arrays, off, batch=3, d=8).verdict != "normwise"
+
+
+@pytest.mark.parametrize(("op", "slope"), [("sigmoid", 1.0), ("silu", -60.0)])
+def test_a_tail_that_is_cut_off_is_not_flushed(known, op, slope):
+    """exp(60) is added up in what divides: it makes nothing large that underflowed, as a factor would."""
+    x, zero = np.float32([[-60.0, -60.0]]), np.float32([[0.0, 0.0]])
+    assert judged(known[op], {"x": x}, zero, batch=1, n=2).verdict == "wrong"
+    right = np.float32(slope * np.exp(-60.0)) * np.float32([[1, 1]])
+    assert judged(known[op], {"x": x}, right, batch=1, n=2).verdict in ("exact", "faithful", "stable")
+    subnormal = judged(known[op], {"x": x - 28}, zero, batch=1, n=2)  # what sigmoid is there
+    assert subnormal.verdict == ("exact" if op == "sigmoid" else "normwise")
 
 
 def test_a_number_that_is_only_compared_with_makes_nothing_subnormal(known):

@@ -12,6 +12,7 @@ import numpy as np
 
 from opfuzz.core.call import Array, Call, Element
 from opfuzz.core.layout import LAYOUTS, applicable, constant_along_broadcast
+from opfuzz.generate.regimes import is_never_negative
 from opfuzz.spec import OpSpec, Value
 from opfuzz.spec.expression.program import evaluate
 from opfuzz.spec.order import complexity, size_key
@@ -42,6 +43,7 @@ class Search:
         self._sizes = self.key(call.dims, call.params, call.layouts)
         self._costs: dict[str, float] | None = None  # by input; not counted before sizes are equal
         self._tried = {_fingerprint(call)}
+        self._never_negative = [given.name for given in spec.inputs if is_never_negative(given)]
 
     @property
     def elements(self) -> int:
@@ -59,13 +61,14 @@ class Search:
     def attempt(self, candidate: Call | None, place: Element | None = None) -> Question:
         """Asks about a candidate, in whose outputs `place` decides; it becomes the best if it shows the fault.
 
-        False without a question for None, what was asked before, and what is not smaller than the best.
+        False without a question for None, what was asked before, what is not smaller than the best, and numbers of a
+        sign that the spec gives an input never.
         """
         if candidate is None:
             return False
         candidate = _settled(candidate)
         sizes = self.key(candidate.dims, candidate.params, candidate.layouts)
-        if sizes > self._sizes:
+        if sizes > self._sizes or any(_has_negative(candidate.arrays[name]) for name in self._never_negative):
             return False
         costs = None
         if sizes == self._sizes:
@@ -119,6 +122,10 @@ def _settled(call: Call) -> Call:
         for name, array in call.arrays.items()
     }
     return replace(call, layouts=layouts, arrays=arrays)
+
+
+def _has_negative(array: Array) -> bool:
+    return bool((array < 0).any())
 
 
 def _complexity(array: Array) -> float:

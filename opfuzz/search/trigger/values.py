@@ -11,6 +11,7 @@ from opfuzz.core.call import Call
 from opfuzz.core.floats import FloatArray, format_of, round_to
 from opfuzz.core.layout import constant_along_broadcast
 from opfuzz.core.trigger import Condition
+from opfuzz.generate.regimes import is_never_negative
 from opfuzz.search.trigger.asking import Asking, Prober, Settings, Shown
 from opfuzz.search.trigger.fills import ORDINARY
 
@@ -57,8 +58,8 @@ def _signs(prober: Prober, base: Settings) -> Found:
     failing = []
     for sign in (1, -1):
         arrays = {
-            given.name: (sign * abs(normal.arrays[given.name])).astype(normal.arrays[given.name].dtype)
-            for given in prober.spec.inputs
+            given.name: ((1 if is_never_negative(given) else sign) * abs(array)).astype(array.dtype)
+            for given, array in ((given, normal.arrays[given.name]) for given in prober.spec.inputs)
             if given.kind == "float"
         }
         if (yield from prober.ask(normal.with_arrays(arrays))):
@@ -79,6 +80,7 @@ class _Input:
         self.x: FloatArray = witness.arrays[name].astype(np.float64)
         self.format = format_of(witness.arrays[name])
         self.place = f" in {name}" if is_named else ""
+        self.never_negative = any(given.name == name and is_never_negative(given) for given in prober.spec.inputs)
 
     def ordinary(self, fill: str) -> FloatArray:
         """Values of a kind, in the shape of the input."""
@@ -87,6 +89,7 @@ class _Input:
 
     def fails(self, values: FloatArray) -> Asking:
         """Whether the call with these values, rounded to its format, fails."""
+        values = np.abs(values) if self.never_negative else values
         array = constant_along_broadcast(round_to(values, self.format), self.witness.layouts[self.name])
         return (yield from self.prober.ask(self.witness.with_arrays({self.name: array})))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from shrunk_calls import call_of, shrunk
@@ -70,6 +72,23 @@ def test_what_does_not_matter_becomes_zero():
     found, _ = shrunk(PRODUCT, start, lambda c: c.dims == start.dims and c.arrays["a"][4, 2] == a[4, 2])
     assert np.flatnonzero(found.arrays["a"]).tolist() == [30]
     assert not found.arrays["b"].any()
+
+
+def test_what_a_spec_never_makes_negative_stays_so():
+    """A variance: -1 would be simpler than 3, and shows this fault as well."""
+    spread = replace(UNARY, inputs=(replace(UNARY.inputs[0], regimes=("positive", "unit")),))
+    start = call_of(spread, {"n": 2}, x=np.float32([2.7, 3.3]))
+    asked = []
+
+    def is_interesting(call):
+        asked.append(call)
+        x = call.arrays["x"]
+        return bool(x.size and (abs(x) > 0.5).all() and not np.isin(x, (1, 2)).any())
+
+    found, _ = shrunk(spread, start, is_interesting)
+    assert all((call.arrays["x"] >= 0).all() for call in asked)
+    assert found.arrays["x"].tolist() == [3]
+    assert shrunk(UNARY, start, is_interesting)[0].arrays["x"].tolist() == [-1]
 
 
 def test_rounding_in_a_sum_of_bfloat16():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -207,6 +208,19 @@ def test_values(fill, fails, text):
     assert trigger.text("values") == text
     assert trigger.text("size") == ""
     assert probes <= TYPICAL
+
+
+def test_an_input_that_is_never_negative_is_not_asked_with_other_values():
+    spread = replace(UNARY, inputs=(replace(UNARY.inputs[0], regimes=("positive", "zeros")),))
+    asked = []
+
+    def fails(call):
+        asked.append(call)
+        return bool((abs(x_of(call)) > 88).any())
+
+    trigger, _ = found(spread, minimal(spread, {"n": 1}, fill=89.0), fails)
+    assert all((x_of(call) >= 0).all() for call in asked)
+    assert trigger.text("values") == "max |x| >= 88"
 
 
 def test_values_as_small_as_the_format_has_them():
