@@ -109,7 +109,9 @@ KINDS: Mapping[str, Kind] = {
         "an intermediate overflows", "format, or '' for the wide one", ("beyond", "finite", "infinite", "step", "from")
     ),
     "underflows-inside": Kind("subnormal numbers are taken for zero", "'inputs', or '' for intermediates"),
-    "cancels": Kind("relative accuracy is lost where the result is small", "", ("absolute",)),
+    "cancels": Kind(
+        "relative accuracy is lost where the result is small", "half format it is lost in, or ''", ("absolute",)
+    ),
     "conditioning": Kind("errs no more than inputs that were rounded once"),
     # Where it lies in memory, and what came before.
     "reads-as-contiguous": Kind("strides and offset of a view are ignored", "input", ("layout",)),

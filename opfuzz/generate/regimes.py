@@ -14,7 +14,6 @@ from opfuzz.core.floats import Format
 from opfuzz.generate import harsh, indices, masks, mild, quantiles
 from opfuzz.generate.choices import Words
 from opfuzz.generate.numbers import Shape
-from opfuzz.spec import Input
 
 FloatRegime = Callable[[Words, Shape, Format], NDArray[Any]]  # float64, to be rounded, or already in the format
 IndexRegime = Callable[[Words, Shape, int], NDArray[Any]]
@@ -84,15 +83,6 @@ DEFAULT_REGIMES: Mapping[str, Mapping[str, int]] = MappingProxyType(
         "additive_mask": _MASK_WEIGHTS,
     }
 )
-
-
-# Of those, what is nowhere negative: an input that names no others is not meant to be.
-_NEVER_NEGATIVE = frozenset({"zeros", "ones", "unit", "positive", "powers_of_two", "one_hot"})
-
-
-def is_never_negative(given: Input) -> bool:
-    """Whether an input has regimes of its own none of which makes a negative number, such as a variance."""
-    return given.kind == "float" and given.regimes is not None and _NEVER_NEGATIVE.issuperset(given.regimes)
 
 
 def float_regime(regime: str, name: str) -> FloatRegime:

@@ -65,7 +65,8 @@ MOST_CUTS = 24  # steps of a formula, each of which is taken for a constant in t
 # Diagnosis: absolute accuracy. Polynomials and 1 - f(x), in honest arithmetic, stay below so many roundings of 1.
 ABSOLUTE_ROUNDINGS = 8.0
 LOST_BELOW, LOST_SHARE = 64.0, 0.25  # times smaller than the largest error, a result has lost at least this share
-SMALL = 2.0**-8  # of a result, beside 1
+SMALL, SMALL_IN_HALF = 2.0**-8, 0.5  # of a result, beside 1
+SMALL_ON_GRID = 2.0**-4  # so small a number has digits that a number between 1/4 and 1 has not
 NEARER = 2.0  # times nearer to one formula than to the exact result, in the rms: that formula is seen
 # Diagnosis: sums. A sum of ones ends at a power of two; a power is guessed from a quotient of two ends.
 SHORT_SUM = 0.1  # of the exact sum, that must be missing

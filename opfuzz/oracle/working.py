@@ -37,30 +37,38 @@ class Emulated:
     unordered: NDArray[np.bool_] | None = None  # of these, where it does in some orders of summation; None: nowhere
 
 
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """What counts as an overflow while a formula is run, and what becomes of it."""
+
+    most: float = np.inf  # what is larger counts as if it had overflowed
+    at: int | None = None  # at the step of that number alone
+    in_any_order: bool = True  # in some order of the terms of a sum; else only where it is that large itself
+    is_plain: bool = False  # zero times an infinite slope is NaN
+
+
 def emulate(
     root: Node,
     fmt: Format,
     lanes: int,
     kept: Format | None = None,
     storage: Format | None = None,
-    most: float = np.inf,
-    at: int | None = None,
-    in_any_order: bool = True,
+    counting: Counting | None = None,
 ) -> Emulated:
     """The graph evaluated in `fmt`, every operation rounded, sums running in `lanes` parallel sequences.
 
     With 0 lanes sums run in float64 and are rounded once, as an implementation does that widens only its sums.
     What no input has a part in is computed in `kept`, and rounded where it meets one; whole numbers stay as they are.
-    What is saved for the way back is rounded to `storage`, where one is given. What is larger than `most` counts as if
-    it had overflowed; with `at`, only at the step of that number. Sums do so in some order of their terms; without
-    `in_any_order` only where they are that large themselves.
+    What is saved for the way back is rounded to `storage`, where one is given.
     """
+    counting = counting or Counting()
+    most, is_plain = counting.most, counting.is_plain
     done: dict[int, Emulated] = {}
     tables = tables_of(root) if kept is not None else frozenset()
     with np.errstate(all="ignore"):
         for number, node in enumerate(topological(root)):
             args = [done[id(a)] for a in node.args]
-            limit = most if at is None or at == number else np.inf
+            limit = most if counting.at in (None, number) else np.inf
             taken, own = [a.values for a in args], kept if kept is not None and id(node) in tables else fmt
             if own is fmt and tables:
                 taken = [
@@ -69,18 +77,19 @@ def emulate(
                 ]
             if node.op not in _PROMOTES and len({values.dtype for values in taken} | {own.dtype}) > 1:
                 taken = [round_to(values.astype(np.float64), own) for values in taken]
-            values = np.asarray(value_of(node, taken, own, lanes))
+            is_product = is_plain and node.op == "scaled"
+            values = np.asarray(taken[0] * taken[1] if is_product else value_of(node, taken, own, lanes))
             if node.op == "saved" and storage is not None and storage.bits < own.bits:
                 values = round_to(values.astype(np.float64), storage).astype(own.dtype)
             # A whole number took part, or an input of a wider format.
             if values.dtype != own.dtype and node.op not in _STAYS:
                 values = round_to(values.astype(np.float64), own)
             overflowed = (
-                _reached(node, args, [a.overflowed for a in args], most < np.inf)
+                _reached(node, args, [a.overflowed for a in args], most < np.inf, is_plain)
                 if args
                 else np.zeros(values.shape, np.bool_)
             )
-            unordered = _unordered(node, args, min(fmt.largest, limit)) if in_any_order else None
+            unordered = _unordered(node, args, min(fmt.largest, limit)) if counting.in_any_order else None
             if args and not np.isfinite(values).all():
                 inherited = touched(node, [~np.isfinite(a.values) for a in args])
                 overflowed = overflowed | (~np.isfinite(values) & ~inherited)
@@ -111,7 +120,7 @@ def _unordered(node: Node, args: list[Emulated], largest: float) -> NDArray[np.b
 
 
 def _reached(
-    node: Node, args: list[Emulated], marks: list[NDArray[np.bool_]], is_added: bool = False
+    node: Node, args: list[Emulated], marks: list[NDArray[np.bool_]], is_added: bool = False, is_plain: bool = False
 ) -> NDArray[np.bool_]:
     """Where what is marked in the arguments has a part in the result: of two branches only the one that is taken.
 
@@ -119,7 +128,7 @@ def _reached(
     infinity, which some add to it: PyTorch documents its attention so, and infinity - infinity is NaN. With `is_added`
     of all that a mask chooses, as on the way back from there.
     """
-    if node.op == "scaled":
+    if node.op == "scaled" and not is_plain:
         return np.asarray(marks[0] | (marks[1] & (args[0].values != 0)))
     if node.op != "where":
         return touched(node, marks)

@@ -76,6 +76,10 @@ def _kind(value: Value) -> str:
     return "number" if type(value) in (int, float) else type(value).__name__
 
 
+# Regimes that make no negative number: an input that names no others, such as a variance, is not meant to be one.
+NEVER_NEGATIVE = frozenset({"zeros", "ones", "unit", "positive", "powers_of_two", "one_hot"})
+
+
 @dataclass(frozen=True, slots=True)
 class Input:
     """One array. `regimes` of None leaves the choice to the generator; an index is an integer in [0, `below`)."""
@@ -90,6 +94,11 @@ class Input:
     def format_in(self, format: str) -> str:
         """The format in which its floats are stored while another one, or the same, is tested."""
         return self.dtype or format
+
+    @property
+    def is_never_negative(self) -> bool:
+        """Whether it has regimes of its own none of which makes a negative number."""
+        return self.kind == "float" and self.regimes is not None and NEVER_NEGATIVE.issuperset(self.regimes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from opfuzz.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, For
 from opfuzz.generate import DEFAULT_REGIMES, REGIMES, harsh, indices, masks, mild
 from opfuzz.generate.choices import Words
 from opfuzz.generate.regimes import BY_KIND, FLOAT_REGIMES, check_regime
+from opfuzz.spec.op import NEVER_NEGATIVE
 
 formats = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
 
@@ -68,6 +69,12 @@ def test_the_default_lists() -> None:
         "middle_index",
     }  # only where a spec names them
     assert set(REGIMES) - {name for weights in DEFAULT_REGIMES.values() for name in weights} == listed
+
+
+@pytest.mark.parametrize("fmt", [FLOAT16, FLOAT32])
+def test_regimes_that_make_no_negative_number(fmt: Format) -> None:
+    made = {regime for regime in FLOAT_REGIMES if not any((values < 0).any() for values in many(regime, fmt))}
+    assert made == NEVER_NEGATIVE
 
 
 def test_a_regime_of_another_kind_is_refused() -> None:

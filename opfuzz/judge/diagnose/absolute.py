@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from opfuzz.core.cause import Cause
-from opfuzz.core.floats import FloatArray, round_to
+from opfuzz.core.floats import FloatArray, Format, round_to
 from opfuzz.judge.diagnose.evidence import Evidence, Mask
-from opfuzz.judge.diagnose.probing import Probe, probe, probes
+from opfuzz.judge.diagnose.probing import Probe, any_input, probe, probes
 from opfuzz.judge.limits import (
     ABSOLUTE_ROUNDINGS,
     EXCESS_LIMIT,
@@ -17,6 +17,8 @@ from opfuzz.judge.limits import (
     MET_SHARE,
     NEARER,
     SMALL,
+    SMALL_IN_HALF,
+    SMALL_ON_GRID,
 )
 from opfuzz.oracle.models import wide_format
 
@@ -25,36 +27,56 @@ def accuracy(evidence: Evidence) -> Cause | None:
     """That every error is a few roundings of 1, and small results are lost; or the one formula of which that is true.
 
     Of several that lose as much, such as a polynomial and 1 - erfc, one is named only where the output is nearer to it
-    than to the exact results.
+    than to the exact results; of gradients none, as formulas of other values may have the same. Of several inputs one
+    is tried at a time.
     """
-    if not evidence.reference.is_unary or evidence.score.verdict == "special":
+    is_gradient = evidence.spec.gradient is not None
+    if evidence.score.verdict == "special" or not (is_gradient or evidence.reference.is_unary):
         return None
-    tried = probe(evidence, probes(evidence.fmt))
-    if tried is None:
-        return None
+    for item in any_input(evidence) if evidence.is_wrong.any() else []:
+        if (tried := probe(evidence, probes(evidence.fmt), item)) is None:
+            continue
+        for fmt in dict.fromkeys((wide_format(evidence.fmt), evidence.fmt)):
+            if (lost := _lost(tried, fmt)) is None:
+                continue
+            wrong, largest = lost
+            name = None if is_gradient or fmt.bits == 16 else _named(tried, wrong, largest)
+            if name is not None:
+                return Cause("formula", name, figures={"note": evidence.reference.variants[name]})
+            return Cause("cancels", fmt.name if fmt.bits == 16 else "", figures={"absolute": largest})
+    return None
+
+
+def _lost(tried: Probe, fmt: Format) -> tuple[Mask, float] | None:
+    """Results that are lost, and the largest error, where a step in `fmt` rounds beside 1; None: that is not so."""
     with np.errstate(all="ignore"):
         error = np.abs(tried.computed - tried.exact)
     wrong = (tried.excess > EXCESS_LIMIT) & ~tried.is_special & np.isfinite(error)
     largest = float(error[wrong].max(initial=0.0))
-    unit = ABSOLUTE_ROUNDINGS * wide_format(evidence.fmt).unit_roundoff
-    is_rounded = error <= unit + evidence.fmt.unit_roundoff * np.abs(tried.exact)
-    size = np.abs(tried.exact)
-    tiny = (size >= evidence.fmt.smallest_normal) & (size < largest / LOST_BELOW)
+    own, size = tried.reference.fmt, np.abs(tried.exact)
+    is_rounded = error <= ABSOLUTE_ROUNDINGS * fmt.unit_roundoff + own.unit_roundoff * size
+    tiny = (size >= own.smallest_normal) & (size < largest / LOST_BELOW)
     if np.count_nonzero(tiny) >= LEAST_MET:
         is_lost = bool((error[tiny] >= LOST_SHARE * size[tiny]).all())
     else:  # the format has no numbers so small; whatever is larger must be right
-        is_lost = bool(size[wrong].max(initial=0.0) <= SMALL)
+        is_lost = bool(size[wrong].max(initial=0.0) <= (SMALL_IN_HALF if fmt.bits == 16 else SMALL))
     # What is off by far less than a rounding of 1 was not rounded beside a number of that size.
-    is_one = largest >= wide_format(evidence.fmt).unit_roundoff / ABSOLUTE_ROUNDINGS
-    if not (is_one and is_rounded[wrong].all() and is_lost and np.count_nonzero(wrong) >= LEAST_MET):
-        return None
-    able = [name for name in evidence.reference.variants if _loses(tried, name, wrong, unit)]
+    is_one = largest >= fmt.unit_roundoff / ABSOLUTE_ROUNDINGS
+    met = wrong if fmt.bits != 16 else wrong & (tried.computed != 0) & (size < SMALL_ON_GRID)
+    # Few digits are left in a half format anyway: those that are must be of numbers next to 1.
+    is_left = fmt.bits != 16 or not np.any(tried.computed[met] % (fmt.unit_roundoff / 4))
+    is_met = is_one and is_lost and is_left and is_rounded[wrong].all() and np.count_nonzero(met) >= LEAST_MET
+    return (wrong, largest) if is_met else None
+
+
+def _named(tried: Probe, wrong: Mask, largest: float) -> str | None:
+    """The one variant that is lost so; None: there are none, or several."""
+    reference, size = tried.reference, np.abs(tried.exact)
+    unit = ABSOLUTE_ROUNDINGS * wide_format(reference.fmt).unit_roundoff
+    able = [name for name in reference.variants if _loses(tried, name, wrong, unit)]
     seen = [name for name in able if _is_nearer(tried, name, wrong & (size >= largest / LOST_BELOW))]
     same = [name for name in able if _has_bits(tried, name, wrong)]
-    for names in (seen, able, same):
-        if len(names) == 1:
-            return Cause("formula", names[0], figures={"note": evidence.reference.variants[names[0]]})
-    return Cause("cancels", figures={"absolute": largest})
+    return next((names[0] for names in (seen, able, same) if len(names) == 1), None)
 
 
 def _loses(tried: Probe, name: str, wrong: Mask, unit: float) -> bool:

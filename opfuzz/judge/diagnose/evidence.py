@@ -357,6 +357,7 @@ def ordinary(
             continue
         factor = scale if item is spec.inputs[0] else 1.0
         values = ((1.5 + chance.standard_normal(shape)) * factor).astype(call.arrays[name].dtype)
+        values = np.abs(values) if item.is_never_negative else values
         arrays[name] = constant_along_broadcast(values, call.layouts[name])
     return replace(call, dims=dims, arrays=arrays)
 

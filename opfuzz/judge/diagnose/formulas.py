@@ -26,7 +26,9 @@ from opfuzz.judge.diagnose.predictions import (
 from opfuzz.judge.diagnose.probing import end_alike, ends_as
 from opfuzz.judge.limits import ALIKE, COVERED_SHARE, EXCESS_LIMIT, LEAST_MET, MOST_ELEMENTS
 from opfuzz.oracle.meaning import FAILURES
+from opfuzz.oracle.models import wide_format
 from opfuzz.oracle.reference import Reference
+from opfuzz.oracle.working import Counting, emulate
 
 
 def formula(evidence: Evidence) -> Cause | None:
@@ -91,15 +93,23 @@ def usual_in_half(evidence: Evidence) -> Cause | None:
     """That the usual formula, whose every step is rounded to the half format, has the NaN and infinities computed."""
     if evidence.fmt.bits != 16 or not _is_small(evidence) or not evidence.is_special.any():
         return None
-    for place in range(len(evidence.reference.usual) + len(evidence.reference.by_powers)):
+    for place in range(len(list(_runs_in_half(evidence.reference)))):
 
         def predict(each: Evidence, place: int = place) -> Prediction | None:
-            runs = each.reference.emulations(1, narrow=True)
-            return compare(each, next(islice(runs, place, None)).values.astype(np.float64), each.reference.narrow)
+            return compare(each, next(islice(_runs_in_half(each.reference), place, None)), each.reference.narrow)
 
         if _upheld(evidence, predict) is not None:
             return Cause("usual-formula", evidence.fmt.name)
     return None
+
+
+def _runs_in_half(reference: Reference) -> Iterator[FloatArray]:
+    """What each of the usual formulas gives in a half format; of a gradient also with plain products throughout."""
+    yield from (run.values.astype(np.float64) for run in reference.emulations(1, narrow=True))
+    if reference.spec.gradient is not None:
+        for formula in (*reference.usual, *reference.by_powers):
+            run = emulate(formula, reference.fmt, 1, wide_format(reference.fmt), reference.fmt, Counting(is_plain=True))
+            yield run.values.astype(np.float64)
 
 
 def _upheld(evidence: Evidence, predict: Callable[[Evidence], Prediction | None]) -> Prediction | None:

@@ -24,6 +24,7 @@ from opfuzz.judge.limits import ALIKE, EXCESS_LIMIT, LANES, REFUTED, ROUNDINGS
 from opfuzz.judge.measure import Measured, place_of
 from opfuzz.judge.settle import examine
 from opfuzz.judge.verdict import decide_verdict
+from opfuzz.oracle.gradients.steep import largest_cotangent
 from opfuzz.oracle.meaning import FAILURES
 from opfuzz.oracle.models import Arithmetic, wide_format, working
 from opfuzz.oracle.primitive import Primitive
@@ -341,7 +342,12 @@ def _absolute(cause: Cause, world: World) -> Right | None:
     absolute = cause.figures.get("absolute")
     if not isinstance(absolute, float):
         return None
-    return _allowing(world, lambda reference: np.full(reference.shape, ALIKE * absolute))
+
+    def allowed(reference: Reference) -> FloatArray:
+        size = 1.0 if reference.spec.gradient is None else largest_cotangent(reference.spec, reference.arrays)
+        return np.full(reference.shape, ALIKE * absolute * size)
+
+    return _allowing(world, allowed)
 
 
 def _argument(cause: Cause, world: World) -> Right:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import count
 from math import log
 
@@ -33,7 +33,7 @@ from opfuzz.oracle.meaning import FAILURES
 from opfuzz.oracle.models import wide_format
 from opfuzz.oracle.primitive import Primitive
 from opfuzz.oracle.reference import Reference
-from opfuzz.oracle.working import NEARLY, emulate
+from opfuzz.oracle.working import NEARLY, Counting, emulate
 
 VECTORS = 64  # elements, a multiple of what one instruction takes
 BESIDE = 2.0**-12  # of where exp(x), 2 x and x^2 begin to overflow: a bound is tried from either side
@@ -139,11 +139,19 @@ def _from(tried: Probe, fmt: Format, what: str, first: float) -> Cause | None:
 def inside(evidence: Evidence) -> Cause | None:
     """The half format that a number of the usual formula is beyond, or of another formula for the same values.
 
-    As the inputs become smaller nothing is lost that nothing overflows for, and what was lost is there again.
+    As the inputs become smaller, or the cotangents of a gradient, nothing is lost that nothing overflows for, and what
+    was lost is there again.
     """
     if evidence.fmt.bits != 16 or not evidence.is_special.any():
         return None
-    made, more = [evidence], _scaled(evidence)
+    gradient = evidence.spec.gradient
+    together = [evidence.floats] if gradient is None else [evidence.floats, gradient.cotangents]
+    is_met = any(_is_inside(evidence, each) for each in together)
+    return Cause("overflows-inside", evidence.fmt.name) if is_met else None
+
+
+def _is_inside(evidence: Evidence, names: Collection[str]) -> bool:
+    made, more = [evidence], _scaled(evidence, names)
 
     def calls() -> Iterator[Evidence]:
         """Those that were made, then others: the first formula often needs few of them."""
@@ -154,9 +162,7 @@ def inside(evidence: Evidence) -> Cause | None:
                 made.append(another)
             yield made[place]
 
-    if any(_is_met(calls(), evidence, each) and _begins(made, each) for each in _formulas(evidence)):
-        return Cause("overflows-inside", evidence.fmt.name)
-    return None
+    return any(_is_met(calls(), evidence, each) and _begins(made, each, names) for each in _formulas(evidence))
 
 
 def _formulas(evidence: Evidence) -> Iterator[Formula]:
@@ -172,21 +178,21 @@ def _formulas(evidence: Evidence) -> Iterator[Formula]:
             yield name
 
 
-def _scaled(evidence: Evidence) -> Iterator[Evidence]:
-    """The subject on the inputs of the call, all times the same power of two.
+def _scaled(evidence: Evidence, names: Collection[str]) -> Iterator[Evidence]:
+    """The subject on the inputs of the call, some times the same power of two.
 
     Beyond those powers for which all is back that was lost, only the first is asked.
     """
     lost, back = _lost_numbers(evidence), 0
     for power in WIDE:
-        if back < BACK and (made := _times(evidence, power)) is not None:
+        if back < BACK and (made := _times(evidence, names, power)) is not None:
             yield made
             back = 0 if power == WIDE[0] or (lost & made.is_special).any() else back + 1
-    yield from filter(None, (_times(evidence, power) for power in NEAR))
+    yield from filter(None, (_times(evidence, names, power) for power in NEAR))
 
 
-def _times(evidence: Evidence, power: float) -> Evidence | None:
-    arrays = {name: evidence.call.arrays[name].astype(np.float64) * 2.0**power for name in evidence.floats}
+def _times(evidence: Evidence, names: Collection[str], power: float) -> Evidence | None:
+    arrays = {name: evidence.call.arrays[name].astype(np.float64) * 2.0**power for name in names}
     call = evidence.call.with_arrays({name: round_to(array, evidence.fmt) for name, array in arrays.items()})
     output = evidence.run(call)
     return None if output is None else replace(evidence, call=call, output=output, wider=None)
@@ -211,10 +217,10 @@ def _is_met(calls: Iterable[Evidence], own: Evidence, formula: Formula) -> bool:
     return lost >= LEAST_MET and kept >= LEAST_MET and idle <= most_idle * int(np.count_nonzero(first))
 
 
-def _begins(calls: Sequence[Evidence], formula: Formula) -> bool:
+def _begins(calls: Sequence[Evidence], formula: Formula, names: Collection[str]) -> bool:
     """Whether a step of a formula begins to overflow where a number of the first call begins to be lost."""
     place = int(np.argmax(_lost_numbers(calls[0])))
-    numbers = sorted((each for each in calls if _is_number(each).flat[place]), key=_size)
+    numbers = sorted((each for each in calls if _is_number(each).flat[place]), key=partial(_size, names=names))
     lost = next((each for each in numbers if each.is_special.flat[place]), None)
     if lost is None or lost.output.size > MOST_ELEMENTS or (first := numbers.index(lost)) == 0:
         return False
@@ -226,8 +232,8 @@ def _begins(calls: Sequence[Evidence], formula: Formula) -> bool:
     )
 
 
-def _size(evidence: Evidence) -> float:
-    return max(float(np.abs(evidence.call.arrays[name].astype(np.float64)).max()) for name in evidence.floats)
+def _size(evidence: Evidence, names: Collection[str]) -> float:
+    return max(float(np.abs(evidence.call.arrays[name].astype(np.float64)).max(initial=0.0)) for name in names)
 
 
 def _lost_numbers(evidence: Evidence) -> Mask:
@@ -250,14 +256,15 @@ def _may_overflow(reference: Reference, formula: Formula, at: int | None = None)
     FAILURES where the variant has no meaning for this call.
     """
     graph, fmt = _graph(reference, formula), reference.fmt
-    return emulate(graph, wide_format(fmt), 1, most=NEARLY * fmt.largest, at=at).overflowed
+    counting = Counting(NEARLY * fmt.largest, at, is_plain=True)
+    return emulate(graph, wide_format(fmt), 1, counting=counting).overflowed
 
 
 def _overflows(reference: Reference, formula: Formula, at: int) -> Mask:
     """Where the number of a step is beyond the half format in any order, and by more than roundings take from a sum."""
     graph, fmt = _graph(reference, formula), reference.fmt
-    most = WELL_BEYOND * fmt.largest
-    return emulate(graph, wide_format(fmt), 1, most=most, at=at, in_any_order=False).overflowed
+    counting = Counting(WELL_BEYOND * fmt.largest, at, in_any_order=False)
+    return emulate(graph, wide_format(fmt), 1, counting=counting).overflowed
 
 
 def _graph(reference: Reference, formula: Formula) -> Node:

@@ -86,11 +86,12 @@ def compare(
     # Where it is infinite, anything would be as predicted.
     telling = telling & (np.isfinite(allowance) | _same_class(judged.computed, values))
     met = telling & (off <= EXCESS_LIMIT) & (BETTER * off <= own)
-    covered = int(np.count_nonzero((off <= EXCESS_LIMIT) & counted))
+    asked = int(np.count_nonzero(counted))
+    covered = np.count_nonzero((off <= EXCESS_LIMIT) & counted) / asked if asked else 1.0
     return Prediction(
         int(np.count_nonzero(telling)),
         int(np.count_nonzero(met)),
-        covered / max(int(np.count_nonzero(counted)), 1),
+        covered,
         float(np.where(met, evidence.excess, 0.0).max(initial=0.0)),
         float(np.where(met, off, 0.0).max(initial=0.0)),
     )

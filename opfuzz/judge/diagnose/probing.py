@@ -43,6 +43,18 @@ def one_input(evidence: Evidence) -> Input | None:
     return first if is_same and graph.is_elementwise(reference.natural, set(ELEMENTARY), of_call=True) else None
 
 
+def any_input(evidence: Evidence) -> list[Input]:
+    """The inputs of an elementwise function, also of a gradient, but for cotangents; none: it is no such function."""
+    if (item := one_input(evidence)) is not None:
+        return [item]
+    spec = evidence.spec
+    cotangents = () if spec.gradient is None else spec.gradient.cotangents
+    if any(item.shape != evidence.axes or item.kind != "float" for item in spec.inputs):
+        return []
+    is_elementwise = graph.is_elementwise(evidence.reference.natural, set(ELEMENTARY), of_call=True)
+    return [item for item in spec.inputs if item.name not in cotangents] if is_elementwise else []
+
+
 def probes(fmt: Format) -> FloatArray:
     """Values of both signs and all sizes, zeros and infinities."""
     small, large = np.log2(fmt.smallest_normal), np.log2(fmt.largest)
@@ -52,9 +64,12 @@ def probes(fmt: Format) -> FloatArray:
     return np.concatenate([-sizes[::-1], [-0.0, 0.0], sizes])
 
 
-def probe(evidence: Evidence, x: FloatArray) -> Probe | None:
-    """A call on values that stand in a single row; None where there is no such call."""
-    spec, call, item = evidence.spec, evidence.call, one_input(evidence)
+def probe(evidence: Evidence, x: FloatArray, item: Input | None = None) -> Probe | None:
+    """A call on values that stand in a single row; None where there is no such call.
+
+    With `item` they are those of this input, the others are what they are where the call is furthest off.
+    """
+    spec, call, item = evidence.spec, evidence.call, item or one_input(evidence)
     if item is None:
         return None
     with np.errstate(over="ignore"):
@@ -68,6 +83,8 @@ def probe(evidence: Evidence, x: FloatArray) -> Probe | None:
         return None
     # The cotangent of a gradient is 1.
     arrays = {name: np.ones(shape, evidence.fmt.dtype) for name, shape in spec.shapes(dims, call.params).items()}
+    for other in any_input(evidence):
+        arrays[other.name][:] = call.arrays[other.name].flat[int(np.argmax(evidence.excess))]
     arrays[item.name] = rounded.reshape(arrays[item.name].shape)
     probed = replace(call, dims=dims, arrays=arrays, layouts=dict.fromkeys(arrays, LAYOUTS[0]))
     made = evidence.run(probed)

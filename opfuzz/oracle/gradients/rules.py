@@ -17,7 +17,7 @@ import numpy as np
 
 from opfuzz.oracle import graph, movement
 from opfuzz.oracle.elementary import ELEMENTARY
-from opfuzz.oracle.gradients.slopes import PAIR_SLOPES, SLOPES, WITHOUT, of, stepped
+from opfuzz.oracle.gradients.slopes import LOGARITHMS, PAIR_SLOPES, SLOPES, WITHOUT, of, stepped
 from opfuzz.oracle.gradients.transposed import flipped, sent_back, shifted, spread
 from opfuzz.oracle.graph import UNKNOWN, Node
 from opfuzz.oracle.operations import logcumsumexp, softmax, where
@@ -189,6 +189,8 @@ def _scaled_by(slope: Callable[[Node, Node, Writing], Node]) -> Rule:
 
 
 def _elementary(name: str) -> Rule:
+    base = LOGARITHMS.get(name)
+
     def slope(x: Node, y: Node, writing: Writing) -> Node:
         derivative = SLOPES[name]
         made = (derivative.usual if writing.is_usual and derivative.usual else derivative.exact)(x, y)
@@ -197,7 +199,12 @@ def _elementary(name: str) -> Rule:
         made = where(x < low, UNKNOWN, made) if np.isfinite(low) else made
         return where(x > high, UNKNOWN, made) if np.isfinite(high) else made
 
-    return _scaled_by(slope)
+    def rule(node: Node, g: Node, writing: Writing) -> tuple[Part, ...]:
+        if base is None or not writing.by_powers:
+            return _scaled_by(slope)(node, g, writing)
+        return (lambda: scaled(g, 1 / node.args[0]) / of("log", base),)  # MLX divides by x first
+
+    return rule
 
 
 def _pair(name: str) -> Rule:
@@ -212,7 +219,8 @@ def _pair(name: str) -> Rule:
 
 
 def _square(node: Node, g: Node, writing: Writing) -> tuple[Part, ...]:
-    return (lambda: scaled(g, 2 * node.args[0]),)
+    x = node.args[0]
+    return (lambda: scaled(2 * g, x) if writing.by_powers else scaled(g, 2 * x),)
 
 
 def _mul(node: Node, g: Node, writing: Writing) -> tuple[Part, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from types import MappingProxyType
 
 from opfuzz.oracle import graph
@@ -29,6 +30,10 @@ def _root(x: Node) -> Node:
 
 def _log(base: int) -> Node:
     return of("log", base)
+
+
+def _of_log(base: int, x: Node, y: Node) -> Node:
+    return 1 / (x * _log(base))
 
 
 def _sign(x: Node) -> Node:
@@ -62,6 +67,7 @@ class Derivative:
 _TWO_OVER_ROOT_PI = 2 / _root(PI)
 _HALF_ROOT_PI = _root(PI) / 2
 
+LOGARITHMS: Mapping[str, int] = MappingProxyType({"log2": 2, "log10": 10})
 SLOPES: Mapping[str, Derivative] = MappingProxyType(
     {
         "sqrt": Derivative(lambda x, y: 1 / (2 * y)),
@@ -69,8 +75,7 @@ SLOPES: Mapping[str, Derivative] = MappingProxyType(
         "exp2": Derivative(lambda x, y: y * _log(2)),
         "expm1": Derivative(lambda x, y: of("exp", x), lambda x, y: y + 1),
         "log": Derivative(lambda x, y: 1 / x),
-        "log2": Derivative(lambda x, y: 1 / (x * _log(2))),
-        "log10": Derivative(lambda x, y: 1 / (x * _log(10))),
+        **{name: Derivative(partial(_of_log, base)) for name, base in LOGARITHMS.items()},
         "log1p": Derivative(lambda x, y: 1 / (1 + x)),
         "cbrt": Derivative(lambda x, y: 1 / (3 * y**2)),
         "sin": Derivative(lambda x, y: of("cos", x)),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from opfuzz.core.floats import Format
 from opfuzz.oracle.graph import Node
 from opfuzz.oracle.meaning import graphs_of, operands
-from opfuzz.oracle.working import emulate
+from opfuzz.oracle.working import Counting, emulate
 from opfuzz.spec import OpSpec
 from opfuzz.spec.expression.program import Program
 
@@ -43,7 +43,7 @@ def steep_places(
     most = fmt.largest / ORDERS / max(1.0, largest_cotangent(spec, arrays))
     found = np.zeros((), np.bool_)
     for formula in _formulas(spec, dims, params, arrays, place):
-        emulated = emulate(formula, fmt, 1, storage=storage, most=most)
+        emulated = emulate(formula, fmt, 1, storage=storage, counting=Counting(most))
         found = found | emulated.overflowed | ~np.isfinite(emulated.values.astype(np.float64))
     return np.asarray(found)
 

@@ -99,7 +99,8 @@ def _mistakes(cause: Cause) -> str:
 def _cancels(cause: Cause) -> str:
     if "absolute" not in cause.figures:
         return "relative accuracy is lost where the result is small"
-    return f"it has absolute accuracy only: off by up to {cause.figures['absolute']:.2g} however small the result is"
+    where = f"absolute accuracy only{cause.name and f' in {cause.name}'}"
+    return f"it has {where}: off by up to {cause.figures['absolute']:.2g} however small the result is"
 
 
 def _formula(cause: Cause) -> str:

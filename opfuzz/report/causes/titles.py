@@ -141,7 +141,7 @@ _TITLES: Mapping[str, Callable[[Cause, str], str]] = {
     ),
     "underflows-inside": lambda cause, name: f"takes subnormal {name or 'intermediates'} for zero",
     "cancels": lambda cause, name: (
-        "has absolute accuracy only, so small results are lost"
+        f"has absolute accuracy only{name and f' in {name}'}, so small results are lost"
         if cause.figures.get("absolute")
         else "loses relative accuracy where the result is small"
     ),

@@ -12,7 +12,6 @@ import numpy as np
 
 from opfuzz.core.call import Array, Call, Element
 from opfuzz.core.layout import LAYOUTS, applicable, constant_along_broadcast
-from opfuzz.generate.regimes import is_never_negative
 from opfuzz.spec import OpSpec, Value
 from opfuzz.spec.expression.program import evaluate
 from opfuzz.spec.order import complexity, size_key
@@ -43,7 +42,7 @@ class Search:
         self._sizes = self.key(call.dims, call.params, call.layouts)
         self._costs: dict[str, float] | None = None  # by input; not counted before sizes are equal
         self._tried = {_fingerprint(call)}
-        self._never_negative = [given.name for given in spec.inputs if is_never_negative(given)]
+        self._never_negative = [given.name for given in spec.inputs if given.is_never_negative]
 
     @property
     def elements(self) -> int:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from opfuzz.core.call import Array, Call
 from opfuzz.core.floats import FORMATS, FloatArray, Format, round_to
 from opfuzz.core.layout import applicable, constant_along_broadcast
-from opfuzz.generate.regimes import is_never_negative
 from opfuzz.spec import Input, OpSpec, Value
 from opfuzz.spec.expression.program import evaluate
 
@@ -111,7 +110,7 @@ def remade(
             array = (array % max(limit, 1)).astype(np.int64)
         elif given.kind in ("mask", "additive_mask"):
             array = _with_one_left(array, call.arrays[given.name])
-        if is_never_negative(given):
+        if given.is_never_negative:
             array = np.abs(array)
         layout = layouts[given.name] if applicable(layouts[given.name], shape) else "contiguous"
         arrays[given.name], fitting[given.name] = constant_along_broadcast(array, layout), layout

@@ -11,7 +11,6 @@ from opfuzz.core.call import Call
 from opfuzz.core.floats import FloatArray, format_of, round_to
 from opfuzz.core.layout import constant_along_broadcast
 from opfuzz.core.trigger import Condition
-from opfuzz.generate.regimes import is_never_negative
 from opfuzz.search.trigger.asking import Asking, Prober, Settings, Shown
 from opfuzz.search.trigger.fills import ORDINARY
 
@@ -58,7 +57,7 @@ def _signs(prober: Prober, base: Settings) -> Found:
     failing = []
     for sign in (1, -1):
         arrays = {
-            given.name: ((1 if is_never_negative(given) else sign) * abs(array)).astype(array.dtype)
+            given.name: ((1 if given.is_never_negative else sign) * abs(array)).astype(array.dtype)
             for given, array in ((given, normal.arrays[given.name]) for given in prober.spec.inputs)
             if given.kind == "float"
         }
@@ -80,7 +79,7 @@ class _Input:
         self.x: FloatArray = witness.arrays[name].astype(np.float64)
         self.format = format_of(witness.arrays[name])
         self.place = f" in {name}" if is_named else ""
-        self.never_negative = any(given.name == name and is_never_negative(given) for given in prober.spec.inputs)
+        self.never_negative = any(given.name == name and given.is_never_negative for given in prober.spec.inputs)
 
     def ordinary(self, fill: str) -> FloatArray:
         """Values of a kind, in the shape of the input."""
