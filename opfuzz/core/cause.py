@@ -76,6 +76,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "rounds-counts": Kind("whole numbers, such as how many terms a mean has, are rounded to a format", "format"),
     "rounds-tables": Kind("numbers that no input has a part in, such as angles, are rounded to a format", "format"),
+    "keeps-in": Kind("what is kept for the way back of a gradient is rounded to a format", "format"),
     "rounds-inputs": Kind(
         "inputs have fewer bits",
         "format, or '' for another number of bits",

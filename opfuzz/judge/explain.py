@@ -40,6 +40,7 @@ HALF_PARTS: Mapping[str, Callable[[str], Cause]] = {
     "tables": lambda name: Cause("rounds-tables", name),
     "numbers": lambda name: Cause("rounds-tables", name),
     "sums": lambda name: Cause("accumulates-in", name),  # in what order, other calls tell
+    "kept": lambda name: Cause("keeps-in", name),
 }
 Explained = tuple[str, Cause, Index | None]  # verdict, cause, the element that decided
 
@@ -261,22 +262,23 @@ def _is_halved(charge: _Charge, what: str) -> bool:
     guilty = counted & (charge.excess > EXCESS_LIMIT)
     # All else is as honest as in the wide format; and where it is beyond the limit this is far nearer than exact.
     is_met = (off[counted] <= EXCESS_LIMIT).all() and (BETTER * off <= charge.excess)[guilty].all()
-    return bool(is_met and is_no_rival(measured, reference, values, guilty).any())
+    return bool(is_met and is_no_rival(measured, reference, values, guilty, what).any())
 
 
-def is_no_rival(measured: Measured, reference: Reference, values: FloatArray, guilty: Mask) -> Mask:
+def is_no_rival(measured: Measured, reference: Reference, values: FloatArray, guilty: Mask, what: str) -> Mask:
     """Guilty elements that an honest implementation would not have: neither what was computed, nor these values.
 
     It rounds every intermediate to the format once, or just what sums have come to, but no term of a sum, count or
     table: a sum of two numbers that is rounded once is no sum that is added up in the format.
     """
     totals = reference.halved("totals")
-    rivals = [reference.emulated(0, narrow=True).values.astype(np.float64)]
+    # What is kept is rounded there as well.
+    rivals = [] if what == "kept" else [reference.emulated(0, narrow=True).values.astype(np.float64)]
     with np.errstate(over="ignore"):
         rivals += [] if totals is None else [round_to(totals, reference.fmt).astype(np.float64)]
         rounded = round_to(values, reference.fmt).astype(np.float64)
     apart = [_is_other(rival, rounded) & _is_other(rival, measured.computed) for rival in rivals]
-    return np.asarray(guilty & np.logical_and.reduce(apart))
+    return np.asarray(np.logical_and.reduce([guilty, *apart]))
 
 
 def _is_other(a: FloatArray, b: FloatArray) -> Mask:

@@ -121,7 +121,7 @@ def evaluate_halved(root: Node, fmt: Format, what: str) -> FloatArray | None:
 
     `sums` are added up one by one in the format, `totals` rounded to it when they are added up; `numbers` are tables
     and the constants that they are made with. A table is made of counters or indices; a parameter or constant alone is
-    none.
+    none. What is `kept` are statistics for the way back of a gradient.
     """
     tables, counted = graph.tables_of(root), _counted(root)
     is_found = False
@@ -131,6 +131,9 @@ def evaluate_halved(root: Node, fmt: Format, what: str) -> FloatArray | None:
 
     def is_table(node: Node) -> bool:
         return id(node) in tables and id(node) in counted
+
+    def is_statistic(node: Node) -> bool:
+        return node.op == "saved" and node.detail == graph.STATISTIC
 
     def change(node: Node, args: list[FloatArray]) -> FloatArray | None:
         nonlocal is_found
@@ -142,7 +145,7 @@ def evaluate_halved(root: Node, fmt: Format, what: str) -> FloatArray | None:
             return narrow(values)  # which alone is no table
         elif what == "angles" and node.op in ("sin", "cos") and is_table(node):
             changed = midpoint(node, [narrow(arg) for arg in args])
-        elif what == "totals" and node.op in SUMS:
+        elif (what == "totals" and node.op in SUMS) or (what == "kept" and is_statistic(node)):
             changed = narrow(values)
         elif what == "sums" and node.op in SUMS:
             terms = [round_to(arg, fmt) for arg in args]

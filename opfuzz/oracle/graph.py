@@ -175,6 +175,7 @@ def number(value: Scalar) -> Node:
 
 PI = Node("number", (), (), None)
 UNKNOWN = Node("unknown", (), ())
+STATISTIC = "statistic"  # detail of what is saved, where what it loses grows with its size
 
 
 class Whole(np.ndarray[Any, Any]):

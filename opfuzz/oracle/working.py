@@ -21,7 +21,7 @@ from opfuzz.oracle.arithmetic.elementwise import step_value
 from opfuzz.oracle.dependencies import touched
 from opfuzz.oracle.elementary import ELEMENTARY
 from opfuzz.oracle.functions.pairs import PAIRS
-from opfuzz.oracle.graph import RELATIONS, Node, is_whole, tables_of, topological
+from opfuzz.oracle.graph import RELATIONS, STATISTIC, Node, is_whole, tables_of, topological
 from opfuzz.oracle.rows.adjoint import scaled_value, side_taken, tied_value
 from opfuzz.oracle.rows.fourier import summed, transformed
 from opfuzz.oracle.rows.products import largest_so_far
@@ -79,7 +79,8 @@ def emulate(
                 taken = [round_to(values.astype(np.float64), own) for values in taken]
             is_product = is_plain and node.op == "scaled"
             values = np.asarray(taken[0] * taken[1] if is_product else value_of(node, taken, own, lanes))
-            if node.op == "saved" and storage is not None and storage.bits < own.bits:
+            is_stored = node.op == "saved" and node.detail != STATISTIC
+            if is_stored and storage is not None and storage.bits < own.bits:
                 values = round_to(values.astype(np.float64), storage).astype(own.dtype)
             # A whole number took part, or an input of a wider format.
             if values.dtype != own.dtype and node.op not in _STAYS:

@@ -114,6 +114,22 @@ def test_what_was_kept_in_a_half_format_is_granted():
 SMALL, POWERLESS, BEYOND = 1.0, 1e15, 1e25  # rows of such sizes: 1 / root^3 underflows for some, x^2 overflows for some
 
 
+def test_a_statistic_that_was_kept_in_a_half_format_is_not_granted():
+    """exp(x - y) of y = 1000.69, which bfloat16 rounds to 1000: PyTorch's gradient of logsumexp is (1, 1) there."""
+
+    def back(x, format):
+        y = np.log(np.exp(x - x.max()).sum()) + x.max()
+        kept = y if format is None else round_to(np.asarray(y), format).astype(np.float64)
+        return round_to(np.exp(x - kept), BFLOAT16)
+
+    for x in (np.array([1000.0, 1000.0]), round_to(np.linspace(290.0, 300.0, 9), BFLOAT16).astype(np.float64)):
+        kept = verdict_on("logsumexp", back(x, BFLOAT16), x, [1.0], "bfloat16")
+        assert kept == "imprecise"
+        assert SEVERITY[verdict_on("logsumexp", back(x, None), x, [1.0], "bfloat16")] != FAULT
+    near = np.array([0.5, -0.25, 1.0])  # a rounding of 1.6 is one of the result
+    assert SEVERITY[verdict_on("logsumexp", back(near, BFLOAT16), near, [1.0], "bfloat16")] != FAULT
+
+
 @pytest.mark.parametrize("sizes", [(POWERLESS,), (BEYOND,), (SMALL, POWERLESS, BEYOND)])
 def test_rows_that_underflow_beside_others_that_overflow_are_no_fault(sizes):
     x = rows_of(*sizes)

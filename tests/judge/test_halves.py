@@ -178,4 +178,4 @@ def test_a_number_for_nan_says_nothing_of_counts():
     assert measured.is_special_wrong.tolist() == [[True, False]]
     values = reference.halved("counts")
     assert np.isnan(values[0, 0])
-    assert not is_no_rival(measured, reference, values, measured.is_special_wrong).any()
+    assert not is_no_rival(measured, reference, values, measured.is_special_wrong, "counts").any()

@@ -256,7 +256,11 @@ def _restate(evidence: Evidence, at_values: Cause | None, elements: Cause | None
     # No precision stops at an index; a stage that looked for what the judge saw first did not find it; and on the long
     # way back of a gradient the coarsest one covers nearly anything.
     is_covered = told.kind == "behaves-like" and evidence.spec.gradient is not None
-    if is_part or is_covered or told.kind in ("unexplained", "is-variant", "rounds-counts", "rounds-tables"):
+    if (
+        is_part
+        or is_covered
+        or told.kind in ("unexplained", "is-variant", "rounds-counts", "rounds-tables", "keeps-in")
+    ):
         return [_unexplained(evidence), at_values]
     if told.kind == "behaves-like":
         model = next(model for model in reference.lower_precisions() if model.name == told.name)

@@ -20,7 +20,7 @@ VAGUE = frozenset(
 
 SHOWN_ELSEWHERE = frozenset({"ordinary", "wider"})  # figures of a cause that was seen on other calls only
 IN_A_FORMAT = frozenset(
-    {"computes-in", "accumulates-in", "results-in", "rounds-inputs", "rounds-counts", "rounds-tables"}
+    {"computes-in", "accumulates-in", "results-in", "rounds-inputs", "rounds-counts", "rounds-tables", "keeps-in"}
 )
 
 

@@ -365,6 +365,7 @@ GRANTS: Mapping[str, Grant] = {
     "accumulates-in": _narrower,
     "rounds-counts": _rounded_counts,
     "rounds-tables": _narrower,
+    "keeps-in": _narrower,
     "results-in": _narrower,
     "behaves-like": _behaves,
     "rounds-inputs": _coarse_inputs,

@@ -128,7 +128,7 @@ def _fails_in(fmt: Format, evidence: Evidence) -> bool:
 def _predict_part(evidence: Evidence, what: str) -> Prediction | None:
     """The exact result but for a part in the format; None where that is not told from honest arithmetic."""
     values = evidence.reference.halved(what)
-    if values is None or not is_no_rival(evidence.judged, evidence.reference, values, evidence.is_wrong).any():
+    if values is None or not is_no_rival(evidence.judged, evidence.reference, values, evidence.is_wrong, what).any():
         return None
     return compare(evidence, values)
 

@@ -19,7 +19,7 @@ from opfuzz.oracle import graph, movement
 from opfuzz.oracle.elementary import ELEMENTARY
 from opfuzz.oracle.gradients.slopes import LOGARITHMS, PAIR_SLOPES, SLOPES, WITHOUT, of, stepped
 from opfuzz.oracle.gradients.transposed import flipped, sent_back, shifted, spread
-from opfuzz.oracle.graph import UNKNOWN, Node
+from opfuzz.oracle.graph import STATISTIC, UNKNOWN, Node
 from opfuzz.oracle.operations import logcumsumexp, softmax, where
 
 Part = Callable[[], Node]
@@ -46,9 +46,9 @@ class Writing:
     kept: frozenset[int] = frozenset()  # ids of nodes
     by_powers: bool = False  # of a quotient with the square of what divides, of a reciprocal root with its cube
 
-    def result(self, node: Node) -> Node:
-        """A result as the way back has it."""
-        return Node("saved", (node,), node.shape) if id(node) in self.kept else node
+    def result(self, node: Node, what: str | None = None) -> Node:
+        """A result as the way back has it; `what` of `STATISTIC` is one that it must not have in a half format."""
+        return Node("saved", (node,), node.shape, what) if id(node) in self.kept else node
 
 
 Rule = Callable[[Node, Node, Writing], "tuple[Part, ...]"]
@@ -312,7 +312,8 @@ def _logsumexp(node: Node, g: Node, writing: Writing) -> Node:
     assert node.meant is not None
     _, x, axes = node.meant
     if writing.is_usual or len(axes) > 1:
-        return scaled(g, of("exp", x - writing.result(node)))
+        # exp(x - y) has all of what y lost, which for x of [1000, 1000] is more than bfloat16 leaves of 1/2.
+        return scaled(g, of("exp", x - writing.result(node, STATISTIC)))
     return scaled(g, softmax(x, axes[0]))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opfuzz.core.floats import FloatArray
-from opfuzz.oracle.graph import Node
+from opfuzz.oracle.graph import STATISTIC, Node
 from opfuzz.oracle.models import TINY, Arithmetic, Radius, RadiusOf, Rounding, added, full, times
 
 Mask = NDArray[np.bool_]
@@ -113,11 +113,12 @@ def tied(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None
 
 def saved(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
     size = np.abs(args[0])
-    return (
-        args[0],
-        lambda radii, model: added(radii[0], np.asarray(size * model.saved)) if model.saved else radii[0],
-        None,
-    )
+
+    def radius(radii: list[Radius], model: Arithmetic) -> Radius:
+        is_rounded = model.saved and node.detail != STATISTIC
+        return added(radii[0], np.asarray(size * model.saved)) if is_rounded else radii[0]
+
+    return args[0], radius, None
 
 
 def unknown(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:

@@ -385,6 +385,7 @@ WORDS: Mapping[str, Callable[[Cause], str]] = {
     "accumulates-in": _accumulates_in,
     "rounds-counts": lambda cause: f"counts, as of the terms of a mean, are rounded to {cause.name}",
     "rounds-tables": lambda cause: f"tables that no input has a part in, such as angles, are rounded to {cause.name}",
+    "keeps-in": lambda cause: f"y is rounded to {cause.name} before exp(x - y), which the way back takes of it",
     "rounds-inputs": _rounds_inputs,
     "rounds-argument": _rounds_argument,
     "quantises": _quantises,

@@ -128,6 +128,7 @@ _TITLES: Mapping[str, Callable[[Cause, str], str]] = {
     "accumulates-in": _accumulates,
     "rounds-counts": lambda cause, name: f"rounds counts to {name}",
     "rounds-tables": lambda cause, name: f"rounds tables to {name}",
+    "keeps-in": lambda cause, name: f"keeps its result for the way back in {name}",
     "rounds-inputs": _rounds,
     "rounds-argument": lambda cause, name: "errs as if its argument were rounded on the way",
     "quantises": _quantises,

@@ -69,6 +69,7 @@ EXAMPLES = (  # of every kind, with every figure that it may have
     Cause("accumulates-in", "bfloat16", figures={"lanes": 1, "are_results": True}),
     Cause("rounds-counts", "bfloat16"),
     Cause("rounds-tables", "bfloat16"),
+    Cause("keeps-in", "bfloat16"),
     Cause("inherits", "exp", figures={"elements": 9, "met": 8, "before": 74.9, "after": 0.2}),
     Cause("computes-in", "float16", figures={"instead_of": "float32", "elements": 8}),
     Cause("computes-in", "float16", figures={"step": "exp", "elements": 9, "met": 8, "before": 74.9, "after": 0.2}),
