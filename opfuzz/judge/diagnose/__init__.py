@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from math import isfinite
 
 import numpy as np
 
 from opfuzz.core.cause import UNEXPLAINED, Cause, Figure
+from opfuzz.core.floats import FLOAT64, FloatArray
 from opfuzz.core.metrics.conditioned import effective_bits
 from opfuzz.core.results import Score
 from opfuzz.core.verdicts import FAULT, SEVERITY
@@ -35,6 +36,8 @@ from opfuzz.judge.explain import errs_as
 from opfuzz.judge.limits import EXCESS_LIMIT, ROUNDINGS
 from opfuzz.judge.score import score
 from opfuzz.oracle.models import Arithmetic
+from opfuzz.oracle.reference import Reference
+from opfuzz.oracle.working import Counting, emulate
 
 __all__ = ["Evidence", "diagnose", "of_record"]
 
@@ -246,8 +249,9 @@ def _restate(evidence: Evidence, at_values: Cause | None, elements: Cause | None
     told, reference = _told(evidence), evidence.reference
     if evidence.score.verdict == "special":
         wrong = evidence.is_special
-        is_nan = np.isnan(reference.natural_values[wrong]) & np.isnan(evidence.judged.computed[wrong])
-        return [told, at_values, Cause("natural-nan") if wrong.any() and is_nan.all() else None]
+        is_nan = wrong.any() and np.isnan(evidence.judged.computed[wrong]).all()
+        is_natural = is_nan and any(np.isnan(values[wrong]).all() for values in _natural(reference))
+        return [told, at_values, Cause("natural-nan") if is_natural else None]
     largest = evidence.judged.largest_conditioned
     # A tie that goes the other way is no rounded argument: where nothing is rounded before it, nobody rounds there.
     if reference.is_unary and largest <= ROUNDINGS and (reference.wide > 0)[evidence.is_wrong].all():
@@ -268,6 +272,15 @@ def _restate(evidence: Evidence, at_values: Cause | None, elements: Cause | None
             return [_unexplained(evidence), at_values]
         return [found, Cause("unconfirmed"), at_values]
     return [told if _told_again(evidence, told) else _unexplained(evidence), at_values]
+
+
+def _natural(reference: Reference) -> Iterator[FloatArray]:
+    """What IEEE arithmetic makes of the usual formula, of a gradient of all, where zero times a slope is a product."""
+    if reference.spec.gradient is None:
+        yield reference.natural_values
+        return
+    for formula in (*reference.usual, *reference.by_powers):
+        yield emulate(formula, FLOAT64, 1, counting=Counting(is_plain=True)).values
 
 
 def _told(evidence: Evidence) -> Cause:
