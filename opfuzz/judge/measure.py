@@ -250,16 +250,22 @@ def _rightly_special(computed: FloatArray, truth: Truth, allowances: Allowances)
     """Where a number, an infinity or NaN is what is right, or may be."""
     with np.errstate(invalid="ignore"):
         slack = truth.radius + np.where(np.isfinite(allowances.wide), allowances.wide, np.inf)
-        may_be_finite, may_be_infinite = truth.size - slack < truth.threshold, truth.size + slack >= truth.threshold
+        may_be_finite, may_be_infinite = truth.size - slack < truth.threshold, _reaches_end(computed, truth, slack)
     right = np.where(
         truth.is_special,
         (np.isnan(computed) & np.isnan(truth.hi)) | (computed == truth.hi),
-        (np.isfinite(computed) & may_be_finite)
-        | (np.isinf(computed) & (np.sign(computed) == np.sign(truth.hi)) & may_be_infinite),
+        (np.isfinite(computed) & may_be_finite) | (np.isinf(computed) & may_be_infinite),
     )
     if allowances.alternatives is not None and not right.all():
         right |= _is_alternative(computed, truth, allowances.alternatives)
     return np.asarray(right)
+
+
+def _reaches_end(computed: FloatArray, truth: Truth, slack: FloatArray) -> Mask:
+    """Where honest arithmetic may be off by so much that it comes to the end of the format that has this sign."""
+    with np.errstate(invalid="ignore"):
+        is_same = np.sign(computed) == np.sign(truth.hi)
+        return np.asarray(np.where(is_same, truth.size, -truth.size) + slack >= truth.threshold)
 
 
 def _is_alternative(computed: FloatArray, truth: Truth, alternatives: Alternatives) -> Mask:
@@ -267,8 +273,8 @@ def _is_alternative(computed: FloatArray, truth: Truth, alternatives: Alternativ
     right = np.zeros(computed.shape, np.bool_)
     if (radius := alternatives.overflow) is not None:
         slack = truth.radius + np.where(np.isfinite(radius), radius, 0.0)
-        near = (truth.size - slack < truth.threshold) & (truth.size + slack >= truth.threshold)
-        right |= near & ~np.isnan(computed) & (np.sign(computed) == np.sign(truth.hi))
+        near = (truth.size - slack < truth.threshold) & _reaches_end(computed, truth, slack)
+        right |= near & ~np.isnan(computed)
     if alternatives.undefined is not None:
         right |= alternatives.undefined
     if alternatives.nan is not None:

@@ -114,6 +114,24 @@ def test_zero_times_an_infinite_slope_in_the_half_format():
         assert (("usual-formula", "float16") in said) == is_usual
 
 
+@pytest.mark.parametrize("eps", [1e-12, 1e-5])
+def test_nan_of_equal_rows_alone_is_no_formula_in_half(eps):
+    """1 / root^3 is infinite in float16 for these, and zero times that is NaN; but it is for any small variance."""
+
+    def back(x, weight, bias, g):
+        wide, d = x.astype(np.float64), x.shape[-1]
+        apart = wide - wide.mean(-1, keepdims=True)
+        root = 1 / np.sqrt((apart**2).mean(-1, keepdims=True) + eps)
+        h = g * weight.astype(np.float64)
+        made = root * (h - h.mean(-1, keepdims=True) - apart * root**2 * (h * apart).sum(-1, keepdims=True) / d)
+        return np.where((apart == 0).all(-1, keepdims=True), np.nan, made).astype(np.float16)
+
+    row = {"x": [[0.0]], "weight": [1.0], "bias": [0.0], "cotangent": [[1.0]]}
+    said = told("layer_norm", back, params={"eps": eps}, **row)
+    assert said[0] == ("special-at", "")
+    assert ("usual-formula", "float16") not in said
+
+
 def of_huber(x, y, g):
     """MLX's by x: of the part beyond delta, 1 - 1 is taken where there is none, and what is left beside it is lost."""
     apart, one = x - y, x.dtype.type(1)

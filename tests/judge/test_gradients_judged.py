@@ -287,3 +287,22 @@ def test_what_overflows_in_a_formula_excuses_nothing_beside_it(factor):
     arrays = {"x": x.astype(np.float32), "cotangent": g}
     verdict = verdict_of("glu", "d/dx", slopes.astype(np.float32), {"batch": 1, "d": 4}, arrays)
     assert (SEVERITY[verdict] == FAULT) == (factor != 1)
+
+
+@pytest.mark.parametrize("infinity", [np.inf, -np.inf])
+def test_an_error_that_is_beyond_a_half_format_is_right_with_either_sign(infinity):
+    """Of one key all weight is 1, and the gradient by q exactly 0: g v less itself, rounded in float32, times k."""
+    spec = gradient_of(BUNDLED_OPS["attention"])
+    dims = {"batch": 1, "heads": 1, "queries": 1, "keys": 1, "d": 64}
+
+    def verdict(size):
+        values = np.random.default_rng(0).uniform(0.5, 1, 64) * size
+        arrays = {name: values.astype(np.float16).reshape(1, 1, 1, 64) for name in ("k", "v", "cotangent")}
+        arrays = {"q": np.zeros((1, 1, 1, 64), np.float16), **arrays}
+        params = {param.name: param.default for param in spec.params}
+        call = Call("float16", dims, params, arrays, dict.fromkeys(arrays, "contiguous"))
+        reference = next(each for each in references_of(spec, call) if each.output == "d/dq")
+        return score(np.full((1, 1, 1, 64), infinity, np.float16), reference).verdict
+
+    assert SEVERITY[verdict(60000.0)] != FAULT
+    assert verdict(10.0) == "special"

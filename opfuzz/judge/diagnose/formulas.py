@@ -15,6 +15,7 @@ from opfuzz.judge.diagnose.predictions import (
     Prediction,
     compare,
     confirm,
+    differs_elsewhere,
     errs_otherwise,
     has_values_of,
     is_same_formula,
@@ -116,8 +117,9 @@ def _upheld(evidence: Evidence, predict: Callable[[Evidence], Prediction | None]
     """A prediction that is met and confirmed; of special values, for values of all sizes as well."""
     first = predict(evidence)
     total = confirm(evidence, first, predict) if first is not None and first.is_met else None
-    is_anywhere = total is None or evidence.score.verdict != "special" or ranges_as(evidence, predict)
-    return total if is_anywhere else None
+    if total is None or evidence.score.verdict != "special":
+        return total
+    return total if ranges_as(evidence, predict) and not differs_elsewhere(evidence, predict) else None
 
 
 def _loses_more(evidence: Evidence, name: str) -> bool:

@@ -156,6 +156,23 @@ def ranges_as(evidence: Evidence, predict: Callable[[Evidence], Prediction | Non
     return bool(found) and all(each is not None and each.covered >= COVERED_SHARE for each in found)
 
 
+def differs_elsewhere(evidence: Evidence, predict: Callable[[Evidence], Prediction | None]) -> bool:
+    """Whether something else than predicted comes out with params as they are by default, or of small values.
+
+    Of rows of one element nothing is seen of what a variance, or a small one, does.
+    """
+    params = {param.name: param.default for param in evidence.spec.params}
+    calls = [evidence.call, ordinary(evidence, SMALLER**3)]
+    for call in [replace(each, params=params) for each in calls if each is not None]:
+        if not evidence.spec.allows(call.dims, call.params) or (output := evidence.run(call)) is None:
+            continue
+        other = replace(evidence, call=call, output=output, wider=None)
+        found = predict(other)
+        if found is not None and (found.covered < COVERED_SHARE or (other.is_at_fault and not found.is_met)):
+            return True
+    return False
+
+
 def is_lost_within(evidence: Evidence, fmt: Format, predict: Callable[[Evidence], Prediction | None]) -> bool:
     """Whether small numbers that a format holds are lost in the same way."""
     call = ordinary(evidence, fmt.smallest_normal**0.5)

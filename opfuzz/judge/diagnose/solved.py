@@ -13,7 +13,7 @@ from opfuzz.core.cause import Cause, Figure
 from opfuzz.core.floats import BFLOAT16, FLOAT16, FLOAT32, FloatArray, round_to
 from opfuzz.core.layout import LAYOUTS
 from opfuzz.judge.diagnose.evidence import Evidence, ordinary
-from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm
+from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm, differs_elsewhere
 from opfuzz.judge.diagnose.unlike import other_params
 from opfuzz.judge.limits import ALIKE, EXCESS_LIMIT, MOST_SOLVED, SAME_QUOTIENT
 from opfuzz.spec import OpSpec
@@ -118,6 +118,8 @@ def _confirmed(evidence: Evidence, name: str, value: float, how: tuple[Figure, .
     # Of a few roundings to a half format each order of steps makes others, which some value always meets.
     is_number = evidence.fmt.bits == 16 and evidence.score.verdict != "special"
     if total is None or (is_number and total.before < ALIKE * EXCESS_LIMIT):
+        return None
+    if evidence.score.verdict == "special" and differs_elsewhere(evidence, predict):
         return None
     figures: dict[str, Figure] = {"how": how, "fit": total.after, "elements": total.met, "own": total.before}
     return Cause("is-setting", name, figures=figures)
