@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from opfuzz.cli.settings.command import SettledCommand
 from opfuzz.report.run.cause_lines import findings_of
 from opfuzz.report.text import plain
 from opfuzz.store.accepted import FILE, accept, entry_of, read_accepted
@@ -17,7 +18,7 @@ from opfuzz.store.read import LATEST, find_run, read_run
 from opfuzz.store.write import to_json
 
 
-@click.command("accept")
+@click.command("accept", cls=SettledCommand)
 @click.argument("finding")
 @click.option("--reason", required=True, help="Why it is accepted.")
 @click.option("--until", metavar="DATE", help="The last day, such as 2026-12-31; then it counts again.")

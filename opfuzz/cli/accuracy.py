@@ -12,6 +12,7 @@ from tabulate import tabulate
 
 from opfuzz.backends import Backend
 from opfuzz.cli.group import Paths, bundled_specs, ending, plugin_option, words
+from opfuzz.cli.settings.command import SettledCommand
 from opfuzz.cli.sweep import carry_out, finished, say
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.files.whole_file import write_text
@@ -32,7 +33,7 @@ SWEPT = tuple(name for name, fmt in FORMATS.items() if fmt.bits <= 32)
 SAMPLE = 2**19  # of float32: a second an op, where all inputs take minutes
 
 
-@click.command("accuracy")
+@click.command("accuracy", cls=SettledCommand)
 @click.argument("specs", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--op", "ops", type=words(), metavar="LIST", help="Only these ops.")
 @click.option(

@@ -13,6 +13,7 @@ from packaging.version import InvalidVersion, Version
 
 from opfuzz.backends import Backend
 from opfuzz.cli.group import Paths, duration, ending, plugin_option, words
+from opfuzz.cli.settings.command import SettledCommand
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.files.whole_file import write_text
 from opfuzz.core.retrial import Bisection, TriedVersion
@@ -41,7 +42,7 @@ def versions(text: str) -> tuple[str, ...]:
     return tuple(version(word) for word in words()(text))
 
 
-@click.command("bisect")
+@click.command("bisect", cls=SettledCommand)
 @click.argument("finding")
 @click.option("--package", required=True, metavar="NAME", help="Such as torch, mlx or numpy.")
 @click.option("--from", "low", type=version, metavar="VERSION", help="One end.")

@@ -25,6 +25,7 @@ from opfuzz.cli.group import (
     words,
 )
 from opfuzz.cli.run import FAILING, complaining
+from opfuzz.cli.settings.command import SettledCommand
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.floats import FORMATS
 from opfuzz.core.run import Run
@@ -66,7 +67,7 @@ def cases_group() -> None:
     """Write cases that any program can read, and judge what it made of them; docs/cases.md describes the files."""
 
 
-@cases_group.command("export", short_help="Write inputs and a manifest for any program.")
+@cases_group.command("export", cls=SettledCommand, short_help="Write inputs and a manifest for any program.")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.argument("specs", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--op", "ops", type=words(), metavar="LIST", help="Only these ops.")
@@ -118,7 +119,7 @@ def export_command(
     return 0
 
 
-@cases_group.command("run", short_help="Record what subjects of this machine make of the cases.")
+@cases_group.command("run", cls=SettledCommand, short_help="Record what subjects of this machine make of the cases.")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option(
     "--subject",
@@ -163,7 +164,9 @@ def run_command(
     return ending() if progress.interrupted else 0
 
 
-@cases_group.command("judge", short_help="Judge outputs that programs wrote, as those of a backend.")
+@cases_group.command(
+    "judge", cls=SettledCommand, short_help="Judge outputs that programs wrote, as those of a backend."
+)
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option(
     "--as",

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from opfuzz.backends import Backend, callable_names
 from opfuzz.cli.group import Paths, bundled_specs, plugin_option
+from opfuzz.cli.settings.command import SettledCommand
+from opfuzz.cli.settings.keys import settings_schema
 from opfuzz.engine.plan import load_specs
 from opfuzz.report.ops_page import ops_page
 from opfuzz.report.text import plain
 from opfuzz.spec import json_schema
 
 
-@click.command
+@click.command(cls=SettledCommand)
 @click.argument("specs", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--page", is_flag=True, help="Print a page of the ops in Markdown: calls, formats, variants.")
 @plugin_option
@@ -36,7 +39,14 @@ def check(specs: Paths, page: bool, plugins: Paths, backends: Mapping[str, Backe
 
 
 @click.command
-def schema() -> int:
-    """Print a JSON Schema of a spec, from which editors complete."""
-    click.echo(json.dumps(json_schema(), indent=2))
+@click.argument("what", type=click.Choice(("spec", "settings")), default="spec")
+def schema(what: str) -> int:
+    """Print the JSON Schema of WHAT: of a spec, from which editors complete; or of settings."""
+    click.echo(json.dumps(SCHEMAS[what](), indent=2))
     return 0
+
+
+SCHEMAS: Mapping[str, Callable[[], dict[str, Any]]] = {
+    "spec": json_schema,
+    "settings": settings_schema,
+}

@@ -12,6 +12,7 @@ import click
 
 from opfuzz.backends import Backend
 from opfuzz.cli.group import FINDINGS, Paths, bundled_specs, ending, plugin_option, seed_of, width, words
+from opfuzz.cli.settings.command import SettledCommand
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.files.strict_json import strict
 from opfuzz.core.floats import FORMATS
@@ -30,7 +31,7 @@ from opfuzz.store.write import to_json
 EVALUATIONS = 1_000_000
 
 
-@click.command("climb")
+@click.command("climb", cls=SettledCommand)
 @click.argument("specs", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--op", "ops", type=words(), metavar="LIST", help="Only these ops.")
 @click.option("--subject", "--subjects", "subjects", type=words(), metavar="LIST", help="Such as torch:cpu,mlx:cpu.")

@@ -27,14 +27,18 @@ COMMANDS = {  # where each is, and what is said of it among the others
     "sweep": ("sweep.sweep_command", "Measure every input of elementwise ops."),
     "accuracy": ("accuracy.accuracy_command", "Make a table of the largest errors of all functions of one number."),
     "climb": ("climb.climb_command", "Search for the worst input of ops."),
-    "localize": ("localize.localize_command", "Say which op, or which wrong reading, makes a network's output drift."),
-    "profile": ("profile.profile_command", "Record where a network calls its ops, for `opfuzz run --profile`."),
-    "trace": ("trace.trace_command", "Find the first module in which two real models differ."),
-    "dump": ("dump.dump_command", "Write the outputs of every module of a model to a file, in order."),
-    "diff": ("diff.diff_command", "Compare tensors that two programs saved."),
+    "localize": (
+        "network.localize.localize_command",
+        "Say which op, or which wrong reading, makes a network's output drift.",
+    ),
+    "profile": ("network.profile.profile_command", "Record where a network calls its ops, for `opfuzz run --profile`."),
+    "trace": ("network.trace.trace_command", "Find the first module in which two real models differ."),
+    "dump": ("network.dump.dump_command", "Write the outputs of every module of a model to a file, in order."),
+    "diff": ("network.diff.diff_command", "Compare tensors that two programs saved."),
     "cases": ("cases.cases_group", "Cases for other programs and machines, and their outputs judged."),
     "check": ("check.check", "Check spec files."),
-    "schema": ("check.schema", "Print a JSON Schema of a spec."),
+    "schema": ("check.schema", "Print a JSON Schema: of a spec, or of settings."),
+    "config": ("settings.config.config_command", "Print the settings that hold, and where each is said."),
     "new": ("new.new_group", "Write a new spec, or a new backend, to fill in."),
     "backends": ("doctor.backends_command", "List backends and devices, and why some are absent."),
     "doctor": ("doctor.doctor_command", "Say what is installed, what works, and how to get the rest."),
@@ -54,7 +58,7 @@ class Commands(click.Group):
         """The one of this name, from its file, with what completes its parameters."""
         if cmd_name not in COMMANDS:
             return None
-        module, function = COMMANDS[cmd_name][0].split(".")
+        module, function = COMMANDS[cmd_name][0].rsplit(".", 1)
         command: click.Command = getattr(import_module(f"opfuzz.cli.{module}"), function)
         completion.complete(command)
         return command

@@ -10,6 +10,7 @@ import click
 from tabulate import tabulate
 
 from opfuzz.cli.group import FINDINGS
+from opfuzz.cli.settings.command import SettledCommand
 from opfuzz.report.run.cause_lines import with_causes
 from opfuzz.report.run.changes import accepted_ids, sections, unexplained
 from opfuzz.report.run.news import news, news_lines
@@ -20,7 +21,7 @@ from opfuzz.store.read import find_run, read_run
 from opfuzz.store.write import to_json
 
 
-@click.command("compare")
+@click.command("compare", cls=SettledCommand)
 @click.argument("before", metavar="RUN")
 @click.argument("after", metavar="RUN")
 @click.option(

@@ -14,6 +14,7 @@ from tabulate import tabulate
 
 from opfuzz.backends import Backend, discover
 from opfuzz.cli.group import FINDINGS, Paths, bundled_specs, ending, plugin_option
+from opfuzz.cli.settings.command import SettledCommand
 from opfuzz.engine.doctor import ABSENT, BROKEN, OK, Fact, examine, standings, works
 from opfuzz.engine.machines import here
 from opfuzz.engine.plan import load_specs
@@ -40,7 +41,7 @@ def backends_command(plugins: Paths, backends: Mapping[str, Backend]) -> int:
     return 0
 
 
-@click.command("doctor")
+@click.command("doctor", cls=SettledCommand)
 @click.argument("specs", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), help="Python file with a list BACKENDS."

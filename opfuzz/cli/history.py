@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from opfuzz.cli.group import USAGE, words
+from opfuzz.cli.settings.command import SettledCommand
 from opfuzz.core.errors import OpfuzzError, did_you_mean
 from opfuzz.core.files.whole_file import write_text
 from opfuzz.core.floats import FORMATS
@@ -20,7 +21,7 @@ from opfuzz.store.write import to_json
 REBUILD = "rebuild"
 
 
-@click.command("history")
+@click.command("history", cls=SettledCommand)
 @click.argument("op", required=False)
 @click.option("--subject", "subjects", type=words(), metavar="LIST", help="Only these subjects.")
 @click.option("--format", "formats", type=words(*FORMATS), metavar="LIST", help="Only these formats.")

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from opfuzz.cli.group import words
+from opfuzz.cli.settings.command import SettledCommand
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.files.whole_file import write_bytes, write_text
 from opfuzz.core.run import Run
@@ -20,7 +21,7 @@ NIGHTS = 60  # runs in a trend
 NAMES: Mapping[str, str] = {"html": "report.html", "md": "summary.md", "junit": "junit.xml", "json": "report.json"}
 
 
-@click.command("report")
+@click.command("report", cls=SettledCommand)
 @click.argument("run", metavar="[RUN]", default=LATEST)
 @click.option(
     "--format",

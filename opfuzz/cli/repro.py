@@ -12,6 +12,7 @@ import click
 
 from opfuzz.backends import Backend, Subject
 from opfuzz.cli.group import FINDINGS, USAGE, Paths, plugin_option
+from opfuzz.cli.settings.command import SettledCommand
 from opfuzz.core.cause import Cause
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.files.strict_json import strict
@@ -29,7 +30,7 @@ from opfuzz.store.bundle import Bundle, bundles_in, read_bundle
 ELEMENT = ("output", "computed", "exact", "ends", "ulp")
 
 
-@click.command("repro")
+@click.command("repro", cls=SettledCommand)
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--subject", metavar="SUBJECT", help="Another one than the bundle's, such as mlx:cpu.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: the number of cores.")

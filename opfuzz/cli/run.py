@@ -31,6 +31,7 @@ from opfuzz.cli.group import (
     width,
     words,
 )
+from opfuzz.cli.settings.command import SettledCommand
 from opfuzz.core.comparison import DISCOVERED
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.floats import FORMATS
@@ -62,10 +63,10 @@ DEFAULT_SECONDS = 60.0
 LEAST_SHRINKING = 30.0  # seconds
 ROWS = ("ops", "all")
 ALL = "all"  # formats
-BESIDE_RESUME = WHEREABOUTS | {"resume", "jobs", "rows", "as_json", "out"}
+BESIDE_RESUME = WHEREABOUTS | {"resume", "jobs", "rows", "as_json", "out", "settings_file", "no_config", "settings"}
 
 
-@click.command("run")
+@click.command("run", cls=SettledCommand, is_run=True)
 @click.argument("specs", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--subjects",

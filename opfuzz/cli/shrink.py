@@ -11,6 +11,7 @@ import click
 
 from opfuzz.backends import Backend, Subject
 from opfuzz.cli.group import Paths, plugin_option
+from opfuzz.cli.settings.command import SettledCommand
 from opfuzz.core.call import Recipe
 from opfuzz.engine.calls import Asked
 from opfuzz.engine.machines import machine, versions
@@ -28,7 +29,7 @@ ATTEMPTS = 4000
 SECONDS = 600.0  # for smaller calls, and again for the condition
 
 
-@click.command("shrink")
+@click.command("shrink", cls=SettledCommand)
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option(
     "--attempts", type=click.IntRange(min=1), default=ATTEMPTS, help=f"Calls to try at most; default {ATTEMPTS}."

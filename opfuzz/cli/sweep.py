@@ -13,6 +13,7 @@ import click
 
 from opfuzz.backends import Backend
 from opfuzz.cli.group import Paths, bundled_specs, ending, plugin_option, width, words
+from opfuzz.cli.settings.command import SettledCommand
 from opfuzz.core.errors import OpfuzzError, did_you_mean
 from opfuzz.core.files.strict_json import strict
 from opfuzz.core.files.whole_file import write_text
@@ -46,7 +47,7 @@ def bits_range(text: str) -> tuple[int, int]:
     return found
 
 
-@click.command("sweep")
+@click.command("sweep", cls=SettledCommand)
 @click.argument("specs", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--op", "ops", type=words(), metavar="LIST", help="Only these ops.")
 @click.option("--subject", "--subjects", "subjects", type=words(), metavar="LIST", help="Such as torch:cpu,mlx:cpu.")

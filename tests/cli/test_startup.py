@@ -38,7 +38,7 @@ def imported_by(*words: str, **environment: str) -> set[str]:
 def test_the_list_of_commands_imports_none_of_them():
     modules = imported_by("--help")
     assert modules.isdisjoint({*FRAMEWORKS, "pydantic", "yaml", "flint", "opfuzz.backends"})
-    homes = {f"opfuzz.cli.{where.partition('.')[0]}" for where, _ in COMMANDS.values()} - {"opfuzz.cli.completion"}
+    homes = {f"opfuzz.cli.{where.rpartition('.')[0]}" for where, _ in COMMANDS.values()} - {"opfuzz.cli.completion"}
     assert modules.isdisjoint(homes)
 
 

@@ -12,7 +12,7 @@ import torch
 from click.testing import CliRunner
 from torch.nn import functional as F  # noqa: N812
 
-from opfuzz.cli.localize import localize_command
+from opfuzz.cli.network.localize import localize_command
 from opfuzz.engine.drivers.localize import localize
 from opfuzz.engine.drivers.pipeline_bench import LocalizePlan, Pass, PipelineBench, computing
 from opfuzz.network.localize.observed import Observed

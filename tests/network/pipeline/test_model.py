@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from opfuzz.cli.localize import localize_command
+from opfuzz.cli.network.localize import localize_command
 from opfuzz.core.errors import OpfuzzError
 
 MISTAKES = {

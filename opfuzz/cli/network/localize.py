@@ -13,6 +13,7 @@ import click
 
 from opfuzz.backends import Backend, resolve
 from opfuzz.cli.group import Paths, bundled_specs, ending, plugin_option, seed_of
+from opfuzz.cli.settings.command import SettledCommand
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.files.whole_file import write_text
 from opfuzz.engine.drivers.localize import localize
@@ -49,7 +50,7 @@ def model_options(function: click.decorators.FC) -> click.decorators.FC:
     return function
 
 
-@click.command("localize")
+@click.command("localize", cls=SettledCommand)
 @click.argument("model")
 @click.option("--a", default="torch:cpu", metavar="SUBJECT", help="The side that is right. Default torch:cpu.")
 @click.option("--b", default="mlx:cpu", metavar="SUBJECT", help="The side that drifts. Default mlx:cpu.")

@@ -9,7 +9,7 @@ import click
 
 from opfuzz.backends import Backend, resolve
 from opfuzz.cli.group import Paths, bundled_specs, plugin_option
-from opfuzz.cli.localize import model_options
+from opfuzz.cli.network.localize import model_options
 from opfuzz.core.files.whole_file import write_text
 from opfuzz.engine.drivers.pipeline_bench import LocalizePlan, computing, load_model
 from opfuzz.engine.plan import load_specs

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from opfuzz.cli.group import FINDINGS
+from opfuzz.cli.settings.command import SettledCommand
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.engine.drivers.trace import knowledge
 from opfuzz.network.trace.backward import AT_KINK, trace_gradients
@@ -24,7 +25,7 @@ from opfuzz.report.network.trace import render, render_names
 FILE = click.Path(path_type=Path)
 
 
-@click.command("trace")
+@click.command("trace", cls=SettledCommand)
 @click.argument("pair", type=FILE)
 @click.option(
     "--map",

@@ -1,0 +1,1 @@
+"""Commands about whole networks: what they compute, where they differ, and why."""
