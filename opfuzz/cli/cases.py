@@ -24,11 +24,12 @@ from opfuzz.cli.group import (
     width,
     words,
 )
-from opfuzz.cli.run import FAILING, complaining
+from opfuzz.cli.run import FAILING
 from opfuzz.cli.settings.command import SettledCommand
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.floats import FORMATS
 from opfuzz.core.run import Run
+from opfuzz.engine.carry import StandardError, complaining
 from opfuzz.engine.drivers.judge_recorded import Jury, conclude_recorded, judge
 from opfuzz.engine.drivers.record_outputs import record
 from opfuzz.engine.finish import Occasion
@@ -236,7 +237,7 @@ def judge_command(
     command = ("opfuzz", *sys.argv[1:])
     occasion = Occasion(place, started, command, sort, held_against=held_against)
     run = conclude_recorded(jury, progress, backends, occasion)
-    with complaining():
+    with complaining(StandardError()):
         history.add(out / history.NAME, run)
     if as_json:
         click.echo(json.dumps(summarize(run, place, describe), allow_nan=False))

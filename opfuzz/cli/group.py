@@ -7,14 +7,14 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from opfuzz.core.case import SEED_LIMIT
+from opfuzz.core import amounts
+from opfuzz.core.amounts import seconds_of, seconds_or_none
 from opfuzz.core.errors import OpfuzzError, did_you_mean
 from opfuzz.core.shipped import shipped
 from opfuzz.engine.executors import LOCAL, Executor
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 FINDINGS, USAGE, INTERNAL, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
 
 Paths = tuple[Path, ...]
+T = TypeVar("T")
 
 EXECUTORS = ("pool", "dask")
 FILE = click.Path(path_type=Path)
@@ -61,21 +62,20 @@ def profile_path(text: str) -> Path:
     return named
 
 
-def duration_or_none(text: str) -> float:
-    """`90`, `60s`, `5m`, `2h`, in seconds; `0` for not at all."""
-    return 0.0 if text in ("0", "0s") else duration(text)
+def reading(read: Callable[[str], T]) -> Callable[[str], T]:
+    """What an option reads so, whose mistakes are those of a command line."""
+
+    @wraps(read)
+    def read_option(text: str) -> T:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+
+    return read_option
 
 
-def duration(text: str) -> float:
-    """`90`, `60s`, `5m`, `2h`, in seconds."""
-    unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:])
-    try:
-        seconds = float(text[:-1]) * unit if unit else float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds < float("inf"):
-        raise click.BadParameter(f"'{text}' is no time; write 90, 60s, 5m or 2h")
-    return seconds
+duration, duration_or_none, seed_of = reading(seconds_of), reading(seconds_or_none), reading(amounts.seed_of)
 
 
 def size(text: str) -> int:
@@ -101,16 +101,6 @@ def words(*known: str) -> Callable[[str], tuple[str, ...]]:
         return found
 
     return read
-
-
-def seed_of(text: str) -> int:
-    """A whole number, or `nightly` for today's date in UTC as a number."""
-    if text == "nightly":
-        return int(f"{datetime.now(UTC):%Y%m%d}")
-    # Digits are counted first: Python refuses to read thousands of them.
-    if not (text.isascii() and text.isdecimal() and len(text) <= 20 and int(text) < SEED_LIMIT):
-        raise click.BadParameter(f"'{text:.40}' is no seed; write a whole number below 2^64, or nightly")
-    return int(text)
 
 
 def width() -> int | None:

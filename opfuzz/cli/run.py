@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from shutil import which
 
@@ -33,34 +32,23 @@ from opfuzz.cli.group import (
 )
 from opfuzz.cli.settings.command import SettledCommand
 from opfuzz.core.comparison import DISCOVERED
-from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.floats import FORMATS
-from opfuzz.core.metrics.ulp import are_compiled
 from opfuzz.core.verdicts import CLEAN, SEVERITY
+from opfuzz.engine.carry import StandardError, carry_out, check_compared, seat
 from opfuzz.engine.executors import Executor
 from opfuzz.engine.gradients import ALSO, ONLY
-from opfuzz.engine.machines import survey
 from opfuzz.engine.options import DEFAULT_FORMATS, Order
-from opfuzz.engine.plan import dialects_of, vocabulary
-from opfuzz.engine.probe.known import KnownProbes, known_of
-from opfuzz.engine.session import Sitting, begin
+from opfuzz.engine.session import Sitting
 from opfuzz.engine.session import resume as resume_run
-from opfuzz.engine.triage.corpus import update
 from opfuzz.judge.ranking import SORT_KEYS
 from opfuzz.report.causes import describe
-from opfuzz.report.progress import Counted, Watcher
 from opfuzz.report.run import terminal
-from opfuzz.report.text import plain
-from opfuzz.spec.gradient import is_gradient
-from opfuzz.store import history
 from opfuzz.store.accepted import FILE as ACCEPTED
 from opfuzz.store.baseline import counting
 from opfuzz.store.write import summarize
 
 # Verdicts of findings; and, of a run that is held against another, what was there all along.
 FAILING = (*(v for v, severity in SEVERITY.items() if severity != CLEAN and v != "unsupported"), DISCOVERED)
-DEFAULT_SECONDS = 60.0
-LEAST_SHRINKING = 30.0  # seconds
 ROWS = ("ops", "all")
 ALL = "all"  # formats
 BESIDE_RESUME = WHEREABOUTS | {"resume", "jobs", "rows", "as_json", "out", "settings_file", "no_config", "settings"}
@@ -198,20 +186,14 @@ def run_command(
             raise click.UsageError("--gradients adds them to the ops, --only-gradients leaves the ops out; give one")
         if (has_gradients or only_gradients) and profiled is not None:
             raise click.UsageError("--profile says nothing of gradients: a pipeline's operating points have none")
-        machines = survey(executor, plugins, subjects or ())
-        chosen = machines.subjects(subjects or (), backends)
-        # A probe is of this machine.
-        known = known_of(chosen, backends) if whereabouts.engine == "pool" else KnownProbes((), ())
-        for line in known.lines:
-            click.echo(plain(line), err=True)
         order = Order(
             specs=specs or (bundled_specs(),),
-            subjects=chosen,
+            subjects=subjects or (),
             out=out,
             ops=ops or (),
             formats=tuple(FORMATS) if ALL in formats else formats,
             cases=cases,
-            seconds=seconds or (None if cases is not None else DEFAULT_SECONDS),
+            seconds=seconds,
             jobs=jobs,
             seed=seed,
             profile=profiled,
@@ -227,9 +209,9 @@ def run_command(
             case_memory=case_memory,
             patience=patience or None,
             gradients=ONLY if only_gradients else ALSO if has_gradients else "",
-            barred=known.barred,
         )
-        return _finish(begin(order, backends, machines, ("opfuzz", *sys.argv[1:])), executor, as_json, rows)
+        sitting = seat(order, backends, executor, StandardError(), ("opfuzz", *sys.argv[1:]))
+        return _finish(sitting, executor, as_json, rows)
 
 
 def _check_alone(context: click.Context) -> None:
@@ -243,26 +225,8 @@ def _check_alone(context: click.Context) -> None:
 
 def _finish(sitting: Sitting, executor: Executor, as_json: bool, rows: str) -> int:
     """Carry a run out, or the rest of one; its exit code."""
-    order, plan, out = sitting.order, sitting.plan, sitting.order.out
-    with sitting, Watcher(plan) as watcher:
-        for name, reason in sitting.machines.absent.items() if as_json else ():  # else the report says so
-            watcher.say(f"absent: {name}: {plain(reason)}")
-        earlier = sitting.earlier()
-        for line in earlier.complaints:
-            watcher.say(plain(f"passed over: {line}"))
-        if sys.stderr.isatty() and not are_compiled():
-            watcher.say("compiling what measures errors: some ten seconds, once on this machine")
-        progress = sitting.cases(earlier, watcher.watch, executor)
-    with sitting:
-        limit = max(LEAST_SHRINKING, progress.seconds) if order.shrinking is None else order.shrinking
-        with Counted("findings made smaller") as counted:
-            result = sitting.conclude(progress, limit, earlier, counted.watch, executor)
-    words = vocabulary(sitting.backends, dialects_of(plan.subjects, sitting.backends))
-    with complaining():
-        update(sitting.corpus, result, sitting.folder, words)
-    with complaining():
-        history.add(out / history.NAME, result)
-    sitting.end(is_finished=not result.interrupted)
+    # Of what is absent the report tells a person.
+    result = carry_out(sitting, executor, StandardError(), tells_absent=as_json)
     if as_json:
         click.echo(json.dumps(summarize(result, sitting.folder, describe), allow_nan=False))
     else:
@@ -271,18 +235,5 @@ def _finish(sitting: Sitting, executor: Executor, as_json: bool, rows: str) -> i
     if result.interrupted:
         click.echo(f"to go on: opfuzz run --resume {sitting.folder}", err=True)
         return ending()
-    if all(row.verdict == "unsupported" for row in result.ranking):
-        raise OpfuzzError(f"nothing was compared: {', '.join(plan.subjects)} can do none of these ops in these formats")
-    backward = [row for row in result.ranking if is_gradient(row.op)]
-    if backward and all(row.verdict == "unsupported" for row in backward):
-        raise OpfuzzError(f"no gradient was compared: {', '.join(plan.subjects)} can do none of those that were asked")
-    return FINDINGS if counting(result, order.fail_on) else 0
-
-
-@contextmanager
-def complaining() -> Iterator[None]:
-    """One line on what could not be kept: a run is not lost for it."""
-    try:
-        yield
-    except OpfuzzError as error:
-        click.echo(plain(str(error)), err=True)
+    check_compared(result)
+    return FINDINGS if counting(result, sitting.order.fail_on) else 0

@@ -75,7 +75,7 @@ class Watcher:
         """Called after every batch. The worst is looked for seldom, which takes the longer the more cases there are."""
         now = time.monotonic()
         if self.bar is not None:
-            self.bar.update(self.task, completed=self._share(state))
+            self.bar.update(self.task, completed=share_done(self.budget, state))
         if now < self.next_line:
             return
         if now >= self.next_look:
@@ -88,11 +88,13 @@ class Watcher:
             self.say(line)
         self.next_line = now + self.least
 
-    def _share(self, state: Stage) -> float:
-        if self.budget.seconds is not None:
-            return min(1.0, state.seconds / self.budget.seconds)
-        total = (self.budget.cases or 1) * len(state.ranking.tallies)
-        return min(1.0, state.cases / max(total, 1))
+
+def share_done(budget: Budget, state: Stage) -> float:
+    """How much of a campaign is done, from 0 to 1."""
+    if budget.seconds is not None:
+        return min(1.0, state.seconds / budget.seconds)
+    total = (budget.cases or 1) * len(state.ranking.tallies)
+    return min(1.0, state.cases / max(total, 1))
 
 
 class Counted:

@@ -11,9 +11,10 @@ import click
 from click.core import ParameterSource
 from tabulate import tabulate
 
-from opfuzz.cli.run import DEFAULT_SECONDS, LEAST_SHRINKING, run_command
+from opfuzz.cli.run import run_command
 from opfuzz.cli.settings.command import HERE, PARAMS, SettledCommand
 from opfuzz.cli.settings.layers import FileSettings
+from opfuzz.engine.carry import DEFAULT_SECONDS, LEAST_SHRINKING
 from opfuzz.report.text import plain
 from opfuzz.store.accepted import FILE as ACCEPTED
 

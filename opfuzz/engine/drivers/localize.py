@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from types import ModuleType
 
 import numpy as np
 
@@ -171,14 +172,18 @@ def localize(
     plan: LocalizePlan,
     observed: Callable[[Array], Observed | None],
     watch: Callable[[int, int], None] = lambda done, all: None,
+    given: ModuleType | None = None,
 ) -> Localization:
     """Run the plan. `observed` is called with side A's output, and says what was seen of the other side's.
+
+    `given` is what the file of the model would define, where there is no file: then all is done in this process.
 
     Ctrl-C and SIGTERM end it early, with what is known by then; KeyboardInterrupt where that is nothing.
     Raises OpfuzzError for a mistake in a file, and where a subject cannot compute a call.
     """
     started = time.monotonic()
-    bench = PipelineBench(plan)
+    assert given is None or plan.jobs == 1
+    bench = PipelineBench(plan, given)
     _check(bench, plan)
     survey = bench.survey()
     whole = observed(survey.output)

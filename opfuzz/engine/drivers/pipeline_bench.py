@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -72,11 +73,11 @@ class Survey:
 class PipelineBench:
     """The pipeline with both sides, made once in every process."""
 
-    def __init__(self, plan: LocalizePlan) -> None:
+    def __init__(self, plan: LocalizePlan, given: ModuleType | None = None) -> None:
         self.plan = plan
         backends = discover(plan.plugins)
         self.specs = {spec.op: spec for spec in load_specs(plan.specs, backends)}
-        self.model = load_model(plan, self.specs)
+        self.model = load_model(plan, self.specs, given)
         self.a, self.b = (computing(text, plan.plugins) for text in (plan.a, plan.b))
         self.calls: list[OpCall] = []
         self.outputs: list[Array] = []  # of each call on side A, nothing planted
@@ -177,11 +178,13 @@ def asks_never(op: str, role: str, at: str) -> bool:
     return False
 
 
-def load_model(plan: LocalizePlan, specs: Mapping[str, OpSpec]) -> PipelineModel:
-    """The bundled decoder, or the pipeline or the model in a user's file.
+def load_model(plan: LocalizePlan, specs: Mapping[str, OpSpec], given: ModuleType | None = None) -> PipelineModel:
+    """The bundled decoder, the pipeline or the model in a user's file, or the model that is `given` without one.
 
     Raises OpfuzzError for a mistake in any file.
     """
+    if given is not None:
+        return observed_model(given, Path(plan.model), specs, plan.seed)
     if plan.model == BUNDLED:
         return load_decoder(plan.weights, plan.config, plan.inputs, plan.seed)
     path = Path(plan.model)
@@ -192,8 +195,8 @@ def load_model(plan: LocalizePlan, specs: Mapping[str, OpSpec]) -> PipelineModel
     module = python_file.load(path, "model")
     if hasattr(module, "pipeline") or not has_model(module):
         return user_model(module, path, plan.weights, plan.inputs, plan.seed)
-    for option, given in (("--weights", plan.weights), ("--inputs", plan.inputs)):
-        if given is not None:
+    for option, named in (("--weights", plan.weights), ("--inputs", plan.inputs)):
+        if named is not None:
             raise OpfuzzError(f"{option} is for pipelines; the file of a model, {path}, has its own")
     return observed_model(module, path, specs, plan.seed)
 

@@ -276,7 +276,7 @@ def _starter(task: Task[State, Item, Answer], threads: int) -> Callable[[str], t
     def start(words: str) -> tuple[Any, Any]:
         ours, theirs = context.Pipe()
         process = context.Process(target=serve, args=(theirs, task, environment, words), daemon=True)
-        with _environment(environment):
+        with _environment(environment), _no_script():
             process.start()
         theirs.close()
         return process, ours
@@ -304,6 +304,23 @@ def _environment(words: Mapping[str, str]) -> Iterator[None]:
                     del os.environ[name]
                 else:
                     os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _no_script() -> Iterator[None]:
+    """Children started meanwhile do not run the program that starts them: nothing that they are sent is from there.
+
+    Without it a script that makes a run would need `if __name__ == "__main__"`, or each worker would begin with a run.
+    """
+    main = sys.modules["__main__"]
+    told = {name: getattr(main, name) for name in ("__spec__", "__file__") if hasattr(main, name)}
+    try:
+        for name in told:
+            setattr(main, name, None)
+        yield
+    finally:
+        for name, value in told.items():
+            setattr(main, name, value)
 
 
 def _patience(busy: Sequence[_Worker], timeout: float, memory: int | None) -> float:

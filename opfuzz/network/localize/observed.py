@@ -183,6 +183,13 @@ def exported_side(path: Path) -> Callable[[Array], Observed | None] | None:
     return observed
 
 
+def of_array(array: Array, output: Array) -> Observed:
+    """The other side's output as an array; axes as `read_tensor` takes them. Raises OpfuzzError for another shape."""
+    if _axes(array.shape, output.shape) is None:
+        raise OpfuzzError(f"observed has the shape {list(array.shape)}, the output {list(output.shape)}")
+    return _of_tensor(Path("observed"), "array", array, output)
+
+
 def _of_tensor(path: Path, name: str, tensor: Array, output: Array) -> Observed:
     axes = _axes(tensor.shape, output.shape)
     assert axes is not None

@@ -125,12 +125,34 @@ def bind(
     for item in spec.inputs:
         if item.name not in given:
             raise OpfuzzError(f"{place}: the input '{item.name}' is missing")
-        arrays[item.name], own = _fit(spec, item, np.asarray(given[item.name]), place)
+        arrays[item.name], own = folded(spec, item, np.asarray(given[item.name]), place)
+        if item.kind == "float" and arrays[item.name].dtype != np.float32:
+            raise OpfuzzError(f"{place}: '{item.name}' is {arrays[item.name].dtype}; a pipeline computes in float32")
         lead = own if lead is None else lead
         if own is not None and own != lead:
             raise OpfuzzError(f"{place}: its inputs have batches {list(lead or ())} and {list(own)}")
     params = {param.name: _plain(given.get(param.name, param.default)) for param in spec.params}
-    dims = {dim.name: _plain(given[dim.name]) for dim in spec.dims if dim.name in given}
+    dims = sizes_of(spec, arrays, {d.name: _plain(given[d.name]) for d in spec.dims if d.name in given}, place)
+    shapes = {name: array.shape for name, array in arrays.items()}
+    shape = _output_shape(spec, tuple(dims.items()), tuple(params.items()), tuple(shapes.items()))
+    if shape is None:
+        raise OpfuzzError(f"{place}: {misfit(spec, arrays, dims, params)}")
+    return OpCall(number, spec, role, at, dims, params, arrays, shape), lead
+
+
+def misfit(spec: OpSpec, arrays: Mapping[str, Array], dims: Mapping[str, int], params: Mapping[str, Value]) -> str:
+    """That inputs do not fit a spec, in words."""
+    numbers = ", ".join(f"{name} = {value}" for name, value in {**dims, **params}.items())
+    found = ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items())
+    return f"inputs {found} do not fit the spec {spec.path} with {numbers}"
+
+
+def sizes_of(spec: OpSpec, arrays: Mapping[str, Array], given: Mapping[str, int], place: str) -> dict[str, int]:
+    """Every dim of a call: those that are given, and those that an axis of an input is.
+
+    Raises OpfuzzError, with the place in words, where inputs contradict each other, or nothing tells a size.
+    """
+    sizes, dims = {dim.name for dim in spec.dims}, dict(given)
     for item in spec.inputs:
         for axis, size in zip(item.shape, arrays[item.name].shape, strict=True):
             if axis.text in sizes and dims.setdefault(axis.text, size) != size:
@@ -138,13 +160,7 @@ def bind(
     for dim in spec.dims:
         if dim.name not in dims:
             raise OpfuzzError(f"{place}: no input tells the size {dim.name}; give it by name")
-    shapes = {name: array.shape for name, array in arrays.items()}
-    shape = _output_shape(spec, tuple(dims.items()), tuple(params.items()), tuple(shapes.items()))
-    if shape is None:
-        numbers = ", ".join(f"{name} = {value}" for name, value in {**dims, **params}.items())
-        found = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
-        raise OpfuzzError(f"{place}: inputs {found} do not fit the spec {spec.path} with {numbers}")
-    return OpCall(number, spec, role, at, dims, params, arrays, shape), lead
+    return dims
 
 
 @lru_cache(maxsize=4096)  # a network makes the same few calls thousands of times
@@ -160,7 +176,7 @@ def _output_shape(
     return spec.output_shapes(dict(dims), dict(params))[""]
 
 
-def _fit(spec: OpSpec, item: Input, array: Array, place: str) -> tuple[Array, tuple[int, ...] | None]:
+def folded(spec: OpSpec, item: Input, array: Array, place: str) -> tuple[Array, tuple[int, ...] | None]:
     """The array in the number of axes that the spec says, and the axes that its batch axis stands for."""
     rank = len(item.shape)
     if rank == 0 or not _batch_of(spec, item.shape[0].text):
@@ -172,8 +188,6 @@ def _fit(spec: OpSpec, item: Input, array: Array, place: str) -> tuple[Array, tu
             array = array.reshape(prod(lead), *array.shape[len(lead) :])
     if array.ndim != rank:
         raise OpfuzzError(f"{place}: '{item.name}' has the shape {list(array.shape)}, the spec says {rank} axes")
-    if item.kind == "float" and array.dtype != np.float32:
-        raise OpfuzzError(f"{place}: '{item.name}' is {array.dtype}; a pipeline computes in float32")
     return np.ascontiguousarray(array), lead
 
 

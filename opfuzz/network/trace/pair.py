@@ -47,7 +47,11 @@ def read_models(path: Path, mapping: Path | None = None) -> Models:
 
     `mapping` is a JSON or YAML file with more names. Raises OpfuzzError if anything is missing or of the wrong kind.
     """
-    module = load(path, "pair")
+    return models_of(load(path, "pair"), path, mapping)
+
+
+def models_of(module: ModuleType, path: Path, mapping: Path | None = None) -> Models:
+    """The same of a module that is there already; `path` is what it is called in messages."""
     names = {**_names(getattr(module, "names", {}), str(path)), **(_names_in(mapping) if mapping else {})}
     return Models(
         path,

@@ -174,7 +174,7 @@ def test_a_corpus_that_cannot_be_written_does_not_lose_the_run(tmp_path, capsys,
     def refuse(*_):
         raise OpfuzzError("corpus: cannot be written: No space left on device")
 
-    monkeypatch.setattr("opfuzz.cli.run.update", refuse)
+    monkeypatch.setattr("opfuzz.engine.carry.update", refuse)
     given = ("run", str(SPECS), "--op", "square", "--format", "float32", "--cases", "1", "--jobs", "1", "--json")
     given += ("--subjects", "off:cpu", "--plugin", str(plugin(tmp_path)), "--out", str(tmp_path))
     code, out, err = opfuzz(capsys, monkeypatch, *given)
