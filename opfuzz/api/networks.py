@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from opfuzz.api.notebook import preformatted
 from opfuzz.backends import discover, resolve
 from opfuzz.core.shipped import shipped
 from opfuzz.engine.drivers.localize import localize as localize_plan
@@ -45,7 +45,7 @@ class TracedPair:
         return render(self.record, None, False, False)
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
+        return preformatted(str(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class LocalizedDrift:
         return localization_text.render(self.record)
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
+        return preformatted(str(self))
 
 
 def trace(
@@ -80,8 +80,8 @@ def trace(
     `a` and `b`: a torch.nn.Module or an mlx.nn.Module each, or the path of an exported model. `inputs`: NumPy arrays in
     a tuple, or in a dict by keyword, in shapes as `a` takes them; `inputs_b` where `b` wants other layouts. `names`:
     names of modules in `a` to those in `b`, or to None where `b` has none, where pairing by weights, names and order
-    goes wrong. Errors are relative: rms of the difference over rms of what is exact. Both models run in this process,
-    in evaluation mode, and are left as they were.
+    goes wrong. `gradients`: whether those are compared, and not values. Errors are relative: rms of the difference over
+    rms of what is exact. Both models run in this process, in evaluation mode, and are left as they were.
     Raises OpfuzzError if a model is of another kind, raises, or could not be paired.
     """
     module = _module(a=a, b=b, inputs=inputs, inputs_b=inputs_b, names=dict(names or {}))
@@ -105,9 +105,10 @@ def localize(
     `model`: a torch.nn.Module with its `inputs`, NumPy arrays in a tuple or in a dict by keyword; or "decoder", or the
     path of a file as `opfuzz localize` takes it. `observed`: figures of the drift (corr, mae, median, max, rms, in the
     unit of the output), or the other side's output, as an array in the shape of the model's or a file of tensors; None
-    asks what rounding alone does. `a`: the subject that is right, `b` that which drifts. `frames`: the places of the
-    output's last axis that count, the second excluded. All passes are made in this process, one after another, so a
-    large network takes minutes: `opfuzz localize` uses all cores.
+    asks what rounding alone does. `a`: the subject that is right, `b` that which drifts. `specs`: of the ops, those
+    that come with opfuzz if there are none. `pairs`: whether two readings are tried at once, too. `frames`: the places
+    of the output's last axis that count, the second excluded. All passes are made in this process, one after another,
+    so a large network takes minutes: `opfuzz localize` uses all cores.
     Raises OpfuzzError for a model of another kind, one that raises, figures that cannot be, and an absent subject.
     """
     backends = discover()

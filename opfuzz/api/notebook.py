@@ -28,6 +28,11 @@ def audience_here(is_shown: bool | None) -> Audience:
     return StandardError() if is_shown or sys.stderr.isatty() else Nobody()
 
 
+def preformatted(text: str) -> str:
+    """A text as a cell shows it, whose wide lines may be scrolled."""
+    return f'<pre style="white-space:pre;overflow-x:auto">{html.escape(text)}</pre>'
+
+
 def _is_notebook() -> bool:
     """Whether a kernel runs this, which shows HTML; not the IPython of a terminal."""
     module = sys.modules.get("IPython")
@@ -35,7 +40,7 @@ def _is_notebook() -> bool:
     return shell is not None and getattr(shell, "kernel", None) is not None
 
 
-class Cell:
+class CellBar:
     """A bar and a line below a cell, which stay one output however often they change."""
 
     def __init__(self) -> None:
@@ -74,23 +79,21 @@ class Notebook(Audience):
     @contextmanager
     def cases(self, plan: Plan) -> Iterator[Callable[[Progress], None]]:
         """See Audience."""
-        cell, line = Cell(), ""
+        cell, seen = CellBar(), list[Progress]()
 
         def watch(state: Progress) -> None:
-            nonlocal line
-            # The worst is looked for at the end: that takes the longer the more rows there are.
-            line = progress_line(state.cases, state.ranking.faults, None, state.seconds)
-            cell.show(share_done(plan, state), line)
+            seen[:] = [state]
+            cell.show(share_done(plan, state), _line(state))
 
         try:
             yield watch
         finally:
-            cell.close(line)
+            cell.close("; ".join(map(_line, seen)))
 
     @contextmanager
     def findings(self) -> Iterator[Watch]:
         """See Audience."""
-        cell, told = Cell(), ""
+        cell, told = CellBar(), ""
 
         def watch(done: int, total: int) -> None:
             nonlocal told
@@ -101,3 +104,8 @@ class Notebook(Audience):
             yield watch
         finally:
             cell.close(told)
+
+
+def _line(state: Progress) -> str:
+    """How far cases are. The worst is told at the end: to look for it takes the longer the more rows there are."""
+    return progress_line(state.cases, state.ranking.faults, None, state.seconds)

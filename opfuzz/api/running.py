@@ -45,12 +45,14 @@ def run(
 
     It is `opfuzz run`, writes the same folder below `out`, and reads no settings. `specs`: files and folders, those
     that come with opfuzz if there are none. `subjects`: such as "torch:cpu"; all of torch and MLX that is here if there
-    are none. `ops` and `formats`: names. `time` and `shrink`: in seconds, or such as "60s"; the first is 60 s where
-    there are neither cases nor a time, the second as long as the cases took and 30 s at least. `cases`: for each op,
-    subject and format, so that the results are the same on every machine. `seed`: a whole number, or "nightly".
-    `jobs`: processes, as many as there are cores if None. `baseline`: a run, or "latest". `progress`: whether it is
-    shown; where nobody says, in a notebook and on a terminal. Calls are made in processes of their own, which do not
-    run the program that calls this: a script needs no `if __name__ == "__main__"`. Ctrl-C gives what was found by then.
+    are none. `ops`, `formats`: names. `time`, `shrink`: in seconds, or such as "60s"; the first is 60 s where there are
+    neither cases nor a time, the second as long as the cases took and 30 s at least. `cases`: for each op, subject and
+    format, so that the results are the same on every machine. `seed`: a whole number, or "nightly". `gradients`:
+    whether those of the ops are tried too. `jobs`: processes, as many as there are cores if None. `baseline`: the run
+    that this one is held against, or "latest". `accepted`: a list of findings that do not count. `plugins`: Python
+    files with backends. `progress`: whether it is shown; where nobody says, in a notebook and on a terminal. Errors are
+    in ulp. Calls are made in processes of their own, which do not run the program that calls this: a script needs no
+    `if __name__ == "__main__"`. Ctrl-C gives what was found by then.
     Raises OpfuzzError for a mistake in the arguments or in a file, for a subject that is not here, and where nothing
     could be compared.
     """
@@ -136,8 +138,10 @@ def _command(order: Order) -> tuple[str, ...]:
 
 
 def read_run(run: AnyPath = "latest", reports: AnyPath = "reports") -> FinishedRun:
-    """A run that is on disk: its folder, its run.json, its name in `reports` or the beginning of it, or "latest".
+    """A run that is on disk.
 
+    `run`: its folder, its run.json, its name in the folder `reports` or the beginning of that, or "latest". Errors in
+    it are in ulp, times in seconds. One that an older opfuzz wrote is read as well.
     Raises OpfuzzError if there is none, or it is damaged or of a newer opfuzz.
     """
     from opfuzz.store.read import find_run

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from opfuzz.api.judging import read_spec
+from opfuzz.api.notebook import preformatted
 from opfuzz.backends import discover, resolve
 from opfuzz.core.case import Value
 from opfuzz.core.errors import OpfuzzError, did_you_mean
@@ -44,7 +44,7 @@ class SweptOp:
         return render([self.document])
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
+        return preformatted(str(self))
 
 
 def sweep(
@@ -61,9 +61,10 @@ def sweep(
 
     `op`: the name of a spec that comes with opfuzz, the path of a spec, or an OpSpec. `subject`: such as "torch:cpu",
     with an implementation if the spec has several, such as "mlx:cpu/fast". `params`: what differs from the first value
-    of each parameter. `sample`: of more inputs than so many, that number spread evenly and those around hard places;
-    0 for all, which in float32 takes minutes on all cores. What is done is kept in a file in `out`, so that a sweep
-    goes on where it was. Ctrl-C ends it with KeyboardInterrupt.
+    of each parameter. `sample`: of more inputs than so many, that number spread evenly and those around hard places; 0
+    for all, which in float32 takes minutes on all cores. `format`: one of four. `jobs`: processes, as many as there are
+    cores if None. What is done is kept in a file in `out`, so that a sweep goes on where it was. Ctrl-C ends it with
+    KeyboardInterrupt.
     Raises OpfuzzError for an op of several numbers, an unknown format or parameter, a subject that is not here, has no
     such call or fails.
     """

@@ -1,4 +1,4 @@
-"""`opfuzz check` and `opfuzz schema`: spec files."""
+"""`opfuzz check` and `opfuzz schema`: spec files, and what other files hold."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from opfuzz.engine.plan import load_specs
 from opfuzz.report.ops_page import ops_page
 from opfuzz.report.text import plain
 from opfuzz.spec import json_schema
+from opfuzz.store.schema import run_schema
 
 
 @click.command(cls=SettledCommand)
@@ -39,9 +40,9 @@ def check(specs: Paths, page: bool, plugins: Paths, backends: Mapping[str, Backe
 
 
 @click.command
-@click.argument("what", type=click.Choice(("spec", "settings")), default="spec")
+@click.argument("what", type=click.Choice(("spec", "settings", "run")), default="spec")
 def schema(what: str) -> int:
-    """Print the JSON Schema of WHAT: of a spec, from which editors complete; or of settings."""
+    """Print the JSON Schema of WHAT: of a spec, from which editors complete, of settings, or of run.json."""
     click.echo(json.dumps(SCHEMAS[what](), indent=2))
     return 0
 
@@ -49,4 +50,5 @@ def schema(what: str) -> int:
 SCHEMAS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "spec": json_schema,
     "settings": settings_schema,
+    "run": run_schema,
 }

@@ -14,7 +14,7 @@ from opfuzz.cli import completion
 
 COMMANDS = {  # where each is, and what is said of it among the others
     "run": ("run.run_command", "Try ops on subjects, judge the results, and rank the ops."),
-    "report": ("report.report_command", "Show a run as a page, as Markdown, as JUnit XML or as JSON."),
+    "report": ("report.report_command", "Show a run as a page, as Markdown, JUnit XML, SARIF, annotations or JSON."),
     "compare": ("compare.compare_command", "Say what changed from one run to another."),
     "history": ("history.history_command", "Show how the error of each op went from run to run."),
     "accept": (
@@ -37,7 +37,7 @@ COMMANDS = {  # where each is, and what is said of it among the others
     "diff": ("network.diff.diff_command", "Compare tensors that two programs saved."),
     "cases": ("cases.cases_group", "Cases for other programs and machines, and their outputs judged."),
     "check": ("check.check", "Check spec files."),
-    "schema": ("check.schema", "Print a JSON Schema: of a spec, or of settings."),
+    "schema": ("check.schema", "Print a JSON Schema: of a spec, of settings, or of run.json."),
     "config": ("settings.config.config_command", "Print the settings that hold, and where each is said."),
     "new": ("new.new_group", "Write a new spec, or a new backend, to fill in."),
     "backends": ("doctor.backends_command", "List backends and devices, and why some are absent."),

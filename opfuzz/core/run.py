@@ -117,6 +117,9 @@ class Run:
     )  # subjects read from files, and their missing cases
     without_gradient: Mapping[str, str] = field(default_factory=dict)  # ops of which it was asked for, and why not
     causes: tuple[CommonCause, ...] = ()  # behind the findings, the gravest first
+    # Of each finding, by its id, the spec and the line of the call that it is about; the path is relative to where the
+    # run was made, if it lies below that.
+    places: Mapping[str, tuple[str, int]] = field(default_factory=dict)
 
     def is_recorded(self, subject: str) -> bool:
         """Whether a subject, maybe with its implementation, was not here: its outputs were read from files."""

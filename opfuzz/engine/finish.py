@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
-from opfuzz.backends import Backend, Subject
+from opfuzz.backends import Backend, Subject, discover
 from opfuzz.core.call import Recipe
 from opfuzz.core.common_cause import CommonCause
 from opfuzz.core.files.whole_file import write_text
@@ -27,6 +27,7 @@ from opfuzz.engine.triage.resume import Remembered
 from opfuzz.report.causes import describe
 from opfuzz.report.run import markdown
 from opfuzz.spec import OpSpec
+from opfuzz.spec.lines import call_lines
 from opfuzz.store.journal import Journal
 from opfuzz.store.software import plugin_versions, profile_version
 from opfuzz.store.write import to_json, write_run
@@ -126,11 +127,27 @@ def write_campaign(
         recorded=occasion.recorded,
         without_gradient=dict(plan.without_gradient),
         causes=tuple(causes),
+        places=dict(_places(plan, findings)),
     )
     run = occasion.held_against(run)
     write_run(run, occasion.folder, describe)
     write_text(occasion.folder / "report.md", markdown.render(run))
     return run
+
+
+def _places(plan: Plan, findings: Sequence[Finding]) -> Iterator[tuple[str, tuple[str, int]]]:
+    """The spec and the line of the call of each finding, where that is known."""
+    backends, specs = discover(plan.plugins), {spec.op: spec for spec in plan.specs}
+    lines = {path: call_lines(Path(path)) for path in {specs[finding.op].path for finding in findings}}
+    for finding in findings:
+        subject, spec = Subject.parse(finding.subject), specs[finding.op]
+        backend = backends.get(subject.backend)  # none of what was recorded elsewhere
+        dialect = subject.backend if backend is None else backend.dialect_in(spec.calls)
+        known = lines[spec.path]
+        line = known.get(f"{dialect}/{subject.implementation}") or known.get(dialect)
+        if line is not None:
+            path = Path(spec.path).absolute()
+            yield finding.id, (str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path), line)
 
 
 def write_finding(

@@ -221,7 +221,7 @@ def _record(kind: Any, value: Any, where: str, beside: frozenset[str] = frozense
     for name in found:
         if name not in fields and name not in beside:
             raise ValueError(f"{where}: unknown key {name!r:.40}{did_you_mean(name[:40], fields)}")
-    kinds = _kinds(kind)
+    kinds = kinds_of(kind)
     given = {}
     for name, field in fields.items():
         if name in found:
@@ -234,7 +234,8 @@ def _record(kind: Any, value: Any, where: str, beside: frozenset[str] = frozense
 
 
 @cache
-def _kinds(kind: Hashable) -> dict[str, Any]:
+def kinds_of(kind: Hashable) -> dict[str, Any]:
+    """The annotation of each field of a record."""
     return typing.get_type_hints(kind, localns={"Trigger": Trigger, "Value": Value})  # known to checkers only
 
 
@@ -328,7 +329,7 @@ def _witness(value: Any, where: str) -> Witness:
     marked = {field.name for field in dataclasses.fields(Mark)}
     found = _object(value, where)
     mark = _record(Mark, {name: item for name, item in found.items() if name in marked}, where)
-    kinds = _kinds(Witness)
+    kinds = kinds_of(Witness)
     others = {name: item for name, item in found.items() if name not in marked}
     if unknown := others.keys() - kinds.keys():
         raise ValueError(f"{where}: unknown key {min(unknown)!r:.40}")

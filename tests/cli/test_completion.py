@@ -113,7 +113,13 @@ def test_a_tab_imports_no_framework():
 
 def test_verdicts_and_the_formats_of_a_report():
     assert offered("run", "--fail-on", "wrong,n") == ["wrong,narrow", "wrong,normwise"]
-    assert set(offered("report", "--format", "html,")) == {"html,json", "html,junit", "html,md"}
+    assert set(offered("report", "--format", "html,")) == {
+        "html,github",
+        "html,json",
+        "html,junit",
+        "html,md",
+        "html,sarif",
+    }
 
 
 def test_the_shell_gets_its_answer():

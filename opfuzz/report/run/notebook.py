@@ -23,10 +23,13 @@ PAGE = """\
 {% for table in tables %}
 <table style="text-align:left;font-size:90%">
 <caption style="text-align:left;caption-side:top;font-weight:bold;color:inherit">{{ table.caption }}</caption>
-<thead><tr>{% for name in table.headers %}<th style="text-align:left">{{ name }}</th>{% endfor %}</tr></thead>
+<thead><tr>{% for name in table.headers %}
+<th style="text-align:left;padding:0.15em 0.8em 0.15em 0.4em">{{ name }}</th>
+{% endfor %}</tr></thead>
 <tbody>
 {% for row in table.rows %}
-<tr>{% for cell in row.cells %}<td style="text-align:left;vertical-align:top{% if row.is_fault and loop.first %};\
+<tr>{% for cell in row.cells %}
+<td style="text-align:left;vertical-align:top;padding:0.15em 0.8em 0.15em 0.4em{% if row.is_fault and loop.first %};\
 border-left:4px solid #c0392b{% endif %}">{% if cell.is_code %}<code>{{ cell.text|short(110) }}</code>{% else %}\
 {{ cell.text|short(90) }}{% endif %}</td>{% endfor %}</tr>
 {% endfor %}
