@@ -15,6 +15,8 @@ from opfuzz.cli import completion
 COMMANDS = {  # where each is, and what is said of it among the others
     "run": ("run.run_command", "Try ops on subjects, judge the results, and rank the ops."),
     "report": ("report.report_command", "Show a run as a page, as Markdown, JUnit XML, SARIF, annotations or JSON."),
+    "show": ("show.show_command", "Print a cause or a finding, with a picture of where it errs."),
+    "open": ("show.open_command", "Open the page of a run in a browser."),
     "compare": ("compare.compare_command", "Say what changed from one run to another."),
     "history": ("history.history_command", "Show how the error of each op went from run to run."),
     "accept": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import keyword
 import re
 from collections.abc import Sequence
@@ -19,10 +20,13 @@ from opfuzz.core.shipped import shipped
 from opfuzz.engine.draft import Draft, draft_of
 from opfuzz.engine.plan import load_specs
 from opfuzz.report.text import plain
+from opfuzz.spec import json_schema
 from opfuzz.spec.reader import RESERVED
 from opfuzz.spec.schema import NAME, OP_NAME
 
+SCHEMA_FILE = "opfuzz.schema.json"
 TEMPLATE = """\
+# yaml-language-server: $schema={schema}
 # The op '{op}'. Change it line by line, and see that it is sound with `opfuzz check {path}`.
 op: {op}
 summary: {summary}
@@ -136,6 +140,7 @@ def new_group() -> None:
 
 
 DRAFT = """\
+# yaml-language-server: $schema={schema}
 # The op '{op}', drafted from one call by trying it on small arrays. See that it is sound with `opfuzz check {path}`.
 op: {op}
 summary: {summary}
@@ -176,6 +181,9 @@ def new_op(
 ) -> int:
     """Write OUT/NAME.yaml: a spec that is valid as it is, with comments on what to change.
 
+    Beside it lies opfuzz.schema.json, what `opfuzz schema spec` prints: the first line of the spec names it, so that
+    editors with the YAML language server complete keys and check them.
+
     With --from-call the call is tried on small arrays: its spec has the dims, inputs, params and outputs that fit, and
     a reference to fill in. NAME is then that of the function, unless it is given.
     """
@@ -208,6 +216,7 @@ def new_op(
             told = str(error).replace(str(written), str(path))
             raise OpfuzzError(f"{told}\nno file was written: choose other names") from None
     _write(path, text, force)
+    _write(out / SCHEMA_FILE, json.dumps(json_schema(), indent=2) + "\n", force=True)
     shown = plain(str(path))
     click.echo(f"wrote {shown}, which is valid as it is; next:")
     what = "sizes, calls and reference" if draft is None else "reference, which is what it is judged by"
@@ -262,6 +271,7 @@ def template(op: str, inputs: tuple[str, ...], path: Path) -> str:
         calls = dict.fromkeys(DIALECTS, total)
         variant = f"first-only: {{note: all inputs but the first are lost, reference: {first}}}"
     return TEMPLATE.format(
+        schema=SCHEMA_FILE,
         op=op,
         path=plain(str(path)),
         summary=summary,
@@ -293,6 +303,7 @@ def drafted(op: str, draft: Draft, path: Path) -> str:
         sections += ["", "require: [n >= k]"]
     width = max(map(len, draft.inputs)) + 1
     return DRAFT.format(
+        schema=SCHEMA_FILE,
         op=op,
         path=plain(str(path)),
         summary=f"What {draft.function} computes.",

@@ -75,7 +75,8 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _html(run: Run, folder: Path) -> str:
+def page_of(run: Run, folder: Path) -> str:
+    """The page, with the trends of the history beside the run."""
     from opfuzz.report.run import html
 
     past = folder.parent / history.NAME
@@ -88,7 +89,7 @@ def _html(run: Run, folder: Path) -> str:
 
 
 _WRITERS: Mapping[str, Callable[[Run, Path], str]] = {
-    "html": _html,
+    "html": page_of,
     "md": lambda run, _: summary.render(run),
     "junit": junit.render,
     "sarif": sarif.render,

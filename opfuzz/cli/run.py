@@ -43,6 +43,7 @@ from opfuzz.engine.session import resume as resume_run
 from opfuzz.judge.ranking import SORT_KEYS
 from opfuzz.report.causes import describe
 from opfuzz.report.run import terminal
+from opfuzz.report.run.next_commands import next_commands
 from opfuzz.store.accepted import FILE as ACCEPTED
 from opfuzz.store.baseline import counting
 from opfuzz.store.write import summarize
@@ -236,4 +237,6 @@ def _finish(sitting: Sitting, executor: Executor, as_json: bool, rows: str) -> i
         click.echo(f"to go on: opfuzz run --resume {sitting.folder}", err=True)
         return ending()
     check_compared(result)
+    if not as_json and sys.stdout.isatty() and (lines := next_commands(result, sitting.folder)):
+        click.echo("\n" + "\n".join(lines))
     return FINDINGS if counting(result, sitting.order.fail_on) else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -12,6 +13,7 @@ from opfuzz.cli import cli
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.engine.campaign import run
 from opfuzz.engine.plan import Plan, load_specs
+from opfuzz.spec import json_schema
 
 
 def new(folder, *words: str) -> str:
@@ -50,7 +52,8 @@ def test_a_file_that_is_there_is_kept_unless_forced(tmp_path):
         new(tmp_path, "mine")
     assert path.read_text() == "precious"
     new(tmp_path, "mine", "--force")
-    assert path.read_text().startswith("# The op 'mine'")
+    assert path.read_text().startswith("# yaml-language-server: $schema=opfuzz.schema.json\n# The op 'mine'")
+    assert json.loads((path.parent / "opfuzz.schema.json").read_text()) == json_schema()
 
 
 @pytest.mark.parametrize("name", ["Upper", "1st", "a-b", "../up", "a b", "\x1b[31m", ""])
