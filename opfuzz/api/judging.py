@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ class ArrayVerdict:
     op: str
     format: str
     score: Score  # all of its figures
-    exact: FloatArray | tuple[FloatArray, ...]  # the float64 nearest to each exact value; shapes of the spec's outputs
+    exact: FloatArray | tuple[FloatArray, ...]  # the float64 nearest to each exact value, in the shape of the output
 
     @property
     def verdict(self) -> str:
@@ -111,8 +111,21 @@ def judge(
     arrays = {name: to_numpy(value, f"'{name}'") for name, value in given.items()}
     made = [to_numpy(value, "the output") for value in outputs]
     score, references = judge_arrays(spec, arrays, made, dict(params or {}), PLACE)
-    exact = tuple(np.asarray(reference.truth.hi) for reference in references)
+    shapes = {
+        reference.output: (reference.shape, array.shape) for reference, array in zip(references, made, strict=True)
+    }
+    score = replace(score, largest=_as_given(score.largest, shapes), deciding=_as_given(score.deciding, shapes))
+    exact = tuple(np.reshape(r.truth.hi, array.shape) for r, array in zip(references, made, strict=True))
     return ArrayVerdict(spec.op, references[0].fmt.name, score, exact[0] if len(exact) == 1 else exact)
+
+
+def _as_given(mark: Mark | None, shapes: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]) -> Mark | None:
+    """An element whose index is in the output as somebody gave it, whose batch may have other axes than the spec's."""
+    if mark is None or shapes[mark.output][0] == shapes[mark.output][1]:
+        return mark
+    own, given = shapes[mark.output]
+    flat = int(np.ravel_multi_index(mark.index, own)) if own else 0
+    return replace(mark, index=tuple(int(place) for place in np.unravel_index(flat, given)) if given else ())
 
 
 def read_spec(op: str | os.PathLike[str] | OpSpec) -> OpSpec:

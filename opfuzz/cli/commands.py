@@ -76,7 +76,13 @@ class Commands(click.Group):
         return begun + click.Command.shell_complete(self, ctx, incomplete)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+EXITS = (  # of every command
+    "Exit codes: 0 nothing to report, 1 findings, 2 wrong usage or an invalid file, 3 an error of opfuzz itself, "
+    "130 interrupted, 143 terminated."
+)
+
+
+@click.group(cls=Commands, epilog=EXITS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="opfuzz")
 def cli() -> None:
     """Find which operator makes two implementations of a network disagree, by how much, and why."""

@@ -13,6 +13,7 @@ import click
 from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
 
 from opfuzz.cli.group import bundled_specs
+from opfuzz.cli.settings.layers import profiles_here
 from opfuzz.core.floats import FORMATS
 from opfuzz.core.shipped import shipped
 from opfuzz.core.verdicts import CLEAN, SEVERITY
@@ -157,6 +158,11 @@ def models(ctx: click.Context) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in shipped("profiles").glob("*.yaml")))
 
 
+def profiles(ctx: click.Context) -> list[str]:
+    """Profiles of the settings that hold here, and those that are built in."""
+    return profiles_here()
+
+
 BY_NAME: dict[str, Names] = {
     "a": subjects,
     "after": runs,
@@ -173,6 +179,7 @@ BY_NAME: dict[str, Names] = {
     "profiled": models,
     "run": runs,
     "seed": seeds,
+    "settings": profiles,
     "subject": subjects,
     "subjects": subjects,
 }

@@ -55,7 +55,13 @@ def test_any_number_of_axes_stands_for_the_batch():
     x = np.linspace(-2, 2, 24, dtype=np.float32)
     for shape in ((24,), (4, 6), (2, 3, 4)):
         output = np.exp(x.astype(np.float64)).astype(np.float32).reshape(shape)
-        assert opfuzz.judge("exp", x.reshape(shape), output).verdict == "exact"
+        found = opfuzz.judge("exp", x.reshape(shape), output)
+        assert (found.verdict, found.exact.shape) == ("exact", shape)
+        place = tuple(size - 1 for size in shape)
+        output[place] *= 2
+        found = opfuzz.judge("exp", x.reshape(shape), output)
+        assert (found.severity, found.element.index) == ("fault", place)
+        assert found.exact[place] == pytest.approx(math.exp(2), rel=1e-12)
 
 
 def test_a_variant_is_recognised_and_a_parameter_is_taken():

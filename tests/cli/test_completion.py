@@ -99,6 +99,17 @@ def test_findings_of_the_newest_run_or_the_one_that_is_named():
         assert offered(command, "--run", "20260101-000000-s0", "") == ["aa11", "bb22"]
 
 
+@pytest.mark.usefixtures("runs")
+def test_findings_to_show_and_profiles_of_settings(tmp_path):
+    assert offered("show", "") == ["cc33"]
+    assert offered("open", "202601") == ["20260101-000000-s0"]
+    assert offered("run", "--settings", "") == ["ci", "default", "nightly"]
+    (tmp_path / "opfuzz.toml").write_text("[profile.mine]\njobs = 1\n")
+    assert offered("config", "--settings", "m") == ["mine"]
+    (tmp_path / "opfuzz.toml").write_text("[profile.mine\n")
+    assert offered("report", "--settings", "") == ["ci", "default", "nightly"]
+
+
 def test_a_tab_imports_no_framework():
     program = (
         "import sys, opfuzz.cli as c\n"

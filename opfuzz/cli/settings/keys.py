@@ -113,13 +113,6 @@ LIKE = {
     _dashed(name): next(each for each in field.metadata if isinstance(each, Like))
     for name, field in SettingsKeys.model_fields.items()
 }
-PATHS = frozenset({"specs", "plugins", "corpus", "accepted", "out", "tls-ca", "tls-cert", "tls-key"})
-EXCLUSIVE = (frozenset({"cases", "time"}), frozenset({"gradients", "only-gradients"}))
-BUILT_IN: dict[str, dict[str, Any]] = {  # profiles
-    "default": {},
-    "ci": {"cases": 100},  # a number, so that a slow machine tries the same as a fast one
-    "nightly": {"time": "30m", "seed": "nightly"},
-}
 
 
 def settings_schema() -> dict[str, Any]:

@@ -12,6 +12,13 @@ from opfuzz.cli.settings.toml_file import OWN, SettingsFile, find_settings, read
 from opfuzz.core.errors import OpfuzzError, did_you_mean
 
 DEFAULT = "default"
+PATHS = frozenset({"specs", "plugins", "corpus", "accepted", "out", "tls-ca", "tls-cert", "tls-key"})
+EXCLUSIVE = (frozenset({"cases", "time"}), frozenset({"gradients", "only-gradients"}))
+BUILT_IN: Mapping[str, Mapping[str, Any]] = {  # profiles
+    "default": {},
+    "ci": {"cases": 100},  # a number, so that a slow machine tries the same as a fast one
+    "nightly": {"time": "30m", "seed": "nightly"},
+}
 SHOWN = 60  # characters of a value in a message
 
 
@@ -45,9 +52,7 @@ def settings_of(named: Path | None, wants_none: bool, profile: str | None) -> Fi
     """
     file = None if wants_none else find_settings(Path.cwd()) if named is None else read_settings(named)
     if file is None and profile is None:
-        return FileSettings()  # and pydantic is not asked
-    from opfuzz.cli.settings.keys import BUILT_IN
-
+        return FileSettings()
     table: dict[str, Any] = {} if file is None else _checked(file)
     profiles = table.pop("profile", {})
     chosen = profile or DEFAULT
@@ -74,9 +79,17 @@ def settings_of(named: Path | None, wants_none: bool, profile: str | None) -> Fi
     return FileSettings(holding, file, chosen)
 
 
-def _excluded(keys: Collection[str]) -> set[str]:
-    from opfuzz.cli.settings.keys import EXCLUSIVE
+def profiles_here() -> list[str]:
+    """Names of the profiles of the nearest file, and of those that are built in; of a broken file only these."""
+    try:
+        file = find_settings(Path.cwd())
+    except OpfuzzError:
+        file = None
+    own = {} if file is None else file.table.get("profile", {})
+    return sorted({*BUILT_IN, *(own if isinstance(own, dict) else ())})
 
+
+def _excluded(keys: Collection[str]) -> set[str]:
     return {*keys}.union(*(group for group in EXCLUSIVE if group.intersection(keys)))
 
 
@@ -84,7 +97,7 @@ def _checked(file: SettingsFile) -> dict[str, Any]:
     """The table of a file. Raises OpfuzzError for unknown keys and for values of another type."""
     from pydantic import ValidationError
 
-    from opfuzz.cli.settings.keys import EXCLUSIVE, SettingsKeys
+    from opfuzz.cli.settings.keys import SettingsKeys
 
     try:
         SettingsKeys.model_validate(file.table)
@@ -133,8 +146,6 @@ def _shown(value: Any) -> str:
 
 def _placed(file: SettingsFile, key: str, value: Any) -> Any:
     """A value whose paths, which are relative to the file, are as they are from here."""
-    from opfuzz.cli.settings.keys import PATHS
-
     if key in PATHS:
         return [*_from_here(file, value)] if isinstance(value, list) else next(_from_here(file, [value]))
     if (key == "baseline" and (file.path.parent / value).exists()) or (key == "baseline-python" and os.sep in value):

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from opfuzz.cli.commands import COMMANDS, cli
 from opfuzz.cli.settings.command import EVERYWHERE, PARAMS, SettledCommand
-from opfuzz.cli.settings.keys import BUILT_IN, LIKE, settings_schema
+from opfuzz.cli.settings.keys import LIKE, settings_schema
+from opfuzz.cli.settings.layers import BUILT_IN
 from opfuzz.cli.settings.toml_file import read_settings
 
 PYPROJECT = """\
