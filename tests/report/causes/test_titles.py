@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from test_causes import EXAMPLES
+from documentation.cause_examples import EXAMPLES
 
 from opfuzz.core.cause import KINDS, Cause
 from opfuzz.core.common_cause import OWN, CommonCause, SmallestCall, WorstFigures
