@@ -8,6 +8,7 @@ from pathlib import Path
 from documentation.command_page import command_page
 from documentation.document_page import document_page
 from documentation.pictures import pictures
+from documentation.settings_page import settings_page
 from documentation.spec_page import spec_page
 from documentation.verdict_page import verdict_page
 
@@ -15,6 +16,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 PAGES: Mapping[str, Callable[[], str]] = {
     "cli.md": command_page,
     "documents.md": document_page,
+    "settings.md": settings_page,
     "spec-keys.md": spec_page,
     "verdicts.md": verdict_page,
 }

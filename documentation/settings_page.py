@@ -1,0 +1,34 @@
+"""The page of settings, from the model that checks them."""
+
+from __future__ import annotations
+
+from documentation.tables import code, page, table
+from opfuzz.cli.settings.config import UNSAID
+from opfuzz.cli.settings.keys import BUILT_IN, LIKE, PATHS, SettingsKeys
+
+INTRODUCTION = """
+What may stand in `opfuzz.toml`, or under `[tool.opfuzz]` in `pyproject.toml`. [Settings of a project](configure.md) says how to use
+them. Each key is what the option of that name is on the [command line](cli.md), of `opfuzz run` and of other commands that have it.
+"""
+
+
+def settings_page() -> str:
+    """Markdown: a table of the keys, and the profiles that are there already."""
+    rows = [
+        [
+            code(key),
+            code(f"{key} = {LIKE[key].example}") if key != "profile" else code(LIKE[key].example),
+            (field.description or "") + ("; relative to the file" if key in PATHS else ""),
+            UNSAID.get(key, ""),
+        ]
+        for key, field in zip(LIKE, SettingsKeys.model_fields.values(), strict=True)
+    ]
+    profiles = [[code(name), ", ".join(code(f"{key} = {value!r}") for key, value in said.items()) or "nothing"]
+                for name, said in BUILT_IN.items()]  # fmt: skip
+    return page(
+        "Settings",
+        "python -m documentation",
+        INTRODUCTION,
+        table(["key", "such as", "meaning", "without it"], rows),
+        "## Profiles that are there already\n\n" + table(["profile", "what it says"], profiles),
+    )
