@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,15 @@ ELSEWHERE = {  # where each lies, and what it is called on the site
     "SECURITY.md": "security.md",
     "CHANGELOG.md": "changelog.md",
 }
-_LINK = re.compile(r"(?<=\]\()([^)\s:#]+)(?=[#)])")
+_LINK = re.compile(r"\[([^\]]*)\]\(([^)\s:#]+)(#[^)\s]*)?\)")
 
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages that lie elsewhere."""
+    titles = dict(_titles(config["nav"]))
     for path, name in ELSEWHERE.items():
         text = (ROOT / path).read_text(encoding="utf-8")
-        files.append(File.generated(config, name, content=_with_links(text, path)))
+        files.append(File.generated(config, name, content=_with_links(text, path, titles)))
     return files
 
 
@@ -32,14 +34,32 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     """The text of a page of docs/, with links to pages that lie elsewhere."""
     if page.file.src_uri in ELSEWHERE.values():
         return markdown
-    return _with_links(markdown, f"docs/{page.file.src_uri}")
+    return _with_links(markdown, f"docs/{page.file.src_uri}", dict(_titles(config["nav"])))
 
 
-def _with_links(text: str, path: str) -> str:
-    """The text of the file `path` with links as pages of the site have them; the site is flat."""
+def _titles(entries: list[Any]) -> Iterator[tuple[str, str]]:
+    """Of each page, by its file, what it is called in the navigation."""
+    for title, entry in (item for each in entries for item in each.items()):
+        if isinstance(entry, list):
+            yield from _titles(entry)
+        else:
+            yield entry, title
+
+
+def _with_links(text: str, path: str, titles: Mapping[str, str]) -> str:
+    """The text of the file `path` with links as pages of the site have them, which is flat.
+
+    A page that is called by its file's name is called by its title. What is a file of the repository and no page is
+    named and not linked.
+    """
 
     def of_site(match: re.Match[str]) -> str:
-        target = posixpath.normpath(posixpath.join(posixpath.dirname(path), match[1]))
-        return ELSEWHERE.get(target, target.removeprefix("docs/") if target.startswith("docs/") else match[1])
+        words, name, anchor = match[1], match[2], match[3] or ""
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
+        if target not in ELSEWHERE and not target.startswith("docs/"):
+            return words if (ROOT / target).exists() else match[0]
+        page = ELSEWHERE.get(target, target.removeprefix("docs/"))
+        called = titles.get(page, words) if words in (name, target) else words
+        return f"[{called}]({page}{anchor})"
 
     return _LINK.sub(of_site, text)
