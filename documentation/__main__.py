@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from documentation.api_page import api_page
 from documentation.command_page import command_page
 from documentation.document_page import document_page
 from documentation.pictures import pictures
@@ -14,6 +15,7 @@ from documentation.verdict_page import verdict_page
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES: Mapping[str, Callable[[], str]] = {
+    "api.md": api_page,
     "cli.md": command_page,
     "documents.md": document_page,
     "settings.md": settings_page,

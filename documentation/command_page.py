@@ -10,7 +10,8 @@ from documentation.tables import code, page, table
 from opfuzz.cli import cli
 
 INTRODUCTION = """
-Every command and every option. `opfuzz COMMAND --help` prints the same; [the front page](README.md) has the commands by task.
+Every command and every option. `opfuzz COMMAND --help` prints the same; [the front page](README.md) has the commands
+by task.
 
 | exit code | meaning |
 |---|---|
@@ -19,7 +20,7 @@ Every command and every option. `opfuzz COMMAND --help` prints the same; [the fr
 | 2 | wrong usage, a file that is not what it should be, or something that is not here: one line says what, where, and the remedy |
 | 3 | an error of opfuzz itself, with a traceback |
 | 130, 143 | ended by Ctrl-C, by SIGTERM; what was found until then is kept |
-"""
+"""  # noqa: E501, a row of a table is one line
 
 
 def command_page() -> str:

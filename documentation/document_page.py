@@ -14,10 +14,10 @@ from documentation.tables import code, page, table
 from opfuzz.core.run import Run
 
 INTRODUCTION = """
-Every document is strict JSON: no NaN and no infinities as numbers; they are the texts `"nan"`, `"inf"`, `"-inf"`. Keys are added
-and not changed in their meaning; where that is not enough, `schema` has another number, and the schema before is still read.
-`opfuzz schema run` prints the JSON Schema of `run.json`, `opfuzz schema spec` that of a spec, `opfuzz schema settings` that of
-[settings](settings.md).
+Every document is strict JSON: no NaN and no infinities as numbers; they are the texts `"nan"`, `"inf"`, `"-inf"`.
+Keys are added and not changed in their meaning; where that is not enough, `schema` has another number, and the schema
+before is still read. `opfuzz schema run` prints the JSON Schema of `run.json`, `opfuzz schema spec` that of a spec,
+`opfuzz schema settings` that of [settings](settings.md).
 
 | document | who writes it | where it is told |
 |---|---|---|
@@ -32,9 +32,9 @@ and not changed in their meaning; where that is not enough, `schema` has another
 
 ## run.json
 
-An object with the fields of `Run`, and `schema`. Beside a `cause`, which is data, stand `reason` and `diagnosis`, its words for
-people. What the fields of each record are:
-"""
+An object with the fields of `Run`, and `schema`. Beside a `cause`, which is data, stand `reason` and `diagnosis`, its
+words for people. What the fields of each record are:
+"""  # noqa: E501, a row of a table is one line
 
 
 def document_page() -> str:

@@ -10,14 +10,9 @@ from typing import Any
 
 from mkdocs.structure.files import File, Files
 
+from documentation.elsewhere import ELSEWHERE
+
 ROOT = Path(__file__).parents[1]
-ELSEWHERE = {  # where each lies, and what it is called on the site
-    "specs/README.md": "spec-language.md",
-    "CONTRIBUTING.md": "contributing.md",
-    "ARCHITECTURE.md": "architecture.md",
-    "SECURITY.md": "security.md",
-    "CHANGELOG.md": "changelog.md",
-}
 _LINK = re.compile(r"\[([^\]]*)\]\(([^)\s:#]+)(#[^)\s]*)?\)")
 
 

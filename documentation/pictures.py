@@ -40,7 +40,9 @@ def pictures() -> dict[str, str]:
 def _drawn(paint: Paint, colours: Colours) -> str:
     import matplotlib
 
-    ink = dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), colours["ink"])
+    ink = dict.fromkeys(
+        ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), colours["ink"]
+    )
     style = {**ink, "axes.grid": True, "grid.color": colours["grid"], "axes.facecolor": "none", "path.simplify": False}
 
     def painted(figure: Figure) -> None:
@@ -75,7 +77,7 @@ TERMS, COLUMNS, PRODUCTS = 256, 16, 120
 
 
 def dot_products() -> Mapping[str, tuple[Array, Array, Array]]:
-    """How much cancels, the ulp error and the excess, the largest of 16 dot products each: in float32, and with TF32."""
+    """How much cancels, ulp error and excess, the largest of 16 dot products each: in float32, and with TF32."""
     random = np.random.default_rng(22)
     found: dict[str, list[tuple[float, float, float]]] = {"float32, honest": [], "TF32 inputs, a fault": []}
     for number in range(PRODUCTS):

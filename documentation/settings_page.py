@@ -7,8 +7,9 @@ from opfuzz.cli.settings.config import UNSAID
 from opfuzz.cli.settings.keys import BUILT_IN, LIKE, PATHS, SettingsKeys
 
 INTRODUCTION = """
-What may stand in `opfuzz.toml`, or under `[tool.opfuzz]` in `pyproject.toml`. [Settings of a project](configure.md) says how to use
-them. Each key is what the option of that name is on the [command line](cli.md), of `opfuzz run` and of other commands that have it.
+What may stand in `opfuzz.toml`, or under `[tool.opfuzz]` in `pyproject.toml`. [Settings of a project](configure.md)
+says how to use them. Each key is what the option of that name is on the [command line](cli.md), of `opfuzz run` and
+of other commands that have it.
 """
 
 

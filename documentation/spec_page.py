@@ -11,8 +11,8 @@ from opfuzz.oracle.operations import REFERENCE_FUNCTIONS
 from opfuzz.spec import json_schema
 
 INTRODUCTION = """
-What a spec may say, as `opfuzz schema` has it for editors. [The spec language](../specs/README.md) explains what it means,
-and [Add an op](new-op.md) begins with an example.
+What a spec may say, as `opfuzz schema` has it for editors. [The spec language](../specs/README.md) explains what it
+means, and [Add an op](new-op.md) begins with an example.
 """
 
 

@@ -18,22 +18,23 @@ from opfuzz.judge.score import score
 from opfuzz.report.causes import word_cause
 
 INTRODUCTION = """
-A call gets one verdict, the first of this table that holds; a row of the ranking has the worst of its cases. **Faults** count
-for the exit code, **notes** are told and do not, the rest is **clean**. [How to read the ranking](ranking.md) has the figures
-beside a verdict, and [What an allowance is](allowance.md) the limit between honest and wrong.
+A call gets one verdict, the first of this table that holds; a row of the ranking has the worst of its cases.
+**Faults** count for the exit code, **notes** are told and do not, the rest is **clean**. [How to read the
+ranking](ranking.md) has the figures beside a verdict, and [What an allowance is](allowance.md) the limit between
+honest and wrong.
 """
 JUDGED = """
 ## Judged just now
 
-These outputs were made and judged when this page was written, by the code that judges in a run. `ulp` and `excess` are the
-largest of the output.
+These outputs were made and judged when this page was written, by the code that judges in a run. `ulp` and `excess`
+are the largest of the output.
 """
 CAUSES = """
 ## Causes
 
-Why a result is what it is. In `run.json` a cause is data, a `kind`, a `name` and `figures`; these are its words. Findings
-with one kind and name on one framework are one cause of a run. **The figures of these examples are made up**; the words are
-the program's.
+Why a result is what it is. In `run.json` a cause is data, a `kind`, a `name` and `figures`; these are its words.
+Findings with one kind and name on one framework are one cause of a run. **The figures of these examples are made
+up**; the words are the program's.
 """
 MEANING = {
     "crash": ("the call raised, its process died, or it returned another shape or type", "raised ValueError: ..."),
@@ -45,10 +46,19 @@ MEANING = {
     ),
     "special": ("NaN, an infinity, or the sign of a zero of an elementwise function is wrong", ""),
     "wrong": ("a variant of the op explains it, or nothing does", ""),
-    "imprecise": ("a lower precision explains it, or a formula or an order of summation that loses more than it must", ""),
+    "imprecise": (
+        "a lower precision explains it, or a formula or an order of summation that loses more than it must",
+        "",
+    ),
     "narrow": ("half formats: intermediates are rounded to the half format", ""),
-    "normwise": ("relative accuracy is lost where the usual formula loses it: cancellation, overflow or underflow inside", ""),
-    "unresolved": ("the exact value is not certain enough for this error", "no spec that comes with opfuzz has such a case"),
+    "normwise": (
+        "relative accuracy is lost where the usual formula loses it: cancellation, overflow or underflow inside",
+        "",
+    ),
+    "unresolved": (
+        "the exact value is not certain enough for this error",
+        "no spec that comes with opfuzz has such a case",
+    ),
     "ill-conditioned": (
         "nearly all elements have an allowance larger than their value",
         "a bfloat16 layer_norm of numbers near 10^6 that differ by less than their spacing",
@@ -117,7 +127,9 @@ EXAMPLES_OF_VERDICTS = (
         "matmul",
         {"a": _normal(1, 4, 256), "b": _normal(1, 256, 4, seed=1)},
         {"batch": 1, "m": 4, "k": 256, "n": 4},
-        lambda given: np.matmul(*(round_to_bits(given[name], 11).astype(np.float64) for name in "ab")).astype(np.float32),
+        lambda given: np.matmul(*(round_to_bits(given[name], 11).astype(np.float64) for name in "ab")).astype(
+            np.float32
+        ),
     ),
     Example(
         "a float16 softmax with float16 steps",

@@ -4,40 +4,22 @@ from __future__ import annotations
 
 import re
 import tomllib
-from pathlib import Path
 
 import pytest
-from command_lines import commands, refusal
+from command_lines import refusal
 from commands import opfuzz
+from page_commands import PAGES, ROOT, TEXTS, typed
 
 from opfuzz.backends import discover
 from opfuzz.engine.plan import load_specs
 from opfuzz.engine.selftest.mutant import read_mutants
 from opfuzz.pytest_plugin import SETTINGS
 
-ROOT = Path(__file__).parents[1]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
-TOP = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")]
-TEXTS = {path: path.read_text(encoding="utf-8") for path in (*TOP, *PAGES)}
-BY_PAGE = pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
-OMITTED = re.compile(r"\.\.\.|[<>…]|\b[A-Z]{2,}\b")  # what stands for something else in a command
+BY_PAGE = pytest.mark.parametrize("path", TEXTS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 
 
 def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-
-
-def typed(text: str) -> list[list[str]]:
-    """The commands of a page that are written out: in blocks, indented, and in the middle of a sentence."""
-    joined = re.sub(r"\\\n\s*", "", text)
-    fence = r"^```\w*\n(.*?)^```"
-    fenced = "".join(re.findall(fence, joined, re.DOTALL | re.MULTILINE))
-    prose = re.sub(fence, "", joined, flags=re.DOTALL | re.MULTILINE)
-    found = re.findall(r"^(?:\$ )?opfuzz .*|^\$ .*opfuzz .*", fenced, re.MULTILINE)
-    found += re.findall(r"^    opfuzz .*", prose, re.MULTILINE)
-    found += re.findall(r"`(opfuzz [^`\n]*)`", prose)
-    written = [(words, OMITTED.search(line.split(" #")[0])) for line in found for words in commands(line)]
-    return [words[:1] if omitted else words for words, omitted in written if words and not OMITTED.search(words[0])]
 
 
 @BY_PAGE
@@ -61,6 +43,8 @@ def test_every_link_leads_somewhere(path):
     for target in re.findall(r"\]\(([^)\s]+)\)", TEXTS[path]):
         if target.startswith("https://"):
             continue
+        if target.startswith("pictures/"):
+            target = target.partition("#")[0]  # what follows says in which mode it is shown
         name, _, anchor = target.partition("#")
         page = (path.parent / name).resolve() if name else path
         assert page.exists(), target

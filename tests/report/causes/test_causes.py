@@ -11,7 +11,6 @@ import pytest
 from small_campaigns import SPECS, plugin
 
 from documentation.cause_examples import EXAMPLES
-
 from opfuzz.backends import discover
 from opfuzz.core.call import Recipe
 from opfuzz.core.cause import KINDS, NOTHING, SHOWN, Cause

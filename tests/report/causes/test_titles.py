@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from documentation.cause_examples import EXAMPLES
 
+from documentation.cause_examples import EXAMPLES
 from opfuzz.core.cause import KINDS, Cause
 from opfuzz.core.common_cause import OWN, CommonCause, SmallestCall, WorstFigures
 from opfuzz.core.relation import Relation

@@ -1,0 +1,68 @@
+"""Every command of every page is run as it is printed, on less; what is not, says why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+from commands import opfuzz
+from page_commands import ELSEWHERE, PageCommand, page_commands
+from page_folder import populate
+
+ALL = list(page_commands())
+PAGES = {page: list(commands) for page, commands in groupby(ALL, lambda each: each.page)}
+ABSENT = re.compile(r"not installed|is not here|no GPU|needs macOS|no CUDA")  # in the last line of exit code 2
+
+
+def _cases() -> Iterator[object]:
+    for page, commands in PAGES.items():
+        if run := [each for each in commands if not each.skipped]:
+            yield pytest.param(page, run, id=page)
+
+
+@pytest.fixture(scope="session")
+def sides(tmp_path_factory: pytest.TempPathFactory):
+    """A function that puts the tensors of a side of `pair.py` into a folder; each is computed once."""
+    kept = tmp_path_factory.mktemp("sides")
+
+    def dump(folder: Path, side: str) -> None:
+        file = kept / f"{side}.safetensors"
+        if not file.exists():
+            done = opfuzz("dump", "pair.py", "--side", side, "-o", file, cwd=folder)
+            assert done.status == 0, done.err
+        (folder / file.name).write_bytes(file.read_bytes())
+
+    return dump
+
+
+@pytest.mark.parametrize(("page", "commands"), _cases())
+def test_the_commands_of_a_page_do_what_they_say(page: str, commands: list[PageCommand], tmp_path, sides, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    populate(tmp_path, page, sides)
+    absent = []
+    for each in commands:
+        words = [*each.run, *(["--force"] if each.run[0] == "dump" else [])]
+        done = opfuzz(*words, cwd=tmp_path)
+        if done.status == 2 and ABSENT.search(done.err):
+            absent.append(f"{' '.join(each.written)}: {done.err.strip().splitlines()[-1]}")
+            continue
+        assert done.status in (0, 1), (each.written, words, done.err[-2000:])
+        assert done.out, each.written
+    if len(absent) == len(commands):
+        pytest.skip("; ".join(absent))
+
+
+@pytest.mark.parametrize("command", [each for each in ALL if each.skipped], ids=lambda each: " ".join(each.written))
+def test_a_command_that_is_not_run_says_why(command: PageCommand):
+    pytest.skip(f"{command.page}: {command.skipped}")
+
+
+def test_the_reasons_name_tests_that_there_are():
+    root = Path(__file__).parents[2]
+    for why in ELSEWHERE.values():
+        for name in re.findall(r"tests/[\w/]+(?:\.py)?", why):
+            assert (root / name).exists(), name
+    assert {what for what in ELSEWHERE if not any(ELSEWHERE[what] == each.skipped for each in ALL)} == set()
