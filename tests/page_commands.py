@@ -38,9 +38,10 @@ SMALL = {  # options that stand in place of those of a command, and how many wor
     "climb": ["--evaluations", "512"],
     "shrink": ["--attempts", "20"],
     "cases export": ["--cases", "1"],
+    "accept": ["--run", EXAMPLE_RUN],
 }
 DROPPED = ("--cases", "--time", "--evaluations", "--attempts", "--sample", "--shrink", "--jobs")
-A_FEW = {"run": "relu", "climb": "relu", "sweep": "relu", "accuracy": "relu"}  # the op in place of all
+MANY = ("run", "climb", "sweep", "accuracy")  # commands that take all ops where none is named
 HERE = {"torch:mps", "mlx:gpu", "jax:cpu", "onnxruntime:cpu", "openvino:cpu"}  # subjects that are on few machines
 
 
@@ -96,8 +97,8 @@ def _small(words: list[str]) -> list[str]:
             kept += [word, ",".join(here or ["torch:cpu"])]
         else:
             kept.append(_FINDING.sub(EXAMPLE_FINDING, _RUN.sub(EXAMPLE_RUN, word)))
-    if name in A_FEW and "--op" not in kept and not any(word.endswith((".yaml", ".py")) for word in kept):
-        kept += ["--op", A_FEW[name]]
+    if name in MANY and "--op" not in kept and not any(word.endswith((".yaml", ".py")) for word in kept):
+        kept += ["--op", "exp" if "specs/elementary" in kept else "relu"]
     if name == "run" and "--format" not in kept:
         kept += ["--format", "float32"]
     if name in ("sweep", "accuracy"):

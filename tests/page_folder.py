@@ -55,6 +55,8 @@ def populate(folder: Path, page: str, dump: Callable[[Path, str], None]) -> None
         files["mine.py"] = block("selftest", "python", "MUTANTS")
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
+    for name in {"localize": ["my.yaml"], "README": ["p.yaml"]}.get(page, ()):  # which would take long to record
+        shutil.copy(ROOT / "profiles" / "decoder.yaml", folder / name)
     if page == "configure":
         (folder / "pyproject.toml").write_text(block("configure", "toml", "tool.opfuzz"), encoding="utf-8")
     if any(f"{name}.safetensors" in TEXTS[_path(page)] for name in ("a", "py", "port", "output_of_the_port")):

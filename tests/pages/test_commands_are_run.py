@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
@@ -38,19 +39,21 @@ def sides(tmp_path_factory: pytest.TempPathFactory):
     return dump
 
 
-@pytest.mark.parametrize(("page", "commands"), _cases())
+@pytest.mark.parametrize(("page", "commands"), list(_cases()))
 def test_the_commands_of_a_page_do_what_they_say(page: str, commands: list[PageCommand], tmp_path, sides, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     populate(tmp_path, page, sides)
     absent = []
     for each in commands:
         words = [*each.run, *(["--force"] if each.run[0] == "dump" else [])]
+        began = time.perf_counter()
         done = opfuzz(*words, cwd=tmp_path)
+        print(f"{time.perf_counter() - began:6.1f} s  opfuzz {' '.join(words)}")
         if done.status == 2 and ABSENT.search(done.err):
             absent.append(f"{' '.join(each.written)}: {done.err.strip().splitlines()[-1]}")
             continue
         assert done.status in (0, 1), (each.written, words, done.err[-2000:])
-        assert done.out, each.written
+        assert done.out or "-o" in words, each.written
     if len(absent) == len(commands):
         pytest.skip("; ".join(absent))
 
