@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from documentation.tables import code, page, table
 from opfuzz.core.run import Run
+from opfuzz.store.schema import BESIDE, LEFT_OUT
 
 INTRODUCTION = """
 Every document is strict JSON: no NaN and no infinities as numbers; they are the texts `"nan"`, `"inf"`, `"-inf"`.
@@ -63,8 +64,9 @@ def _within(hint: object) -> Iterator[type]:
 
 def _section(record: type) -> str:
     said = _comments(record)
-    fields = dataclasses.fields(record)
+    fields = [field for field in dataclasses.fields(record) if field.name not in LEFT_OUT.get(record, ())]
     rows = [[code(field.name), code(str(field.type)), said.get(field.name, "")] for field in fields]
+    rows += [[code(name), "", "follows from the others, or is in words"] for name in BESIDE.get(record, ())]
     told = (inspect.getdoc(record) or "").split("\n\n")[0].partition(" Raises")[0]
     return f"### {record.__name__}\n\n{told}\n\n{table(['field', 'type', 'what it is'], rows)}"
 

@@ -91,7 +91,7 @@ def _small(words: list[str]) -> list[str]:
         if word in DROPPED:
             next(rest)
         elif word == "--op":
-            kept += [word, ",".join(next(rest).split(",")[:2])]
+            kept += [word, next(rest).split(",")[0]]
         elif word in ("--subjects", "--subject"):
             here = [each for each in next(rest).split(",") if each not in HERE]
             kept += [word, ",".join(here or ["torch:cpu"])]

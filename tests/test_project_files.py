@@ -150,7 +150,7 @@ def test_the_steps_of_the_action_are_commands_that_do_their_work(shell):
         "report.html",
         "summary.md",
         "junit.xml",
-        "opfuzz.sarif",
+        "report.sarif",
     }
     assert "relu" in shell.summary.read_text(encoding="utf-8")
     assert shell("Fail for faults", inputs).returncode in (0, 1)
