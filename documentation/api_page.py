@@ -29,7 +29,8 @@ for cause in run.causes:
 
 `judge` needs neither framework nor process: an output that a GPU, another language or another machine gave is held
 against the exact result. The others start processes, as the commands do, and a mistake of yours is an `OpfuzzError`
-whose text says what, where, and the remedy. `examples/first_look.ipynb` shows it in a notebook, where a run shows its progress and its causes.
+whose text says what, where, and the remedy. `examples/first_look.ipynb` shows it in a notebook, where a run shows its
+progress and its causes.
 """
 FUNCTIONS = ("run", "read_run", "judge", "trace", "localize", "sweep", "ulp")
 

@@ -22,7 +22,7 @@ before is still read. `opfuzz schema run` prints the JSON Schema of `run.json`, 
 
 | document | who writes it | where it is told |
 |---|---|---|
-| `run.json` | `opfuzz run`, `opfuzz cases judge`; `run --json` and `report --format json` print the same | below |
+| `run.json` | `opfuzz run`, `opfuzz cases judge DIR`; `run --json` and `report --format json` print the same | below |
 | `findings/ID/*.json` | a run | [findings.md](findings.md); `finding.json` is a `Finding` of those below |
 | `manifest.json`, `about.json` | `opfuzz cases` | [cases.md](cases.md) |
 | `*.safetensors` | `opfuzz dump` | [dump.md](dump.md) |

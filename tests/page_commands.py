@@ -39,7 +39,9 @@ SMALL = {  # options that stand in place of those of a command, and how many wor
     "shrink": ["--attempts", "20"],
     "cases export": ["--cases", "1"],
     "accept": ["--run", EXAMPLE_RUN],
+    "accuracy": ["--format", "float16"],
 }
+OTHERS = {"output_of_the_port": "port", "layer_norm": "relu"}  # words that stand for something which the folder has
 DROPPED = ("--cases", "--time", "--evaluations", "--attempts", "--sample", "--shrink", "--jobs")
 MANY = ("run", "climb", "sweep", "accuracy")  # commands that take all ops where none is named
 HERE = {"torch:mps", "mlx:gpu", "jax:cpu", "onnxruntime:cpu", "openvino:cpu"}  # subjects that are on few machines
@@ -95,9 +97,14 @@ def _small(words: list[str]) -> list[str]:
         elif word in ("--subjects", "--subject"):
             here = [each for each in next(rest).split(",") if each not in HERE]
             kept += [word, ",".join(here or ["torch:cpu"])]
+        elif word in OTHERS and name == "history" or word.partition(".")[0] in OTHERS and name == "localize":
+            stem, dot, ending = word.partition(".")
+            kept.append(OTHERS[stem] + dot + ending)
         else:
             kept.append(_FINDING.sub(EXAMPLE_FINDING, _RUN.sub(EXAMPLE_RUN, word)))
-    if name in MANY and "--op" not in kept and not any(word.endswith((".yaml", ".py")) for word in kept):
+    if "--profile" in kept:
+        kept += ["--op", "linear"]
+    elif name in MANY and "--op" not in kept and not any(word.endswith((".yaml", ".py")) for word in kept):
         kept += ["--op", "exp" if "specs/elementary" in kept else "relu"]
     if name == "run" and "--format" not in kept:
         kept += ["--format", "float32"]
