@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File, Files
-
-from documentation.elsewhere import ELSEWHERE
 
 ROOT = Path(__file__).parents[1]
 _LINK = re.compile(r"\[([^\]]*)\]\(([^)\s:#]+)(#[^)\s]*)?\)")
@@ -18,18 +16,17 @@ _LINK = re.compile(r"\[([^\]]*)\]\(([^)\s:#]+)(#[^)\s]*)?\)")
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages that lie elsewhere."""
-    titles = dict(_titles(config["nav"]))
-    for path, name in ELSEWHERE.items():
+    for path, name in config["extra"]["elsewhere"].items():
         text = (ROOT / path).read_text(encoding="utf-8")
-        files.append(File.generated(config, name, content=_with_links(text, path, titles)))
+        files.append(File.generated(config, name, content=_with_links(text, path, config)))
     return files
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """The text of a page of docs/, with links to pages that lie elsewhere."""
-    if page.file.src_uri in ELSEWHERE.values():
+    if page.file.src_uri in config["extra"]["elsewhere"].values():
         return markdown
-    return _with_links(markdown, f"docs/{page.file.src_uri}", dict(_titles(config["nav"])))
+    return _with_links(markdown, f"docs/{page.file.src_uri}", config)
 
 
 def _titles(entries: list[Any]) -> Iterator[tuple[str, str]]:
@@ -41,19 +38,20 @@ def _titles(entries: list[Any]) -> Iterator[tuple[str, str]]:
             yield entry, title
 
 
-def _with_links(text: str, path: str, titles: Mapping[str, str]) -> str:
+def _with_links(text: str, path: str, config: Any) -> str:
     """The text of the file `path` with links as pages of the site have them, which is flat.
 
     A page that is called by its file's name is called by its title. What is a file of the repository and no page is
     named and not linked.
     """
+    titles, elsewhere = dict(_titles(config["nav"])), config["extra"]["elsewhere"]
 
     def of_site(match: re.Match[str]) -> str:
         words, name, anchor = match[1], match[2], match[3] or ""
         target = posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
-        if target not in ELSEWHERE and not target.startswith("docs/"):
+        if target not in elsewhere and not target.startswith("docs/"):
             return words if (ROOT / target).exists() else match[0]
-        page = ELSEWHERE.get(target, target.removeprefix("docs/"))
+        page = elsewhere.get(target, target.removeprefix("docs/"))
         called = titles.get(page, words) if words in (name, target) else words
         return f"[{called}]({page}{anchor})"
 

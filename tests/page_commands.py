@@ -97,7 +97,7 @@ def _small(words: list[str]) -> list[str]:
         elif word in ("--subjects", "--subject"):
             here = [each for each in next(rest).split(",") if each not in HERE]
             kept += [word, ",".join(here or ["torch:cpu"])]
-        elif word in OTHERS and name == "history" or word.partition(".")[0] in OTHERS and name == "localize":
+        elif name in ("history", "localize") and word.partition(".")[0] in OTHERS:
             stem, dot, ending = word.partition(".")
             kept.append(OTHERS[stem] + dot + ending)
         else:
