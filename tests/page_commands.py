@@ -39,6 +39,8 @@ SMALL = {  # options that stand in place of those of a command, and how many wor
     "shrink": ["--attempts", "20"],
     "cases export": ["--cases", "1"],
     "accept": ["--run", EXAMPLE_RUN],
+    "show": ["--run", EXAMPLE_RUN],
+    "open": ["--print"],
     "accuracy": ["--format", "float16"],
 }
 OTHERS = {"output_of_the_port": "port", "layer_norm": "relu"}  # words that stand for something which the folder has
