@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from documentation.tables import code, page, table
 from opfuzz.cli.settings.config import UNSAID
-from opfuzz.cli.settings.keys import LIKE, PATHS, SettingsKeys
-from opfuzz.cli.settings.layers import BUILT_IN
+from opfuzz.cli.settings.keys import LIKE, SettingsKeys
+from opfuzz.cli.settings.layers import BUILT_IN, PATHS
 
 INTRODUCTION = """
 What may stand in `opfuzz.toml`, or under `[tool.opfuzz]` in `pyproject.toml`. [Settings of a project](configure.md)
