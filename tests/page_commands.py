@@ -83,6 +83,11 @@ def page_commands() -> Iterator[PageCommand]:
                 yield PageCommand(path.stem, tuple(words), small, _skipped(words))
 
 
+def stand_in(word: str) -> str:
+    """A word of a command with the run and finding that are there in place of those of the page."""
+    return _FINDING.sub(EXAMPLE_FINDING, _RUN.sub(EXAMPLE_RUN, word))
+
+
 def _skipped(words: list[str]) -> str:
     line = " ".join(words)
     return next((why for what, why in ELSEWHERE.items() if what in words or line.startswith(what)), "")
@@ -103,7 +108,7 @@ def _small(words: list[str]) -> list[str]:
             stem, dot, ending = word.partition(".")
             kept.append(OTHERS[stem] + dot + ending)
         else:
-            kept.append(_FINDING.sub(EXAMPLE_FINDING, _RUN.sub(EXAMPLE_RUN, word)))
+            kept.append(stand_in(word))
     if "--profile" in kept:
         kept += ["--op", "linear"]
     elif name in MANY and "--op" not in kept and not any(word.endswith((".yaml", ".py")) for word in kept):

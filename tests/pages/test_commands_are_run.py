@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from itertools import groupby
@@ -11,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from commands import opfuzz
-from page_commands import ELSEWHERE, PageCommand, page_commands
-from page_folder import populate
+from page_commands import ELSEWHERE, EXAMPLE_RUN, ROOT, TEXTS, PageCommand, page_commands, stand_in
+from page_folder import block, populate
 
 ALL = list(page_commands())
 PAGES = {page: list(commands) for page, commands in groupby(ALL, lambda each: each.page)}
@@ -67,8 +69,39 @@ def test_a_command_that_is_not_run_says_why(command: PageCommand):
 
 
 def test_the_reasons_name_tests_that_there_are():
-    root = Path(__file__).parents[2]
     for why in ELSEWHERE.values():
         for name in re.findall(r"tests/[\w/]+(?:\.py)?", why):
-            assert (root / name).exists(), name
+            assert (ROOT / name).exists(), name
     assert {what for what in ELSEWHERE if not any(ELSEWHERE[what] == each.skipped for each in ALL)} == set()
+
+
+def test_reproducers_and_reports_are_where_pages_say(tmp_path):
+    """What pages call beside opfuzz: `python` and `cat` of a file of a finding."""
+    shutil.copytree(ROOT / "reports" / "example", tmp_path / "reports" / EXAMPLE_RUN)
+    lines = {line for text in TEXTS.values() for line in re.findall(r"^\$ ((?:python|cat) reports/.*)", text, re.M)}
+    words = {tuple(stand_in(word) for word in line.split()) for line in lines}
+    assert {each[0] for each in words} == {"python", "cat"}
+    for program, *rest in words:
+        called = [sys.executable] if program == "python" else [program]
+        done = subprocess.run([*called, *rest], cwd=tmp_path, capture_output=True, text=True, check=False)
+        if done.returncode == 2:
+            assert "cannot tell" in done.stdout, done.stderr  # MLX is not here
+        else:
+            assert done.returncode in (0, 1), done.stderr
+            assert "exact" in done.stdout
+
+
+def test_the_tutorial_gets_to_a_report_in_at_most_eight_commands():
+    text = next(text for path, text in TEXTS.items() if path.stem == "tutorial")
+    commands = re.findall(r"^\$ (.*)", text, re.M)
+    assert len(commands) <= 8
+    assert commands[0] == "python3 -m venv .venv && . .venv/bin/activate && pip install -q ."
+    assert re.fullmatch(r"cat reports/\*/findings/\w+/upstream.md", commands[-1])
+    words = {7: "seven", 8: "eight"}
+    assert f"{words[len(commands)]} commands" in text
+
+
+def test_the_program_of_the_page_on_the_api_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = block("api", "python", "opfuzz.judge").replace("cases=100", "cases=1, shrink=0")
+    exec(compile(text.replace("mlx:cpu,torch:cpu", "numpy:cpu"), "api.md", "exec"), {})
