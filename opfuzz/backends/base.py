@@ -7,7 +7,7 @@ import inspect
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass
 from keyword import iskeyword
 from pathlib import Path
@@ -130,6 +130,7 @@ class Backend(ABC):
         self._own: dict[str, Callable[..., Any]] = {}
         self._functions: Functions | None = None
         self._calls = 0  # since it rested
+        self.prepared: dict[Hashable, Any] = {}  # by program, what `perform` has found out of it
         if not replace or self.absent() is not None:
             return
         known = self.published()

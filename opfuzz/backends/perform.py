@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -43,22 +44,10 @@ def perform(
     of them, or the one array whose name is ''.
     With `repeat` the call is made twice, each on tensors of its own, and `Outcome.repeated` says if the bits agree.
     """
-    text, format = str(subject), call.format
-    if not backend.supports(format, subject.device):
-        return Outcome(text, "unsupported", cause=unsupported(f"{subject.backend}:{subject.device} has no {format}"))
-    for name in sorted(program.functions):
-        if name not in backend.functions():
-            return Outcome(text, "unsupported", cause=unsupported(f"{subject.backend} publishes no {name}"))
-    for array in call.arrays.values():
-        if (kind := _name(array.dtype)) in FORMATS and not backend.supports(kind, subject.device):
-            return Outcome(text, "unsupported", cause=unsupported(f"{subject.backend}:{subject.device} has no {kind}"))
-    for kind in sorted(program.names & SMALL_FORMATS.keys()):
-        if not backend.supports(kind, subject.device):
-            return Outcome(text, "unsupported", cause=unsupported(f"{subject.backend}:{subject.device} has no {kind}"))
-    gradient = program.gradient
-    if gradient is not None and not backend.has_gradients:
-        return Outcome(text, "unsupported", cause=unsupported(f"{subject.backend} has no gradients"))
-    names = _names(backend, program, call)
+    text, prepared = str(subject), _prepared(backend, subject, program, call)
+    if prepared.refusal is not None:
+        return Outcome(text, "unsupported", cause=prepared.refusal)
+    gradient, names = program.gradient, {**call.dims, **call.params, **prepared.names}
     backend.count()
 
     def once() -> tuple[Array, ...]:
@@ -77,7 +66,7 @@ def perform(
         return Outcome(text, "crash", cause=error.cause)
     except Exception as error:  # any failure of the subject is what is being looked for
         return Outcome(text, _status(error, backend.refusals), cause=_cause(error))
-    required = FORMATS[format].dtype
+    required = FORMATS[call.format].dtype
     for (name, shape), output in zip(shapes.items(), outputs, strict=True):
         if (cause := unlike_spec(name, (output.dtype, output.shape), (required, shape))) is not None:
             return Outcome(text, "crash", cause=cause)
@@ -92,7 +81,8 @@ def exported_graph(
 
     Raises what the call raises.
     """
-    tensors, names = _tensors(backend, subject, call), _names(backend, program, call)
+    names = {**call.dims, **call.params, **_names(backend, program, call.format)}
+    tensors = _tensors(backend, subject, call)
     graph = backend.graph(program, tensors, names, subject.device, subject.mode)
     if graph.referred is None:
         return graph.nodes, None
@@ -101,10 +91,46 @@ def exported_graph(
     return graph.nodes, Outcome(str(subject), "ok", outputs) if is_alike else None
 
 
-def _names(backend: Backend, program: Program, call: Call) -> dict[str, object]:
-    """Sizes, parameters and constants that a call may use."""
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a program comes to on a device, whatever the sizes and values."""
+
+    refusal: Cause | None  # why it cannot be run at all
+    names: Mapping[str, object]  # constants and formats that it may use
+
+
+def _prepared(backend: Backend, subject: Subject, program: Program, call: Call) -> Prepared:
+    """Found once for each program, format, and formats of the inputs, and kept by the backend."""
+    kinds = tuple([_name(array.dtype) for array in call.arrays.values()])
+    key = (program, subject.backend, subject.device, call.format, kinds)
+    if key not in backend.prepared:
+        refusal = _refusal(backend, subject, program, (call.format, *kinds))
+        names = _names(backend, program, call.format) if refusal is None else {}
+        backend.prepared[key] = Prepared(refusal, names)
+    found: Prepared = backend.prepared[key]
+    return found
+
+
+def _refusal(backend: Backend, subject: Subject, program: Program, formats: Sequence[str]) -> Cause | None:
+    """What a backend lacks for a program on numbers of these formats; the first is the one under test."""
+    where = f"{subject.backend}:{subject.device}"
+    if not backend.supports(formats[0], subject.device):
+        return unsupported(f"{where} has no {formats[0]}")
+    for name in sorted(program.functions):
+        if name not in backend.functions():
+            return unsupported(f"{subject.backend} publishes no {name}")
+    for kind in (*[each for each in formats if each in FORMATS], *sorted(program.names & SMALL_FORMATS.keys())):
+        if not backend.supports(kind, subject.device):
+            return unsupported(f"{where} has no {kind}")
+    if program.gradient is not None and not backend.has_gradients:
+        return unsupported(f"{subject.backend} has no gradients")
+    return None
+
+
+def _names(backend: Backend, program: Program, format: str) -> dict[str, object]:
+    """Constants and formats that a call may use, beside its sizes and parameters."""
     formats = {name: backend.dtype(name) for name in NAMED_FORMATS if name in program.names}
-    return {**call.dims, **call.params, **backend.constants(call.format), **formats}
+    return {**backend.constants(format), **formats}
 
 
 def _tensors(backend: Backend, subject: Subject, call: Call) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -27,12 +28,13 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 _BITS_DTYPES: dict[int, np.dtype[Any]] = {bits: np.dtype(f"uint{max(bits, 8)}") for bits in (64, 32, 16, 8, 4)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Format:
     """A binary float format: precision p counts the hidden bit, emax is the exponent of the largest number.
 
     In IEEE's formats the largest exponent is the bias, and infinity lies beyond. Small ones may have another `bias`,
-    and beyond the largest number NaN alone, or nothing, so that it stands for all that is larger.
+    and beyond the largest number NaN alone, or nothing, so that it stands for all that is larger. What follows from
+    these is computed once: every case asks for it some fifty times.
     """
 
     name: str
@@ -42,47 +44,52 @@ class Format:
     bias: int | None = None  # None: emax
     beyond: float | None = np.inf  # what rounds too high; None: the largest number
 
-    @property
+    @cached_property
     def emin(self) -> int:
         """Exponent of the smallest normal number."""
         return 1 - (self.emax if self.bias is None else self.bias)
 
-    @property
+    @cached_property
     def dtype(self) -> np.dtype[Any]:
         """NumPy's dtype that stores the format."""
         return _DTYPES[self.name]
 
-    @property
+    @cached_property
     def bits_dtype(self) -> np.dtype[Any]:
         """Unsigned integers of the same width."""
         return _BITS_DTYPES[self.bits]
 
-    @property
+    @cached_property
     def unit_roundoff(self) -> float:
         """u = 2^-p, the largest relative error of one rounding."""
         return float(2.0**-self.precision)
 
-    @property
+    @cached_property
     def largest(self) -> float:
         """Largest finite number; of a format without infinity the last of its patterns but for NaN."""
         last = 2 if self.beyond is not None and np.isnan(self.beyond) else 1
         return float((2.0 - last * 2.0 ** (1 - self.precision)) * 2.0**self.emax)
 
-    @property
+    @cached_property
     def normals(self) -> range:
         """Ordinals of the positive normal numbers; infinity, or NaN, comes next."""
         last = 1 if self.beyond is not None and np.isnan(self.beyond) else 0
         return range(1 << (self.precision - 1), ((self.emax - self.emin + 2) << (self.precision - 1)) - last)
 
-    @property
+    @cached_property
     def smallest_normal(self) -> float:
         """2^emin."""
         return float(2.0**self.emin)
 
-    @property
+    @cached_property
     def smallest_subnormal(self) -> float:
         """2^(emin - p + 1)."""
         return float(np.ldexp(1.0, self.emin - self.precision + 1))
+
+    @cached_property
+    def threshold(self) -> float:
+        """The largest number plus half its ulp: from here on infinity is the right answer."""
+        return self.largest + float(np.ldexp(1.0, self.emax - self.precision)) if self.emax < 1023 else np.inf
 
 
 FLOAT64 = Format("float64", 64, 53, 1023)

@@ -55,6 +55,16 @@ class CaseItem:
     subjects: tuple[str, ...] = ()  # of the plan, that are tried; (): all of them
 
 
+@dataclass(frozen=True, slots=True)
+class Callee:
+    """One implementation of an op by a subject."""
+
+    text: str
+    subject: Subject
+    backend: Backend
+    program: Program | None  # how it calls the op; None: the spec does not say
+
+
 class Bench:
     """A worker's tools: specs, subjects and their backends, made once."""
 
@@ -63,6 +73,7 @@ class Bench:
         self.backends = discover(plan.plugins) if backends is None else backends
         self.specs = {spec.op: spec for spec in plan.specs}
         self._found: dict[str, tuple[Subject, Backend]] = {}
+        self._callees: dict[tuple[str, tuple[str, ...]], tuple[Callee, ...]] = {}  # by op and subjects
         self._lacking: dict[tuple[str, str, str], tuple[str, ...]] = {}  # by op, subject and format
         self._bars = Bars(plan.barred)
 
@@ -101,32 +112,44 @@ class Bench:
         repeat = number % REPEAT_EVERY == 0
         judged: list[Judged] = []
         outputs: dict[str, Named] = {}
-        for subject, backend in map(self.subject, subjects or self.plan.subjects):
-            for implementation, program in calls_of(spec, subject, backend).items():
-                precise = replace(subject, implementation=implementation)
-                if str(precise) in spared:
-                    continue
-                if (reason := self._bars.against(spec, precise, case.format, case.layouts)) is not None:
-                    judged.append(Judged(str(precise), Score("unsupported", unsupported(reason)), None, None))
-                    continue
-                note(str(precise))
-                lacking = self.lacking(spec, call, precise, backend)
+        for callee in self._callees_of(spec, subjects or self.plan.subjects):
+            text, subject, backend, program = callee.text, callee.subject, callee.backend, callee.program
+            if text in spared:
+                continue
+            if (reason := self._bars.against(spec, subject, case.format, case.layouts)) is not None:
+                judged.append(Judged(text, Score("unsupported", unsupported(reason)), None, None))
+                continue
+            note(text)
+            own, exact = spec, references
+            if lacking := self.lacking(spec, call, subject, backend):
                 own = without(spec, lacking)
-                program = calls_of(own, subject, backend)[implementation]
-                outcome = perform_call(own, call, precise, backend, program, repeat)
-                note("")  # what kills the worker from here on is no fault of the subject
-                exact = references_of(own, call) if lacking else references
-                found = score_outputs(outcome, exact)
-                recipe = own_recipe(found, case)
-                if outcome.outputs is not None:
-                    names = (output.name for output in own.outputs)
-                    outputs[outcome.subject] = dict(zip(names, outcome.outputs, strict=True))
-                    if number % RELATE_EVERY == 0 and program is not None:
-                        turn = number // RELATE_EVERY
-                        found, recipe = self._relate(found, outcome, case, exact, (precise, backend), turn)
+                program, exact = calls_of(own, subject, backend)[subject.implementation], references_of(own, call)
+            outcome = perform_call(own, call, subject, backend, program, repeat)
+            note("")  # what kills the worker from here on is no fault of the subject
+            found = score_outputs(outcome, exact)
+            recipe = own_recipe(found, case)
+            if outcome.outputs is not None:
+                names = (output.name for output in own.outputs)
+                outputs[outcome.subject] = dict(zip(names, outcome.outputs, strict=True))
+                if number % RELATE_EVERY == 0 and program is not None:
+                    turn = number // RELATE_EVERY
+                    found, recipe = self._relate(found, outcome, case, exact, (subject, backend), turn)
+            if lacking:
                 recipe = replace(recipe, lacking=lacking)
-                judged.append(replace(judge_with_witnesses(outcome.subject, found, recipe, exact), lacking=lacking))
+            judged.append(judge_with_witnesses(outcome.subject, found, recipe, exact))
         return make_result(spec, case, number, judged, outputs, is_near=is_near)
+
+    def _callees_of(self, spec: OpSpec, subjects: tuple[str, ...]) -> tuple[Callee, ...]:
+        """The implementations of an op by these subjects; the same for all its cases."""
+        key = (spec.op, subjects)
+        if key not in self._callees:
+            made = []
+            for subject, backend in map(self.subject, subjects):
+                for implementation, program in calls_of(spec, subject, backend).items():
+                    precise = replace(subject, implementation=implementation)
+                    made.append(Callee(str(precise), precise, backend, program))
+            self._callees[key] = tuple(made)
+        return self._callees[key]
 
     def lacking(self, spec: OpSpec, call: Call, subject: Subject, backend: Backend) -> tuple[str, ...]:
         """The inputs of an op by which a subject gives no gradient; none where it gives that by no input.
@@ -279,9 +302,12 @@ def judge_with_witnesses(subject: str, found: Score, recipe: Recipe, references:
 
     largest = witness(found.largest)
     deciding = largest if found.deciding == found.largest else witness(found.deciding)
+    lacking = recipe.lacking
+    if SEVERITY[found.verdict] == CLEAN:
+        return Judged(subject, found, largest, deciding, None, lacking)
     if recipe.relation is None and found.deciding is not None:
         recipe = recipe.about(found.deciding.element)
-    return Judged(subject, found, largest, deciding, None if SEVERITY[found.verdict] == CLEAN else recipe)
+    return Judged(subject, found, largest, deciding, recipe, lacking)
 
 
 def make_result(

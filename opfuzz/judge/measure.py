@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from opfuzz.core.floats import FloatArray
 from opfuzz.core.metrics.conditioned import relative_to
-from opfuzz.core.metrics.ulp import NOTHING, flat, kernels
+from opfuzz.core.metrics.ulp import NOTHING, kernels
 from opfuzz.core.results import Index
 from opfuzz.judge.limits import LOOSE_SHARE, NATURAL_ROUNDOFFS
 from opfuzz.oracle.allowances import Allowances, Alternatives
@@ -20,6 +20,7 @@ from opfuzz.oracle.truth import TIGHT, Truth
 
 Mask = NDArray[np.bool_]
 Places = NDArray[np.int64]  # flat
+NOWHERE: Places = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,7 @@ class Measured:
     class_mistakes: Mask | None  # where NaN, an infinity or the sign of a zero is wrong; None: nowhere
     flushed: Mask | None  # subnormal results returned as zero: a policy, not an error; None: nowhere
     unresolved: Places  # where the exact value is not certain enough for this error
+    is_open: bool  # whether it leaves open anywhere if the error is below 1/2 ulp, or below 1
     is_correct: bool  # all is judged and nothing errs
     largest_ulp: float
     largest_excess: float
@@ -53,7 +55,7 @@ class Measured:
     @cached_property
     def wide_excess(self) -> FloatArray:
         """error / (ulp/2 + wide)."""
-        return self._in(lambda: _relative(self.error, self.spacing, self.allowances.wide))
+        return self._in(lambda: relative_to(self.error, self.spacing, self.allowances.wide))
 
     def _in(self, unit: Callable[[], FloatArray]) -> FloatArray:
         if self.is_correct:
@@ -106,13 +108,20 @@ def measure(output: NDArray[Any], truth: Truth, allowances: Allowances) -> Measu
     if _is_right(computed, truth):
         return _without_error(output, computed, truth, allowances)
     is_one = allowances.conditioning is allowances.wide  # nobody asked for it
-    error = truth.error_of(computed)
+    error = np.empty(computed.shape)
     found = kernels().measure(
-        *map(flat, (error, computed, truth.hi, truth.spacing, allowances.wide)),
-        NOTHING if is_one else flat(allowances.conditioning),
+        computed.ravel(),
+        truth.hi.ravel(),
+        NOTHING if truth.rest is None else truth.rest.ravel(),
+        NOTHING if truth.granted is None else truth.granted.ravel(),
+        truth.spacing.ravel(),
+        truth.radius.ravel(),
+        allowances.wide.ravel(),
+        NOTHING if is_one else allowances.conditioning.ravel(),
         truth.fmt.smallest_normal,
+        error.reshape(-1),
     )
-    largest, most, firsts, (unusual, flushed, unjudged) = found[0], found[1:4], found[4:7], found[7:]
+    largest, most, firsts, (unusual, flushed, unjudged, unsure) = found[0], found[1:4], found[4:7], found[7:]
     unresolved, judged = _unresolved(error, truth), None
     if unjudged or unresolved.size:
         judged = np.isfinite(computed) & truth.is_finite
@@ -131,6 +140,7 @@ def measure(output: NDArray[Any], truth: Truth, allowances: Allowances) -> Measu
         _class_mistakes(computed, unusual > 0, truth, allowances),
         np.asarray((computed == 0) & truth.is_subnormal) if flushed else None,
         unresolved,
+        unsure > 0,
         judged is None and largest == 0.0,
         largest_ulp=most[0],
         largest_excess=most[1],
@@ -146,17 +156,11 @@ def _largest_judged(
     with np.errstate(invalid="ignore", over="ignore"):
         units = (
             error / truth.spacing,
-            _relative(error, truth.spacing, allowances.wide),
-            _relative(error, truth.spacing, allowances.conditioning),
+            relative_to(error, truth.spacing, allowances.wide),
+            relative_to(error, truth.spacing, allowances.conditioning),
         )
     kept = [np.where(judged, each, 0.0) for each in units]
     return tuple(float(each.max()) for each in kept), tuple(int(each.argmax()) for each in kept)
-
-
-def _relative(error: FloatArray, spacing: FloatArray, radius: FloatArray) -> FloatArray:
-    excess = np.empty(error.shape)
-    kernels().relative(*map(flat, (error, spacing, radius)), excess.reshape(-1))
-    return excess
 
 
 # What only moves and compares numbers gives the exact ones: nothing of their errors needs to be computed then.
@@ -165,7 +169,7 @@ def _relative(error: FloatArray, spacing: FloatArray, radius: FloatArray) -> Flo
 def _is_right(computed: FloatArray, truth: Truth) -> bool:
     """Whether all elements are the exact numbers, and these are known."""
     is_plain = truth.rest is None and truth.ranges is None and truth.largest_size < truth.threshold
-    return is_plain and not truth.open_places.size and bool(np.array_equal(computed, truth.hi))
+    return is_plain and not truth.open_places.size and bool(kernels().are_equal(computed.ravel(), truth.hi.ravel()))
 
 
 def _without_error(output: NDArray[Any], computed: FloatArray, truth: Truth, allowances: Allowances) -> Measured:
@@ -179,7 +183,8 @@ def _without_error(output: NDArray[Any], computed: FloatArray, truth: Truth, all
         judged=None,
         class_mistakes=_class_mistakes(computed, False, truth, allowances),
         flushed=None,
-        unresolved=np.zeros(0, np.int64),
+        unresolved=NOWHERE,
+        is_open=False,
         is_correct=True,
         largest_ulp=0.0,
         largest_excess=0.0,
@@ -205,13 +210,13 @@ def _unresolved(error: FloatArray, truth: Truth) -> Places:
 
 def undecided(measured: Measured) -> Places:
     """Where the exact value leaves open if the error is below 1/2 ulp, or below 1, which decides a verdict."""
-    truth = measured.truth
-    if truth.largest_share == 0.0:
-        return np.zeros(0, np.int64)
-    places = np.empty(measured.error.size, np.int64)
-    count = kernels().undecided(*map(flat, (measured.error, truth.spacing, truth.radius)), places)
-    found: Places = places[:count].copy()
-    return found if measured.judged is None or not count else found[measured.is_finite.ravel()[found]]
+    if not measured.is_open:
+        return NOWHERE
+    error, spacing, radius = measured.error, measured.spacing, measured.truth.radius
+    with np.errstate(invalid="ignore"):
+        is_near = (np.abs(error - 0.5 * spacing) <= radius) | (np.abs(error - spacing) <= radius)
+    found = np.flatnonzero(is_near & (radius > 0))
+    return found if measured.judged is None else found[measured.is_finite.ravel()[found]]
 
 
 def unscaled(measured: Measured) -> Places:

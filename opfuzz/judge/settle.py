@@ -15,11 +15,9 @@ from opfuzz.oracle.reference import Reference
 def examine(output: NDArray[Any], reference: Reference) -> Measured:
     """An output measured against the exact values, which are first settled where it needs that."""
     measured = measure(output, reference.truth, reference.allowances)
-    places = undecided(measured)
-    for more in (measured.unresolved, unscaled(measured)):
-        if more.size:
-            places = np.union1d(places, more)
-    if places.size:
+    asked = [each for each in (undecided(measured), measured.unresolved, unscaled(measured)) if each.size]
+    if asked:
+        places = asked[0] if len(asked) == 1 else np.unique(np.concatenate(asked))
         truth = reference.settle(places)
         measured = measure(output, truth, reference.allowances)
     return _with_alternatives(measured, reference)

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
 from math import isfinite
 
 import numpy as np
@@ -84,8 +86,11 @@ def midpoint(node: Node, args: list[FloatArray]) -> FloatArray:
 
 def _numbers(root: Node, models: Sequence[Arithmetic], tables: Tables) -> Ball | None:
     """The ball of a graph in which every midpoint is a number; None if one is not, or a radius is not known."""
-    balls: dict[int, Ball] = {}
+    balls, asked = dict[int, Ball](), tuple(models)
     for node in topological(root):
+        if node.op == "number":
+            balls[id(node)] = _number_ball(_parts_of(node), asked)
+            continue
         args = [balls[id(arg)] for arg in node.args]
         # A radius that is not known stays so in whatever is made of it, unless it is compared.
         if node.op in ("where", "step", "tied") and not all(map(_is_known, args)):
@@ -113,12 +118,35 @@ def _walked(root: Node, models: Sequence[Arithmetic], tables: Tables) -> Ball:
 
 def _of_all(nodes: Sequence[Node], models: Sequence[Arithmetic], tables: Tables) -> dict[int, Ball]:
     """The balls of nodes by their ids; arguments come first."""
-    balls: dict[int, Ball] = {}
+    balls, asked = dict[int, Ball](), tuple(models)
     for node in nodes:
+        if node.op == "number":
+            balls[id(node)] = _number_ball(_parts_of(node), asked)
+            continue
         args = [balls[id(arg)] for arg in node.args]
         mid, radii, pole_of = _step(node, args, models, tables)
         balls[id(node)] = _settle_specials(node, args, Ball(mid, radii), pole_of)
     return balls
+
+
+# Every case of a spec has the same few numbers. None: pi; else numerator and denominator, sooner compared than a
+# fraction.
+
+Parts = tuple[int, int] | None
+
+
+def _parts_of(node: Node) -> Parts:
+    return None if node.detail is None else (node.detail.numerator, node.detail.denominator)
+
+
+@lru_cache(maxsize=4096)
+def _number_ball(parts: Parts, models: tuple[Arithmetic, ...]) -> Ball:
+    node = Node("number", (), (), None if parts is None else Fraction(*parts))
+    mid, radii, _ = _step(node, [], models, frozenset({id(node)}))
+    for array in (mid, *radii):
+        if array is not None:
+            array.flags.writeable = False
+    return Ball(mid, radii)
 
 
 def _step(

@@ -239,7 +239,7 @@ def fold(function: Callable[..., Fraction], *args: Node) -> Node | None:
 def broadcast(*shapes: Shape) -> Shape:
     """NumPy's broadcast shape. Raises ValueError, with the shapes, where there is none."""
     first = shapes[0]
-    if all(shape == first or shape == () for shape in shapes):  # nearly always
+    if shapes.count(first) + shapes.count(()) * (first != ()) == len(shapes):  # nearly always
         return first
     return np.broadcast_shapes(*shapes)
 
@@ -311,15 +311,19 @@ def topological(root: Node) -> list[Node]:
 def _ordered(root: Node) -> list[Node]:
     order: list[Node] = []
     seen: set[int] = set()
-    stack: list[tuple[Node, bool]] = [(root, False)]
+    stack: list[Node | None] = [root]  # None before a node whose arguments are all there
     while stack:
-        node, done = stack.pop()
-        if done:
-            order.append(node)
+        node = stack.pop()
+        if node is None:
+            done = stack.pop()
+            assert done is not None
+            order.append(done)
         elif id(node) not in seen:
             seen.add(id(node))
-            stack.append((node, True))
-            stack.extend((arg, False) for arg in reversed(node.args))
+            if node.args:
+                stack += (node, None, *node.args[::-1])
+            else:
+                order.append(node)
     return order
 
 
@@ -330,7 +334,7 @@ def tables_of(root: Node) -> Tables:
     """Ids of the nodes that no input has a part in: constants, counters, and what is made of those alone."""
     found: set[int] = set()
     for node in topological(root):
-        if node.op != "input" and all(id(arg) in found for arg in node.args):
+        if node.op != "input" and (not node.args or found.issuperset(map(id, node.args))):
             found.add(id(node))
     return frozenset(found)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -141,8 +143,9 @@ def _operand(array: NDArray[Any], kind: str, dtype: str | None = None) -> object
     )
 
 
+@lru_cache(maxsize=1024)  # every case of a spec has the same few
 def _literal(value: float) -> object:
-    return Fraction(value) if np.isfinite(value) else value
+    return Fraction(value) if isfinite(value) else value
 
 
 def _equal(a: object, b: object) -> object:

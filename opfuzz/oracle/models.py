@@ -21,9 +21,12 @@ TINY = 2.0**-1074
 U64 = 2.0**-53
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Arithmetic:
-    """How one arithmetic errs. Roundoffs are relative; `underflow` is the absolute error of a result near zero."""
+    """How one arithmetic errs. Roundoffs are relative; `underflow` is the absolute error of a result near zero.
+
+    Each is itself alone: the usual ones are made once, and what is known of numbers under them is found by them.
+    """
 
     name: str
     roundoff: float = 0.0  # of + - * / sqrt and of constants
@@ -62,6 +65,7 @@ class Arithmetic:
 TRUTH = Arithmetic("truth", roundoff=U64, underflow=TINY)
 
 
+@cache
 def conditioning(fmt: Format) -> Arithmetic:
     """Each input rounded once to `fmt`, exact operations."""
     return Arithmetic("conditioning", inputs=fmt.unit_roundoff)
@@ -91,11 +95,13 @@ def wide_format(fmt: Format) -> Format:
     return FLOAT32 if fmt.bits == 16 else fmt
 
 
+@cache
 def usual_arithmetic(fmt: Format) -> Arithmetic:
     """An honest implementation of an op on numbers of a format."""
     return working("wide", wide_format(fmt))
 
 
+@cache
 def flushing(fmt: Format) -> Arithmetic:
     """An honest implementation in `fmt` that takes subnormal inputs and intermediates for zero.
 
@@ -105,6 +111,7 @@ def flushing(fmt: Format) -> Arithmetic:
     return replace(working("flushing", fmt), underflow=smallest, flush=smallest, quadrature=False)
 
 
+@cache
 def rounded(fmt: Format, wide: Format) -> Arithmetic:
     """One that rounds every intermediate to a half format, as many do, but no partial sum, count or table.
 

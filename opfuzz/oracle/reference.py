@@ -342,8 +342,12 @@ class Reference:
         """Flat places of each input that one element of the output depends on."""
         if index not in self._sources:  # often one is the worst of several subjects, or in several ways
             place = int(np.ravel_multi_index(index, self.shape)) if index else 0
-            found = dependencies(self.root, place)
-            self._sources[index] = {name: found[id(node)] for name, node in self.tensors.items() if id(node) in found}
+            if self.is_unary:
+                self._sources[index] = {self.spec.inputs[0].name: np.array([place])}
+            else:
+                found = dependencies(self.root, place)
+                named = self.tensors.items()
+                self._sources[index] = {name: found[id(node)] for name, node in named if id(node) in found}
         return self._sources[index]
 
     @cached_property

@@ -36,8 +36,7 @@ class Truth:
     @property
     def threshold(self) -> float:
         """The largest number plus half its ulp: from here on infinity is the right answer."""
-        fmt = self.fmt
-        return fmt.largest + float(np.ldexp(1.0, fmt.emax - fmt.precision)) if fmt.emax < 1023 else np.inf
+        return self.fmt.threshold
 
     @cached_property
     def rest(self) -> FloatArray | None:

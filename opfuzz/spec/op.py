@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
+from typing import Any
 
 from opfuzz.core.case import Value
 from opfuzz.core.errors import OpfuzzError
@@ -170,13 +172,11 @@ class OpSpec:
 
     def shapes(self, dims: Mapping[str, int], params: Mapping[str, Value]) -> dict[str, Shape]:
         """Shape of each input. Raises OpfuzzError for a size that is no integer, or ZeroDivisionError."""
-        names: dict[str, object] = {**dims, **params}
-        return {given.name: self._shape(given.shape, names) for given in self.inputs}
+        return {**_shapes_of(self, *_settings(dims, params))[0]}
 
     def output_shapes(self, dims: Mapping[str, int], params: Mapping[str, Value]) -> dict[str, Shape]:
         """Shape of each output, in their order; raises as `shapes` does."""
-        names: dict[str, object] = {**dims, **params}
-        return {output.name: self._shape(output.shape, names) for output in self.outputs}
+        return {**_shapes_of(self, *_settings(dims, params))[1]}
 
     def output_elements(self, dims: Mapping[str, int], params: Mapping[str, Value]) -> int:
         """Of all outputs together; raises as `shapes` does."""
@@ -186,29 +186,57 @@ class OpSpec:
         """Of all inputs and outputs together; raises as `shapes` does."""
         return sum(map(prod, self.shapes(dims, params).values())) + self.output_elements(dims, params)
 
-    def _shape(self, axes: tuple[Program, ...], names: Mapping[str, object]) -> Shape:
-        sizes = []
-        for axis in axes:
-            # Most axes are a dim and nothing else, and a case asks for its shapes some thirty times.
-            size = names[axis.text] if axis.text in names else evaluate(axis, names, {})
-            if type(size) is not int:
-                raise OpfuzzError(f"{self.path}: size '{axis.text}' of op '{self.op}' is {size!r}, not an integer")
-            sizes.append(size)
-        return tuple(sizes)
-
     def allows(self, dims: Mapping[str, int], params: Mapping[str, Value]) -> bool:
         """Whether the op is defined here: every dim in its range, every `require` true, no size negative.
 
         Params are not held to their lists, since variants have other values. Where a formula is undefined (division by
         zero, a number beyond the limits), so is the op.
         """
-        names: dict[str, object] = {**dims, **params}
-        if not all(dim.allows(dims[dim.name]) for dim in self.dims):
+        return _is_allowed(self, *_settings(dims, params))
+
+
+# A case asks some twenty times for its shapes, and if it is allowed. The key is all that is given: names and values in
+# their order, and the types of these, since 1, True and 1.0 are equal.
+
+Settings = tuple[tuple[str, Any], ...]
+
+
+def _settings(dims: Mapping[str, int], params: Mapping[str, Value]) -> tuple[Settings, Settings, tuple[type, ...]]:
+    return tuple(dims.items()), tuple(params.items()), tuple(map(type, params.values()))
+
+
+@lru_cache(maxsize=256)
+def _shapes_of(
+    spec: OpSpec, dims: Settings, params: Settings, types: tuple[type, ...]
+) -> tuple[Mapping[str, Shape], Mapping[str, Shape]]:
+    """The shapes of the inputs, and of the outputs."""
+    names: dict[str, object] = {**dict(dims), **dict(params)}
+    return (
+        {given.name: _shape(spec, given.shape, names) for given in spec.inputs},
+        {output.name: _shape(spec, output.shape, names) for output in spec.outputs},
+    )
+
+
+def _shape(spec: OpSpec, axes: tuple[Program, ...], names: Mapping[str, object]) -> Shape:
+    sizes = []
+    for axis in axes:
+        size = names[axis.text] if axis.text in names else evaluate(axis, names, {})  # most are a dim and nothing else
+        if type(size) is not int:
+            raise OpfuzzError(f"{spec.path}: size '{axis.text}' of op '{spec.op}' is {size!r}, not an integer")
+        sizes.append(size)
+    return tuple(sizes)
+
+
+@lru_cache(maxsize=256)
+def _is_allowed(spec: OpSpec, dims: Settings, params: Settings, types: tuple[type, ...]) -> bool:
+    sizes = dict(dims)
+    names: dict[str, object] = {**sizes, **dict(params)}
+    if not all(dim.allows(sizes[dim.name]) for dim in spec.dims):
+        return False
+    try:
+        if not all(evaluate(condition, names, {}) for condition in spec.require):
             return False
-        try:
-            if not all(evaluate(condition, names, {}) for condition in self.require):
-                return False
-            shapes = [*self.shapes(dims, params).values(), *self.output_shapes(dims, params).values()]
-        except (ZeroDivisionError, ExpressionError):
-            return False
-        return all(size >= 0 for shape in shapes for size in shape)
+        inputs, outputs = _shapes_of(spec, dims, params, types)
+    except (ZeroDivisionError, ExpressionError):
+        return False
+    return all(size >= 0 for shape in (*inputs.values(), *outputs.values()) for size in shape)

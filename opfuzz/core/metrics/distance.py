@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.core.floats import format_of_both, ordinal_distance, ordinals, to_bits
+from opfuzz.core.floats import format_of_both, to_bits
+
+
+@cache
+def _kernels() -> Any:
+    return importlib.import_module("opfuzz.core.kernels")
 
 
 def largest_distance(a: NDArray[Any], b: NDArray[Any]) -> float:
@@ -16,10 +23,6 @@ def largest_distance(a: NDArray[Any], b: NDArray[Any]) -> float:
     Raises ValueError if the formats differ.
     """
     fmt = format_of_both(a, b)
-    differ = to_bits(a) != to_bits(b)
-    if not differ.any():
-        return 0.0
-    first, second = ordinals(a[differ]), ordinals(b[differ])
-    sizes = np.abs(first), np.abs(second)
-    normal = (np.minimum(*sizes) >= fmt.normals.start) & (np.maximum(*sizes) < fmt.normals.stop)
-    return float(ordinal_distance(first, second, fmt)[normal].max(initial=0.0))
+    kind = f"i{fmt.bits_dtype.itemsize}"
+    first, second = (to_bits(each).view(kind).astype(np.int64).ravel() for each in (a, b))
+    return float(_kernels().distance(first, second, (1 << (fmt.bits - 1)) - 1, fmt.normals.start, fmt.normals.stop))

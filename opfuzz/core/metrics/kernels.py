@@ -110,13 +110,8 @@ def survey(hi, lo, radius, smallest, largest, least, scale, tight, finest, spaci
     return _number(share), _number(most), normal, subnormal, first, second
 
 
-@compiled(VOID, GIVEN, GIVEN, GIVEN, GIVEN, FILLED)
-def errors_of(computed, hi, lo, reach, error):
-    """Fill in abs(computed - exact); NaN where either is NaN, and where both are the same infinity.
-
-    An empty `lo` is zero throughout, an empty `reach` nowhere: how far a right value may be from the exact one where it
-    is not negative.
-    """
+@inlined
+def _find_errors(computed, hi, lo, reach, error):
     for i in range(computed.size):
         error[i] = abs(computed[i] - hi[i])
     for i in range(lo.size):
@@ -125,6 +120,26 @@ def errors_of(computed, hi, lo, reach, error):
         if reach[i] >= 0:
             off = error[i] - reach[i]
             error[i] = 0.0 if off < 0 else off
+
+
+@compiled(VOID, GIVEN, GIVEN, GIVEN, GIVEN, FILLED)
+def errors_of(computed, hi, lo, reach, error):
+    """Fill in abs(computed - exact); NaN where either is NaN, and where both are the same infinity. An empty `lo` is
+    zero throughout, an empty `reach` nowhere: how far a right value may be from the exact one if it is not negative.
+    """
+    _find_errors(computed, hi, lo, reach, error)
+
+
+@compiled(INT, GIVEN, GIVEN)
+def are_equal(first, second):
+    """Whether all numbers are the same."""
+    for start in range(0, first.size, _BLOCK):
+        part, other, unlike = first[start : start + _BLOCK], second[start : start + _BLOCK], np.int64(0)
+        for i in range(part.size):
+            unlike |= np.int64(part[i] != other[i])
+        if unlike:
+            return 0
+    return 1
 
 
 # ulps = error / ulp, excess = error / (ulp/2 + wide), conditioned = error / (ulp/2 + conditioning). Half of the
@@ -176,28 +191,32 @@ def _fill_relative(error, spacing, radius, excess):
         excess[i] = error[i] / (max(spacing[i] / 2, _TINY) + radius[i])
 
 
-@compiled(VOID, GIVEN, GIVEN, GIVEN, FILLED)
-def relative(error, spacing, radius, excess):
-    """Fill in error / (ulp/2 + radius)."""
-    _fill_relative(error, spacing, radius, excess)
+@inlined
+def _is_undecided(error, spacing, radius):
+    near = np.int64(abs(error - 0.5 * spacing) <= radius) | np.int64(abs(error - spacing) <= radius)
+    return near & np.int64(radius > 0)
 
 
-@compiled(row(REAL, REAL, REAL, REAL, INT, INT, INT, INT, INT, INT), *6 * [GIVEN], REAL)
-def measure(error, computed, hi, spacing, wide, conditioning, smallest):
-    """The largest error, and that in each of three units; the first places of the latter; how many results are no
-    numbers, how many are flushed to zero, and how many are not judged for these reasons or because the exact value is
-    no number, so that their errors have no unit.
+_MEASURED = row(REAL, REAL, REAL, REAL, INT, INT, INT, INT, INT, INT, INT)
 
-    An empty `conditioning` is not asked for.
+
+@compiled(_MEASURED, *8 * [GIVEN], REAL, FILLED)
+def measure(computed, hi, lo, reach, spacing, radius, wide, conditioning, smallest, error):
+    """Fill in the errors, see `errors_of`. The largest, and that in each of three units; the first places of the
+    latter; how many results are no numbers, how many are flushed to zero, and how many are not judged for these reasons
+    or because the exact value is no number, so that their errors have no unit; and of how many errors it is open if
+    they are below 1/2 ulp, or below 1. An empty `conditioning` is not asked for.
     """
-    most, ulps, excess, conditioned = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
-    first, second, third = 0, 0, 0
-    unusual, flushed, unjudged = np.int64(0), np.int64(0), np.int64(0)
+    most = ulps = excess = conditioned = unusual = flushed = unjudged = unsure = np.int64(0)
+    first = second = third = 0
     masks, units = np.empty(_BLOCK, np.int64), np.empty(_BLOCK)
     for start in range(0, error.size, _BLOCK):
         stop = min(start + _BLOCK, error.size)
-        part, steps = error[start:stop], spacing[start:stop]
+        part, steps, radii = error[start:stop], spacing[start:stop], radius[start:stop]
         judged, unit = masks[: stop - start], units[: stop - start]
+        _find_errors(computed[start:stop], hi[start:stop], lo[start:stop], reach[start:stop], part)
+        for i in range(part.size):
+            unsure += _is_undecided(part[i], steps[i], radii[i])
         counts = _judge(computed[start:stop], hi[start:stop], smallest, judged)
         unusual, flushed, unjudged = unusual + counts[0], flushed + counts[1], unjudged + counts[2]
         _fill_ulps(part, steps, unit)
@@ -218,28 +237,7 @@ def measure(error, computed, hi, spacing, wide, conditioning, smallest):
     if not conditioning.size:
         conditioned, third = excess, second
     sizes = _number(most), _number(ulps), _number(excess), _number(conditioned)
-    return (*sizes, first, second, third, unusual, flushed, unjudged)
-
-
-@inlined
-def _is_undecided(error, spacing, radius):
-    near = np.int64(abs(error - 0.5 * spacing) <= radius) | np.int64(abs(error - spacing) <= radius)
-    return near & np.int64(radius > 0)
-
-
-@compiled(INT, GIVEN, GIVEN, GIVEN, COUNTED)
-def undecided(error, spacing, radius, places):
-    """Fill in where an exact value leaves open if an error is below 1/2 ulp, or below 1; how many places that are."""
-    count = 0
-    for start in range(0, error.size, _BLOCK):
-        stop = min(start + _BLOCK, error.size)
-        part, steps, radii, more = error[start:stop], spacing[start:stop], radius[start:stop], np.int64(0)
-        for i in range(part.size):
-            more += _is_undecided(part[i], steps[i], radii[i])
-        for i in range(part.size if more else 0):
-            if _is_undecided(part[i], steps[i], radii[i]):
-                places[count], count = start + i, count + 1
-    return count
+    return (*sizes, first, second, third, unusual, flushed, unjudged, unsure)
 
 
 # A long sum is one of blocks, and what each addition of a block loses is added to the next (Kahan, 1965).
@@ -327,20 +325,23 @@ def _find_cells(hi, wrong, tiny, first, lowest, width, last, at):
 
 
 @inlined
-def _count(at, counts, bins):
+def _count(at, counts, bins, low, high):
+    """Add counts to their bins; the first and the last bin that was ever added to."""
     for i in range(at.size):
         bins[np.uint64(i & 1), np.uint64(at[i])] += counts[i]
+        low, high = min(low, at[i]), max(high, at[i])
+    return low, high
 
 
 @inlined
 def _count_errors(error, spacing, hi, judged, wrong, smallest, largest, first, lowest, width, last, bins, cells):
     """Add the errors in ulp of judged normal numbers to the bins of their size, and all that are judged or of a wrong
     class to the cells of the size of the exact value and of their own, see `magnitude`; how many such numbers there
-    are, the sum of their errors, the first place of the largest, and this one.
+    are, the sum of their errors, the first place of the largest, and this one, and which bins and cells are used.
     """
     normal, place, worst, total, lost = np.int64(0), 0, np.int64(0), 0.0, 0.0
     ats, ones, others = np.empty(_BLOCK, np.int64), np.empty(_BLOCK, np.int64), np.empty(_BLOCK, np.int64)
-    units = np.zeros(_BLOCK)
+    units, low, high, least, most_used = np.zeros(_BLOCK), BINS, -1, cells.shape[1], -1
     for start in range(0, hi.size, _BLOCK):
         stop, size = min(start + _BLOCK, hi.size), min(_BLOCK, hi.size - start)
         part, exact, is_wrong = units[:size], hi[start:stop], wrong[start:stop]
@@ -352,14 +353,14 @@ def _count_errors(error, spacing, hi, judged, wrong, smallest, largest, first, l
             place, worst = start + _first_of(most, part, counted), most
         normal += more
         _find_bins(part, at)
-        _count(at, counted, bins)
+        low, high = _count(at, counted, bins, low, high)
         _find_bands(part, at)
         _find_cells(exact, is_wrong, tiny, first, lowest, width, last, at)
-        _count(at, placed, cells)
+        least, most_used = _count(at, placed, cells, least, most_used)
         for i in range(error[start:stop].size):
             part[i] = _number(min(_bits(part[i]), _bits(_MOST)) & -counted[i])
         total, lost = _plus(total, lost, _sum_of(part))
-    return normal, total, place, _number(worst)
+    return normal, total, place, _number(worst), low, high, least, most_used
 
 
 @inlined
@@ -389,11 +390,12 @@ def _count_blind(hi, spacing, wide, judged):
 
 
 @inlined
-def _gather(counts, places, numbers, start):
+def _gather(counts, low, high, places, numbers, start):
     """Fill in, from a place on, where counts are not 0, and the counts; where this ends."""
-    for i in range(counts.size):
-        if counts[i]:
-            places[start], numbers[start] = i, counts[i]
+    for i in range(low, high + 1):
+        number = counts[0, i] + counts[1, i]
+        if number:
+            places[start], numbers[start] = i, number
             start += 1
     return start
 
@@ -409,12 +411,10 @@ def total_up(error, hi, spacing, wide, judged, wrong, smallest, largest, first, 
     counts are filled in. An empty `error` is zero throughout.
     """
     bins, cells = np.zeros((2, BINS), np.int64), np.zeros((2, BANDS * (last + 1)), np.int64)
-    columns = first, lowest, width, last
-    normal, total, place, worst = _count_errors(
-        error, spacing, hi, judged, wrong, smallest, largest, *columns, bins, cells
-    )
+    given = judged, wrong, smallest, largest, first, lowest, width, last
+    normal, total, place, worst, low, high, least, most = _count_errors(error, spacing, hi, *given, bins, cells)
     unit, count, blind = _count_blind(hi, spacing, wide, judged)
     squares, units = _sum_squares(error, unit, judged), _sum_squares(spacing, unit, judged)
-    split = _gather(bins[0] + bins[1], places, numbers, 0)
-    end = _gather(cells[0] + cells[1], places, numbers, split)
+    split = _gather(bins, low, high, places, numbers, 0)
+    end = _gather(cells, least, most, places, numbers, split)
     return normal, total, place, worst, squares, units, count, blind, split, end

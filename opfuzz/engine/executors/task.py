@@ -70,6 +70,7 @@ class Task(ABC, Generic[State, Item, Answer]):
 # What measuring needs, which is imported only where something is measured.
 LAZY = (
     "scipy.special",
+    "opfuzz.core.kernels",
     "opfuzz.core.metrics.kernels",
     "opfuzz.oracle.arithmetic.kernels",
     "opfuzz.oracle.double_words.kernels",

@@ -20,6 +20,8 @@ class Bars:
 
     def against(self, spec: OpSpec, subject: Subject, format: str, layouts: Mapping[str, str]) -> str | None:
         """Why a call of an op with its inputs in these layouts is not made; None: nothing speaks against it."""
+        if not self._by_place:  # nearly always
+            return None
         own = (spec.op, spec.digest, subject.implementation)
         named = str(replace(subject, implementation=""))
         for each in self._by_place.get((named, format), ()):

@@ -57,7 +57,7 @@ class Blocks:
 def blocks_of(root: Node) -> Blocks | None:
     """How a graph is cut; None where it is too short for that, or cannot be."""
     nodes = topological(root)
-    if not root.shape or max(root.size, *(node.size for node in nodes if node.op == "input"), 0) < 2 * BLOCK:
+    if not root.shape or max([root.size, *[node.size for node in nodes if node.op == "input"]]) < 2 * BLOCK:
         return None
     if is_elementwise(root, _OF_ELEMENTS):
         cut = frozenset(id(node) for node in nodes if node.shape == root.shape)

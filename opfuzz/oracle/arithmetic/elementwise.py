@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from functools import lru_cache
 from math import log2
 from typing import Any
 
@@ -21,8 +20,8 @@ from opfuzz.oracle.models import U64, Arithmetic, PoleOf, Radius, RadiusOf, Roun
 def constant(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
     if node.op in ("input", "leaf"):
         return node.detail, lambda radii, m: _input_radius(node, m), None
-    parts = None if node.detail is None else (node.detail.numerator, node.detail.denominator)
-    return _number(parts), lambda radii, m: _number_radius(parts, m.roundoff), None
+    mid = np.asarray(np.pi if node.detail is None else float(node.detail))
+    return mid, lambda radii, m: _number_radius(mid, node.detail, m.roundoff), None
 
 
 def _input_radius(node: Node, model: Arithmetic) -> Radius:
@@ -36,33 +35,16 @@ def _input_radius(node: Node, model: Arithmetic) -> Radius:
     return np.asarray(np.where(size < model.flush, size, size * inputs))
 
 
-# Every case of a spec has the same few numbers. None: pi; else numerator and denominator, sooner compared than a
-# fraction.
-
-Parts = tuple[int, int] | None
-
-
-@lru_cache(maxsize=1024)
-def _number(parts: Parts) -> FloatArray:
-    mid = np.asarray(np.pi if parts is None else float(Fraction(*parts)))
-    mid.flags.writeable = False
-    return mid
-
-
-@lru_cache(maxsize=1024)
-def _number_radius(parts: Parts, u: float) -> Radius:
-    mid = _number(parts)
+def _number_radius(mid: FloatArray, exact: Fraction | None, u: float) -> Radius:
     if u == 0.0:
         return None
-    if parts is not None and Fraction(*parts) == float(mid):
-        numerator = abs(parts[0])
+    if exact is not None and exact == float(mid):
+        numerator = abs(exact.numerator)
         trailing = (numerator & -numerator).bit_length() - 1 if numerator else 0
         # u = 2^-p: the constant has p bits or fewer exactly if scaling its odd part by 2^-p leaves a fraction.
         if u == U64 or numerator.bit_length() - trailing <= -log2(u):
             return None
-    radius = np.asarray(np.abs(mid) * u)
-    radius.flags.writeable = False
-    return radius
+    return np.asarray(np.abs(mid) * u)
 
 
 def neg(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
