@@ -44,6 +44,9 @@ class Format:
     bias: int | None = None  # None: emax
     beyond: float | None = np.inf  # what rounds too high; None: the largest number
 
+    def __hash__(self) -> int:
+        return hash(self.name)  # asked for with all that is kept by format
+
     @cached_property
     def emin(self) -> int:
         """Exponent of the smallest normal number."""

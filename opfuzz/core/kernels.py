@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from opfuzz.core.compiled import INT, REAL, WHOLE, compiled
+from opfuzz.core.compiled import GIVEN, INT, REAL, WHOLE, compiled
+
+_BLOCK = 512
 
 
 @compiled(REAL, WHOLE, WHOLE, INT, INT, INT)
@@ -22,3 +24,15 @@ def distance(first, second, sizes, low, high):
             # Differences of opposite signs may exceed 64 bits.
             most = max(most, np.float64(a) + np.float64(b) if is_apart else np.float64(abs(a - b)))
     return most
+
+
+@compiled(INT, GIVEN, GIVEN)
+def are_equal(first, second):
+    """Whether all numbers are the same."""
+    for start in range(0, first.size, _BLOCK):
+        part, other, unlike = first[start : start + _BLOCK], second[start : start + _BLOCK], np.int64(0)
+        for i in range(part.size):
+            unlike |= np.int64(part[i] != other[i])
+        if unlike:
+            return 0
+    return 1

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from opfuzz.core.floats import FloatArray
 from opfuzz.core.metrics.conditioned import relative_to
+from opfuzz.core.metrics.distance import are_equal
 from opfuzz.core.metrics.ulp import NOTHING, kernels
 from opfuzz.core.results import Index
 from opfuzz.judge.limits import LOOSE_SHARE, NATURAL_ROUNDOFFS
@@ -40,7 +41,7 @@ class Measured:
     class_mistakes: Mask | None  # where NaN, an infinity or the sign of a zero is wrong; None: nowhere
     flushed: Mask | None  # subnormal results returned as zero: a policy, not an error; None: nowhere
     unresolved: Places  # where the exact value is not certain enough for this error
-    is_open: bool  # whether it leaves open anywhere if the error is below 1/2 ulp, or below 1
+    open: Places  # where it leaves open if the error is below 1/2 ulp, or below 1
     is_correct: bool  # all is judged and nothing errs
     largest_ulp: float
     largest_excess: float
@@ -108,7 +109,7 @@ def measure(output: NDArray[Any], truth: Truth, allowances: Allowances) -> Measu
     if _is_right(computed, truth):
         return _without_error(output, computed, truth, allowances)
     is_one = allowances.conditioning is allowances.wide  # nobody asked for it
-    error = np.empty(computed.shape)
+    error, places = np.empty(computed.shape), np.empty(computed.size, np.int64)
     found = kernels().measure(
         computed.ravel(),
         truth.hi.ravel(),
@@ -120,6 +121,7 @@ def measure(output: NDArray[Any], truth: Truth, allowances: Allowances) -> Measu
         NOTHING if is_one else allowances.conditioning.ravel(),
         truth.fmt.smallest_normal,
         error.reshape(-1),
+        places,
     )
     largest, most, firsts, (unusual, flushed, unjudged, unsure) = found[0], found[1:4], found[4:7], found[7:]
     unresolved, judged = _unresolved(error, truth), None
@@ -140,7 +142,7 @@ def measure(output: NDArray[Any], truth: Truth, allowances: Allowances) -> Measu
         _class_mistakes(computed, unusual > 0, truth, allowances),
         np.asarray((computed == 0) & truth.is_subnormal) if flushed else None,
         unresolved,
-        unsure > 0,
+        places[:unsure].copy() if unsure else NOWHERE,
         judged is None and largest == 0.0,
         largest_ulp=most[0],
         largest_excess=most[1],
@@ -169,7 +171,7 @@ def _largest_judged(
 def _is_right(computed: FloatArray, truth: Truth) -> bool:
     """Whether all elements are the exact numbers, and these are known."""
     is_plain = truth.rest is None and truth.ranges is None and truth.largest_size < truth.threshold
-    return is_plain and not truth.open_places.size and bool(kernels().are_equal(computed.ravel(), truth.hi.ravel()))
+    return is_plain and not truth.open_places.size and are_equal(computed, truth.hi)
 
 
 def _without_error(output: NDArray[Any], computed: FloatArray, truth: Truth, allowances: Allowances) -> Measured:
@@ -184,7 +186,7 @@ def _without_error(output: NDArray[Any], computed: FloatArray, truth: Truth, all
         class_mistakes=_class_mistakes(computed, False, truth, allowances),
         flushed=None,
         unresolved=NOWHERE,
-        is_open=False,
+        open=NOWHERE,
         is_correct=True,
         largest_ulp=0.0,
         largest_excess=0.0,
@@ -210,13 +212,8 @@ def _unresolved(error: FloatArray, truth: Truth) -> Places:
 
 def undecided(measured: Measured) -> Places:
     """Where the exact value leaves open if the error is below 1/2 ulp, or below 1, which decides a verdict."""
-    if not measured.is_open:
-        return NOWHERE
-    error, spacing, radius = measured.error, measured.spacing, measured.truth.radius
-    with np.errstate(invalid="ignore"):
-        is_near = (np.abs(error - 0.5 * spacing) <= radius) | (np.abs(error - spacing) <= radius)
-    found = np.flatnonzero(is_near & (radius > 0))
-    return found if measured.judged is None else found[measured.is_finite.ravel()[found]]
+    found = measured.open
+    return found if measured.judged is None or not found.size else found[measured.is_finite.ravel()[found]]
 
 
 def unscaled(measured: Measured) -> Places:

@@ -174,8 +174,12 @@ class Puller:
         return self._map(node, places)
 
     def _broadcast(self, node: Node, arg: Node, places: NDArray[np.int64]) -> list[Value]:
+        if arg.shape == node.shape:
+            return self.values(arg, places)
+        if arg.size == 1:
+            return self.values(arg, np.zeros(len(places), np.int64))
         index = np.broadcast_to(np.arange(arg.size).reshape(arg.shape), node.shape)
-        return self.values(arg, index.ravel()[places] if arg.shape != node.shape else places)
+        return self.values(arg, index.ravel()[places])
 
     def _map(self, node: Node, places: NDArray[np.int64]) -> list[Value]:
         columns = [self._broadcast(node, arg, places) for arg in node.args]

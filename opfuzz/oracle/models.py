@@ -207,6 +207,10 @@ class Rounding:
         return rounding
 
 
+def filled(radius: Radius, mid: FloatArray) -> FloatArray:
+    return np.zeros(mid.shape) if (found := full(radius, mid)) is None else found
+
+
 def full(radius: Radius, mid: FloatArray) -> Radius:
     # Asked for with every operation: broadcasting costs as much as adding a thousand numbers.
     return radius if radius is None or radius.shape == mid.shape else np.broadcast_to(radius, mid.shape)

@@ -52,7 +52,7 @@ class Reference:
         asked = [models.TRUTH, models.conditioning(fmt), *([usual_arithmetic(fmt)] if is_usual else [])]
         self._together = together = meaning.together
         self._ball = ball = together[0].ball(place, asked) if together else balls.evaluate(self.root, asked)
-        hi, radius = ball.mid, _filled(ball.radii[0], ball.mid)
+        hi, radius = ball.mid, models.filled(ball.radii[0], ball.mid)
         if not (is_number := np.isfinite(hi)).all():
             hi = np.where((radius != 0) & ~is_number, np.nan, hi)
         if self.is_unary and limits.has_limits(self.root):
@@ -64,7 +64,12 @@ class Reference:
 
     @cached_property
     def _drawn(self) -> list[FloatArray]:
-        return [self.arrays[item.name].astype(np.float64) for item in self.spec.inputs if item.kind == "float"]
+        return [self._exactly(item.name) for item in self.spec.inputs if item.kind == "float"]
+
+    def _exactly(self, name: str) -> FloatArray:
+        """The values of an input of floats."""
+        values: FloatArray = graph.as_node(self.tensors[name]).detail
+        return values
 
     @cached_property
     def has_special_inputs(self) -> bool:
@@ -108,13 +113,13 @@ class Reference:
     @cached_property
     def conditioning(self) -> FloatArray:
         """What one rounding of the inputs may do to each element."""
-        return _filled(self._ball.radii[1], self._ball.mid)
+        return models.filled(self._ball.radii[1], self._ball.mid)
 
     @cached_property
     def wide(self) -> FloatArray:
         """The allowance of an honest implementation, on the usual formula."""
         if self.natural is self.root:
-            return _filled(self._ball.radii[2], self._ball.mid)
+            return models.filled(self._ball.radii[2], self._ball.mid)
         return self.allowance(usual_arithmetic(self.fmt))
 
     @cached_property
@@ -192,7 +197,7 @@ class Reference:
             model = replace(model, saved=self.fmt.unit_roundoff)
         made = [each.ball(self.place, [model]) for each in self._together[1:]]
         made = [*(made or [balls.evaluate(self.natural, [model])]), *(balls.evaluate(each, [model]) for each in more)]
-        found = [_filled(ball.radii[0], ball.mid) for ball in made]
+        found = [models.filled(ball.radii[0], ball.mid) for ball in made]
         if self.spec.gradient is not None and model.name == "narrow":
             found.append(found[0] + lost_of_slopes(self.spec, self.arrays, self.fmt))
         return found[0] if len(found) == 1 else np.maximum.reduce(found)
@@ -207,7 +212,7 @@ class Reference:
 
         Nor where the usual formula has a zero of the other sign.
         """
-        x = self.arrays[self.spec.inputs[0].name].astype(np.float64).reshape(self.shape)
+        x = self._exactly(self.spec.inputs[0].name).reshape(self.shape)
         is_certain = limits.has_certain_sign(self.root, x)
         if self.natural is not self.root or np.isinf(x).any():  # the one formula has another sign at most at a limit
             usual = self.natural_values
@@ -254,7 +259,7 @@ class Reference:
             return None
         is_lower = is_narrow and self.fmt is not FLOAT32
         ball = balls.evaluate(root, [self.lower_precisions()[0] if is_lower else usual_arithmetic(self.fmt)])
-        return ball.mid, _filled(ball.radii[0], ball.mid)
+        return ball.mid, models.filled(ball.radii[0], ball.mid)
 
     def emulated(self, lanes: int, narrow: bool = False) -> working.Emulated:
         """The usual formula run in the wide format; or with every intermediate in the format itself.
@@ -404,21 +409,11 @@ class Reference:
 
     def _with_limits(self, hi: FloatArray, radius: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Unary ops: the limit at the infinities, not -inf * 0; where none is seen, what IEEE arithmetic has there."""
-        x = self.arrays[self.spec.inputs[0].name].astype(np.float64)
-        for sign in (1.0, -1.0):
+        x, spec = self._exactly(self.spec.inputs[0].name), self.spec
+        sizes = {name: size for name, size in self.dims.items() if name in spec.reference.names}
+        key = (spec.digest, self.place, repr(sorted({**sizes, **self.params}.items())))
+        for sign in (1.0, -1.0) if np.isinf(x).any() else ():
             at = x == sign * np.inf
-            if at.any() and not np.isnan(found := _limit(self, sign)):
+            if at.any() and not np.isnan(found := limits.remembered(key, self._rebuild, sign)):
                 hi, radius = np.where(at, found, hi), np.where(at, 0.0, radius)
         return hi, radius
-
-
-def _limit(reference: Reference, sign: float) -> float:
-    """The limit at infinity, remembered by the meaning of the spec and its parameters."""
-    spec = reference.spec
-    sizes = {name: size for name, size in reference.dims.items() if name in spec.reference.names}
-    key = (spec.digest, reference.place, repr(sorted({**sizes, **reference.params}.items())))
-    return limits.remembered(key, reference._rebuild, sign)
-
-
-def _filled(radius: FloatArray | None, mid: FloatArray) -> FloatArray:
-    return np.zeros(mid.shape) if (found := models.full(radius, mid)) is None else found

@@ -17,6 +17,11 @@ def _kernels() -> Any:
     return importlib.import_module("opfuzz.core.kernels")
 
 
+def are_equal(a: NDArray[np.float64], b: NDArray[np.float64]) -> bool:
+    """Whether all numbers of two arrays of one shape are the same; NaN is none."""
+    return bool(_kernels().are_equal(a.ravel(), b.ravel()))
+
+
 def largest_distance(a: NDArray[Any], b: NDArray[Any]) -> float:
     """Largest ulp distance over elements where both are normal numbers; 0 where there are none.
 

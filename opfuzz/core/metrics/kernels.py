@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from opfuzz.core.compiled import COUNTED, FILLED, GIVEN, INT, MARKS, REAL, VOID, WHOLE, compiled, inlined, row
+from opfuzz.core.compiled import COUNTED, FILLED, GIVEN, INT, MARKS, REAL, WHOLE, compiled, inlined, row
 from opfuzz.core.metrics.magnitude import BANDS, CLASS_BAND, LARGEST_BAND
 from opfuzz.core.metrics.ulp import BINS, LOWEST, PER_OCTAVE
 
@@ -23,8 +23,7 @@ _LIFT = 2.0**54  # makes float64's subnormals normal
 _LEAST_UNIT = 2.0**-1022  # of which the inverse is a number
 _SIGNIFICAND = (1 << 52) - 1
 # Bits of the significand where the bins of an octave begin.
-_EDGES = [int(each) & _SIGNIFICAND for each in (2.0 ** (np.arange(PER_OCTAVE) / PER_OCTAVE)).view(np.int64)]
-_, _EDGE_1, _EDGE_2, _EDGE_3, _EDGE_4, _EDGE_5, _EDGE_6, _EDGE_7 = _EDGES
+_EDGES = tuple(int(each) & _SIGNIFICAND for each in (2.0 ** (np.arange(PER_OCTAVE) / PER_OCTAVE)).view(np.int64))
 
 
 @inlined
@@ -112,6 +111,7 @@ def survey(hi, lo, radius, smallest, largest, least, scale, tight, finest, spaci
 
 @inlined
 def _find_errors(computed, hi, lo, reach, error):
+    """See `ulp.absolute_error`; an empty `lo` is zero throughout, an empty `reach` nowhere."""
     for i in range(computed.size):
         error[i] = abs(computed[i] - hi[i])
     for i in range(lo.size):
@@ -120,26 +120,6 @@ def _find_errors(computed, hi, lo, reach, error):
         if reach[i] >= 0:
             off = error[i] - reach[i]
             error[i] = 0.0 if off < 0 else off
-
-
-@compiled(VOID, GIVEN, GIVEN, GIVEN, GIVEN, FILLED)
-def errors_of(computed, hi, lo, reach, error):
-    """Fill in abs(computed - exact); NaN where either is NaN, and where both are the same infinity. An empty `lo` is
-    zero throughout, an empty `reach` nowhere: how far a right value may be from the exact one if it is not negative.
-    """
-    _find_errors(computed, hi, lo, reach, error)
-
-
-@compiled(INT, GIVEN, GIVEN)
-def are_equal(first, second):
-    """Whether all numbers are the same."""
-    for start in range(0, first.size, _BLOCK):
-        part, other, unlike = first[start : start + _BLOCK], second[start : start + _BLOCK], np.int64(0)
-        for i in range(part.size):
-            unlike |= np.int64(part[i] != other[i])
-        if unlike:
-            return 0
-    return 1
 
 
 # ulps = error / ulp, excess = error / (ulp/2 + wide), conditioned = error / (ulp/2 + conditioning). Half of the
@@ -186,9 +166,19 @@ def _fill_ulps(error, spacing, ulps):
 
 
 @inlined
-def _fill_relative(error, spacing, radius, excess):
-    for i in range(error.size):
-        excess[i] = error[i] / (max(spacing[i] / 2, _TINY) + radius[i])
+def _find_most_relative(error, spacing, radius, judged, unit, most):
+    """The bits of the largest error / (ulp/2 + radius) that is judged, if that is more than `most`, and its place."""
+    more, known = np.int64(0), _number(most)
+    for i in range(error.size):  # products tell nearly always that none is, in a third of the time of quotients
+        least = known * (spacing[i] / 2 + radius[i]) * (1 - 2.0**-50) - 2.0**-960
+        more |= np.int64(not error[i] <= max(least, 0.0))
+    if more:
+        for i in range(error.size):
+            unit[i] = error[i] / (max(spacing[i] / 2, _TINY) + radius[i])
+        found = _most(unit, judged)
+        if found > most:
+            return found, _first_of(found, unit, judged)
+    return most, -1
 
 
 @inlined
@@ -200,12 +190,12 @@ def _is_undecided(error, spacing, radius):
 _MEASURED = row(REAL, REAL, REAL, REAL, INT, INT, INT, INT, INT, INT, INT)
 
 
-@compiled(_MEASURED, *8 * [GIVEN], REAL, FILLED)
-def measure(computed, hi, lo, reach, spacing, radius, wide, conditioning, smallest, error):
-    """Fill in the errors, see `errors_of`. The largest, and that in each of three units; the first places of the
+@compiled(_MEASURED, *8 * [GIVEN], REAL, FILLED, COUNTED)
+def measure(computed, hi, lo, reach, spacing, radius, wide, conditioning, smallest, error, places):
+    """Fill in the errors, see `ulp`. The largest, and that in each of three units; the first places of the
     latter; how many results are no numbers, how many are flushed to zero, and how many are not judged for these reasons
     or because the exact value is no number, so that their errors have no unit; and of how many errors it is open if
-    they are below 1/2 ulp, or below 1. An empty `conditioning` is not asked for.
+    they are below 1/2 ulp, or below 1, whose places are filled in. An empty `conditioning` is not asked for.
     """
     most = ulps = excess = conditioned = unusual = flushed = unjudged = unsure = np.int64(0)
     first = second = third = 0
@@ -215,8 +205,12 @@ def measure(computed, hi, lo, reach, spacing, radius, wide, conditioning, smalle
         part, steps, radii = error[start:stop], spacing[start:stop], radius[start:stop]
         judged, unit = masks[: stop - start], units[: stop - start]
         _find_errors(computed[start:stop], hi[start:stop], lo[start:stop], reach[start:stop], part)
+        more = np.int64(0)
         for i in range(part.size):
-            unsure += _is_undecided(part[i], steps[i], radii[i])
+            more += _is_undecided(part[i], steps[i], radii[i])
+        for i in range(part.size if more else 0):
+            if _is_undecided(part[i], steps[i], radii[i]):
+                places[unsure], unsure = start + i, unsure + 1
         counts = _judge(computed[start:stop], hi[start:stop], smallest, judged)
         unusual, flushed, unjudged = unusual + counts[0], flushed + counts[1], unjudged + counts[2]
         _fill_ulps(part, steps, unit)
@@ -225,15 +219,11 @@ def measure(computed, hi, lo, reach, spacing, radius, wide, conditioning, smalle
         found = _most(unit, judged)
         if found > ulps:
             ulps, first = found, start + _first_of(found, unit, judged)
-        _fill_relative(part, steps, wide[start:stop], unit)
-        found = _most(unit, judged)
-        if found > excess:
-            excess, second = found, start + _first_of(found, unit, judged)
+        excess, place = _find_most_relative(part, steps, wide[start:stop], judged, unit, excess)
+        second = second if place < 0 else start + place
         if conditioning.size:
-            _fill_relative(part, steps, conditioning[start:stop], unit)
-            found = _most(unit, judged)
-            if found > conditioned:
-                conditioned, third = found, start + _first_of(found, unit, judged)
+            conditioned, place = _find_most_relative(part, steps, conditioning[start:stop], judged, unit, conditioned)
+            third = third if place < 0 else start + place
     if not conditioning.size:
         conditioned, third = excess, second
     sizes = _number(most), _number(ulps), _number(excess), _number(conditioned)
@@ -242,8 +232,8 @@ def measure(computed, hi, lo, reach, spacing, radius, wide, conditioning, smalle
 
 # A long sum is one of blocks, and what each addition of a block loses is added to the next (Kahan, 1965).
 #
-# Loops that only compute take several elements at a time, and are apart from those that count. Counts are kept twice,
-# for even places and for odd ones: adding to the one that was added to last waits for it.
+# Loops that only compute take several elements at a time, and are apart from those that count. Counts of many are kept
+# in four rows: adding to the one that was added to last waits for it.
 
 
 @inlined
@@ -295,9 +285,8 @@ def _find_bins(errors, at):
     for i in range(errors.size):
         bits = _bits(errors[i]) + _SLACK - ((LOWEST + 1023) << 52)
         rest, begun = bits & _SIGNIFICAND, 1
-        begun += np.int64(rest >= _EDGE_1) + np.int64(rest >= _EDGE_2) + np.int64(rest >= _EDGE_3)
-        begun += np.int64(rest >= _EDGE_4) + np.int64(rest >= _EDGE_5) + np.int64(rest >= _EDGE_6)
-        begun += np.int64(rest >= _EDGE_7)
+        for each in range(1, PER_OCTAVE):
+            begun += np.int64(rest >= _EDGES[each])
         at[i] = min(max(PER_OCTAVE * (bits >> 52) + begun, 0), BINS - 1)
 
 
@@ -309,11 +298,8 @@ def _find_bands(errors, at):
 
 @inlined
 def _find_cells(hi, wrong, tiny, first, lowest, width, last, at):
-    """Make bands to cells.
-
-    `first` has the first cell of each biased exponent of float64; float64's own subnormals are placed by the `lowest`
-    exponent of columns, their `width` and the `last` of them.
-    """
+    """Make bands to cells: `first` has the first cell of each biased exponent of float64, whose own subnormals are
+    placed by the `lowest` exponent of columns, their `width` and the `last` of them."""
     for i in range(wrong.size):
         at[i] = CLASS_BAND if wrong[i] else at[i]
     for i in range(hi.size):
@@ -327,8 +313,10 @@ def _find_cells(hi, wrong, tiny, first, lowest, width, last, at):
 @inlined
 def _count(at, counts, bins, low, high):
     """Add counts to their bins; the first and the last bin that was ever added to."""
+    last = bins.shape[0] - 1
     for i in range(at.size):
-        bins[np.uint64(i & 1), np.uint64(at[i])] += counts[i]
+        bins[np.uint64(i & last), np.uint64(at[i])] += counts[i]
+    for i in range(at.size):
         low, high = min(low, at[i]), max(high, at[i])
     return low, high
 
@@ -346,20 +334,25 @@ def _count_errors(error, spacing, hi, judged, wrong, smallest, largest, first, l
         stop, size = min(start + _BLOCK, hi.size), min(_BLOCK, hi.size - start)
         part, exact, is_wrong = units[:size], hi[start:stop], wrong[start:stop]
         at, counted, placed = ats[:size], ones[:size], others[:size]
-        _fill_ulps(error[start:stop], spacing[start:stop], part)
+        if error.size:
+            _fill_ulps(error[start:stop], spacing[start:stop], part)
         tiny = _mark(exact, judged[start:stop], is_wrong, smallest, largest, counted, placed)
         most, more = _largest(part, counted)
         if most > worst:
             place, worst = start + _first_of(most, part, counted), most
         normal += more
-        _find_bins(part, at)
-        low, high = _count(at, counted, bins, low, high)
+        if error.size:
+            _find_bins(part, at)
+            low, high = _count(at, counted, bins, low, high)
+        else:
+            bins[0, 0], low, high = normal, 0, 0
         _find_bands(part, at)
         _find_cells(exact, is_wrong, tiny, first, lowest, width, last, at)
         least, most_used = _count(at, placed, cells, least, most_used)
-        for i in range(error[start:stop].size):
-            part[i] = _number(min(_bits(part[i]), _bits(_MOST)) & -counted[i])
-        total, lost = _plus(total, lost, _sum_of(part))
+        if error.size:
+            for i in range(size):
+                part[i] = _number(min(_bits(part[i]), _bits(_MOST)) & -counted[i])
+            total, lost = _plus(total, lost, _sum_of(part))
     return normal, total, place, _number(worst), low, high, least, most_used
 
 
@@ -393,14 +386,14 @@ def _count_blind(hi, spacing, wide, judged):
 def _gather(counts, low, high, places, numbers, start):
     """Fill in, from a place on, where counts are not 0, and the counts; where this ends."""
     for i in range(low, high + 1):
-        number = counts[0, i] + counts[1, i]
+        number = counts[:, i].sum()
         if number:
             places[start], numbers[start] = i, number
             start += 1
     return start
 
 
-_TOTALS = row(INT, REAL, INT, REAL, REAL, REAL, INT, INT, INT, INT)
+_TOTALS = row(INT, REAL, INT, *3 * [REAL], *4 * [INT])
 
 
 @compiled(_TOTALS, *4 * [GIVEN], *2 * [MARKS], *2 * [REAL], WHOLE, *3 * [INT], *2 * [COUNTED])
@@ -410,7 +403,8 @@ def total_up(error, hi, spacing, wide, judged, wrong, smallest, largest, first, 
     the allowance is larger than the value; and how many bins, and bins and cells, are not empty, whose places and
     counts are filled in. An empty `error` is zero throughout.
     """
-    bins, cells = np.zeros((2, BINS), np.int64), np.zeros((2, BANDS * (last + 1)), np.int64)
+    rows = 1 if hi.size < 2 * _BLOCK else 4
+    bins, cells = np.zeros((rows, BINS), np.int64), np.zeros((rows, BANDS * (last + 1)), np.int64)
     given = judged, wrong, smallest, largest, first, lowest, width, last
     normal, total, place, worst, low, high, least, most = _count_errors(error, spacing, hi, *given, bins, cells)
     unit, count, blind = _count_blind(hi, spacing, wide, judged)

@@ -43,10 +43,12 @@ def absolute_error(
 
     Where `reach` is not negative so much less, but not below 0.
     """
-    error = np.empty(np.shape(computed))
-    parts = (NOTHING if part is None else flat(part) for part in (lo, reach))
-    kernels().errors_of(flat(computed), flat(hi), *parts, error.reshape(-1))
-    return error
+    with np.errstate(invalid="ignore"):
+        error = np.asarray(np.abs(computed - hi if lo is None else computed - hi - lo))
+        if reach is None:
+            return error
+        off = error - reach
+    return np.where(reach >= 0, np.where(off < 0, 0.0, off), error)
 
 
 # Bins of log2(ulp error), eight to the octave from 2^-16 to 2^80, with the rest at both ends: a percentile read
