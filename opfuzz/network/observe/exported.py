@@ -1,7 +1,8 @@
 """Models that another program exported, as torch modules: files of torch.export (.pt2) and of ONNX (.onnx).
 
 An ONNX file has its nodes in a row. Where it says from which module each came, as torch's exporters write it, the
-modules are there again: each runs its own nodes, one by one, and those inside it.
+modules are there again: each runs its own nodes, one by one, and those inside it. A module that was called several
+times has nodes for each call, and is told which it is.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import importlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ SUFFIXES = (".onnx", ".pt2")
 SCOPES, CLASSES = "pkg.torch.onnx.name_scopes", "pkg.torch.onnx.class_hierarchy"  # keys of a node's metadata
 
 Values = dict[str, Any]
+CALL = "@call"  # an argument of modules, which no input is called: which call it is, from 0
+Around = list[tuple[str, str]]  # the names of modules around a node, the outer ones first, with their classes
 
 
 def load_exported(path: Path) -> Any:
@@ -51,9 +55,17 @@ class _Scope:
 
     name: str
     kind: str
+    call: int = 0  # of the module of this name, from 0
     items: list[Any] = field(default_factory=list)  # nodes, or scopes
     inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
+
+    def inside(self) -> Iterator[_Scope]:
+        """All calls of modules inside it."""
+        for item in self.items:
+            if isinstance(item, _Scope):
+                yield item
+                yield from item.inside()
 
     def nodes(self) -> Iterator[Any]:
         """All nodes at or below it."""
@@ -81,43 +93,60 @@ def _module_of(path: Path) -> Any:
     root.inputs = [each.name for each in proto.graph.input if each.name not in constants]
     root.outputs = [each.name for each in proto.graph.output]
     runner = _Runner(proto)
-    module = _GraphModule.of(root, constants, runner)
-    _hang(module, root, constants, runner, {})
-    return module.eval()
+    by_name: dict[str, list[_Scope]] = {}
+    for scope in (root, *root.inside()):
+        by_name.setdefault(scope.name, []).append(scope)
+    modules = {name: _GraphModule.of(scopes, constants, runner) for name, scopes in by_name.items()}
+    for name in sorted(by_name, key=lambda name: name.count(".")):
+        modules[name].adopt(modules)
+        if name:
+            _place(modules[""], name, modules[name])
+    return modules[""].eval()
 
 
 def _scopes(nodes: Sequence[Any]) -> _Scope:
-    """The calls of modules that nodes came from. A module that is called again is another, `name@1`."""
+    """The calls of modules that nodes came from."""
     root = _Scope("", "Model")
     open_scopes, counts = [root], {"": 1}
-    for node in nodes:
-        path = _path(node)
+    for node, path in zip(nodes, _paths(nodes), strict=True):
         depth = 0
-        while depth < len(path) and depth + 1 < len(open_scopes) and _is_call_of(open_scopes[depth + 1], path[depth]):
+        while depth < len(path) and depth + 1 < len(open_scopes) and open_scopes[depth + 1].name == path[depth][0]:
             depth += 1
         del open_scopes[depth + 1 :]
         for name, kind in path[depth:]:
             count = counts.get(name, 0)
             counts[name] = count + 1
-            scope = _Scope(f"{name}@{count}" if count else name, kind)
+            scope = _Scope(name, kind, count)
             open_scopes[-1].items.append(scope)
             open_scopes.append(scope)
         open_scopes[-1].items.append(node)
     return root
 
 
-def _is_call_of(scope: _Scope, step: tuple[str, str]) -> bool:
-    return scope.name.partition("@")[0] == step[0]
+def _paths(nodes: Sequence[Any]) -> list[Around]:
+    """The modules around each node. One that says nothing was made of others, and is where both its neighbours are."""
+    known = [_path(node) for node in nodes]
+    found: list[Around] = []
+    for place, path in enumerate(known):
+        if path is None:
+            before = found[-1] if found else []
+            after = next((each for each in known[place:] if each is not None), [])
+            shared = zip(before, after, strict=False)
+            path = [one for one, other in takewhile(lambda pair: pair[0] == pair[1], shared)]
+        found.append(path)
+    return found
 
 
-def _path(node: Any) -> list[tuple[str, str]]:
-    """The modules around a node, the outer ones first, each with its class; none where the file does not say."""
+def _path(node: Any) -> Around | None:
+    """The modules around a node, the outer ones first, each with its class; None where the file does not say."""
     known = {each.key: each.value for each in node.metadata_props}
     if SCOPES in known:
         names = ast.literal_eval(known[SCOPES])[1:-1]  # without the model itself, and the function that was called
         kinds = ast.literal_eval(known[CLASSES])[1:-1] if CLASSES in known else [""] * len(names)
         return [(name, kind.rpartition(".")[2]) for name, kind in zip(names, kinds, strict=True)]
-    parts = node.name.strip("/").split("/")[:-1] if node.name.startswith("/") else []  # as an older exporter has it
+    if not node.name.startswith("/"):
+        return None
+    parts = node.name.strip("/").split("/")[:-1]  # as an older exporter has it
     return [(".".join(parts[: end + 1]), "") for end in range(len(parts))]
 
 
@@ -190,28 +219,27 @@ class _Runner:
 
 
 class _GraphModule(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here
-    """One call of a module, by its nodes and those of the modules inside it. Weights of its own nodes are buffers."""
+    """A module by the nodes of its calls and by the modules inside it. Weights of its own nodes are buffers."""
 
-    def __init__(self, scope: _Scope, constants: Mapping[str, Array], runner: _Runner) -> None:
+    def __init__(self, scopes: Sequence[_Scope], constants: Mapping[str, Array], runner: _Runner) -> None:
         super().__init__()
-        # A setting, which traces tell.
-        self.nodes = ", ".join(f"{node.op_type} {node.name}".strip() for node in scope.nodes())
-        self._inputs, self._outputs = tuple(scope.inputs), tuple(scope.outputs)
-        self._runner, self._items = runner, []
+        # A setting, which traces tell, a line for each call. What is in the modules inside it is told of these.
+        self.nodes = "\n".join(map(_told, scopes))
+        self._scopes, self._runner = tuple(scopes), runner
         self._constants: dict[str, Array] = {}
         self._held: dict[str, str] = {}  # the names of buffers, by those of the file
-        self._children: dict[int, Any] = {}
-        for item in scope.items:
-            self._items.append(item)
-            for name in () if isinstance(item, _Scope) else _used(item):
-                if name in constants:
-                    self._keep(name, constants[name])
+        self._children: list[Mapping[str, Any]] = []  # in a list, so that torch does not take them for submodules
+        for scope in scopes:
+            for item in scope.items:
+                for name in () if isinstance(item, _Scope) else _used(item):
+                    if name in constants:
+                        self._keep(name, constants[name])
 
     @classmethod
-    def of(cls, scope: _Scope, constants: Mapping[str, Array], runner: _Runner) -> _GraphModule:
+    def of(cls, scopes: Sequence[_Scope], constants: Mapping[str, Array], runner: _Runner) -> _GraphModule:
         """A module of a class that is called as the one that was exported."""
-        kind = type(scope.kind or "Module", (cls,), {})
-        made: _GraphModule = kind(scope, constants, runner)
+        kind = type(scopes[0].kind or "Module", (cls,), {})
+        made: _GraphModule = kind(scopes, constants, runner)
         return made
 
     def _keep(self, name: str, value: Array) -> None:
@@ -223,48 +251,47 @@ class _GraphModule(torch.nn.Module):  # type: ignore[misc]  # torch is untyped h
             self.register_buffer(own, torch.from_numpy(np.array(value)))
             self._held[name] = own
 
-    def adopt(self, place: int, child: Any) -> None:
-        """Let a module run that stands at a place among the items."""
-        self._children[place] = [child]  # in a list, so that torch takes it for no submodule: it hangs by its name
+    def adopt(self, modules: Mapping[str, Any]) -> None:
+        """Let those modules run, by their names, whose calls stand among its nodes."""
+        inside = {item.name for scope in self._scopes for item in scope.items if isinstance(item, _Scope)}
+        self._children = [{name: modules[name] for name in inside}]
 
     def forward(self, *given: Any, **named: Any) -> Any:
         """The outputs in the order of the file; a tuple where there are several. Inputs by place, or by name."""
-        values: Values = dict(zip(self._inputs, given, strict=False))
+        scope = self._scopes[named.pop(CALL, 0)]
+        values: Values = dict(zip(scope.inputs, given, strict=False))
         values |= named
-        missing = [name for name in self._inputs if name not in values]
-        if missing or len(given) > len(self._inputs):
-            raise TypeError(f"the graph takes {', '.join(self._inputs)}; it got {len(given)} and {', '.join(named)}")
+        missing = [name for name in scope.inputs if name not in values]
+        if missing or len(given) > len(scope.inputs):
+            raise TypeError(f"the graph takes {', '.join(scope.inputs)}; it got {len(given)} and {', '.join(named)}")
         values |= {name: getattr(self, own) for name, own in self._held.items()}
         values |= {name: torch.from_numpy(np.array(value)) for name, value in self._constants.items()}
-        for place, item in enumerate(self._items):
-            if place in self._children:
-                (child,) = self._children[place]
-                found = child(*(values[name] for name in item.inputs))
+        for item in scope.items:
+            if isinstance(item, _Scope):
+                which = {CALL: item.call} if item.call else {}
+                found = self._children[0][item.name](*(values[name] for name in item.inputs), **which)
                 found = found if isinstance(found, tuple) else (found,)
                 values |= dict(zip(item.outputs, found, strict=True))
             else:
                 arrays = {name: values[name].detach().numpy() for name in dict.fromkeys(_used(item))}
-                found = self._runner.run(item, arrays)
+                results = self._runner.run(item, arrays)
                 names = [name for name in item.output if name]
-                values |= {name: torch.from_numpy(np.array(each)) for name, each in zip(names, found, strict=True)}
-        outputs = tuple(values[name] for name in self._outputs)
+                values |= {name: torch.from_numpy(np.array(each)) for name, each in zip(names, results, strict=True)}
+        outputs = tuple(values[name] for name in scope.outputs)
         return outputs[0] if len(outputs) == 1 else outputs
 
 
-def _hang(module: Any, scope: _Scope, constants: Mapping[str, Array], runner: _Runner, known: dict[str, Any]) -> None:
-    """Make the modules inside one, and hang them below the root by their names."""
-    known.setdefault("", module)
-    for place, item in enumerate(scope.items):
-        if isinstance(item, _Scope):
-            child = _GraphModule.of(item, constants, runner)
-            module.adopt(place, child)
-            _place(known, item.name, child)
-            _hang(child, item, constants, runner, known)
+def _told(scope: _Scope) -> str:
+    own = [item for item in scope.items if not isinstance(item, _Scope)] or [*scope.nodes()]
+    return ", ".join(f"{node.op_type} {node.name}".strip() for node in own)
 
 
-def _place(known: dict[str, Any], name: str, child: Any) -> None:
-    outer, _, last = name.rpartition(".")
-    if outer not in known:
-        _place(known, outer, torch.nn.Module())
-    known[outer].add_module(last, child)
-    known[name] = child
+def _place(root: Any, name: str, module: Any) -> None:
+    """Hang a module below the root by its name."""
+    *outer, last = name.split(".")
+    above = root
+    for part in outer:
+        if part not in above._modules:
+            above.add_module(part, torch.nn.Module())
+        above = above._modules[part]
+    above.add_module(last, module)

@@ -9,7 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from opfuzz.network.trace.layouts import NO_HABITS, Habits, TensorSource, assign_inputs, input_ways
+from opfuzz.network.trace.layouts import (
+    CLEAR,
+    GAIN,
+    NO_HABITS,
+    Habits,
+    TensorSource,
+    assign_inputs,
+    correlation,
+    input_ways,
+)
 from opfuzz.network.trace.recording import Array, Leaf, ModuleCall, named_arguments
 
 TRIES = 16  # other ways to give a module of b what a's received
@@ -56,9 +65,14 @@ def _other_layouts(ours: ModuleCall, theirs: ModuleCall, kept: Feed) -> Iterator
     for j, source in enumerate(sources):
         if source is None:
             continue
+        # What b received here says in which order its axes are, where it has a's values in that order alone: a softmax
+        # of the wrong axis of a square is right in the other order.
+        known = correlation(source.take(ours.inputs), theirs.inputs[j])
         for way in input_ways(ours.inputs[source.index], theirs.inputs[j]):
-            if way != source.way:
-                changed = (*sources[:j], TensorSource(source.index, way), *sources[j + 1 :])
+            other = TensorSource(source.index, way)
+            is_known = known >= CLEAR and correlation(other.take(ours.inputs), theirs.inputs[j]) < known - GAIN
+            if way != source.way and not is_known:
+                changed = (*sources[:j], other, *sources[j + 1 :])
                 yield Feed(theirs.arguments, _taken(ours, theirs, changed), changed)
 
 

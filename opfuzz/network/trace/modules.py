@@ -10,7 +10,7 @@ from opfuzz.network.trace.local_error import CallComparison, Sides, compare_call
 from opfuzz.network.trace.recording import Array, ModuleCall, Setting, TracedPart
 from opfuzz.network.trace.weights import Weight
 
-NODES = "nodes"  # the setting of a module that was read from an exported graph
+NODES = "nodes"  # the setting of a module that was read from an exported graph: a line for each of its calls
 GUILTY, CONTAINS, CLEAN, UNCOMPARED, UNCALLED = "guilty", "contains", "clean", "not compared", "not called"
 
 
@@ -139,8 +139,14 @@ def judge(c: ModulePair) -> Module:
         own=worst.own if worst else (),
         lone=worst.lone if worst else (),
         instead=worst.instead if worst else "",
-        nodes=str(c.b.settings.get(NODES, "")),
+        nodes=_nodes(c),
     )
+
+
+def _nodes(c: ModulePair) -> str:
+    """What the call that is the furthest off became in the graph of b, where that was exported."""
+    told = str(c.b.settings.get(NODES, "")).split("\n")
+    return told[c.worst] if c.compared and c.worst < len(told) else ""
 
 
 def _innocence(c: ModulePair) -> str:
