@@ -22,11 +22,18 @@ import coremltools
 """
     + EXPORTED
     + """
+WAYS = "open", "shaped"
+
+
+def exported(program, inputs):
+    return program.run_decompositions({})
+
+
 def compiled(program, inputs):
     units = {"cpu": "CPU_ONLY", "all": "ALL"}[DEVICE]
     kind = np.dtype(FORMAT) if "FORMAT" in globals() else inputs[0].numpy().dtype
     model = coremltools.convert(
-        program.run_decompositions({}),
+        program,
         compute_units=coremltools.ComputeUnit[units],
         compute_precision=coremltools.precision[{"float32": "FLOAT32", "float16": "FLOAT16"}[kind.name]],
         minimum_deployment_target=coremltools.target.macOS14,

@@ -21,14 +21,16 @@ from opfuzz.backends.torch import Torch
 from opfuzz.core.layout import LAYOUTS
 from opfuzz.spec.expression.program import Program
 
-# Tensors are made as torch's are, but stay with the processor. A runtime adds `compiled`, of a program and its inputs.
+# Tensors are made as torch's are, but stay with the processor. A runtime adds WAYS, `exported`, what it is handed, of a
+# program and its inputs, and `compiled`, the results of that.
 RECIPE = f"""
 import types
 
 import torch.fx.experimental._config
 {TORCH_RECIPE.partition("def run")[0].replace(".to(DEVICE)", "")}
 def run(call):
-    # The call is exported for any sizes; where that, or what comes of it, fails, for its own; last, for its own values.
+    # The call is exported for any sizes, where that, or what comes of it, fails, for its own; else as WAYS says: its
+    # values but the first's are constants, or, where it cannot be exported, it is traced as it is for its values.
     world = call.__globals__
     names = [name for name in call.__code__.co_names if isinstance(world.get(name), torch.Tensor)]
     every = tuple(world[name].contiguous() for name in names)
@@ -39,17 +41,20 @@ def run(call):
             returned.append(types.FunctionType(call.__code__, {{**world, **dict(zip(names, given))}})())
             return returned[-1]
 
-    for way in ("open", "shaped", "valued"):
+    for way in WAYS:
         inputs = every[:1] if way == "valued" else every
         axes = tuple(dict.fromkeys(range(each.dim()), torch.export.Dim.AUTO) for each in inputs)
+        is_exported = False
         try:
             with torch.no_grad(), torch.fx.experimental._config.patch(backed_size_oblivious=way == "open"):
                 shapes = (axes,) if way == "open" and axes else None
-                program = torch.export.export(Call(), inputs, dynamic_shapes=shapes)
-            found = compiled(program, inputs)
+                program = Call() if way == "traced" else torch.export.export(Call(), inputs, dynamic_shapes=shapes)
+                made = exported(program, inputs)
+            is_exported = True
+            found = compiled(made, inputs)
             return found if isinstance(returned[-1], (tuple, list)) else found[0]
         except Exception:
-            if way == "valued":
+            if way == WAYS[-1] or is_exported and WAYS[WAYS.index(way) + 1] == "traced":
                 raise
 
 
@@ -59,11 +64,16 @@ def bits(array):
 
 """
 
-# What is left open in an export: sizes and values; values alone; or, of the first input alone, its values.
-OPEN, SHAPED, VALUED = "open", "shaped", "valued"
+# What is left open in an export: sizes and values; values alone; of the first input alone, its values. What cannot be
+# exported may be traced: each operation is noted that is made for these values.
+OPEN, SHAPED, VALUED, TRACED = "open", "shaped", "valued", "traced"
 
-Model = Any  # a torch.export.ExportedProgram
+Model = Any  # a torch.export.ExportedProgram; where it is to be traced, a torch.nn.Module
 Run = Callable[[Sequence[Tensor]], Sequence[Tensor]]
+
+
+class NotExportedError(NotImplementedError):
+    """There is no way to make a program of a call that a runtime could be handed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +113,8 @@ class Exported(Torch):
     def compile(self, model: Model, tensors: Sequence[Tensor], device: str, mode: str) -> RuntimeModel:
         """The model as the runtime has it. `tensors` are inputs that it was exported with.
 
-        Raises NotImplementedError for an operation or a format that it does not have.
+        Raises NotImplementedError for an operation or a format that it does not have, NotExportedError for what is not
+        even handed to it.
         """
 
     def absent(self) -> str | None:
@@ -171,8 +182,8 @@ class Exported(Torch):
             asked = given[: made.count]
             try:
                 return made.whole(made.compiled.run(asked)), made, asked
-            except Exception:  # of the runtime, which has classes of its own
-                if not programs.give_up(made.way):
+            except Exception as error:  # of the runtime, which has classes of its own
+                if not programs.give_up(made.way, error):
                     raise
 
     def _make(self, source: SizedCall, given: Sequence[Tensor], device: str, mode: str, programs: _Programs) -> _Made:
@@ -189,8 +200,10 @@ class Exported(Torch):
                     made = self._exported(source, given, device, mode, way)
                     break
                 except Exception as error:  # of the exporter or the runtime, each with classes of its own
-                    if programs.give_up(way):
+                    if programs.give_up(way, error):
                         continue
+                    # What is not traced either is refused in the words of the exporter that leaves values open.
+                    error = programs.refusal or error
                     if not isinstance(error, NotImplementedError) and not self.refusals.search(str(error)):
                         raise
                     made = _Made(lambda given: True, way, error=error)
@@ -207,9 +220,12 @@ class Exported(Torch):
         # Sizes of 0 and 1 are left open as well, as torch does where it exports to ONNX.
         with torch.no_grad(), torch.fx.experimental._config.patch(backed_size_oblivious=way == OPEN):
             try:
+                if way == TRACED:
+                    compiled = self.compile(model, example, device, mode)
+                    return _Made(_like(given, 0), way, compiled, returned.is_tuple, len(example))
                 exported = torch.export.export(model, example, dynamic_shapes=(axes,) if way == OPEN and axes else None)
             except _branches_on_values() as error:
-                raise NotImplementedError(f"to export a branch on values is not supported: {error}") from error
+                raise NotExportedError(f"to export a branch on values is not supported: {error}") from error
         module = exported.module()
         takes = _guarded(getattr(module, "_guards_fn", module)) if way == OPEN else _like(given, len(example))
         return _Made(takes, way, self.compile(exported, example, device, mode), returned.is_tuple, len(example))
@@ -242,15 +258,21 @@ class _Programs:
 
     ways: tuple[str, ...]
     variants: list[_Made] = field(default_factory=list)
+    refusal: NotExportedError | None = None  # for which calls are traced
 
     def taking(self, given: Sequence[Tensor]) -> _Made | None:
         return next((made for made in self.variants if made.takes(given)), None)
 
-    def give_up(self, way: str) -> bool:
-        """Whether there is another way, which is taken from here on."""
-        if self.ways[-1] == way:
+    def give_up(self, way: str, error: Exception) -> bool:
+        """Whether there is another way, which is taken from here on. Only what could not be exported is traced."""
+        following = self.ways[self.ways.index(way) + 1 :]
+        if following[:1] == (TRACED,):
+            if not isinstance(error, NotExportedError):
+                return False
+            self.refusal = error
+        if not following:
             return False
-        self.ways = self.ways[self.ways.index(way) + 1 :]
+        self.ways = following
         self.variants = [made for made in self.variants if made.way != way]
         return True
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+import io
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from opfuzz.backends.base import Tensor
+from opfuzz.backends.exported import OPEN, SHAPED, TRACED, Exported, Model, NotExportedError, RuntimeModel
 from opfuzz.backends.exported import RECIPE as EXPORTED
-from opfuzz.backends.exported import Exported, Model, RuntimeModel
 
 UNOPTIMISED = "noopt"
 REFERENCE = "reference"
@@ -19,12 +22,25 @@ QUIET = 4  # of its log: fatal errors only; all others are raised as well
 
 RECIPE = (
     """
+import io
+
+import onnx
 import onnxruntime
 """
     + EXPORTED
     + """
-def compiled(program, inputs):
-    model = torch.onnx.export(program, inputs, dynamo=True, verbose=False).model_proto
+WAYS = "open", "shaped", "traced"
+
+
+def exported(program, inputs):
+    if isinstance(program, torch.export.ExportedProgram):
+        return torch.onnx.export(program, inputs, dynamo=True, verbose=False).model_proto
+    file = io.BytesIO()
+    torch.onnx.export(program, inputs, file, dynamo=False, input_names=[f"x{place}" for place in range(len(inputs))])
+    return onnx.load_from_string(file.getvalue())
+
+
+def compiled(model, inputs):
     print("exported graph:", *(node.op_type for node in model.graph.node if node.op_type != "Constant"))
     feeds = {given.name: each.numpy() for given, each in zip(model.graph.input, inputs)}
     if MODE == "reference":
@@ -50,6 +66,7 @@ class OnnxRuntime(Exported):
     distributions = ("torch", "onnx", "onnxscript", "onnxruntime")
     modes = ("", UNOPTIMISED, REFERENCE)
     recipe = RECIPE
+    ways = (OPEN, SHAPED, TRACED)
 
     def version(self) -> str:
         """See Backend."""
@@ -60,8 +77,11 @@ class OnnxRuntime(Exported):
         return {"cpu": None}
 
     def supports(self, format: str, device: str) -> bool:
-        """See Backend. Hardly any kernel for processors takes bfloat16, and NumPy, which carries results, has none."""
-        return format in ("float32", "float16", "float64")
+        """See Backend. Hardly any kernel for processors takes bfloat16, and NumPy, which carries results, has none.
+
+        To float8 is cast on the way alone.
+        """
+        return format in ("float32", "float16", "float64", "float8_e4m3fn", "float8_e5m2")
 
     def compile(self, model: Model, tensors: Sequence[Tensor], device: str, mode: str) -> RuntimeModel:
         """See Exported."""
@@ -89,17 +109,36 @@ class OnnxRuntime(Exported):
 
 
 def _onnx(model: Model, tensors: Sequence[Tensor]) -> Any:
-    """The model in ONNX. Raises NotImplementedError for a function that torch does not export."""
-    onnx = importlib.import_module("torch.onnx")
+    """The model in ONNX, by the exporter of traces if it is none that was exported.
+
+    Raises NotExportedError for what torch does not export.
+    """
+    torch, file = importlib.import_module("torch"), io.BytesIO()
     try:
-        return onnx.export(model, tuple(tensors), dynamo=True, verbose=False).model_proto
-    except onnx.errors.OnnxExporterError as error:
-        reason: BaseException | None = error
-        while reason is not None:  # what it lacks is said by the last of a chain
-            if type(reason).__name__ == "DispatchError":
-                raise NotImplementedError(f"the exporter does not support it: {reason}") from error
+        if isinstance(model, torch.export.ExportedProgram):
+            return torch.onnx.export(model, tuple(tensors), dynamo=True, verbose=False).model_proto
+        names = [f"x{place}" for place in range(len(tensors))]
+        with _muted():
+            torch.onnx.export(model, tuple(tensors), file, dynamo=False, input_names=names)
+    except torch.onnx.errors.OnnxExporterError as error:
+        reason: BaseException = error
+        while reason.__cause__ is not None:  # what it lacks is said by the last of a chain
             reason = reason.__cause__
-        raise
+        raise NotExportedError(f"the exporter does not support it: {reason}") from error
+    return importlib.import_module("onnx").load_from_string(file.getvalue())
+
+
+@contextmanager
+def _muted() -> Iterator[None]:
+    """Without what code in C++ prints on standard output: the graph of each call that the exporter does not know."""
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
 
 
 class _Lazy:

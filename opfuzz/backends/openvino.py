@@ -26,8 +26,14 @@ import openvino
 """
     + EXPORTED
     + """
-def compiled(program, inputs):
-    model = openvino.convert_model(program)
+WAYS = "shaped", "valued"
+
+
+def exported(program, inputs):
+    return openvino.convert_model(program)
+
+
+def compiled(model, inputs):
     operations = [each.get_type_name() for each in model.get_ordered_ops()]
     print("exported graph:", *(each for each in operations if each not in ("Parameter", "Constant", "Result")))
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}

@@ -79,6 +79,33 @@ def test_what_is_not_exported_is_not_supported():
     assert "No ONNX function found" in outcome.cause.figures["words"]
 
 
+def test_a_branch_on_values_is_traced_for_each_call():
+    """The call looks whether a variance is negative."""
+    spec = spec_of("loss/gaussian_nll_loss.yaml")
+    for values in ([1.0, 2.0], [0.25, 3.0]):
+        arrays = {each.name: np.array(values, np.float32) for each in spec.inputs}
+        made = call_of(spec, "float32", arrays, {"n": 2}, {"eps": 1e-6})
+        outcome = perform(ORT, Subject("onnxruntime", "cpu"), spec.calls["torch"][""], made, {"": (2,)})
+        assert outcome.status == "ok", outcome.cause
+        assert outcome.outputs[0] == pytest.approx(np.log(values) / 2, rel=1e-6)  # its inputs are the same
+
+
+def test_what_is_not_traced_either_is_refused_without_a_sound(capfd):
+    spec = spec_of("elementary/i1e.yaml")
+    made = call_of(spec, "float32", {"x": np.ones((1, 2), np.float32)}, {"batch": 1, "n": 2})
+    outcome = perform(ORT, Subject("onnxruntime", "cpu"), spec.calls["torch"][""], made, {"": (1, 2)})
+    assert outcome.status == "unsupported"
+    assert "bessel_i1e" in outcome.cause.figures["words"]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_float8_is_cast_to():
+    spec, x = spec_of("quantised/to_float8_e4m3fn.yaml"), np.array([[0.1, 500, -3.3, 0.0015]], np.float32)
+    made = call_of(spec, "float32", {"x": x}, {"batch": 1, "d": 4})
+    outcome = perform(ORT, Subject("onnxruntime", "cpu"), spec.calls["torch"][""], made, {"": (1, 4)})
+    assert outcome.outputs[0].tolist() == [[0.1015625, 448, -3.25, 2**-9]]
+
+
 def test_the_graph_is_onnx():
     spec, x = spec_of("activation/silu.yaml"), np.ones((1, 2), np.float32)
     made = call_of(spec, "float32", {"x": x}, {"batch": 1, "n": 2})
@@ -119,6 +146,16 @@ def test_a_reproducer_exports_the_call_and_runs_it_without_opfuzz(tmp_path):
     assert done.returncode == 1, done.stdout + done.stderr
     assert "exported graph: LayerNormalization" in done.stdout
     assert "opfuzz" not in (tmp_path / "repro.py").read_text()
+
+
+def test_a_reproducer_traces_what_cannot_be_exported(tmp_path):
+    spec = spec_of("loss/gaussian_nll_loss.yaml")
+    arrays = {each.name: np.array([1, 4], np.float32) for each in spec.inputs}
+    made = call_of(spec, "float32", arrays, {"n": 2}, {"eps": 1e-6})
+    shown = finding(spec, "onnxruntime:cpu", made, Mark((0,), 0.0, "", 1.0, 1e7, 1e-15))
+    write_finding(shown, spec, BACKENDS, tmp_path)
+    done = subprocess.run([sys.executable, tmp_path / "repro.py"], capture_output=True, text=True, check=False)
+    assert "exported graph: Clip Log Sub" in done.stdout, done.stdout + done.stderr
 
 
 def test_the_graph_stands_in_the_words_of_a_finding():
