@@ -51,7 +51,8 @@ def run(call):
 
     def published(self):
         da = importlib.import_module("dask.array")
-        return {f"np.{name}": getattr(da, name) for name in FUNCTIONS.split()} | {"cast": lambda x, to: x.astype(to)}
+        found = {f"np.{name}": getattr(da, name) for name in FUNCTIONS.split()}
+        return found | dict.fromkeys(("cast", ".astype"), lambda x, to: x.astype(to))
 
     def load(self, base, device):
         return importlib.import_module("dask.array").from_array(np.array(base, order="C"))

@@ -112,7 +112,7 @@ def run(call):
         # All that a spec may call: pure functions of arrays, which read no files and change no arguments.
         library = importlib.import_module(LIBRARY)
         found = {{f"np.{{name}}": getattr(library, name) for name in FUNCTIONS.split()}}
-        return found | {{"cast": lambda x, dtype: x.astype(dtype)}}
+        return found | dict.fromkeys(("cast", ".astype"), lambda x, dtype: x.astype(dtype))
 
     def load(self, base, device):
         return np.array(base, order="C", copy=True)  # of the framework, on the device
