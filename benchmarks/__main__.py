@@ -8,8 +8,9 @@
     scaling   cases a second over workers and executors
     memory    the peak of `opfuzz run specs/` in all its processes together
     coordinator  what one coordinator takes in of many workers of a cluster, with --workers and --rate
+    subjects  CPU time of a case on each subject, and the memory that 2,000 of them leave: half an hour
 
-Without a section all of them, about ten minutes on two cores. Ratios are of one run on one machine; other programs
+Without a section all of them but the last, about ten minutes on two cores. Ratios are of one run on one machine; other programs
 on it slow everything. `--json FILE` writes the figures as well.
 """
 
@@ -30,7 +31,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from benchmarks import against_harness, coordinator, gradients, harness, judging, memory, shares, throughput
+from benchmarks import against_harness, coordinator, gradients, harness, judging, memory, shares, subjects, throughput
 from opfuzz.backends import discover
 from opfuzz.engine.options import DEFAULT_FORMATS
 from opfuzz.engine.plan import Plan, load_specs
@@ -180,6 +181,27 @@ def taken_in(options: argparse.Namespace) -> Figures:
     return [asdict(look) for look in looks]
 
 
+def each_subject(options: argparse.Namespace) -> Figures:
+    """What a call costs on each subject, and what it leaves in memory."""
+    found = [subjects.measure(subject, options.cases) for subject in subjects.SUBJECTS]
+    base = found[0].each
+    rows = [
+        [f.subject, f.absent]
+        if f.absent
+        else [
+            f.subject,
+            f"{f.computed:,} of {f.cases:,}",
+            f"{1e3 * f.each:.3g}",
+            f"{f.each / base:.1f}",
+            *(f"{size / 1e6:,.0f} MB" for size in (f.before, f.after)),
+        ]
+        for f in found
+    ]
+    headers = ["subject", "computed", "CPU ms a case", f"to {found[0].subject}", "memory at first", "after them"]
+    print_table(f"Calls alone, of {len(subjects.OPS)} ops in float32", rows, headers)
+    return [{**asdict(f), "each": f.each} for f in found]
+
+
 SECTIONS: Mapping[str, Callable[[argparse.Namespace], Figures]] = {
     "ops": ops,
     "shares": stages,
@@ -189,6 +211,7 @@ SECTIONS: Mapping[str, Callable[[argparse.Namespace], Figures]] = {
     "scaling": scaling,
     "memory": peak,
     "coordinator": taken_in,
+    "subjects": each_subject,
 }
 
 
@@ -220,7 +243,7 @@ def main() -> None:
     }
     print(", ".join(f"{name} {value}" for name, value in machine.items()))
     figures: dict[str, Any] = {"machine": machine, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-    for name in options.sections or SECTIONS:
+    for name in options.sections or (name for name in SECTIONS if name != "subjects"):
         figures[name] = SECTIONS[name](options)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")

@@ -108,7 +108,9 @@ def progress_file(sweep: Sweep, out: Path, again: bool, backends: Mapping[str, B
         "params": strict(dict(sweep.params)),
         "versions": {
             "opfuzz": _version("opfuzz"),
-            backend.dialect: backend.version(),
+            # A runtime is handed what others export, and its calls are another's.
+            **({name: _version(name) for name in backend.distributions} if backend.exports else {}),
+            backend.name if backend.exports else backend.dialect: backend.version(),
             **{name: _version(name) for name in ("numpy", "scipy")},  # whose functions the references are made of
         },
         "processor": machine().get("processor", ""),
