@@ -10,8 +10,8 @@
     coordinator  what one coordinator takes in of many workers of a cluster, with --workers and --rate
     subjects  CPU time of a case on each subject, and the memory that 2,000 of them leave: half an hour
 
-Without a section all of them but the last, about ten minutes on two cores. Ratios are of one run on one machine; other programs
-on it slow everything. `--json FILE` writes the figures as well.
+Without a section all of them but the last, about ten minutes on two cores. Ratios are of one run on one machine; other
+programs on it slow everything. `--json FILE` writes the figures as well.
 """
 
 from __future__ import annotations
