@@ -50,7 +50,8 @@ def _drawn(paint: Paint, colours: Colours) -> str:
         figure.patch.set_alpha(0)
         paint(figure, colours)
 
-    return re.sub(r"(\d\.\d\d)\d+", r"\1", picture(painted, height=3.2))  # points to a hundredth: half as large
+    # Points to a hundredth, and a path in one line: half as large.
+    return re.sub(r"\n(?=[ML] )", " ", re.sub(r"(\d\.\d\d)\d+", r"\1", picture(painted, height=3.2)))
 
 
 def _dots(axes: Axes, x: Array, y: Array, colour: str, label: str = "") -> None:
