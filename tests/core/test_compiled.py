@@ -16,7 +16,7 @@ from opfuzz.core.metrics import kernels
 PROGRAM = """
 import numba
 from opfuzz.core.metrics import kernels
-stats = kernels.errors_of.stats
+stats = kernels.measure.stats
 print(len(stats.cache_misses), len(stats.cache_hits), numba.config.CACHE_DIR)
 """
 
@@ -56,7 +56,7 @@ def test_a_folder_that_cannot_be_written_costs_no_more_than_time(tmp_path):
     assert loaded(tmp_path / "file")
 
 
-@pytest.mark.parametrize("name", ["survey", "errors_of", "total_up"])
+@pytest.mark.parametrize("name", ["survey", "measure", "total_up"])
 def test_nothing_is_contracted_to_a_fused_operation(name):
     kept = getattr(kernels, name)
     (code,) = numba.njit(kept.nopython_signatures, **STRICT)(kept.py_func).inspect_asm().values()
