@@ -53,6 +53,9 @@ def test_a_run_has_what_is_on_disk(made):
     assert {row.subject for row in run.ranking if row.severity == "fault"} == {"off:cpu"}
     assert {finding.subject for finding in run.findings if finding.id in run.failing} == {"off:cpu"}
     assert run.record.seed == 3
+    for finding in run.findings:
+        path, line = run.record.places[finding.id]
+        assert "numpy" in Path(path).read_text().splitlines()[line - 1], "off reads the calls of numpy"
     for again in (read_run(reports=reports), read_run(run.folder), read_run(run.folder / "run.json")):
         assert (again.folder, again.ranking, again.failing) == (run.folder, run.ranking, run.failing)
         assert [each.id for each in again.causes] == [each.id for each in run.causes]

@@ -69,7 +69,7 @@ def test_its_tables_fit_a_page(executed, tmp_path):
         pytest.skip("no Chromium here; OPFUZZ_CHROMIUM names one")
     body = "\n<hr>\n".join(html_of(executed[0]))
     page = tmp_path / "cells.html"
-    style = "body{width:1000px;font-family:sans-serif;font-size:14px;color-scheme:light dark}"
+    style = ":root{color-scheme:light dark}body{width:1000px;font-family:sans-serif;font-size:14px}"
     page.write_text(f"<!doctype html><meta charset=utf-8><style>{style}</style>{body}", encoding="utf-8")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
