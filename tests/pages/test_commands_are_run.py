@@ -43,8 +43,7 @@ def sides(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.mark.parametrize(("page", "commands"), list(_cases()))
-def test_the_commands_of_a_page_do_what_they_say(page: str, commands: list[PageCommand], tmp_path, sides, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def test_the_commands_of_a_page_do_what_they_say(page: str, commands: list[PageCommand], tmp_path, sides):
     populate(tmp_path, page, sides)
     absent = []
     for each in commands:
