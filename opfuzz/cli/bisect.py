@@ -12,6 +12,7 @@ import click
 from packaging.version import InvalidVersion, Version
 
 from opfuzz.backends import Backend
+from opfuzz.cli.bundle_folder import REPORTS, RUN, bundle_folder
 from opfuzz.cli.group import Paths, duration, ending, plugin_option, words
 from opfuzz.cli.settings.command import SettledCommand
 from opfuzz.core.errors import OpfuzzError
@@ -22,10 +23,8 @@ from opfuzz.engine.drivers.bisection import Record, bisect
 from opfuzz.engine.drivers.elsewhere import SECONDS, interpreter
 from opfuzz.engine.drivers.environments import find_installer
 from opfuzz.report.finding.bisection import bisection_document, bisection_lines, trial_words, with_bisection
-from opfuzz.report.run.cause_lines import findings_of
 from opfuzz.report.text import plain
 from opfuzz.store.bundle import FINDING, UPSTREAM
-from opfuzz.store.read import LATEST, find_run, read_run
 
 
 def version(text: str) -> str:
@@ -65,8 +64,8 @@ def versions(text: str) -> tuple[str, ...]:
 )
 @click.option("--again", is_flag=True, help="Forget what an earlier search has found.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
-@click.option("--run", default=LATEST, metavar="RUN", help="The run that has it; default: the newest.")
-@click.option("--reports", type=click.Path(path_type=Path), default=Path("reports"), help="Folder of runs.")
+@RUN
+@REPORTS
 @plugin_option
 def bisect_command(
     finding: str,
@@ -158,17 +157,9 @@ def _check_ends(low: str | None, high: str | None, named: tuple[str, ...] | None
 
 def _place(text: str, run: str, reports: Path) -> Path:
     """The folder of the finding that a user means. Raises OpfuzzError if there is none."""
-    if Path(text).is_dir():
-        if not (Path(text) / FINDING).is_file():
-            raise OpfuzzError(f"{text}: no finding: it holds no {FINDING}; give findings/<id> of a run")
-        return Path(text)
-    path = find_run(run, reports)
-    chosen = read_run(path)
-    place = (path.parent if path.is_file() else path) / "findings" / findings_of(chosen, text)[0]
+    place = bundle_folder(text, run, reports)
     if not (place / FINDING).is_file():
-        raise OpfuzzError(
-            f"{place}: no such folder, though run {chosen.run} has this finding; take it from there again"
-        )
+        raise OpfuzzError(f"{text}: no finding: it holds no {FINDING}; give findings/<id> of a run, or an id")
     return place
 
 

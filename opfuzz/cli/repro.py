@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from opfuzz.backends import Backend, Subject
+from opfuzz.cli.bundle_folder import REPORTS, RUN, bundle_folder
 from opfuzz.cli.group import FINDINGS, USAGE, Paths, plugin_option
 from opfuzz.cli.settings.command import SettledCommand
 from opfuzz.core.cause import Cause
@@ -31,24 +32,30 @@ ELEMENT = ("output", "computed", "exact", "ends", "ulp")
 
 
 @click.command("repro", cls=SettledCommand)
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("finding", metavar="DIR|FINDING")
 @click.option("--subject", metavar="SUBJECT", help="Another one than the bundle's, such as mlx:cpu.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: the number of cores.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+@RUN
+@REPORTS
 @plugin_option
 def repro_command(
-    folder: Path,
+    finding: str,
     subject: str | None,
     jobs: int | None,
     as_json: bool,
+    run: str,
+    reports: Path,
     plugins: Paths,
     backends: Mapping[str, Backend],
 ) -> int:
-    """Make the call of the finding in DIR again, in a process of its own.
+    """Make the call of a finding again, in a process of its own.
 
-    DIR is a bundle, findings/<id> of a run, or a folder of runs: then every bundle in it. Exits with 1 while a fault is
-    there, with 0 when all are gone, with 2 if a bundle is damaged or cannot be tried here.
+    DIR is a bundle, findings/<id> of a run, or a folder of runs: then every bundle in it. FINDING is an id as the
+    report lists it, or that of a cause, or the beginning of one. Exits with 1 while a fault is there, with 0 when all
+    are gone, with 2 if a bundle is damaged or cannot be tried here.
     """
+    folder = bundle_folder(finding, run, reports)
     places = bundles_in(folder)
     words = vocabulary(backends)
     tasks: list[tuple[Bundle, str]] = []

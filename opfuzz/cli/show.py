@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from opfuzz.cli.bundle_folder import REPORTS, RUN
 from opfuzz.cli.report import NAMES, page_of
 from opfuzz.cli.settings.command import SettledCommand
 from opfuzz.core.errors import OpfuzzError
@@ -18,12 +19,10 @@ from opfuzz.report.run.cause_lines import findings_of, with_causes
 from opfuzz.report.text import plain
 from opfuzz.store.read import FILE, LATEST, find_run, read_run
 
-REPORTS = click.option("--reports", type=click.Path(path_type=Path), default=Path("reports"), help="Folder of runs.")
-
 
 @click.command("show", cls=SettledCommand)
 @click.argument("finding", metavar="CAUSE|FINDING")
-@click.option("--run", default=LATEST, metavar="RUN", help="The run that has it; default: the newest.")
+@RUN
 @REPORTS
 def show_command(finding: str, run: str, reports: Path) -> int:
     """Print a cause of a run, or one of its findings, with a picture of where the errors are.

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from opfuzz.backends import Backend, Subject
+from opfuzz.cli.bundle_folder import REPORTS, RUN, bundle_folder
 from opfuzz.cli.group import Paths, plugin_option
 from opfuzz.cli.settings.command import SettledCommand
 from opfuzz.core.call import Recipe
@@ -30,17 +31,22 @@ SECONDS = 600.0  # for smaller calls, and again for the condition
 
 
 @click.command("shrink", cls=SettledCommand)
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("finding", metavar="DIR|FINDING")
 @click.option(
     "--attempts", type=click.IntRange(min=1), default=ATTEMPTS, help=f"Calls to try at most; default {ATTEMPTS}."
 )
+@RUN
+@REPORTS
 @plugin_option
-def shrink_command(folder: Path, attempts: int, plugins: Paths, backends: Mapping[str, Backend]) -> int:
-    """Make the call of the finding in DIR smaller, and find out under which condition it fails.
+def shrink_command(
+    finding: str, attempts: int, run: str, reports: Path, plugins: Paths, backends: Mapping[str, Backend]
+) -> int:
+    """Make the call of a finding smaller, and find out under which condition it fails.
 
-    The bundle is written anew with the smaller call; its files as they first were stay in DIR/before.
+    DIR is its bundle, findings/<id> of a run; FINDING its id or that of its cause, or the beginning of one. The bundle
+    is written anew with the smaller call; its files as they first were stay in its folder `before`.
     """
-    bundle = read_bundle(folder, vocabulary(backends))
+    bundle = read_bundle(bundle_folder(finding, run, reports), vocabulary(backends))
     subject = subject_of(bundle, None, backends)
     asked = Asked(bundle.call, bundle.cause.relation, bundle.switch, apart=told_apart(bundle), lacking=bundle.lacking)
     target = Target(subject, bundle.spec, asked, bundle.element, bundle.finding["verdict"])

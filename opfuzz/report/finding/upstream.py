@@ -81,7 +81,8 @@ def upstream(
 
 def readable(text: str) -> str:
     """`inert` text without the escapes that nothing needs inside a line, as people paste it where none is undone."""
-    return re.sub(r"(?<=\w) &gt;", " >", re.sub(r"(?<=\w)\\_(?=\w)", "_", inert(text)))
+    text = re.sub(r"(?<=\w)\\_(?=\w)", "_", inert(text))
+    return re.sub(r"(?<=\w) &([gl])t;(?=[ =\d])", lambda found: " >" if found[1] == "g" else " <", text)
 
 
 def trigger_words(finding: Mapping[str, Any]) -> str:
