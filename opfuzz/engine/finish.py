@@ -10,6 +10,7 @@ from pathlib import Path
 from opfuzz.backends import Backend, Subject, discover
 from opfuzz.core.call import Recipe
 from opfuzz.core.common_cause import CommonCause
+from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.files.whole_file import write_text
 from opfuzz.core.findings import Finding, Standing
 from opfuzz.core.run import Run
@@ -140,7 +141,11 @@ def _places(plan: Plan, findings: Sequence[Finding]) -> Iterator[tuple[str, tupl
     backends, specs = discover(plan.plugins), {spec.op: spec for spec in plan.specs}
     lines = {path: call_lines(Path(path)) for path in {specs[finding.op].path for finding in findings}}
     for finding in findings:
-        subject, spec = Subject.parse(finding.subject), specs[finding.op]
+        spec = specs[finding.op]
+        try:
+            subject = Subject.parse(finding.subject)
+        except OpfuzzError:  # a program that opfuzz has no backend for, nor the spec a call
+            continue
         backend = backends.get(subject.backend)  # none of what was recorded elsewhere
         dialect = subject.backend if backend is None else backend.dialect_in(spec.calls)
         known = lines[spec.path]
