@@ -20,6 +20,7 @@ from opfuzz.judge.limits import (
     HALF_VARIANT_ELEMENTS,
     HALF_VARIANT_EXCESS,
     ILL_CONDITIONED,
+    KEPT_ROUNDINGS,
     LANES,
     LEAST_REPEATS,
     LEAST_SPREAD,
@@ -260,9 +261,16 @@ def _is_halved(charge: _Charge, what: str) -> bool:
         off = np.where(measured.computed == rounded, 0.0, off)
     counted = measured.is_judged & ~charge.excused
     guilty = counted & (charge.excess > EXCESS_LIMIT)
+    if what == "kept":  # what other roundings to the format may do is a note
+        guilty = guilty & (measured.excess(beside_kept(reference, values)) > EXCESS_LIMIT)
     # All else is as honest as in the wide format; and where it is beyond the limit this is far nearer than exact.
     is_met = (off[counted] <= EXCESS_LIMIT).all() and (BETTER * off <= charge.excess)[guilty].all()
     return bool(is_met and is_no_rival(measured, reference, values, guilty, what).any())
+
+
+def beside_kept(reference: Reference, values: FloatArray) -> FloatArray:
+    """What one may be off beside what it keeps in a half format: x - y and exp(x - y) are rounded to it, too."""
+    return reference.wide + KEPT_ROUNDINGS * reference.fmt.unit_roundoff * np.abs(values)
 
 
 def is_no_rival(measured: Measured, reference: Reference, values: FloatArray, guilty: Mask, what: str) -> Mask:

@@ -13,6 +13,7 @@ LANES = (1, 8, 32)  # sums strictly sequentially, and in as many lanes, as hones
 HALF_VARIANT_EXCESS, HALF_VARIANT_ELEMENTS = 1.25, 3
 # What float32 functions inside float64 lose resembles many a meaning by chance, but not at 2^20 roundings.
 FLOAT64_APART = 2.0**20
+KEPT_ROUNDINGS = 2.0  # to a half format, beside the one of what is kept for the way back
 LEAST_REPEATS, MOST_ASKED = 2.0, 8  # of equal terms in a sum; elements beyond the limit of which that is asked
 NATURAL_ROUNDOFFS = 64  # how close a finite result must be to IEEE arithmetic's where mathematics has NaN
 LOOSE_SHARE = 2.0**-10  # an exact value may be as uncertain as this share of the error that is measured with it

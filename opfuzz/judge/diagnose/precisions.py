@@ -15,7 +15,7 @@ from opfuzz.core.rounding import QUANTISERS, Quantiser, cut_to_bits, jittered, r
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.judge.diagnose.evidence import Array, Evidence, same_values
 from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm, is_lost_within, ranges_as
-from opfuzz.judge.explain import HALF_PARTS, computes_tables, is_no_rival
+from opfuzz.judge.explain import HALF_PARTS, beside_kept, computes_tables, is_no_rival
 from opfuzz.judge.limits import (
     BETTER,
     BEYOND_FLOAT16,
@@ -130,7 +130,7 @@ def _predict_part(evidence: Evidence, what: str) -> Prediction | None:
     values = evidence.reference.halved(what)
     if values is None or not is_no_rival(evidence.judged, evidence.reference, values, evidence.is_wrong, what).any():
         return None
-    return compare(evidence, values)
+    return compare(evidence, values, beside_kept(evidence.reference, values) if what == "kept" else None)
 
 
 def inputs(evidence: Evidence) -> Cause | None:
