@@ -16,6 +16,7 @@ from opfuzz.engine.plan import load_specs
 from opfuzz.network.pipeline.gain import gains
 from opfuzz.network.pipeline.planting import Setup
 from opfuzz.report.progress import Counted
+from opfuzz.report.text import plain
 from opfuzz.spec.profile import profile_of, write_profile
 
 
@@ -59,4 +60,9 @@ def profile_command(
         click.echo(written, nl=False)
     else:
         write_text(output, written)
+        click.echo(
+            plain(
+                f"{output}: where {len({point.op for point in points})} ops are called; opfuzz run --profile {output}"
+            )
+        )
     return 0

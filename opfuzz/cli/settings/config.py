@@ -18,6 +18,7 @@ from opfuzz.engine.carry import DEFAULT_SECONDS, LEAST_SHRINKING
 from opfuzz.report.text import plain
 from opfuzz.store.accepted import FILE as ACCEPTED
 
+GIB = 2**30
 BUILT_IN, OPTION = "built-in", "option"
 UNSAID: Mapping[str, str] = {  # what holds where nobody says it
     "specs": "those that come with opfuzz",
@@ -96,4 +97,6 @@ def _words(key: str, value: Any, given: Mapping[str, Any]) -> str:
         return ", ".join(value)
     if isinstance(value, bool):
         return str(value).lower()
+    if key == "case-memory":
+        return f"{value / GIB:g}G"
     return f"{value:g}s" if isinstance(value, float) else str(value)
