@@ -39,14 +39,21 @@ def findings_of(run: Run, text: str) -> list[str]:
     ids = [finding.id for finding in run.findings]
     matching = [id for id in ids if text and id.startswith(text)]
     if len(matching) > 1:
-        raise OpfuzzError(f"'{text:.40}' begins {len(matching)} findings of {run.run}: {', '.join(matching[:5])}")
+        raise _ambiguous(run, text, "findings", matching)
     if matching:
         return matching
     causes = [common for common in causes_of(run) if text and common.id.startswith(text)]
-    if len(causes) != 1:
+    if len(causes) > 1:
+        raise _ambiguous(run, text, "causes", [common.id for common in causes])
+    if not causes:
         remedy = did_you_mean(text[:40], ids) or "; its report lists them, --run names another run"
         raise OpfuzzError(f"run {run.run} has no finding or cause '{text:.40}'{remedy}")
     return [id for id in causes[0].findings if id in ids]
+
+
+def _ambiguous(run: Run, text: str, what: str, ids: Sequence[str]) -> OpfuzzError:
+    shown = ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")
+    return OpfuzzError(f"'{text:.40}' begins {len(ids)} {what} of {run.run}: {shown}; write more of it")
 
 
 def faulty(run: Run) -> list[CommonCause]:

@@ -28,12 +28,13 @@ def render(run: Run, folder: Path) -> str:
     run = with_causes(run)
     failing, causes = {*counting(run)}, faulty(run)
     lines = [_annotation(common, run, folder, bool(failing.intersection(common.findings))) for common in causes]
+    failed = sum(bool(failing.intersection(common.findings)) for common in causes)
+    hidden = max(failed - SHOWN, 0) + max(len(causes) - failed - SHOWN, 0)  # of errors, and of warnings
     told = {id for common in causes for id in common.findings}
     if beside := len(failing - told):
         words = f"{counted(beside, 'finding')} beside these, of no cause among them: see the report"
         lines.append(_command("error", words, title="opfuzz"))
-    hidden = len(lines) - SHOWN
-    more = f"; {hidden} more causes in the report" if hidden > 0 else ""
+    more = f"; {counted(hidden, 'more cause')} in the report" if hidden else ""
     lines.append(_command("notice", f"{headline(run)}{more}; {effort(run)}", title="opfuzz"))
     return "\n".join(lines) + "\n"
 

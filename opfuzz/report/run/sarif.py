@@ -89,7 +89,7 @@ def _result(finding: Finding, kinds: list[str], run: Run, folder: Path) -> dict[
         "ruleId": kind,
         "ruleIndex": kinds.index(kind),
         "level": LEVELS.get(finding.severity, "note"),
-        "message": {"text": plain(text)},
+        "message": {"text": _message(text)},
         "locations": [_location(finding, run, folder, where)],
         "partialFingerprints": {
             "opfuzzFinding/v1": finding.id,
@@ -106,6 +106,11 @@ def _result(finding: Finding, kinds: list[str], run: Run, folder: Path) -> dict[
     if (reason := _accepted(run).get(finding.id)) is not None:
         result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": plain(reason) or "none"}]
     return result
+
+
+def _message(text: str) -> str:
+    """A text in which `[words](address)` is no link, as it would be in a message of SARIF (2.1.0, section 3.11.6)."""
+    return plain(text).replace("](", "] (")
 
 
 def _accepted(run: Run) -> Mapping[str, str]:

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from pages import full_run
 
+from opfuzz.core.cause import Cause
 from opfuzz.core.comparison import Accepted
+from opfuzz.core.errors import OpfuzzError
 from opfuzz.report.run import github, sarif
-from opfuzz.report.run.cause_lines import faulty, with_causes
+from opfuzz.report.run.cause_lines import faulty, findings_of, with_causes
 from opfuzz.report.run.places import place_of
 from opfuzz.spec.lines import call_lines
 from opfuzz.store.baseline import counting
@@ -151,3 +153,27 @@ def test_a_file_that_is_not_below_is_not_named(run, tmp_path):
     for line in github.render(far, tmp_path).splitlines():
         assert set(read(line)[1]) == {"title"}
     assert '"uri": "file:///elsewhere/op.yaml"' in sarif.render(far, Path("reports/x"))
+
+
+def test_a_link_in_what_a_spec_says_is_none_in_sarif(run, tmp_path):
+    cause = Cause("is-variant", "tanh", figures={"note": "[here](http://evil.example)"})
+    one = replace(run, findings=(replace(run.findings[0], cause=cause, causes=()),))
+    (result,) = json.loads(sarif.render(one, tmp_path))["runs"][0]["results"]
+    assert "[here] (http://evil.example)" in result["message"]["text"]
+
+
+@pytest.mark.parametrize(("failing", "more"), [(12, "; 2 more causes"), (11, "; 1 more cause in"), (6, "")])
+def test_github_shows_ten_errors_and_ten_warnings(run, tmp_path, failing, more, monkeypatch):
+    common = faulty(run)[0]
+    causes = [replace(common, id=f"{n:012x}", findings=(f"{n:012x}",)) for n in range(failing + 6)]
+    many = replace(run, causes=tuple(causes))
+    monkeypatch.setattr(github, "counting", lambda run: [each.findings[0] for each in causes[:failing]])
+    *_, notice = github.render(many, tmp_path).splitlines()
+    assert more in notice
+    assert ("more cause" in notice) == bool(more)
+
+
+def test_the_beginning_of_several_causes_is_told_as_that(run):
+    causes = tuple(replace(common, id=f"zz{common.id[2:]}") for common in run.causes[:2])
+    with pytest.raises(OpfuzzError, match=r"^'zz' begins 2 causes of .*; write more of it$"):
+        findings_of(replace(run, causes=causes), "zz")
