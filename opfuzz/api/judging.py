@@ -107,6 +107,7 @@ def judge(
     """
     spec = read_spec(op)
     given = _by_name(spec, inputs)
+    check_named(params, f"{PLACE}: params")
     outputs = tuple(output) if isinstance(output, tuple | list) and len(spec.outputs) > 1 else (output,)
     arrays = {name: to_numpy(value, f"'{name}'") for name, value in given.items()}
     made = [to_numpy(value, "the output") for value in outputs]
@@ -133,6 +134,8 @@ def read_spec(op: str | os.PathLike[str] | OpSpec) -> OpSpec:
     if isinstance(op, OpSpec):
         return op
     words = vocabulary(discover(), ())  # no framework is imported: calls are checked for their form
+    if not isinstance(op, str | os.PathLike):
+        raise OpfuzzError(f"the op is {op!r:.60}; give the name of a spec, the path of one, or an OpSpec")
     text = os.fspath(op)
     if text.endswith((".yaml", ".yml")) or os.sep in text:
         (spec, *others) = load_all([Path(text)], words)
@@ -143,6 +146,12 @@ def read_spec(op: str | os.PathLike[str] | OpSpec) -> OpSpec:
     if text not in found:
         raise OpfuzzError(f"unknown op '{text}'{did_you_mean(text, found) or '; known: ' + ', '.join(sorted(found))}")
     return found[text]
+
+
+def check_named(given: object, what: str) -> None:
+    """Raises OpfuzzError for what is neither None nor values by their names."""
+    if given is not None and not (isinstance(given, Mapping) and all(isinstance(name, str) for name in given)):
+        raise OpfuzzError(f"{what}: {given!r:.60} is no mapping from names; give them as a dict")
 
 
 def to_numpy(value: Any, what: str) -> NDArray[Any]:
@@ -161,6 +170,7 @@ def to_numpy(value: Any, what: str) -> NDArray[Any]:
 
 def _by_name(spec: OpSpec, inputs: Any) -> Mapping[str, Any]:
     if isinstance(inputs, Mapping):
+        check_named(inputs, f"{PLACE}: the inputs")
         return inputs
     names = [item.name for item in spec.inputs]
     listed = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)

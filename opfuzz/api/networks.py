@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from opfuzz.api.judging import check_named
 from opfuzz.api.notebook import preformatted
 from opfuzz.backends import discover, resolve
+from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.shipped import shipped
 from opfuzz.engine.drivers.localize import localize as localize_plan
 from opfuzz.engine.drivers.pipeline_bench import LocalizePlan
@@ -84,6 +86,10 @@ def trace(
     rms of what is exact. Both models run in this process, in evaluation mode, and are left as they were.
     Raises OpfuzzError if a model is of another kind, raises, or could not be paired.
     """
+    check_named(names, "opfuzz.trace: names")
+    for side, model in (("a", a), ("b", b)):
+        if model is None:
+            raise OpfuzzError(f"opfuzz.trace: {side} is None; give a torch.nn.Module, an mlx.nn.Module or a path")
     module = _module(a=a, b=b, inputs=inputs, inputs_b=inputs_b, names=dict(names or {}))
     follow = trace_gradients if gradients else trace_models
     return TracedPair(follow(models_of(module, Path("opfuzz.trace")), knowledge()))
@@ -111,6 +117,10 @@ def localize(
     so a large network takes minutes: `opfuzz localize` uses all cores.
     Raises OpfuzzError for a model of another kind, one that raises, figures that cannot be, and an absent subject.
     """
+    if frames is not None and not _is_range(frames):
+        raise OpfuzzError(
+            f"frames is {frames!r:.60}; give two whole numbers such as (36, 96), the first below the other"
+        )
     backends = discover()
     is_named = isinstance(model, str | os.PathLike)
     chosen = [specs] if isinstance(specs, str | os.PathLike) else [*specs]
@@ -124,6 +134,11 @@ def localize(
     )
     given = None if is_named else _module(model=model, inputs=inputs)
     return LocalizedDrift(localize_plan(plan, lambda output: _observed(observed, output), given=given))
+
+
+def _is_range(given: object) -> bool:
+    ends = given if isinstance(given, tuple | list) else ()
+    return len(ends) == 2 and all(type(end) is int for end in ends) and 0 <= ends[0] < ends[1]
 
 
 def _observed(given: Any, output: Array) -> Observed | None:

@@ -58,8 +58,9 @@ def run(
     """
     if cases is not None and time is not None:
         raise OpfuzzError("cases and time are two budgets; give one of them")
-    if cases is not None and cases < 1:
-        raise OpfuzzError(f"cases is {cases}; give 1 or more")
+    for name, count in (("cases", cases), ("jobs", jobs)):
+        if count is not None and (type(count) is not int or count < 1):
+            raise OpfuzzError(f"{name} is {count!r:.60}; give a whole number from 1")
     files = _paths(plugins)
     backends = discover(files)
     order = Order(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from opfuzz.api.judging import read_spec
+from opfuzz.api.judging import check_named, read_spec
 from opfuzz.api.notebook import preformatted
 from opfuzz.backends import discover, resolve
 from opfuzz.core.case import Value
@@ -61,13 +61,18 @@ def sweep(
 
     `op`: the name of a spec that comes with opfuzz, the path of a spec, or an OpSpec. `subject`: such as "torch:cpu",
     with an implementation if the spec has several, such as "mlx:cpu/fast". `params`: what differs from the first value
-    of each parameter. `sample`: of more inputs than so many, that number spread evenly and those around hard places; 0
-    for all, which in float32 takes minutes on all cores. `format`: one of four. `jobs`: processes, as many as there are
-    cores if None. What is done is kept in a file in `out`, so that a sweep goes on where it was. Ctrl-C ends it with
-    KeyboardInterrupt.
+    of each parameter. `sample`: of more inputs than so many, that number spread evenly and those around hard
+    places; 0 for all, which in float32 takes minutes on all cores. `format`: float32, float16 or bfloat16. `jobs`:
+    processes, as many as there are cores if None. What is done is kept in a file in `out`, so that a sweep goes on
+    where it was. Ctrl-C ends it with KeyboardInterrupt.
     Raises OpfuzzError for an op of several numbers, an unknown format or parameter, a subject that is not here, has no
     such call or fails.
     """
+    for name, count, least in (("sample", sample, 0), ("jobs", 1 if jobs is None else jobs, 1)):
+        if type(count) is not int or count < least:
+            raise OpfuzzError(f"{name} is {count!r:.60}; give a whole number from {least}")
+    if format == "float64":
+        raise OpfuzzError("float64 has 2^64 inputs, too many to sweep: opfuzz sweep --range tries up to 2^20 of them")
     if format not in FORMATS:
         raise OpfuzzError(
             f"format '{format}' is unknown{did_you_mean(format, FORMATS) or '; known: ' + ', '.join(FORMATS)}"
@@ -76,6 +81,7 @@ def sweep(
     resolve(subject, backends)
     known = read_spec(op)
     (spec,) = load_specs([Path(known.path)], backends, [known.op])
+    check_named(params, "params")
     given = dict(params or {})
     for name in given:
         if name not in defaults(spec):

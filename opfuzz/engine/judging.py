@@ -47,9 +47,12 @@ def judge_arrays(
 
 def _format(array: Array, what: str) -> str:
     try:
-        return format_of(array).name
+        name = format_of(array).name
     except ValueError:
-        raise OpfuzzError(f"{what} is of {array.dtype}, no float format; known: {', '.join(FORMATS)}") from None
+        name = ""
+    if name not in FORMATS:  # ml_dtypes has more
+        raise OpfuzzError(f"{what} is of {array.dtype}, which is none of the formats {', '.join(FORMATS)}")
+    return name
 
 
 def _call(spec: OpSpec, inputs: Mapping[str, Array], params: Mapping[str, Value], fmt: str, place: str) -> Call:
@@ -66,7 +69,12 @@ def _call(spec: OpSpec, inputs: Mapping[str, Array], params: Mapping[str, Value]
     for param in spec.params:
         if not param.is_like(values[param.name]):
             raise OpfuzzError(f"{place}: '{param.name}' is {values[param.name]!r}, and is like {param.default!r}")
-    own = {name: value for name, value in params.items() if name in sizes and type(value) is int}
+    own: dict[str, int] = {}
+    for name in sorted(sizes.intersection(params)):
+        value = params[name]
+        if type(value) is not int or value < 0:
+            raise OpfuzzError(f"{place}: '{name}' is {value!r:.60}; it is a size: give a whole number from 0")
+        own[name] = value
     dims = sizes_of(spec, arrays, own, place)
     shapes = {name: array.shape for name, array in arrays.items()}
     if not spec.allows(dims, values) or spec.shapes(dims, values) != shapes:

@@ -107,7 +107,9 @@ def test_what_a_notebook_shows_is_inert(made):
 def test_mistakes_are_told_in_one_line(tmp_path):
     mistakes = {
         "cases and time are two budgets; give one of them": {"cases": 1, "time": "1s"},
-        "cases is 0; give 1 or more": {"cases": 0},
+        "cases is 0; give a whole number from 1": {"cases": 0},
+        "cases is '5'; give a whole number from 1": {"cases": "5"},
+        "jobs is -1; give a whole number from 1": {"jobs": -1},
         "'soon' is no time; write 90, 60s, 5m or 2h": {"time": "soon"},
         "'weekly' is no seed; write a whole number below 2^64, or nightly": {"seed": "weekly"},
         "formats: unknown 'float33'; did you mean 'float32'?": {"formats": "float33"},

@@ -86,10 +86,17 @@ MISTAKES = {
     "opfuzz.judge: 'x' is float64 where the output is float32; give float32, as the op got": (
         *("exp", X.astype(np.float64), X, {}),
     ),
-    "opfuzz.judge: the output is of int64, no float format; known: float64, float32, float16, bfloat16": (
+    "opfuzz.judge: the output is of int64, which is none of the formats float64, float32, float16, bfloat16": (
         *("exp", X, X.astype(np.int64), {}),
     ),
     "opfuzz.judge: the output has the shape [3], the spec says [1, 4]": ("exp", X, X[:3], {}),
+    "opfuzz.judge: the output is of float8_e4m3fn, which is none of the formats float64, float32, float16, bfloat16": (
+        *("exp", X, X.astype(ml_dtypes.float8_e4m3fn), {}),
+    ),
+    "the op is 3; give the name of a spec, the path of one, or an OpSpec": (3, X, X, {}),
+    "opfuzz.judge: params: ['eps'] is no mapping from names; give them as a dict": ("exp", X, X, ["eps"]),
+    "opfuzz.judge: the inputs: {1: None} is no mapping from names; give them as a dict": ("exp", {1: None}, X, {}),
+    "opfuzz.judge: 'n' is '7'; it is a size: give a whole number from 0": ("exp", X, X, {"n": "7"}),
     "opfuzz.judge: 'x' is of type object; give an array of numbers": ("exp", object(), X, {}),
 }
 

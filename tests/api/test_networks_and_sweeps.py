@@ -61,6 +61,9 @@ def test_mistakes_about_models(pair):
         opfuzz.localize(a, INPUTS, INPUTS[0], b="torch:cpu")
     with pytest.raises(OpfuzzError, match="did you mean 'corr'"):
         opfuzz.localize(a, INPUTS, {"core": 0.9}, b="torch:cpu")
+    for frames in ((5, 2), (0,), "ab", (-1, 3)):
+        with pytest.raises(OpfuzzError, match=r"^frames is .*; give two whole numbers"):
+            opfuzz.localize(a, INPUTS, INPUTS[0], b="torch:cpu", frames=frames)
 
 
 def test_a_sweep_has_every_input_of_a_half_format(tmp_path):
@@ -82,3 +85,9 @@ def test_mistakes_about_sweeps(tmp_path):
         assert str(found.value) == message
     with pytest.raises(OpfuzzError, match=r"'square' has no parameter 'eps'$"):
         opfuzz.sweep("square", "numpy:cpu", "float16", params={"eps": 1.0}, out=tmp_path)
+    with pytest.raises(OpfuzzError, match=r"^sample is -5; give a whole number from 0$"):
+        opfuzz.sweep("square", "numpy:cpu", "float16", sample=-5, out=tmp_path)
+    with pytest.raises(OpfuzzError, match=r"^jobs is 0; give a whole number from 1$"):
+        opfuzz.sweep("square", "numpy:cpu", "float16", jobs=0, out=tmp_path)
+    with pytest.raises(OpfuzzError, match=r"^float64 has 2\^64 inputs"):
+        opfuzz.sweep("square", "numpy:cpu", "float64", sample=1000, out=tmp_path)
