@@ -25,6 +25,11 @@ def _run() -> int | None:
     """The exit code of the command that the arguments name."""
     code: int | None
     try:
+        os.getcwd()
+    except FileNotFoundError:
+        click.echo("the working directory is no longer there; change to one that is", err=True)
+        return USAGE
+    try:
         code = cli.main(prog_name="opfuzz", standalone_mode=False)
     except click.exceptions.Abort:
         code = ending()

@@ -59,6 +59,18 @@ def run_of(folder: Path):
     return place, strict((place / "run.json").read_text())
 
 
+def test_a_working_directory_that_is_gone_is_told_in_one_line(tmp_path):
+    (tmp_path / "gone").mkdir()
+    code = "import os, sys; os.rmdir(os.getcwd()); from opfuzz.cli import main; sys.argv[1:] = ['config']; main()"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(
+        words, capture_output=True, text=True, cwd=tmp_path / "gone", env=environment, check=False, timeout=HUNG
+    )
+    told = "the working directory is no longer there; change to one that is\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
+
+
 def test_an_honest_subject_gives_0_and_a_report(tmp_path):
     done = opfuzz("run", SPECS, *HONEST, cwd=tmp_path)
     assert (done.returncode, complaints(done.stderr)) == (0, "")
