@@ -38,6 +38,8 @@ def test_the_guilty_module_is_named(pair):
     assert "eps is 1e-05 in a and 0.01 in b" in str(found)
     assert ">first guilty: norm" in found._repr_html_()
     assert opfuzz.trace(a, a, INPUTS).guilty == ()
+    nothing = str(opfuzz.trace(a, a, np.full_like(INPUTS[0], np.nan))).splitlines()[0]
+    assert nothing == "no module is guilty: the outputs could not be compared; 0 modules clean"
 
 
 def test_what_explains_a_drift_is_named(pair):

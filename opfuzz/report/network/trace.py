@@ -80,6 +80,8 @@ def verdict(trace: Trace) -> list[str]:
     by_name = {m.name_a: m for m in trace.modules}
     root = by_name[""]
     total = "" if root.total is None else f"the models differ by {quantity(root.total)} of the output's spread"
+    if root.verdict == UNCOMPARED and not trace.is_of_gradients:
+        total = ""  # without a finite value the figure is 0
     if trace.is_of_gradients and total:
         total = f"the gradients of the models differ by {quantity(root.total or 0.0)} of their spread"
     clean = sum(m.verdict == CLEAN for m in trace.modules)
