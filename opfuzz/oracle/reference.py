@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from math import log2
@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opfuzz.core.call import Call
-from opfuzz.core.floats import FLOAT32, FORMATS, FloatArray, Format, ulp
+from opfuzz.core.floats import FLOAT32, FORMATS, FloatArray, ulp
 from opfuzz.core.metrics.totals import ErrorTotals, total_up
 from opfuzz.core.metrics.ulp import NOTHING
 from opfuzz.core.rounding import round_to_bits
 from opfuzz.oracle import balls, exact, graph, limits, models, working
 from opfuzz.oracle.allowances import Allowances, Alternatives
-from opfuzz.oracle.altered import carry, evaluate_halved, evaluate_with, largest_factor
+from opfuzz.oracle.altered import evaluate_halved, evaluate_with, largest_factor
 from opfuzz.oracle.dependencies import dependencies, spread_from, undefined
 from opfuzz.oracle.elementary import ELEMENTARY
 from opfuzz.oracle.forms import lossy_forms
@@ -163,13 +163,15 @@ class Reference:
     @cached_property
     def flushing(self) -> FloatArray:
         """The allowance of one that flushes subnormal numbers to zero, or loses bits among them, as honest ones may."""
-        fmt = wide_format(self.fmt)
+        model = models.flushing(fmt := wide_format(self.fmt))
         # A flushed factor may stand before a sum, which hides it from the last operation; its size is known.
-        is_small = np.abs(self._ball.mid) < 4 * fmt.smallest_normal
+        small = np.where(np.abs(self._ball.mid) < 4 * fmt.smallest_normal, fmt.smallest_normal, 0.0)
+        # What flushing adds alone: in its model errors add up linearly, which roundings do not.
+        pairs = self._radii([model, replace(model, underflow=0.0, flush=0.0)], self.by_powers)
+        with np.errstate(invalid="ignore"):
+            lost: FloatArray = np.fmax.reduce([flushed - plain for flushed, plain in pairs])
         # Factors multiplied in another order, as weight * (1 / deviation) before x: what is small is then raised again.
-        raised = fmt.smallest_subnormal * largest_factor(self.natural)
-        lost = self.allowance(models.flushing(fmt), self.by_powers)
-        return lost + np.where(is_small, fmt.smallest_normal, 0.0) + raised
+        return self.wide + np.fmax(lost, 0.0) + small + fmt.smallest_subnormal * largest_factor(self.natural)
 
     @cached_property
     def flushed(self) -> FloatArray | None:
@@ -191,16 +193,20 @@ class Reference:
         roots = graphs_of(program, self.dims, self.params, operands(self.spec, arrays))
         return balls.evaluate(roots[self.place], []).mid
 
-    def allowance(self, model: models.Arithmetic, more: Iterable[Node] = ()) -> FloatArray:
-        """The radius of the usual formula under a model of arithmetic, the largest where there are `more`."""
-        if self.spec.gradient is not None and self.fmt.bits == 16:
-            model = replace(model, saved=self.fmt.unit_roundoff)
-        made = [each.ball(self.place, [model]) for each in self._together[1:]]
-        made = [*(made or [balls.evaluate(self.natural, [model])]), *(balls.evaluate(each, [model]) for each in more)]
-        found = [models.filled(ball.radii[0], ball.mid) for ball in made]
+    def allowance(self, model: models.Arithmetic) -> FloatArray:
+        """The radius of the usual formula under a model of arithmetic; of a gradient the largest of all of them."""
+        found = [radius for (radius,) in self._radii([model])]
         if self.spec.gradient is not None and model.name == "narrow":
             found.append(found[0] + lost_of_slopes(self.spec, self.arrays, self.fmt))
-        return found[0] if len(found) == 1 else np.maximum.reduce(found)
+        return np.maximum.reduce(found) if len(found) > 1 else found[0]
+
+    def _radii(self, asked: Sequence[models.Arithmetic], more: Iterable[Node] = ()) -> list[list[FloatArray]]:
+        """The radii of each usual formula, and of `more`, under each model of arithmetic."""
+        if self.spec.gradient is not None and self.fmt.bits == 16:
+            asked = [replace(model, saved=self.fmt.unit_roundoff) for model in asked]
+        made = [each.ball(self.place, asked) for each in self._together[1:]]
+        made = [*(made or [balls.evaluate(self.natural, asked)]), *(balls.evaluate(each, asked) for each in more)]
+        return [[models.filled(radius, ball.mid) for radius in ball.radii] for ball in made]
 
     @cached_property
     def natural_values(self) -> FloatArray:
@@ -283,9 +289,8 @@ class Reference:
         return formulas_by_powers(self.spec, self.dims, self.params, self.tensors, self.place)
 
     def _emulate(self, formula: Node, lanes: int, is_narrow: bool = False) -> working.Emulated:
-        wide = wide_format(self.fmt)
-        given = self.fmt if is_narrow else wide, lanes, wide if is_narrow else None
-        return working.emulate(formula, *given, None if self.spec.gradient is None else self.fmt)
+        wide, storage = wide_format(self.fmt), None if self.spec.gradient is None else self.fmt
+        return working.emulate(formula, self.fmt if is_narrow else wide, lanes, wide if is_narrow else None, storage)
 
     @cached_property
     def steep(self) -> NDArray[np.bool_]:
@@ -390,10 +395,6 @@ class Reference:
         """A function in the formula, how it may be written with a loss, and what comes of that in the wide format."""
         for kind, text, root in lossy_forms(self.natural):
             yield kind, text, working.emulate(root, wide_format(self.fmt), 1).values.astype(np.float64)
-
-    def carried(self, fmt: Format) -> FloatArray | None:
-        """A running sum, or its logarithm, each result made of the last one as it was rounded; None: it is neither."""
-        return carry(self.root, fmt)
 
     def variant_graph(self, name: str) -> Node:
         """The graph of another meaning. Raises one of FAILURES, such as ValueError, where it has none for this call."""

@@ -26,6 +26,7 @@ from opfuzz.judge.limits import (
 )
 from opfuzz.judge.settle import examine
 from opfuzz.oracle import models
+from opfuzz.oracle.altered import carry
 from opfuzz.oracle.meaning import FAILURES
 
 # A sum of ones in a format of p bits, one after another, stops at 2^p: 1 is then half an ulp, and ties go to even. Each
@@ -179,7 +180,7 @@ def carries(evidence: Evidence) -> Cause | None:
         return None
 
     def predict(evidence: Evidence) -> Prediction | None:
-        values = evidence.reference.carried(evidence.fmt) if evidence.output.size <= MOST_CARRIED else None
+        values = carry(evidence.reference.root, evidence.fmt) if evidence.output.size <= MOST_CARRIED else None
         return None if values is None else compare(evidence, values)
 
     first = predict(evidence)
