@@ -94,7 +94,7 @@ def _complain(error: OpfuzzError) -> int:
 def _line(found: Replayed, folder: Path) -> str:
     """One bundle of those in a folder, and its run where these are runs."""
     finding, score = found.bundle.finding, found.judged.score
-    words = "there" if found.is_there else "gone "
+    words = "there" if found.is_there else "gone " if _is_own(found) else "none "
     title = f"{finding['op']} on {found.subject} in {finding['format']}"
     place = found.bundle.place
     name = place.name if place.parent in (folder, folder / "findings") else place.relative_to(folder)
@@ -114,11 +114,22 @@ def _lines(found: Replayed, backends: Mapping[str, Backend]) -> str:
             f"  version   {name} {before or 'none'} then, {after or 'none'} now"
             for name, (before, after) in _changed(found, backends).items()
         ),
-        "the fault is there" if found.is_there else "the fault is gone",
+        _end(found),
     ]
     if finding["severity"] != "fault":
         lines[-1] = lines[-1].replace("fault", "note")
     return "\n".join(map(plain, lines))
+
+
+def _is_own(found: Replayed) -> bool:
+    """Whether the finding is of who made the call now."""
+    return bool(found.bundle.finding["subject"] == found.subject)
+
+
+def _end(found: Replayed) -> str:
+    if _is_own(found):
+        return "the fault is there" if found.is_there else "the fault is gone"
+    return f"{found.subject} has the fault as well" if found.is_there else f"{found.subject} does not have the fault"
 
 
 def _then(bundle: Bundle) -> str:
@@ -148,7 +159,7 @@ def _element(element: Mapping[str, Any]) -> str:
 def _changed(found: Replayed, backends: Mapping[str, Backend]) -> dict[str, tuple[str, str]]:
     """Versions then and now, where they differ."""
     then, name = found.bundle.versions, Subject.parse(found.subject).backend
-    if not then:  # a program recorded the output, and did not say with what
+    if not then or not _is_own(found):  # of a recorded program that did not say; or of another subject
         return {}
     now = versions({name: backends[name]})
     return {n: (then.get(n, ""), now.get(n, "")) for n in {**then, **now} if then.get(n) != now.get(n)}

@@ -50,7 +50,7 @@ def test_a_fault_by_an_input_that_is_asked_is_found_made_smaller_and_shown(tmp_p
     again = opfuzz("repro", folder, "--plugin", plugin, cwd=tmp_path)
     assert (again.status, "the fault is there" in again.out) == (1, True), again.err
     right = opfuzz("repro", folder, "--subject", "torch:cpu", "--plugin", plugin, cwd=tmp_path)
-    assert (right.status, "the fault is gone" in right.out) == (0, True), right.err
+    assert (right.status, "torch:cpu does not have the fault" in right.out) == (0, True), right.err
     rows = opfuzz("report", path.parent, "--format", "md", "--out", tmp_path / "told", cwd=tmp_path)
     assert rows.status in (0, 1), rows.err
     (page,) = (tmp_path / "told").iterdir()
