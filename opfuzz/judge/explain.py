@@ -89,13 +89,19 @@ def _beside_flushed(charge: _Charge) -> _Charge:
 
 
 def flushes_inputs(measured: Measured, reference: Reference) -> Mask:
-    """Elements that are as the formula has them where subnormal inputs count as zero: a policy, whatever it does."""
+    """Elements that are as the formula has them where subnormal inputs count as zero: a policy, whatever it does.
+
+    What the formula has with those inputs as they are, as NaN of -inf beside them, is none.
+    """
     values, computed = reference.flushed, measured.computed
     if values is None:
         return np.zeros(computed.shape, np.bool_)
+    plain = reference.natural_values
     with np.errstate(invalid="ignore"):
         near = np.abs(computed - values) <= NATURAL_ROUNDOFFS * reference.fmt.unit_roundoff * np.abs(values)
-    return np.asarray(near | (computed == values) | (np.isnan(computed) & np.isnan(values)))
+    is_as_flushed = near | (computed == values) | (np.isnan(computed) & np.isnan(values))
+    is_same = (values == plain) | (np.isnan(values) & np.isnan(plain))
+    return np.asarray(is_as_flushed & ~is_same)
 
 
 def _appeal(charge: _Charge) -> Explained | None:

@@ -44,6 +44,13 @@ def test_subnormal_inputs_that_count_as_zero_are_one_policy(known):
     assert wrong.verdict == "special"
 
 
+def test_a_subnormal_input_explains_no_other_element(known):
+    """silu's usual formula has NaN at -inf whatever stands beside it."""
+    x = np.float16([[-np.inf, 0.0, -6e-8]])
+    found = judged(known["silu"], {"x": x}, np.float16([[np.nan, 0.0, -0.0]]), batch=1, n=3)
+    assert (found.verdict, found.cause.kind) == ("special", "special-at")
+
+
 def test_factors_in_another_order_may_be_subnormal_on_the_way(known):
     x = np.random.default_rng(2).standard_normal((3, 8)) * 1e4
     weight, bias = np.full(8, 1e-306), np.zeros(8)
