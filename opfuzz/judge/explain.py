@@ -99,6 +99,7 @@ def flushes_inputs(measured: Measured, reference: Reference) -> Mask:
     plain = reference.natural_values
     with np.errstate(invalid="ignore"):
         near = np.abs(computed - values) <= NATURAL_ROUNDOFFS * reference.fmt.unit_roundoff * np.abs(values)
+    near &= np.isfinite(values)  # any number is infinitely far from infinity, and that is no more than is allowed
     is_as_flushed = near | (computed == values) | (np.isnan(computed) & np.isnan(values))
     is_same = (values == plain) | (np.isnan(values) & np.isnan(plain))
     return np.asarray(is_as_flushed & ~is_same)

@@ -49,6 +49,9 @@ def test_a_subnormal_input_explains_no_other_element(known):
     x = np.float16([[-np.inf, 0.0, -6e-8]])
     found = judged(known["silu"], {"x": x}, np.float16([[np.nan, 0.0, -0.0]]), batch=1, n=3)
     assert (found.verdict, found.cause.kind) == ("special", "special-at")
+    x = np.float32([[5e-41, 4.0, -0.0]])
+    for wrong in ([np.inf, 0.5, np.inf], [-np.inf, 0.5, -np.inf]):  # infinities of the other sign
+        assert judged(known["rsqrt"], {"x": x}, np.float32([wrong]), batch=1, n=3).verdict == "special"
 
 
 def test_factors_in_another_order_may_be_subnormal_on_the_way(known):
