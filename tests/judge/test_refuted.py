@@ -304,6 +304,33 @@ def test_tiny_inputs_that_are_lost_are_taken_through_no_format_that_holds_larger
     assert "computes-in" not in {kind for kind, _ in said}, said
 
 
+@pytest.mark.parametrize("cut", [1e-5, 1e-20])
+def test_what_is_lost_below_another_number_goes_through_no_float16(cut):
+    def cut_off(x, layouts):
+        return np.where(np.abs(x) < cut, 0.0, np.log1p(x))
+
+    said = diagnosis("log1p", cut_off, row(2.22e-26), "bfloat16", batch=1, n=1)
+    assert "computes-in" not in {kind for kind, _ in said}, said
+
+
+@pytest.mark.parametrize("x", [64.0, 70.0])
+def test_a_number_that_is_given_for_all_large_results_comes_of_no_rounded_argument(x):
+    def clipped(x, layouts):
+        return np.minimum(np.expm1(x), 3e4)
+
+    said = diagnosis("expm1", clipped, row(x), "bfloat16", batch=1, n=1)
+    assert "rounds-argument" not in {kind for kind, _ in said}, said
+
+
+@pytest.mark.parametrize("x", [40.0, 80.0])
+def test_an_argument_that_is_rounded_is_told(x):
+    def rounded(x, layouts):
+        return np.exp(np.nextafter(np.float32(x), np.float32(np.inf)).astype(np.float64))
+
+    said = diagnosis("exp", rounded, row(x), "float32", batch=1, n=1)
+    assert "rounds-argument" in {kind for kind, _ in said}, said
+
+
 @pytest.mark.parametrize("seed", [0, 2, 3])
 def test_a_mean_over_one_more_is_no_sum_in_a_half_format(seed):
     def one_more(index, table, layouts):

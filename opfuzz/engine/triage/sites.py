@@ -84,5 +84,7 @@ def _reaches(data: Mapping[str, Any], values: Values) -> bool:
             return least < 0
         case "zeros":
             return least == most == 0
+        case "equal":
+            return least == most
         case _:  # NaN and infinities, which a profile has not
             return False

@@ -9,7 +9,7 @@ from math import isfinite
 import numpy as np
 
 from opfuzz.core.cause import UNEXPLAINED, Cause, Figure
-from opfuzz.core.floats import FLOAT64, FloatArray
+from opfuzz.core.floats import FLOAT64, FloatArray, round_to
 from opfuzz.core.metrics.conditioned import effective_bits
 from opfuzz.core.results import Score
 from opfuzz.core.verdicts import FAULT, SEVERITY
@@ -254,7 +254,8 @@ def _restate(evidence: Evidence, at_values: Cause | None, elements: Cause | None
         return [told, at_values, Cause("natural-nan") if is_natural else None]
     largest = evidence.judged.largest_conditioned
     # A tie that goes the other way is no rounded argument: where nothing is rounded before it, nobody rounds there.
-    if reference.is_unary and largest <= ROUNDINGS and (reference.wide > 0)[evidence.is_wrong].all():
+    is_small = largest <= ROUNDINGS and (reference.wide > 0)[evidence.is_wrong].all()
+    if reference.is_unary and is_small and _comes_of_argument(evidence):
         return [Cause("rounds-argument", figures={"roundings": largest}), at_values]
     is_part = elements is not None and not elements.figures.keys() <= {"wrong", "elements"}
     # No precision stops at an index; a stage that looked for what the judge saw first did not find it; and on the long
@@ -272,6 +273,18 @@ def _restate(evidence: Evidence, at_values: Cause | None, elements: Cause | None
             return [_unexplained(evidence), at_values]
         return [found, Cause("unconfirmed"), at_values]
     return [told if _told_again(evidence, told) else _unexplained(evidence), at_values]
+
+
+def _comes_of_argument(evidence: Evidence) -> bool:
+    """Whether what is wrong lies among the exact results next to its argument: a slope alone says little far off."""
+    name, fmt = evidence.spec.inputs[0].name, evidence.fmt
+    x, made = evidence.call.arrays[name].astype(np.float64), []
+    for step in np.linspace(-ROUNDINGS, ROUNDINGS, 9):
+        moved = round_to(x * (1 + step * fmt.unit_roundoff), fmt)
+        made.append(evidence.refer(evidence.call.with_arrays({name: moved})).truth.hi)
+    slack, computed = EXCESS_LIMIT * evidence.reference.wide, evidence.judged.computed
+    is_among = (computed >= np.fmin.reduce(made) - slack) & (computed <= np.fmax.reduce(made) + slack)
+    return bool(is_among[evidence.is_wrong].all())
 
 
 def _natural(reference: Reference) -> Iterator[FloatArray]:

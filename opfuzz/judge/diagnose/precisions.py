@@ -14,7 +14,7 @@ from opfuzz.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, For
 from opfuzz.core.rounding import QUANTISERS, Quantiser, cut_to_bits, jittered, round_to_bits
 from opfuzz.core.verdicts import FAULT, SEVERITY
 from opfuzz.judge.diagnose.evidence import Array, Evidence, same_values
-from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm, is_lost_within, ranges_as
+from opfuzz.judge.diagnose.predictions import Prediction, compare, confirm, ends_otherwise, is_lost_within, ranges_as
 from opfuzz.judge.explain import HALF_PARTS, beside_kept, computes_tables, is_no_rival
 from opfuzz.judge.limits import (
     BETTER,
@@ -307,7 +307,7 @@ def through(evidence: Evidence) -> Cause | None:
             first = predict(evidence)
             if first is None or not first.is_met or (total := confirm(evidence, first, predict)) is None:
                 continue
-            if is_lost_within(evidence, fmt, predict):
+            if is_lost_within(evidence, fmt, predict) or ends_otherwise(evidence, fmt, predict):
                 continue
             if evidence.spec.gradient is not None and "inputs" in parts and not _ends_there(evidence, fmt, predict):
                 continue

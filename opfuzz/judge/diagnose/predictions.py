@@ -175,13 +175,28 @@ def differs_elsewhere(evidence: Evidence, predict: Callable[[Evidence], Predicti
 
 def is_lost_within(evidence: Evidence, fmt: Format, predict: Callable[[Evidence], Prediction | None]) -> bool:
     """Whether small numbers that a format holds are lost in the same way."""
-    call = ordinary(evidence, fmt.smallest_normal**0.5)
+    return _differs_at(evidence, fmt.smallest_normal**0.5, predict)
+
+
+def ends_otherwise(evidence: Evidence, fmt: Format, predict: Callable[[Evidence], Prediction | None]) -> bool:
+    """Whether something else than predicted comes out of numbers that are subnormal in a format, or too small for it.
+
+    What is lost below any other number is lost below the format's as well.
+    """
+    return any(_differs_at(evidence, scale, predict) for scale in (fmt.smallest_normal / 8, fmt.smallest_subnormal / 8))
+
+
+def _differs_at(evidence: Evidence, scale: float, predict: Callable[[Evidence], Prediction | None]) -> bool:
+    """Whether a call on ordinary values times `scale` is wrong otherwise than predicted, or right where that is not."""
+    call = ordinary(evidence, scale)
     output = None if call is None else evidence.run(call)
     if call is None or output is None:
         return False
     other = replace(evidence.numeric, call=call, output=output, wider=None)
-    found = predict(other) if other.is_at_fault else None
-    return found is not None and not found.is_met
+    found = predict(other)
+    if found is None:
+        return False
+    return not found.is_met if other.is_at_fault else found.covered < COVERED_SHARE
 
 
 def scaled(evidence: Evidence, sign: float = 1.0) -> Iterator[Evidence]:

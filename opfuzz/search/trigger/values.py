@@ -140,7 +140,7 @@ class _Input:
         return False
 
     def _zeros(self) -> Found:
-        """Zeros throughout, or zeros with a sign, or zeros that meet the infinities of another input."""
+        """One number throughout, zero or any, zeros with a sign, or zeros that meet the infinities of another input."""
         x = self.x
         if not (x == 0).any():
             return None
@@ -152,6 +152,8 @@ class _Input:
                 if not (yield from self.prober.ask(call)) and not (yield from self.fails(np.where(x == 0, 1.0, x))):
                     return self._said(AGAINST, "zeros against infinities")
         if (yield from self.fails(np.zeros(x.shape))):
+            if x.size > 1 and (yield from self.fails(np.full(x.shape, 3.0))):
+                return self._said(f"only equal values{self.place}", "equal")
             return self._said(f"only zeros{self.place}", "zeros")
         if (np.signbit(x) & (x == 0)).any() and not (yield from self.fails(np.where(x == 0, 0.0, x))):
             return self._said(f"only -0{self.place}", "-0")

@@ -210,6 +210,14 @@ def test_values(fill, fails, text):
     assert probes <= TYPICAL
 
 
+def test_zeros_that_fail_as_any_equal_values_do_are_not_all_of_it():
+    def is_one_value(call):
+        return call.dims["n"] > 1 and len(np.unique(x_of(call))) == 1
+
+    trigger, _ = found(UNARY, minimal(UNARY, {"n": 2}, fill=0.0), is_one_value)
+    assert (trigger.text("values"), trigger.text("size")) == ("only equal values", "n >= 2")
+
+
 def test_an_input_that_is_never_negative_is_not_asked_with_other_values():
     spread = replace(UNARY, inputs=(replace(UNARY.inputs[0], regimes=("positive", "zeros")),))
     asked = []
