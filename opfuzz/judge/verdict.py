@@ -35,7 +35,7 @@ def decide_verdict(measured: Measured, reference: Reference) -> Verdict:
         if measured.largest_excess <= EXCESS_LIMIT:
             return _by_conditioning(measured)
         return Verdict(*explain(measured, reference, measured.wide_excess, np.zeros(measured.output.shape, np.bool_)))
-    excused = reference.overflows
+    excused = reference.overflows & ~_stays_finite(measured, reference)
     if (mistakes & ~excused).any():
         flushed = flushes_inputs(measured, reference)
         if (mistakes & ~excused & ~flushed).any():
@@ -47,6 +47,19 @@ def decide_verdict(measured: Measured, reference: Reference) -> Verdict:
     if excess.max(initial=0.0) <= EXCESS_LIMIT:
         return Verdict("normwise", Cause("overflows-inside"), place_of(mistakes))
     return Verdict(*explain(measured, reference, excess, excused))
+
+
+def _stays_finite(measured: Measured, reference: Reference) -> Mask:
+    """Where a function of one number gives a number, and the usual formula the infinity that is right.
+
+    An infinity on the way makes no number but zero of it, whatever the formula.
+    """
+    computed, truth = measured.computed, measured.truth
+    if not reference.is_unary or reference.spec.gradient is not None:
+        return np.zeros(computed.shape, np.bool_)
+    usual = reference.emulated(1).values.astype(np.float64)
+    is_beyond = np.isinf(usual) & (np.sign(usual) == np.sign(truth.hi)) & (truth.size >= truth.threshold)
+    return np.asarray(is_beyond & np.isfinite(computed) & (computed != 0))
 
 
 def _special(measured: Measured, reference: Reference, mistakes: Mask) -> Verdict:

@@ -23,6 +23,7 @@ SPECS = Path(__file__).parents[2] / "specs"
 def known():
     named = (
         *("elementary/rsqrt", "activation/sigmoid", "activation/silu", "activation/swiglu", "reduce/sum"),
+        "elementary/expm1",
         *("norm/layer_norm", "norm/group_norm", "attention/attention_mask", "elementary/hypot"),
     )
     paths = [SPECS / f"{name}.yaml" for name in named]
@@ -52,6 +53,14 @@ def test_a_subnormal_input_explains_no_other_element(known):
     x = np.float32([[5e-41, 4.0, -0.0]])
     for wrong in ([np.inf, 0.5, np.inf], [-np.inf, 0.5, -np.inf]):  # infinities of the other sign
         assert judged(known["rsqrt"], {"x": x}, np.float32([wrong]), batch=1, n=3).verdict == "special"
+
+
+def test_a_number_where_infinity_is_right_is_no_overflow(known):
+    """exp(128) overflows float32 on the way to expm1, and makes infinity or NaN."""
+    x = np.float32([[128.0, 1.0]])
+    for first, verdict in ((3e4, "special"), (np.finfo("f4").max, "special"), (np.nan, "normwise"), (np.inf, "exact")):
+        made = np.float32([[first, np.expm1(1.0)]])
+        assert judged(known["expm1"], {"x": x}, made, batch=1, n=2).verdict == verdict
 
 
 def test_factors_in_another_order_may_be_subnormal_on_the_way(known):
