@@ -154,6 +154,10 @@ class _Input:
         if (yield from self.fails(np.zeros(x.shape))):
             if x.size > 1 and (yield from self.fails(np.full(x.shape, 3.0))):
                 return self._said(f"only equal values{self.place}", "equal")
+            tiny = np.full(x.shape, self.format.smallest_normal)
+            if (yield from self.fails(tiny)):
+                self.x = tiny
+                return (yield from self._magnitude())
             return self._said(f"only zeros{self.place}", "zeros")
         if (np.signbit(x) & (x == 0)).any() and not (yield from self.fails(np.where(x == 0, 0.0, x))):
             return self._said(f"only -0{self.place}", "-0")

@@ -218,6 +218,12 @@ def test_zeros_that_fail_as_any_equal_values_do_are_not_all_of_it():
     assert (trigger.text("values"), trigger.text("size")) == ("only equal values", "n >= 2")
 
 
+@pytest.mark.parametrize("n", [1, 3])
+def test_zeros_that_fail_as_small_numbers_do_are_not_all_of_it(n):
+    trigger, _ = found(UNARY, minimal(UNARY, {"n": n}, fill=0.0), lambda call: (abs(x_of(call)) < 1e-3).any())
+    assert trigger.text("values") == "min |x| < 0.001"
+
+
 def test_an_input_that_is_never_negative_is_not_asked_with_other_values():
     spread = replace(UNARY, inputs=(replace(UNARY.inputs[0], regimes=("positive", "zeros")),))
     asked = []
