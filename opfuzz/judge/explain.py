@@ -283,14 +283,14 @@ def beside_kept(reference: Reference, values: FloatArray) -> FloatArray:
 def is_no_rival(measured: Measured, reference: Reference, values: FloatArray, guilty: Mask, what: str) -> Mask:
     """Guilty elements that an honest implementation would not have: neither what was computed, nor these values.
 
-    It rounds every intermediate to the format once, or just what sums have come to, but no term of a sum, count or
-    table: a sum of two numbers that is rounded once is no sum that is added up in the format.
+    It rounds every intermediate to the format once, or just the terms of sums or what these have come to, but no
+    partial sum, count or table: a sum of two numbers that is rounded once is no sum that is added up in the format.
     """
-    totals = reference.halved("totals")
+    halved = [reference.halved(part) for part in (("totals", "terms") if what == "sums" else ("totals",))]
     # What is kept is rounded there as well.
     rivals = [] if what == "kept" else [reference.emulated(0, narrow=True).values.astype(np.float64)]
     with np.errstate(over="ignore"):
-        rivals += [] if totals is None else [round_to(totals, reference.fmt).astype(np.float64)]
+        rivals += [round_to(each, reference.fmt).astype(np.float64) for each in halved if each is not None]
         rounded = round_to(values, reference.fmt).astype(np.float64)
     apart = [_is_other(rival, rounded) & _is_other(rival, measured.computed) for rival in rivals]
     return np.asarray(np.logical_and.reduce([guilty, *apart]))

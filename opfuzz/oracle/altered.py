@@ -119,9 +119,10 @@ def _counted(root: Node) -> frozenset[int]:
 def evaluate_halved(root: Node, fmt: Format, what: str) -> FloatArray | None:
     """Values of `root` in float64, its counts, angles, tables or sums rounded to `fmt`; None where it has none.
 
-    `sums` are added up one by one in the format, `totals` rounded to it when they are added up; `numbers` are tables
-    and the constants that they are made with. A table is made of counters or indices; a parameter or constant alone is
-    none. What is `kept` are statistics for the way back of a gradient.
+    `sums` are added up one by one in the format, of `terms` each is rounded to it and their sum is exact, `totals` are
+    rounded to it when they are added up; `numbers` are tables and the constants that they are made with. A table is
+    made of counters or indices; a parameter or constant alone is none. What is `kept` are statistics for the way back
+    of a gradient.
     """
     tables, counted = graph.tables_of(root), _counted(root)
     is_found = False
@@ -150,6 +151,8 @@ def evaluate_halved(root: Node, fmt: Format, what: str) -> FloatArray | None:
         elif what == "sums" and node.op in SUMS:
             terms = [round_to(arg, fmt) for arg in args]
             changed = working.value_of(node, terms, fmt, 1).astype(np.float64)
+        elif what == "terms" and node.op in SUMS:
+            changed = midpoint(node, [narrow(arg) for arg in args])
         else:
             return values
         is_found = True

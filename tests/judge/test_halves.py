@@ -179,3 +179,13 @@ def test_a_number_for_nan_says_nothing_of_counts():
     values = reference.halved("counts")
     assert np.isnan(values[0, 0])
     assert not is_no_rival(measured, reference, values, measured.is_special_wrong, "counts").any()
+
+
+def test_two_terms_that_are_rounded_once_are_no_sum_in_the_format():
+    """bfloat16 has their sum, and a sum in the format is the same: what was lost is the terms' own."""
+    spec, p = BUNDLED_OPS["kl_div"], np.array([[1.5, 0.4375]])
+    total = (p * np.log(p)).astype(BFLOAT16).astype(float).sum(1).astype(BFLOAT16)
+    assert total[0] == 0.248046875
+    arrays = {"x": np.zeros((1, 2), BFLOAT16), "p": p.astype(BFLOAT16)}
+    call = Call("bfloat16", {"batch": 1, "n": 2}, {}, arrays, dict.fromkeys(arrays, "contiguous"))
+    assert score(total, references_of(spec, call)[0]).verdict == "narrow"
