@@ -56,6 +56,7 @@ FAR_SHARE = 2.0**-4  # of the largest number: no right result is so far from wha
 MOST_IDLE = 12
 WELL_BEYOND = 1.25  # times the largest number: a sum of hundreds of terms loses less, rounded each time
 SMALLER = 2.0**-3  # times ordinary values: exp(-10) is seen beside exp(x) then, and not in float32 beside exp(6)
+TINY = 2.0**-40  # times ordinary values: of such numbers nothing is left beside 1 in any format but float64
 LEAST_POWER, POWER_STEP = -4, 1.25  # of two, times ordinary values: each from here, further on times this
 MOST_SOLVED = 2**14  # elements of inputs and output, where the exact result is computed for a hundred values of a param
 SAME_QUOTIENT = 0.02  # between effective values, and what they are said to grow with

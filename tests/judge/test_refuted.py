@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from bundled_ops import BUNDLED_OPS
 from diagnosed_arrays import Said, diagnosis, evidence_of
-from scipy.special import erf, expit
+from scipy.special import erf, erfc, expit
 
 from opfuzz.core.call import Call
 from opfuzz.core.cause import Cause
@@ -329,6 +329,18 @@ def test_an_argument_that_is_rounded_is_told(x):
 
     said = diagnosis("exp", rounded, row(x), "float32", batch=1, n=1)
     assert "rounds-argument" in {kind for kind, _ in said}, said
+
+
+@pytest.mark.parametrize("is_written_so", [True, False])
+def test_a_slope_that_is_wrong_for_tiny_numbers_too_is_no_formula_that_loses_them(is_written_so):
+    """1 - erfc(x) has multiples of 2^-24 there, one of which is near x."""
+
+    def near_zero(x, layouts):
+        x = np.asarray(x, np.float32)
+        return np.float32(1) - erfc(x) if is_written_so else np.where(np.abs(x) < 1e-4, x, erf(x))
+
+    said = diagnosis("erf", near_zero, row(2.0**-22), "bfloat16", batch=1, n=1)
+    assert (("formula", "by-complement") in said) == is_written_so, said
 
 
 @pytest.mark.parametrize("seed", [0, 2, 3])

@@ -264,7 +264,7 @@ def _restate(evidence: Evidence, at_values: Cause | None, elements: Cause | None
     if (
         is_part
         or is_covered
-        or told.kind in ("unexplained", "is-variant", "rounds-counts", "rounds-tables", "keeps-in")
+        or told.kind in ("unexplained", "is-variant", "formula", "rounds-counts", "rounds-tables", "keeps-in")
     ):
         return [_unexplained(evidence), at_values]
     if told.kind == "behaves-like":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from opfuzz.core.cause import Cause, Figure
 from opfuzz.core.floats import FloatArray
 from opfuzz.core.metrics.conditioned import relative_to
-from opfuzz.judge.diagnose.evidence import Array, Evidence
+from opfuzz.judge.diagnose.evidence import Array, Evidence, ordinary
 from opfuzz.judge.diagnose.predictions import (
     Prediction,
     compare,
@@ -25,7 +26,7 @@ from opfuzz.judge.diagnose.predictions import (
     scaled,
 )
 from opfuzz.judge.diagnose.probing import end_alike, ends_as
-from opfuzz.judge.limits import ALIKE, COVERED_SHARE, EXCESS_LIMIT, LEAST_MET, MOST_ELEMENTS
+from opfuzz.judge.limits import ALIKE, COVERED_SHARE, EXCESS_LIMIT, LEAST_MET, MOST_ELEMENTS, TINY
 from opfuzz.oracle.meaning import FAILURES
 from opfuzz.oracle.models import wide_format
 from opfuzz.oracle.reference import Reference
@@ -61,11 +62,30 @@ def formula(evidence: Evidence) -> Cause | None:
         ratio = _rms(error[wrong]) / max(_rms(judged.error[wrong]), np.finfo(np.float64).tiny)
         is_seen = not is_gradient or own > EXCESS_LIMIT  # many a formula of a gradient is allowed
         is_alike = is_seen and ALIKE * own >= worst and 1 / ALIKE <= ratio <= ALIKE
-        if is_alike and not any(errs_otherwise(each, name) for each in (evidence, *evidence.others)):
+        is_refuted = any(errs_otherwise(each, name) for each in (evidence, *evidence.others))
+        if is_alike and not is_refuted and not _is_tiny_otherwise(evidence, name):
             inside = "float32" if evidence.fmt.bits == 16 else evidence.fmt.name
             cause = Cause("formula", name, figures={"note": note, "worst": worst, "own": own, "inside": inside})
             found.append((not is_named, max(own / worst, worst / max(own, 1.0)), cause))
     return min(found, key=lambda each: each[:2])[2] if found else None
+
+
+def _is_tiny_otherwise(evidence: Evidence, name: str) -> bool:
+    """Whether a function of one number is wrong for tiny ones as well, and by far more or less than the formula is.
+
+    What is lost beside 1 is all of a tiny number; a wrong slope is off by the same part of each.
+    """
+    call = ordinary(evidence, TINY) if evidence.reference.is_unary else None
+    output = None if call is None else evidence.run(call)
+    if call is None or output is None:
+        return False
+    other = replace(evidence.numeric, call=call, output=output, wider=None)
+    wrong = other.is_wrong & other.judged.is_judged
+    if not wrong.any():
+        return False
+    _, error = run_formula(other, name)
+    ratio = _rms(error[wrong]) / max(_rms(other.judged.error[wrong]), np.finfo(np.float64).tiny)
+    return not 1 / ALIKE <= ratio <= ALIKE
 
 
 def in_half(evidence: Evidence) -> Cause | None:
