@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -222,19 +221,6 @@ def test_zeros_that_fail_as_any_equal_values_do_are_not_all_of_it():
 def test_zeros_that_fail_as_small_numbers_do_are_not_all_of_it(n):
     trigger, _ = found(UNARY, minimal(UNARY, {"n": n}, fill=0.0), lambda call: (abs(x_of(call)) < 1e-3).any())
     assert trigger.text("values") == "min |x| < 0.001"
-
-
-def test_an_input_that_is_never_negative_is_not_asked_with_other_values():
-    spread = replace(UNARY, inputs=(replace(UNARY.inputs[0], regimes=("positive", "zeros")),))
-    asked = []
-
-    def fails(call):
-        asked.append(call)
-        return bool((abs(x_of(call)) > 88).any())
-
-    trigger, _ = found(spread, minimal(spread, {"n": 1}, fill=89.0), fails)
-    assert all((x_of(call) >= 0).all() for call in asked)
-    assert trigger.text("values") == "max |x| >= 88"
 
 
 def test_values_as_small_as_the_format_has_them():
