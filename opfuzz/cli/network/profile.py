@@ -60,9 +60,6 @@ def profile_command(
         click.echo(written, nl=False)
     else:
         write_text(output, written)
-        click.echo(
-            plain(
-                f"{output}: where {len({point.op for point in points})} ops are called; opfuzz run --profile {output}"
-            )
-        )
+        said = f"{output}: where {len({point.op for point in points})} ops are called; opfuzz run --profile {output}"
+        click.echo(plain(said), err=True)
     return 0
