@@ -54,28 +54,9 @@ def carry(root: Node, fmt: Format) -> FloatArray | None:
     return np.moveaxis(results, 0, running.detail)
 
 
-# What hands a factor of its result on to what it takes: of a sum each term has it. Functions do not.
-_HANDS_ON = frozenset({"mul", "dot", "add", "sub", "sum", "neg", "abs", "reshape", "scaled", "saved", "where", "step"})
-
-
-def _factors(root: Node) -> tuple[dict[int, Node], dict[int, Node]]:
-    """Nodes under `root` that multiply it, or a term of it, and those that divide it."""
-    multiply: dict[int, Node] = {}
-    divide: dict[int, Node] = {}
-    left = [(root, False)]
-    while left:
-        node, is_below = left.pop()
-        found = divide if is_below else multiply
-        if id(node) in found:
-            continue
-        found[id(node)] = node
-        if node.op == "div":
-            left += [(node.args[0], is_below), (node.args[1], not is_below)]
-        elif node.op in ("where", "step"):  # what is only compared multiplies nothing
-            left += [(arg, is_below) for arg in node.args[-2:]]
-        elif node.op in _HANDS_ON and (not is_below or node.op not in ("add", "sub", "sum", "dot")):
-            left += [(arg, is_below) for arg in node.args]
-    return multiply, divide
+# Of what a result is multiplied from: of a product both sides, of a sum those of each term. Functions do not say.
+_TERMS = frozenset({"add", "sub", "neg", "abs", "saved", "where", "step", "maximum", "minimum"})
+_PRODUCTS = frozenset({"mul", "scaled", "square", "div"})
 
 
 def largest_factor(root: Node) -> FloatArray:
@@ -83,23 +64,49 @@ def largest_factor(root: Node) -> FloatArray:
 
     What divides is one over itself as a factor: of 1 / (1 + exp(-x)) the whole sum, and not what it is added up from.
     """
-    largest, (multiply, divide) = np.ones(root.shape), _factors(root)
+    above: dict[int, FloatArray] = {}  # the largest factor of each node, itself among them
+    below: dict[int, FloatArray] = {}  # the largest of one over those of a product
+    values: dict[int, FloatArray] = {}
+    with np.errstate(all="ignore"):
+        for node in topological(root):
+            made = midpoint(node, [values[id(arg)] for arg in node.args])
+            values[id(node)] = made
+            inside = [above[id(arg)] for arg in node.args]
+            under = [below[id(arg)] for arg in node.args]
+            if node.op == "div":
+                inside, under = [inside[0], under[1]], [under[0], inside[1]]
+            above[id(node)] = _largest_of(node, np.abs(made), _handed_on(node, inside))
+            is_product = node.op in _PRODUCTS or node.op in ("neg", "abs", "saved", "reshape")
+            below[id(node)] = _largest_of(node, 1 / np.abs(made), _handed_on(node, under) if is_product else [])
+    return np.fmax(above[id(root)], 1.0)
 
-    def watch(node: Node, args: list[FloatArray]) -> FloatArray:
-        values = midpoint(node, args)
-        for is_one, factor in ((id(node) in multiply, values), (id(node) in divide, 1 / values)):
-            if (
-                is_one
-                and factor.ndim <= largest.ndim
-                and all(
-                    size in (1, whole) for size, whole in zip(factor.shape[::-1], largest.shape[::-1], strict=False)
-                )
-            ):
-                np.fmax(largest, np.where(np.isfinite(factor), np.abs(factor), 1.0), out=largest)
-        return values
 
-    evaluate_with(root, watch)
-    return largest
+def _largest_of(node: Node, own: FloatArray, others: list[FloatArray]) -> FloatArray:
+    """In the shape of a node; what is no number counts as 1."""
+    found = np.broadcast_to(own, node.shape)
+    for each in others:
+        found = np.fmax(found, each)
+    return np.where(np.isfinite(found), found, 1.0)
+
+
+def _handed_on(node: Node, args: list[FloatArray]) -> list[FloatArray]:
+    """The factors of what a node is made of, where they are factors of it, in shapes that fit its own."""
+    if node.op in _PRODUCTS or node.op in _TERMS:
+        return args[-2:]  # what is only compared multiplies nothing
+    match node.op:
+        case "reshape":
+            return [args[0].reshape(node.shape)]
+        case "gather":
+            return [np.concatenate([arg.ravel() for arg in args])[node.detail]]
+        case "sum":
+            return [args[0].max(axis=node.detail, keepdims=True, initial=0.0).reshape(node.shape)]
+        case "dot":
+            return [args[0].max(axis=-1, keepdims=True, initial=0.0), args[1].max(axis=-2, keepdims=True, initial=0.0)]
+        case "cumsum" | "cumprod":
+            return [np.maximum.accumulate(args[0], axis=node.detail)]
+        case "tied":
+            return args[1:]
+    return []
 
 
 # One part of a formula computed in a half format, where float32 is usual.

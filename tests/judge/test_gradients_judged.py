@@ -306,3 +306,24 @@ def test_an_error_that_is_beyond_a_half_format_is_right_with_either_sign(infinit
 
     assert SEVERITY[verdict(60000.0)] != FAULT
     assert verdict(10.0) == "special"
+
+
+def test_a_quotient_that_is_subnormal_before_a_large_cotangent_is_flushing():
+    """PyTorch has x / norm first: of 1.5e-36 / 1e8 few bits are left, and the cotangent of another row is no excuse."""
+    spec = gradient_of(BUNDLED_OPS["norm"])
+    x = np.float32([[1.0, 2.0, 3.0], [1.006633e8, 1.0, 1.5046328e-36]])
+
+    def verdict(g, made):
+        arrays = {"x": x, "cotangent": np.float32(g)}
+        params = {param.name: param.default for param in spec.params}
+        call = Call("float32", {"batch": 2, "n": 3}, params, arrays, dict.fromkeys(arrays, "contiguous"))
+        (reference,) = references_of(spec, call)
+        return score(made.astype(np.float32), reference).verdict
+
+    norm = np.float32(np.sqrt((x.astype(np.float64) ** 2).sum(-1, keepdims=True)))
+    with np.errstate(under="ignore"):
+        first = (x / norm) * np.float32([[1.0], [4.6e18]])
+    assert SEVERITY[verdict([1.0, 4.6e18], first)] != FAULT
+    lost = x / norm
+    lost[0, 0] = 0.0
+    assert SEVERITY[verdict([1.0, 4.6e18], lost * np.float32([[1.0], [4.6e18]]))] == FAULT
