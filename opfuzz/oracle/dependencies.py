@@ -280,9 +280,11 @@ def touched(node: Node, flags: list[NDArray[np.bool_]]) -> NDArray[np.bool_]:
 def repeats_in(sources: Mapping[str, NDArray[np.int64]], arrays: Mapping[str, NDArray[Any]]) -> float:
     """How often, at the least, a term occurs among those that an element is made of, from places of inputs by name.
 
-    As many terms are counted as places of the input that has most; as many that differ as values of all inputs allow.
+    As many terms are counted as places of the input that has most, or as an index names one place, which may be the
+    same term each time; as many that differ as values of all inputs allow.
     """
     values = [arrays[name].ravel()[places] for name, places in sources.items()]
-    count = max((each.size for each in values), default=1)
+    named = [np.unique(each, return_counts=True)[1] for each in arrays.values() if each.dtype.kind == "i" and each.size]
+    count = max((*(each.size for each in values), *(int(counts.max()) for counts in named)), default=1)
     unlike = prod(len(np.unique(each)) for each in values if each.size)
     return max(count, 1) / min(max(count, 1), unlike)

@@ -327,3 +327,18 @@ def test_a_quotient_that_is_subnormal_before_a_large_cotangent_is_flushing():
     lost = x / norm
     lost[0, 0] = 0.0
     assert SEVERITY[verdict([1.0, 4.6e18], lost * np.float32([[1.0], [4.6e18]]))] == FAULT
+
+
+def test_one_term_that_an_index_adds_again_and_again_is_rounded_alike():
+    """2048 times g / 2048, one after the other in float32: the roundings do not behave as independent."""
+    spec = gradient_of(BUNDLED_OPS["embedding_bag"])
+    g = np.float32([[0.3, -1.19, 0.7]])
+    arrays = {"index": np.zeros((1, 2047), np.int64), "table": np.zeros((1, 3), np.float32), "cotangent": g}
+    dims = {"batch": 1, "bag": 2047, "vocab": 1, "d": 3}
+    params = {param.name: param.default for param in spec.params}
+    call = Call("float32", dims, params, arrays, dict.fromkeys(arrays, "contiguous"))
+    (reference,) = references_of(spec, call)
+    one = np.repeat(g / np.float32(2047), 2047, axis=0)
+    made = np.add.accumulate(one, axis=0, dtype=np.float32)[-1:]
+    assert SEVERITY[score(made, reference).verdict] != FAULT
+    assert SEVERITY[score(made * np.float32(1.002), reference).verdict] == FAULT

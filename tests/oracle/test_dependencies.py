@@ -69,3 +69,9 @@ def test_terms_that_are_equal_are_counted():
     assert repeats_in({"x": places, "g": places[:3]}, arrays) == 6
     assert repeats_in({"x": places, "w": places}, arrays) == 1
     assert repeats_in({"x": places[:0]}, arrays) == 1
+
+
+def test_a_place_that_an_index_names_often_is_a_term_each_time():
+    arrays = {"index": np.array([[3, 3, 3, 1]]), "g": np.float32([2.0, 5.0, 7.0])}
+    assert repeats_in({"g": np.array([1])}, arrays) == 3
+    assert repeats_in({"g": np.array([0, 1, 2])}, arrays) == 1, "each time it is another"
