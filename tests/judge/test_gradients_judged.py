@@ -330,15 +330,16 @@ def test_a_quotient_that_is_subnormal_before_a_large_cotangent_is_flushing():
 
 
 def test_one_term_that_an_index_adds_again_and_again_is_rounded_alike():
-    """2048 times g / 2048, one after the other in float32: the roundings do not behave as independent."""
+    """Of three bags 2048 times g / 2048, from the last to the first in float32: roundings are not independent."""
     spec = gradient_of(BUNDLED_OPS["embedding_bag"])
-    g = np.float32([[0.3, -1.19, 0.7]])
-    arrays = {"index": np.zeros((1, 2047), np.int64), "table": np.zeros((1, 3), np.float32), "cotangent": g}
-    dims = {"batch": 1, "bag": 2047, "vocab": 1, "d": 3}
+    g = np.float32(np.random.default_rng(7).standard_normal((3, 4)))
+    index, table = np.zeros((3, 2048), np.int64), np.zeros((1, 4), np.float32)
+    arrays = {"index": index, "table": table, "cotangent": g}
     params = {param.name: param.default for param in spec.params}
-    call = Call("float32", dims, params, arrays, dict.fromkeys(arrays, "contiguous"))
+    sizes = {"batch": 3, "bag": 2048, "vocab": 1, "d": 4}
+    call = Call("float32", sizes, params, arrays, dict.fromkeys(arrays, "contiguous"))
     (reference,) = references_of(spec, call)
-    one = np.repeat(g / np.float32(2047), 2047, axis=0)
-    made = np.add.accumulate(one, axis=0, dtype=np.float32)[-1:]
+    terms = np.repeat(g[::-1] / np.float32(2048), 2048, axis=0)
+    made = np.add.accumulate(terms, axis=0, dtype=np.float32)[-1:]
     assert SEVERITY[score(made, reference).verdict] != FAULT
     assert SEVERITY[score(made * np.float32(1.002), reference).verdict] == FAULT
