@@ -35,6 +35,7 @@ class Emulated:
     values: NDArray[Any]
     overflowed: NDArray[np.bool_]
     unordered: NDArray[np.bool_] | None = None  # of these, where it does in some orders of summation; None: nowhere
+    vanished: NDArray[np.bool_] | None = None  # where it is a zero that roundings made; None: nowhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def emulate(
                 overflowed = overflowed | (np.isfinite(values) & (np.abs(values) > limit))
             if unordered is not None:
                 overflowed = overflowed | unordered
-            done[id(node)] = Emulated(values, overflowed, unordered)
+            done[id(node)] = Emulated(values, overflowed, unordered, _vanished(node, args, values))
     return done[id(root)]
 
 
@@ -125,12 +126,16 @@ def _reached(
 ) -> NDArray[np.bool_]:
     """Where what is marked in the arguments has a part in the result: of two branches only the one that is taken.
 
-    Not of two adjoints, one of which is zero: some multiply the other by a mask. But of what a mask sets to an
-    infinity, which some add to it: PyTorch documents its attention so, and infinity - infinity is NaN. With `is_added`
-    of all that a mask chooses, as on the way back from there.
+    Not of two adjoints, one of which is zero: some multiply the other by a mask. But of a zero that roundings made, as
+    by the slope of a tanh that saturates: that is multiplied. And of what a mask sets to an infinity, which some add
+    to it: PyTorch documents its attention so, and infinity - infinity is NaN. With `is_added` of all that a mask
+    chooses, as on the way back from there.
     """
     if node.op == "scaled" and not is_plain:
-        return np.asarray(marks[0] | (marks[1] & (args[0].values != 0)))
+        is_met = args[0].values != 0
+        if args[0].vanished is not None:
+            is_met = is_met | args[0].vanished
+        return np.asarray(marks[0] | (marks[1] & is_met))
     if node.op != "where":
         return touched(node, marks)
     if len(marks) == 2 and is_added:
@@ -139,6 +144,32 @@ def _reached(
     is_yes = node.detail if not compared else RELATIONS[node.detail](*compared)
     taken = np.where(is_yes, marks[-2] | (marks[-1] & np.isinf(yes)), marks[-1] | (marks[-2] & np.isinf(no)))
     return np.asarray(reduce(or_, marks[:-2], taken))
+
+
+def _vanished(node: Node, args: list[Emulated], values: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """Where it is zero as 1 - y is of a y that saturates, or as the product of adjoint and slope underflows.
+
+    None: nowhere. Zeros that come of zeros in the inputs are none of these; those who ask replace them.
+    """
+    is_new = None
+    if node.op == "sub" and node.args[0].op == "number":
+        is_new = (values == 0) & (args[1].values != 0)
+    elif node.op == "scaled":
+        is_new = (values == 0) & (args[0].values != 0) & (args[1].values != 0)
+    if all(a.vanished is None for a in args):
+        return is_new if is_new is not None and is_new.any() else None
+    marks = [np.zeros(a.values.shape, np.bool_) if a.vanished is None else a.vanished for a in args]
+    found = _on_taken_side(node, args, marks) & (values == 0)
+    return np.asarray(found if is_new is None else found | is_new)
+
+
+def _on_taken_side(node: Node, args: list[Emulated], marks: list[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    """Where what is marked has a part in the result, but not as a side of a kink that is not taken."""
+    if node.op == "step":
+        return side_taken(args[0].values, args[1].values, *(mark.astype(np.float64) for mark in marks[2:])) > 0
+    if node.op == "tied":
+        return tied_value(node, args[0].values, marks[1].astype(np.float64)) > 0
+    return _reached(node, args, marks)
 
 
 # Terms that add up to more than the largest number overflow in some order of summation, and any order is honest.

@@ -259,6 +259,18 @@ def test_a_score_that_overflows_may_make_the_gradient_of_a_masked_key_nan():
         assert (SEVERITY[verdict] == FAULT) == lost
 
 
+@pytest.mark.parametrize(("u", "is_lost"), [(1e20, False), (1e10, True)])
+def test_an_adjoint_that_a_slope_made_zero_may_meet_an_overflow(u, is_lost):
+    """u h is beyond float32: the tanh behind it saturates, and the reset gate has 0 times infinity."""
+    dims = dict.fromkeys(("batch", "d_in", "d"), 1)
+    arrays = {name: np.ones((1, 1), np.float32) for name in ("x", "h", "cotangent")}
+    arrays |= {"w": np.ones((3, 1), np.float32), "u": np.float32([[1e-20], [1e-20], [u]])}
+    arrays |= {name: np.zeros(3, np.float32) for name in ("b", "c")}
+    arrays["h"] = np.float32([[1e20]])
+    verdict = verdict_of("gru_cell", "d/db", np.float32([np.nan, 0, 0]), dims, arrays)
+    assert (SEVERITY[verdict] == FAULT) == is_lost
+
+
 @pytest.mark.parametrize("is_in_turn", [False, True])
 def test_roundings_of_equal_terms_add_up(is_in_turn):
     """255 times 0.5582 and 255 times 0.4813, one kind after the other, or in turn: a rounding that is always the same.

@@ -58,3 +58,14 @@ def test_the_logarithm_of_a_root_near_one_loses_what_rounded_inputs_would():
     given = {"x": x, "y": x, "variance": variance}
     assert severity("gaussian_nll_loss", made, given, n=x.size) != FAULT
     assert severity("gaussian_nll_loss", made + np.float32(2e-6), given, n=x.size) == FAULT
+
+
+def test_a_cell_may_start_its_sums_from_the_bias():
+    """Equal terms are then rounded alike at the size of the bias, which they are small beside."""
+    x, w = np.full((1, 367), 1e-3, np.float32), np.full((1, 367), 0.1, np.float32)
+    h, u, c = (np.zeros(shape, np.float32) for shape in ((1, 1), (1, 1), (1,)))
+    b = np.float32([-0.8349572])
+    made = np.tanh(one_by_one(np.concatenate([b[None], x * w], -1)))
+    given = {"x": x, "h": h, "w": w, "u": u, "b": b, "c": c}
+    assert severity("rnn_cell", made, given, batch=1, d_in=367, d=1) != FAULT
+    assert severity("rnn_cell", made + np.float32(1e-4), given, batch=1, d_in=367, d=1) == FAULT
