@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ml_dtypes
 import numpy as np
 from bundled_ops import BUNDLED_OPS
 from diagnosed_arrays import Said
@@ -58,4 +59,23 @@ def test_a_formula_that_cancels_and_overflows_is_not_told_as_float16_inside():
     told = decide_verdict(examine(run(call), exact(call)), exact(call))
     said = Said(diagnose(Evidence(spec, Score(told.word, told.cause), call, run(call), run, exact)))
     assert said[0] == ("special-at", "")
+    assert "float16" not in {name for _, name in said}
+
+
+def test_a_power_that_overflows_is_not_told_as_float16_inside():
+    """x (g x) / norm^3 is 0 from 1e13 on, as it would be from 1e8 on in float16; both are 0 of far larger numbers."""
+    spec = gradient_of(BUNDLED_OPS["l2_normalise"])
+    arrays = {"x": np.full((2, 1), 3e16, ml_dtypes.bfloat16), "cotangent": np.ones((2, 1), ml_dtypes.bfloat16)}
+    call = Call("bfloat16", {"batch": 2, "n": 1}, {"eps": 1e-8}, arrays, dict.fromkeys(arrays, "contiguous"))
+
+    def run(call):
+        x, g = (call.arrays[name].astype(np.float32) for name in ("x", "cotangent"))
+        with np.errstate(all="ignore"):
+            norm = np.sqrt((x * x).sum(axis=-1, keepdims=True))
+            back = x * (g * x).sum(axis=-1, keepdims=True) / (norm * norm * norm)
+            return (g / np.maximum(norm, call.params["eps"]) - back).astype(call.arrays["x"].dtype)
+
+    exact = Exact(spec, 0)
+    told = decide_verdict(examine(run(call), exact(call)), exact(call))
+    said = Said(diagnose(Evidence(spec, Score(told.word, told.cause), call, run(call), run, exact)))
     assert "float16" not in {name for _, name in said}

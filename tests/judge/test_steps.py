@@ -104,6 +104,18 @@ def test_what_overflows_at_less_goes_through_no_float16():
     assert "float16" not in words, words
 
 
+def test_a_tail_that_is_lost_in_bfloat16_is_no_rounding_to_float16():
+    """Below half of float16's least number, where digits show no rounding; above it float16 would lose digits."""
+    torch = pytest.importorskip("torch")
+
+    def cut(x, **options):
+        made = torch.nn.functional.softplus(x, **options)
+        return torch.where(made < 2.0**-25, torch.zeros_like(made), made)
+
+    words = told("softplus", {"torch.nn.functional.softplus": cut}, "bfloat16", "full_range", "torch")
+    assert "float16" not in words.replace("bfloat16", ""), words
+
+
 def test_of_what_nothing_explains_the_parameters_are_told_with_which_it_is_wrong():
     """1/3 and 1/5 in float16 are too small, so that a position is taken from the one before; 1/2 and 1/4 are exact."""
     torch = pytest.importorskip("torch")

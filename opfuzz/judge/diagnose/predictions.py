@@ -66,7 +66,11 @@ def compare(
     # What meets a NaN of which nothing is known is told; then a number that is right is none.
     is_number = np.isfinite(judged.computed) & np.isfinite(judged.truth.hi)
     off = np.where(np.isnan(values) & is_number, np.inf, off)
-    counted = judged.is_judged
+    # What is exact need not be known to see what is not as predicted, nor is what is meant to be large flushed.
+    counted = np.array(judged.is_judged)
+    counted.ravel()[judged.unresolved] = True
+    if judged.flushed is not None:
+        counted |= judged.flushed & (np.abs(values) >= judged.truth.fmt.smallest_normal)
     if evidence.score.verdict == "special":
         counted = counted | evidence.is_special
         usual = evidence.reference.natural_values if usual is None else usual

@@ -45,11 +45,16 @@ def rounded(evidence: Evidence) -> Cause | None:
             total = confirm(evidence, first, predict)
             if total is None or is_lost_within(evidence, fmt, predict):
                 continue
-            if evidence.score.verdict != "special" or ranges_as(evidence, predict):
+            if not _is_of_range(evidence, fmt) or ranges_as(evidence, predict):
                 found[step] = total
         if found:
             return _told(evidence, fmt, found)
     return None
+
+
+def _is_of_range(evidence: Evidence, fmt: Format) -> bool:
+    """Whether a rounding shows in no digits, only in what is too large or small for it, as much else may be."""
+    return evidence.score.verdict == "special" or fmt.precision >= evidence.fmt.precision
 
 
 def _on_ordinary(evidence: Evidence) -> Evidence | None:
@@ -99,7 +104,7 @@ def summed(evidence: Evidence) -> Cause | None:
             first = predict(evidence)
             if first is None or not first.is_met or confirm(evidence, first, predict) is None:
                 continue
-            if evidence.score.verdict != "special" or ranges_as(evidence, predict):
+            if not _is_of_range(evidence, fmt) or ranges_as(evidence, predict):
                 return Cause("accumulates-in", fmt.name, figures={"lanes": 1})
     return None
 
