@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from opfuzz.api.arguments import check_named, wrong
+from opfuzz.api.notebook import preformatted
 from opfuzz.backends import discover
 from opfuzz.core.case import Value
 from opfuzz.core.cause import Cause
@@ -84,7 +86,14 @@ class ArrayVerdict:
         if (mark := self.element) is None:
             return text
         value = f"computed {mark.computed!r}, exact {right(mark.exact, mark.ends, None)}"
-        return f"{text}; at {mark.element} {value}, {quantity(mark.ulp)} ulp"
+        place = f"at {mark.element} " if mark.index or mark.output else ""
+        return f"{text}; {place}{value}, {quantity(mark.ulp)} ulp"
+
+    def __repr__(self) -> str:
+        return f"<ArrayVerdict {self}>"
+
+    def _repr_html_(self) -> str:
+        return preformatted(str(self))
 
 
 def judge(
@@ -99,8 +108,8 @@ def judge(
     `op`: the name of a spec that comes with opfuzz, the path of a spec, or an OpSpec. `inputs`: arrays by the names of
     the spec, in a tuple in its order, or the only one. `output`: what the op returned, in a tuple where the spec has
     several. Arrays are of NumPy, torch, MLX or JAX, on any device; those of floats have the format of the output:
-    float64, float32, float16 or bfloat16, which decides what an ulp is. Shapes are those of the spec, with any number
-    of axes, or none, for its batch. `params`: what differs from the first value of each parameter, and sizes that no
+    float64, float32, float16 or bfloat16, which decides what an ulp is. An output of places or truth values may be of
+    whole numbers or booleans. Shapes are those of the spec, with any number of axes, or none, for its batch. `params`: what differs from the first value of each parameter, and sizes that no
     input tells. Nothing is run but the reference, so an output of any machine will do; without a call, and without
     other ways to the same result, less is known of a cause than a run says.
     Raises OpfuzzError for what does not fit the spec, and if there is no such op.
@@ -111,7 +120,11 @@ def judge(
     outputs = tuple(output) if isinstance(output, tuple | list) and len(spec.outputs) > 1 else (output,)
     arrays = {name: to_numpy(value, f"'{name}'") for name, value in given.items()}
     made = [to_numpy(value, "the output") for value in outputs]
-    score, references = judge_arrays(spec, arrays, made, dict(params or {}), PLACE)
+    lifted = made
+    if spec.single_input and all(array.ndim == 0 for array in arrays.values()):  # a number alone is a row of one
+        arrays = {name: np.atleast_1d(array) for name, array in arrays.items()}
+        lifted = [np.atleast_1d(array) for array in made]
+    score, references = judge_arrays(spec, arrays, lifted, dict(params or {}), PLACE)
     shapes = {
         reference.output: (reference.shape, array.shape) for reference, array in zip(references, made, strict=True)
     }
@@ -135,7 +148,7 @@ def read_spec(op: str | os.PathLike[str] | OpSpec) -> OpSpec:
         return op
     words = vocabulary(discover(), ())  # no framework is imported: calls are checked for their form
     if not isinstance(op, str | os.PathLike):
-        raise OpfuzzError(f"the op is {op!r:.60}; give the name of a spec, the path of one, or an OpSpec")
+        raise wrong(op, "the op", "the name of a spec, the path of one, or an OpSpec")
     text = os.fspath(op)
     if text.endswith((".yaml", ".yml")) or os.sep in text:
         (spec, *others) = load_all([Path(text)], words)
@@ -146,12 +159,6 @@ def read_spec(op: str | os.PathLike[str] | OpSpec) -> OpSpec:
     if text not in found:
         raise OpfuzzError(f"unknown op '{text}'{did_you_mean(text, found) or '; known: ' + ', '.join(sorted(found))}")
     return found[text]
-
-
-def check_named(given: object, what: str) -> None:
-    """Raises OpfuzzError for what is neither None nor values by their names."""
-    if given is not None and not (isinstance(given, Mapping) and all(isinstance(name, str) for name in given)):
-        raise OpfuzzError(f"{what}: {given!r:.60} is no mapping from names; give them as a dict")
 
 
 def to_numpy(value: Any, what: str) -> NDArray[Any]:

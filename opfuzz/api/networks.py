@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from opfuzz.api.judging import check_named
+from opfuzz.api.arguments import AnyPath, check_named, read_name, read_path, read_paths, read_truth, wrong
 from opfuzz.api.notebook import preformatted
 from opfuzz.backends import discover, resolve
 from opfuzz.core.errors import OpfuzzError
@@ -28,8 +28,6 @@ from opfuzz.network.trace.trace import Trace
 from opfuzz.network.trace.trace import trace as trace_models
 from opfuzz.report.network import localization as localization_text
 from opfuzz.report.network.trace import render
-
-AnyPath = str | os.PathLike[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +86,9 @@ def trace(
     """
     check_named(names, "opfuzz.trace: names")
     for side, model in (("a", a), ("b", b)):
-        if model is None:
-            raise OpfuzzError(f"opfuzz.trace: {side} is None; give a torch.nn.Module, an mlx.nn.Module or a path")
+        _check_model(model, f"opfuzz.trace: {side}")
     module = _module(a=a, b=b, inputs=inputs, inputs_b=inputs_b, names=dict(names or {}))
-    follow = trace_gradients if gradients else trace_models
+    follow = trace_gradients if read_truth(gradients, "gradients") else trace_models
     return TracedPair(follow(models_of(module, Path("opfuzz.trace")), knowledge()))
 
 
@@ -118,19 +115,17 @@ def localize(
     Raises OpfuzzError for a model of another kind, one that raises, figures that cannot be, and an absent subject.
     """
     if frames is not None and not _is_range(frames):
-        raise OpfuzzError(
-            f"frames is {frames!r:.60}; give two whole numbers such as (36, 96), the first below the other"
-        )
+        raise wrong(frames, "frames", "two whole numbers such as (36, 96), the first below the other")
+    _check_model(model, "opfuzz.localize: model")
     backends = discover()
     is_named = isinstance(model, str | os.PathLike)
-    chosen = [specs] if isinstance(specs, str | os.PathLike) else [*specs]
     plan = LocalizePlan(
         model=os.fspath(model) if is_named else "opfuzz.localize",
-        a=str(resolve(a, backends)[0]),
-        b=str(resolve(b, backends)[0]),
-        specs=tuple(map(Path, chosen)) or (shipped("specs"),),
+        a=str(resolve(read_name(a, "a", "torch:cpu"), backends)[0]),
+        b=str(resolve(read_name(b, "b", "mlx:cpu"), backends)[0]),
+        specs=read_paths(specs, "specs") or (shipped("specs"),),
         frames=frames,
-        pairs=pairs,
+        pairs=read_truth(pairs, "pairs"),
     )
     given = None if is_named else _module(model=model, inputs=inputs)
     return LocalizedDrift(localize_plan(plan, lambda output: _observed(observed, output), given=given))
@@ -145,12 +140,21 @@ def _observed(given: Any, output: Array) -> Observed | None:
     if given is None:
         return None
     if isinstance(given, Mapping):
-        return read_figures(",".join(f"{name}={value!r}" for name, value in given.items()))
-    if isinstance(given, str) and "=" in given and not Path(given).is_file():
-        return read_figures(given)
+        return read_figures(",".join(f"{name}={value}" for name, value in given.items()))
     if isinstance(given, str | os.PathLike):
-        return read_tensor(Path(given), output)
+        path = read_path(given, "observed")
+        if "=" in str(given) and not path.is_file():
+            return read_figures(str(given))
+        return read_tensor(path, output)
     return of_array(np.asarray(given), output)
+
+
+def _check_model(given: object, what: str) -> None:
+    """Raises OpfuzzError for what is neither a model nor a path; of what kind a model is, is seen when it is read."""
+    if isinstance(given, str | os.PathLike):
+        read_path(given, what)
+    elif given is None:
+        raise wrong(given, what, "a torch.nn.Module, an mlx.nn.Module or a path")
 
 
 def _module(**given: Any) -> ModuleType:

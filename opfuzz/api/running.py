@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
+from opfuzz.api.arguments import (
+    AnyPath,
+    Names,
+    read_count,
+    read_names,
+    read_path,
+    read_paths,
+    read_truth,
+    wrong,
+)
 from opfuzz.api.finished import FinishedRun
 from opfuzz.api.notebook import audience_here
 from opfuzz.backends import discover
@@ -18,8 +28,6 @@ from opfuzz.engine.executors import LOCAL
 from opfuzz.engine.gradients import ALSO
 from opfuzz.engine.options import DEFAULT_FORMATS, Order
 
-AnyPath = str | os.PathLike[str]
-Names = str | Iterable[str]
 Time = str | float
 
 
@@ -58,43 +66,30 @@ def run(
     """
     if cases is not None and time is not None:
         raise OpfuzzError("cases and time are two budgets; give one of them")
-    for name, count in (("cases", cases), ("jobs", jobs)):
-        if count is not None and (type(count) is not int or count < 1):
-            raise OpfuzzError(f"{name} is {count!r:.60}; give a whole number from 1")
-    files = _paths(plugins)
+    files = read_paths(plugins, "plugins")
     backends = discover(files)
     order = Order(
-        specs=_paths(specs) or (shipped("specs"),),
-        subjects=_names(subjects),
-        out=Path(out),
-        ops=_names(ops),
-        formats=_formats(_names(formats)),
-        cases=cases,
-        seconds=None if time is None else _amount(seconds_of, time),
-        jobs=jobs,
-        seed=int(_amount(seed_of, seed)),
-        shrinking=None if shrink is None else _amount(seconds_or_none, shrink),
+        specs=read_paths(specs, "specs") or (shipped("specs"),),
+        subjects=read_names(subjects, "subjects", "torch:cpu"),
+        out=read_path(out, "out"),
+        ops=read_names(ops, "ops", "softmax"),
+        formats=_formats(read_names(formats, "formats", "float32")),
+        cases=None if cases is None else read_count(cases, "cases", 1),
+        seconds=None if time is None else _amount(seconds_of, time, "time"),
+        jobs=None if jobs is None else read_count(jobs, "jobs", 1),
+        seed=int(_amount(seed_of, seed, "seed")),
+        shrinking=None if shrink is None else _amount(seconds_or_none, shrink, "shrink"),
         baseline=_baseline(baseline),
-        accepted=None if accepted is None else Path(accepted),
+        accepted=None if accepted is None else read_path(accepted, "accepted"),
         plugins=files,
-        gradients=ALSO if gradients else "",
+        gradients=ALSO if read_truth(gradients, "gradients") else "",
     )
-    audience = audience_here(progress)
+    audience = audience_here(None if progress is None else read_truth(progress, "progress"))
     sitting = seat(order, backends, LOCAL, audience, _command(order))
     result = carry_out(sitting, LOCAL, audience)
     if not result.interrupted:
         check_compared(result)
     return FinishedRun(result, sitting.folder)
-
-
-def _paths(given: AnyPath | Iterable[AnyPath]) -> tuple[Path, ...]:
-    return (Path(given),) if isinstance(given, str | os.PathLike) else tuple(map(Path, given))
-
-
-def _names(given: Names) -> tuple[str, ...]:
-    """Names in a list, or with commas between them as in a command."""
-    named = given.split(",") if isinstance(given, str) else given
-    return tuple(name.strip() for name in named if name.strip())
 
 
 def _formats(names: Sequence[str]) -> tuple[str, ...]:
@@ -105,17 +100,20 @@ def _formats(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(FORMATS) if "all" in names or not names else tuple(names)
 
 
-def _amount(read: object, given: object) -> float:
+def _amount(read: Callable[[Any], float], given: object, what: str) -> float:
     try:
-        return read(given)  # type: ignore[operator, no-any-return]
+        return read(given)
     except ValueError as error:
+        if not isinstance(given, str | int | float):
+            raise wrong(given, what, 'a number, or a text such as "60s"') from None
         raise OpfuzzError(str(error)) from None
 
 
 def _baseline(given: AnyPath | None) -> str | None:
     if given is None:
         return None
-    return str(Path(given).absolute()) if Path(given).exists() else str(given)
+    path = read_path(given, "baseline")
+    return str(path.absolute()) if path.exists() else str(given)
 
 
 def _command(order: Order) -> tuple[str, ...]:
@@ -148,5 +146,5 @@ def read_run(run: AnyPath = "latest", reports: AnyPath = "reports") -> FinishedR
     from opfuzz.store.read import find_run
     from opfuzz.store.read import read_run as read
 
-    place = find_run(os.fspath(run), Path(reports))
+    place = find_run(str(read_path(run, "run")), read_path(reports, "reports"))
     return FinishedRun(read(place), place.parent if place.is_file() else place)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from opfuzz.api.judging import check_named, read_spec
+from opfuzz.api.arguments import check_named, read_count, read_name, read_path
+from opfuzz.api.judging import read_spec
 from opfuzz.api.notebook import preformatted
 from opfuzz.backends import discover, resolve
 from opfuzz.core.case import Value
@@ -68,9 +69,10 @@ def sweep(
     Raises OpfuzzError for an op of several numbers, an unknown format or parameter, a subject that is not here, has no
     such call or fails.
     """
-    for name, count, least in (("sample", sample, 0), ("jobs", 1 if jobs is None else jobs, 1)):
-        if type(count) is not int or count < least:
-            raise OpfuzzError(f"{name} is {count!r:.60}; give a whole number from {least}")
+    read_name(subject, "subject", "torch:cpu")
+    read_name(format, "format", "float16")
+    folder, number = read_path(out, "out"), read_count(sample, "sample", 0)
+    processes = read_count(os.cpu_count() or 1 if jobs is None else jobs, "jobs", 1)
     if format == "float64":
         raise OpfuzzError("float64 has 2^64 inputs, too many to sweep: opfuzz sweep --range tries up to 2^20 of them")
     if format not in FORMATS:
@@ -95,9 +97,9 @@ def sweep(
     if len(plan.sweeps) > 1:
         names = ", ".join(each.subject for each in plan.sweeps)
         raise OpfuzzError(f"'{spec.op}' has several implementations there; name one: {names}")
-    chosen = sampled(plan.sweeps[0], sample)
-    file = progress_file(chosen, Path(out), False, backends)
-    state = run_sweeps([file], [chosen], jobs or os.cpu_count() or 1)
+    chosen = sampled(plan.sweeps[0], number)
+    file = progress_file(chosen, folder, False, backends)
+    state = run_sweeps([file], [chosen], processes)
     if state.interrupted:
         raise KeyboardInterrupt
     if state.failed:

@@ -12,6 +12,8 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
+from opfuzz.core.errors import OpfuzzError
+
 FloatArray = NDArray[np.float64]
 Bits = NDArray[np.unsignedinteger[Any]]
 
@@ -128,9 +130,13 @@ def ulp(exact: FloatArray, fmt: Format) -> FloatArray:
 
     Shape of `exact`; float64, in the unit of `exact`. Zero has the spacing of the subnormals; beyond the largest
     number the exponents go on.
-    Raises ValueError if any value is NaN or infinite. Goldberg's ulp, as in Muller et al., Handbook of
-    Floating-Point Arithmetic.
+    Raises ValueError if any value is NaN or infinite, OpfuzzError for what is no number or no format. Goldberg's ulp,
+    as in Muller et al., Handbook of Floating-Point Arithmetic.
     """
+    if not isinstance(fmt, Format):
+        raise OpfuzzError(f"fmt is of type {type(fmt).__name__}; give a Format, such as opfuzz.FORMATS['float32']")
+    if np.asarray(exact).dtype.kind not in "biuf":
+        raise OpfuzzError(f"exact is of type {type(exact).__name__}; give an array of float64")
     if not np.isfinite(exact).all():
         undefined = np.count_nonzero(~np.isfinite(exact))
         raise ValueError(f"ulp is undefined for {undefined} of {np.size(exact)} values: NaN or infinite")

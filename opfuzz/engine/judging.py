@@ -17,8 +17,11 @@ from opfuzz.judge.outputs import score_outputs
 from opfuzz.network.pipeline.dispatch import folded, misfit, sizes_of
 from opfuzz.oracle.reference import Reference, references_of
 from opfuzz.spec import Input, OpSpec
+from opfuzz.spec.op import Param
 
 Array = NDArray[Any]
+WHOLE = "biu"  # kinds of dtypes: truth values and whole numbers
+NO_FORMAT = f"which is none of the formats {', '.join(FORMATS)}"
 
 
 def judge_arrays(
@@ -27,32 +30,66 @@ def judge_arrays(
     """The score of what an op made of these inputs, and the exact results.
 
     `inputs` and `outputs` have the shapes of the spec, with any number of axes for its batch; `params` may hold sizes
-    that no input tells. The format is that of the first output. Raises OpfuzzError, with `place` in words, for what
-    does not fit the spec.
+    that no input tells. The format is that of the first output of floats; where all are whole numbers or truth values,
+    which are taken if all that is right is whole, that of the inputs. Raises OpfuzzError, with `place` in words, for
+    what does not fit the spec.
     """
-    fmt = _format(outputs[0], f"{place}: the output")
+    fmt = _format(spec, inputs, outputs, place)
     call = _call(spec, inputs, params, fmt, place)
     shapes = spec.output_shapes(call.dims, call.params)
     if len(outputs) != len(shapes):
         raise OpfuzzError(
-            f"{place}: '{spec.op}' returns {len(shapes)} arrays ({', '.join(shapes)}), not {len(outputs)}"
+            f"{place}: '{spec.op}' returns {len(shapes)} arrays ({', '.join(shapes)}), not {len(outputs)}: {spec.summary}"
         )
     given = tuple(
         _fitting(array, shape, fmt, f"{place}: {f'the output {name}' if name else 'the output'}")
         for array, (name, shape) in zip(outputs, shapes.items(), strict=True)
     )
     references = references_of(spec, call)
+    for array, reference in zip(outputs, references, strict=True):
+        if array.dtype.kind in WHOLE and not _is_whole(reference.truth.hi):
+            raise OpfuzzError(f"{place}: the output is of {array.dtype}, {NO_FORMAT}")
+    _check_defined(spec, call, references, place)
     return score_outputs(Outcome("given", "ok", given), references), references
 
 
-def _format(array: Array, what: str) -> str:
+def _format(spec: OpSpec, inputs: Mapping[str, Array], outputs: Sequence[Array], place: str) -> str:
+    """The format of a call: of its first output of floats, else of its inputs, else the first that the spec has."""
+    tested = [inputs[item.name] for item in spec.inputs if item.dtype is None and item.name in inputs]
+    for array in (*outputs, *tested):
+        if array.dtype.kind not in WHOLE:
+            return _name_of(array, f"{place}: the output")
+    return spec.formats[0]
+
+
+def _name_of(array: Array, what: str) -> str:
     try:
         name = format_of(array).name
     except ValueError:
         name = ""
     if name not in FORMATS:  # ml_dtypes has more
-        raise OpfuzzError(f"{what} is of {array.dtype}, which is none of the formats {', '.join(FORMATS)}")
+        raise OpfuzzError(f"{what} is of {array.dtype}, {NO_FORMAT}")
     return name
+
+
+def _is_whole(exact: NDArray[np.float64]) -> bool:
+    return bool(np.isfinite(exact).all() and (exact == np.trunc(exact)).all())
+
+
+def _check_defined(spec: OpSpec, call: Call, references: Sequence[Reference], place: str) -> None:
+    """Raises OpfuzzError where a negative parameter, which the spec never has, leaves the op without a result."""
+    exact = np.concatenate([reference.truth.hi.ravel() for reference in references])
+    undefined = np.count_nonzero(np.isnan(exact))
+    floats = [array for array in call.arrays.values() if array.dtype.kind not in WHOLE]
+    if not undefined or not all(np.isfinite(array.astype(np.float64)).all() for array in floats):
+        return
+    for param in spec.params:
+        value, known = call.params[param.name], [each for each in param.values or () if type(each) in (int, float)]
+        if type(value) in (int, float) and known and min(known) >= 0 and not value >= 0:  # type: ignore[operator]
+            raise OpfuzzError(
+                f"{place}: '{param.name}' is {value!r}, with which {undefined} of {exact.size} exact results are not a "
+                f"number; give a number from 0, such as {param.default!r}"
+            )
 
 
 def _call(spec: OpSpec, inputs: Mapping[str, Array], params: Mapping[str, Value], fmt: str, place: str) -> Call:
@@ -65,21 +102,33 @@ def _call(spec: OpSpec, inputs: Mapping[str, Array], params: Mapping[str, Value]
         if item.name not in inputs:
             raise OpfuzzError(f"{place}: the input '{item.name}' of '{spec.op}' is missing")
     arrays = {item.name: _stored(spec, item, inputs[item.name], fmt, place) for item in spec.inputs}
-    values = {param.name: params.get(param.name, param.default) for param in spec.params}
-    for param in spec.params:
-        if not param.is_like(values[param.name]):
-            raise OpfuzzError(f"{place}: '{param.name}' is {values[param.name]!r}, and is like {param.default!r}")
+    values = {param.name: _value(param, params.get(param.name, param.default), place) for param in spec.params}
     own: dict[str, int] = {}
     for name in sorted(sizes.intersection(params)):
         value = params[name]
-        if type(value) is not int or value < 0:
-            raise OpfuzzError(f"{place}: '{name}' is {value!r:.60}; it is a size: give a whole number from 0")
+        if type(value) is not int or not 0 <= value < 2**63:
+            words = f"{value!r:.60}" if type(value) is not int or value < 0 else f"of {value.bit_length()} bits"
+            raise OpfuzzError(f"{place}: '{name}' is {words}; it is a size: give a whole number from 0")
         own[name] = value
     dims = sizes_of(spec, arrays, own, place)
     shapes = {name: array.shape for name, array in arrays.items()}
     if not spec.allows(dims, values) or spec.shapes(dims, values) != shapes:
         raise OpfuzzError(f"{place}: {misfit(spec, arrays, dims, values)}")
     return Call(fmt, dims, values, arrays, {})
+
+
+def _value(param: Param, given: object, place: str) -> Value:
+    """A parameter as a call has it. Raises OpfuzzError for what is of another kind than the values of the spec."""
+    value: Any = given.item() if isinstance(given, np.generic) else given
+    what = f"{place}: '{param.name}' is"
+    # Their words may be too long for Python.
+    if type(value) is int and abs(value) >= 2**63:
+        raise OpfuzzError(f"{what} a whole number of {value.bit_length()} bits; give one below 2^63")
+    if not param.is_like(value) or (value is None and None not in (param.values or ())):
+        raise OpfuzzError(f"{what} {value!r:.60}; give what is like {param.default!r}")
+    if param.low is not None and value < param.low:
+        raise OpfuzzError(f"{what} {value}; give a whole number from {param.low}")
+    return value  # type: ignore[no-any-return]
 
 
 def _stored(spec: OpSpec, item: Input, array: Array, fmt: str, place: str) -> Array:
@@ -99,7 +148,15 @@ def _stored(spec: OpSpec, item: Input, array: Array, fmt: str, place: str) -> Ar
 
 
 def _fitting(array: Array, shape: tuple[int, ...], fmt: str, what: str) -> Array:
-    if array.dtype != FORMATS[fmt].dtype:
+    dtype = FORMATS[fmt].dtype
+    if array.dtype.kind in WHOLE:
+        with np.errstate(over="ignore"):  # told as what no number of the format is
+            held = array.astype(dtype)
+        lost = held.astype(np.float64) != array.astype(np.float64)
+        if lost.any():
+            raise OpfuzzError(f"{what} holds {array[lost].flat[0]}, which no number of {fmt} is")
+        array = held
+    elif array.dtype != dtype:
         raise OpfuzzError(f"{what} is {array.dtype}, and the first one {fmt}; all outputs have one format")
     # More axes may stand for the batch, or none.
     is_folded = bool(shape) and array.size == np.prod(shape) and array.shape[array.ndim - len(shape) + 1 :] == shape[1:]
