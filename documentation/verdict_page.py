@@ -45,9 +45,10 @@ MEANING = {
         "softmax called twice on one tensor: 3 of 512 elements have other bits",
     ),
     "special": ("NaN, an infinity, or the sign of a zero of an elementwise function is wrong", ""),
-    "wrong": ("a variant of the op explains it, or nothing does", ""),
+    "wrong": ("a variant of the op explains it, or the errors are larger than a lower precision makes them", ""),
     "imprecise": (
-        "a lower precision explains it, or a formula or an order of summation that loses more than it must",
+        "errors no larger than a lower precision makes them, which is named where they are also spread like its own; "
+        "or a formula or an order of summation that loses more than it must",
         "",
     ),
     "narrow": ("half formats: intermediates are rounded to the half format", ""),

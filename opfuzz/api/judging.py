@@ -109,9 +109,10 @@ def judge(
     the spec, in a tuple in its order, or the only one. `output`: what the op returned, in a tuple where the spec has
     several. Arrays are of NumPy, torch, MLX or JAX, on any device; those of floats have the format of the output:
     float64, float32, float16 or bfloat16, which decides what an ulp is. An output of places or truth values may be of
-    whole numbers or booleans. Shapes are those of the spec, with any number of axes, or none, for its batch. `params`: what differs from the first value of each parameter, and sizes that no
-    input tells. Nothing is run but the reference, so an output of any machine will do; without a call, and without
-    other ways to the same result, less is known of a cause than a run says.
+    whole numbers or booleans. Shapes are those of the spec, with any number of axes, or none, for its batch. `params`:
+    what differs from the first value of each parameter, and sizes that no input tells. Nothing is run but the
+    reference, so an output of any machine will do; without a call, and without other ways to the same result, less is
+    known of a cause than a run says.
     Raises OpfuzzError for what does not fit the spec, and if there is no such op.
     """
     spec = read_spec(op)

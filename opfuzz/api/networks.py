@@ -14,7 +14,6 @@ import numpy as np
 from opfuzz.api.arguments import AnyPath, check_named, read_name, read_path, read_paths, read_truth, wrong
 from opfuzz.api.notebook import preformatted
 from opfuzz.backends import discover, resolve
-from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.shipped import shipped
 from opfuzz.engine.drivers.localize import localize as localize_plan
 from opfuzz.engine.drivers.pipeline_bench import LocalizePlan
@@ -87,6 +86,8 @@ def trace(
     check_named(names, "opfuzz.trace: names")
     for side, model in (("a", a), ("b", b)):
         _check_model(model, f"opfuzz.trace: {side}")
+    _check_inputs(inputs, "opfuzz.trace: inputs")
+    _check_inputs(inputs_b, "opfuzz.trace: inputs_b")
     module = _module(a=a, b=b, inputs=inputs, inputs_b=inputs_b, names=dict(names or {}))
     follow = trace_gradients if read_truth(gradients, "gradients") else trace_models
     return TracedPair(follow(models_of(module, Path("opfuzz.trace")), knowledge()))
@@ -117,6 +118,7 @@ def localize(
     if frames is not None and not _is_range(frames):
         raise wrong(frames, "frames", "two whole numbers such as (36, 96), the first below the other")
     _check_model(model, "opfuzz.localize: model")
+    _check_inputs(inputs, "opfuzz.localize: inputs")
     backends = discover()
     is_named = isinstance(model, str | os.PathLike)
     plan = LocalizePlan(
@@ -155,6 +157,12 @@ def _check_model(given: object, what: str) -> None:
         read_path(given, what)
     elif given is None:
         raise wrong(given, what, "a torch.nn.Module, an mlx.nn.Module or a path")
+
+
+def _check_inputs(given: object, what: str) -> None:
+    """Raises OpfuzzError for a number or a text alone; what is in it is seen when the model is."""
+    if isinstance(given, bool | int | float | str | bytes):
+        raise wrong(given, what, "a NumPy array, a tuple of arrays, or a dict of them by keyword")
 
 
 def _module(**given: Any) -> ModuleType:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from numbers import Real
 from typing import Any
 
 from opfuzz.api.arguments import (
@@ -29,6 +29,7 @@ from opfuzz.engine.gradients import ALSO
 from opfuzz.engine.options import DEFAULT_FORMATS, Order
 
 Time = str | float
+A_TIME = 'seconds as a number, or a text such as "60s"'
 
 
 def run(
@@ -75,10 +76,10 @@ def run(
         ops=read_names(ops, "ops", "softmax"),
         formats=_formats(read_names(formats, "formats", "float32")),
         cases=None if cases is None else read_count(cases, "cases", 1),
-        seconds=None if time is None else _amount(seconds_of, time, "time"),
+        seconds=None if time is None else _amount(seconds_of, time, "time", A_TIME),
         jobs=None if jobs is None else read_count(jobs, "jobs", 1),
-        seed=int(_amount(seed_of, seed, "seed")),
-        shrinking=None if shrink is None else _amount(seconds_or_none, shrink, "shrink"),
+        seed=int(_amount(seed_of, seed, "seed", 'a whole number below 2^64, or "nightly"')),
+        shrinking=None if shrink is None else _amount(seconds_or_none, shrink, "shrink", A_TIME),
         baseline=_baseline(baseline),
         accepted=None if accepted is None else read_path(accepted, "accepted"),
         plugins=files,
@@ -100,12 +101,13 @@ def _formats(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(FORMATS) if "all" in names or not names else tuple(names)
 
 
-def _amount(read: Callable[[Any], float], given: object, what: str) -> float:
+def _amount(read: Callable[[Any], float], given: object, what: str, remedy: str) -> float:
+    # A whole number that is beyond every float may have too many digits to be written.
+    if not isinstance(given, str | Real) or (isinstance(given, int) and given.bit_length() > 1024):
+        raise wrong(given, what, remedy)
     try:
         return read(given)
     except ValueError as error:
-        if not isinstance(given, str | int | float):
-            raise wrong(given, what, 'a number, or a text such as "60s"') from None
         raise OpfuzzError(str(error)) from None
 
 

@@ -39,7 +39,8 @@ def judge_arrays(
     shapes = spec.output_shapes(call.dims, call.params)
     if len(outputs) != len(shapes):
         raise OpfuzzError(
-            f"{place}: '{spec.op}' returns {len(shapes)} arrays ({', '.join(shapes)}), not {len(outputs)}: {spec.summary}"
+            f"{place}: '{spec.op}' returns {len(shapes)} arrays ({', '.join(shapes)}), not {len(outputs)}: "
+            f"{spec.summary}"
         )
     given = tuple(
         _fitting(array, shape, fmt, f"{place}: {f'the output {name}' if name else 'the output'}")

@@ -110,4 +110,8 @@ def keys_of(model: type[Keys]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of a spec file, for editors: keys and types. Names and calls only the loader can check."""
-    return {"$schema": JSON_SCHEMA_DIALECT, "title": "opfuzz spec", **SpecKeys.model_json_schema()}
+    about = {
+        "title": "opfuzz spec",
+        "description": "One op of opfuzz: its inputs and sizes, how frameworks call it, and its exact mathematics.",
+    }
+    return {"$schema": JSON_SCHEMA_DIALECT, **SpecKeys.model_json_schema(), **about}

@@ -15,6 +15,7 @@ import opfuzz
 from opfuzz import OpfuzzError
 
 X = np.array([0.5, 1.0, 2.0, 3.0], np.float32)
+NORM = (X, np.ones(4, np.float32), np.zeros(4, np.float32))
 
 
 # Not near 0, where exp is next to 1 and a float64 does not tell on which side, which halves the ulp.
@@ -77,6 +78,47 @@ def test_a_variant_is_recognised_and_a_parameter_is_taken():
     assert opfuzz.judge("layer_norm", arrays, norm.astype(np.float32)).is_fault
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint8, np.float32])
+def test_places_may_be_whole_numbers(dtype):
+    x = np.random.default_rng(0).standard_normal((5, 9)).astype(np.float32)
+    right = np.argmax(x, axis=1).astype(dtype)
+    assert opfuzz.judge("argmax", x, right).verdict == "exact"
+    assert opfuzz.judge("argmax", x, ((right + 1) % 9).astype(dtype)).is_fault
+    rows = np.eye(3)[[2, 0]].astype(dtype)
+    assert opfuzz.judge("one_hot", np.array([2, 0]), rows, params={"classes": 3}).verdict == "exact"
+
+
+def test_a_mask_counts():
+    chosen = np.array([True, False, False, True])
+    output = np.where(chosen, np.float32(0), X)
+    assert opfuzz.judge("masked_fill", (X, chosen), output).verdict == "exact"
+    assert opfuzz.judge("masked_fill", {"x": X, "chosen": chosen}, output, params={"value": 0.0}).verdict == "exact"
+    assert opfuzz.judge("masked_fill", (X, ~chosen), output).is_fault
+    torch = pytest.importorskip("torch")
+    assert opfuzz.judge("masked_fill", (torch.tensor(X), torch.tensor(chosen)), torch.tensor(output)).verdict == "exact"
+
+
+def test_a_number_alone_is_told_without_a_place():
+    right = np.float32(math.exp(1))
+    assert opfuzz.judge("exp", np.float32(1), right).exact.shape == ()
+    found = opfuzz.judge("exp", np.float32(1), np.float32(3))
+    assert str(found).startswith("exp in float32: wrong: ")
+    assert "; computed 3.0, exact 2.718281828459045, " in str(found)
+    assert repr(found) == f"<ArrayVerdict {found}>"
+    assert str(opfuzz.judge("sum", X, np.float32(7))).partition("; ")[2].startswith("computed 7.0, exact 6.5, ")
+
+
+def test_a_notebook_shows_the_words():
+    shown = opfuzz.judge("exp", X, X)._repr_html_()
+    assert shown.startswith("<pre")
+    assert "exp in float32: wrong: " in shown
+
+
+def test_a_parameter_may_be_a_number_of_numpy():
+    norm = ((X.astype(np.float64) - X.mean()) / np.sqrt(X.var(dtype=np.float64) + 0.5)).astype(np.float32)
+    assert opfuzz.judge("layer_norm", NORM, norm, params={"eps": np.float32(0.5)}).severity == "clean"
+
+
 MISTAKES = {
     "unknown op 'exq'; did you mean 'exp'?": ("exq", X, X, {}),
     "opfuzz.judge: 'exp' takes 1 arrays (x), not 2": ("exp", (X, X), X, {}),
@@ -98,6 +140,22 @@ MISTAKES = {
     "opfuzz.judge: the inputs: {1: None} is no mapping from names; give them as a dict": ("exp", {1: None}, X, {}),
     "opfuzz.judge: 'n' is '7'; it is a size: give a whole number from 0": ("exp", X, X, {"n": "7"}),
     "opfuzz.judge: 'x' is of type object; give an array of numbers": ("exp", object(), X, {}),
+    "opfuzz.judge: the output holds 2049, which no number of float16 is": (
+        *("argmax", X.astype(np.float16), np.array(2049), {}),
+    ),
+    "opfuzz.judge: 'eps' is a whole number of 1329 bits; give one below 2^63": (
+        "layer_norm",
+        NORM,
+        X,
+        {"eps": 10**400},
+    ),
+    "opfuzz.judge: 'classes' is of 1329 bits; it is a size: give a whole number from 0": (
+        *("one_hot", np.array([1]), np.array([[0, 1]]), {"classes": 10**400}),
+    ),
+    "opfuzz.judge: 'eps' is None; give what is like 1e-05": ("layer_norm", NORM, X, {"eps": None}),
+    "opfuzz.judge: 'eps' is -9, with which 4 of 4 exact results are not a number; give a number from 0, such as 1e-05": (
+        *("layer_norm", NORM, X, {"eps": -9}),
+    ),
 }
 
 

@@ -15,6 +15,10 @@ OWN, SHARED = "opfuzz.toml", "pyproject.toml"
 TABLE = ("tool", "opfuzz")  # of the shared one
 SIZE_LIMIT = 2**20  # bytes
 _AT = re.compile(r" \(at line (\d+), column \d+\)$| \(at end of document\)$")
+# Texts of several lines and of one, as they stand and with escapes; comments, brackets and ends of lines.
+_TOKEN = re.compile(
+    r'''"""(?:\\.|[^\\])*?"{3,5}|\'{3}.*?\'{3,5}|"(?:\\.|[^"\\])*"|\'[^\']*\'|#[^\n]*|[][{}\n]''', re.DOTALL
+)
 
 KeyPath = tuple[str, ...]
 
@@ -117,7 +121,7 @@ def _parsed(path: Path, text: str) -> dict[str, Any]:
 def _lines(text: str) -> dict[KeyPath, int]:
     """Where each table and key of a valid file stands, counted from 1.
 
-    tomllib says nothing of lines. A statement is whole as soon as it is TOML alone, so each is found by its parser.
+    tomllib says nothing of lines, so each statement is cut out, and handed to it alone.
     """
     found: dict[KeyPath, int] = {}
     table: KeyPath = ()
@@ -135,19 +139,21 @@ def _lines(text: str) -> dict[KeyPath, int]:
 
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:
-    begun, first = "", 1
+    """Each key with its value, and each table's name, of a valid file, and the line where it begins.
+
+    It ends with the first line on which no bracket is open: one look at each letter, however long an array is.
+    """
     # As TOML has lines, whose texts may hold what Python takes for ends of others.
-    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
-        if not begun and line.strip(" \t")[:1] in ("", "#"):
+    text = text.replace("\r\n", "\n") + "\n"
+    begin, depth, line = 0, 0, 1
+    for token in _TOKEN.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
+        if token[0] != "\n" or depth:
             continue
-        first = first if begun else number
-        begun += line + "\n"
-        try:
-            tomllib.loads(begun)
-        except tomllib.TOMLDecodeError:
-            continue
-        yield first, begun
-        begun = ""
+        statement, begin = text[begin : token.end()], token.end()
+        if statement.strip(" \t\n")[:1] not in ("", "#"):
+            yield line, statement
+        line += statement.count("\n")
 
 
 def _paths(value: Any) -> Iterator[KeyPath]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -258,3 +259,36 @@ def test_the_line_of_every_key_is_the_one_it_was_written_in(document):
         found = read_settings(path)
     assert found.table == document
     assert found.lines == places
+
+
+def test_a_long_array_is_read_once(tmp_path, monkeypatch):
+    """Each letter is handed to the parser twice: in the file, and in its statement."""
+    path = tmp_path / "opfuzz.toml"
+    items = "".join(f'  "a]{number}", # [ "\n' for number in range(4000))
+    text = f"ops = [\n{items}]\njobs = 3\n"
+    path.write_text(text)
+    parse, read = tomllib.loads, 0
+
+    def counted(given):
+        nonlocal read
+        read += len(given)
+        return parse(given)
+
+    monkeypatch.setattr(tomllib, "loads", counted)
+    settings = read_settings(path)
+    assert (settings.place("ops"), settings.place("jobs")) == (f"{path}:1", f"{path}:4003")
+    assert read <= 2 * len(text) + 2
+
+
+def test_brackets_and_ends_of_lines_in_texts_end_no_statement(tmp_path):
+    path = tmp_path / "opfuzz.toml"
+    document = (
+        *("out = !!![", "!!!!!"),
+        *('sort = """\\""" ]', '"""""'),
+        *('rows = "\\"["  # ]', 'jobs = 3  # """', "[profile.ci]", "seed = 1"),
+    )
+    path.write_text("\n".join(document).replace("!", "'"))
+    settings = read_settings(path)
+    assert (settings.table["sort"], settings.table["rows"]) == ('""" ]\n""', '"[')
+    places = [settings.place(*keys) for keys in (["out"], ["sort"], ["rows"], ["jobs"], ["profile", "ci", "seed"])]
+    assert [int(place.rpartition(":")[2]) for place in places] == [1, 3, 5, 6, 8]
