@@ -148,9 +148,9 @@ def read_spec(op: str | os.PathLike[str] | OpSpec) -> OpSpec:
     if isinstance(op, OpSpec):
         return op
     words = vocabulary(discover(), ())  # no framework is imported: calls are checked for their form
-    if not isinstance(op, str | os.PathLike):
+    text = os.fspath(op) if isinstance(op, str | os.PathLike) else None
+    if not isinstance(text, str):
         raise wrong(op, "the op", "the name of a spec, the path of one, or an OpSpec")
-    text = os.fspath(op)
     if text.endswith((".yaml", ".yml")) or os.sep in text:
         (spec, *others) = load_all([Path(text)], words)
         if others:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from opfuzz.api.arguments import AnyPath, check_named, read_name, read_path, read_paths, read_truth, wrong
+from opfuzz.api.arguments import AnyPath, check_named, read_name, read_path, read_paths, read_truth, shown, wrong
 from opfuzz.api.notebook import preformatted
 from opfuzz.backends import discover, resolve
 from opfuzz.core.shipped import shipped
@@ -142,7 +142,8 @@ def _observed(given: Any, output: Array) -> Observed | None:
     if given is None:
         return None
     if isinstance(given, Mapping):
-        return read_figures(",".join(f"{name}={value}" for name, value in given.items()))
+        words = {name: shown(value) if isinstance(value, int) else value for name, value in given.items()}
+        return read_figures(",".join(f"{name}={value}" for name, value in words.items()))
     if isinstance(given, str | os.PathLike):
         path = read_path(given, "observed")
         if "=" in str(given) and not path.is_file():

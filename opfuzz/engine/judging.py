@@ -85,8 +85,9 @@ def _check_defined(spec: OpSpec, call: Call, references: Sequence[Reference], pl
     if not undefined or not all(np.isfinite(array.astype(np.float64)).all() for array in floats):
         return
     for param in spec.params:
-        value, known = call.params[param.name], [each for each in param.values or () if type(each) in (int, float)]
-        if type(value) in (int, float) and known and min(known) >= 0 and not value >= 0:  # type: ignore[operator]
+        value = call.params[param.name]
+        known = [each for each in param.values or () if isinstance(each, int | float)]
+        if isinstance(value, int | float) and not value >= 0 and known and min(known) >= 0:
             raise OpfuzzError(
                 f"{place}: '{param.name}' is {value!r}, with which {undefined} of {exact.size} exact results are not a "
                 f"number; give a number from 0, such as {param.default!r}"

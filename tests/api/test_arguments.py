@@ -1,4 +1,4 @@
-"""Every parameter of every public function, given what it does not take: an OpfuzzError says what, and what is taken."""
+"""Every parameter of every public function, given what it does not take: an OpfuzzError says what is taken."""
 
 from __future__ import annotations
 
@@ -48,7 +48,16 @@ def calls(folder):
         "judge": (judge, {"op": BUNDLED_OPS["exp"], "inputs": X, "output": X}),
         "sweep": (opfuzz.sweep, {"op": "exp", "subject": "nosuch:cpu", "sample": 64, "jobs": 1, "out": folder}),
         "trace": (opfuzz.trace, {"a": model, "b": model, "inputs": (X,)}),
-        "localize": (opfuzz.localize, {"model": model, "inputs": (X,), "observed": {"core": 1.0}, "b": "torch:cpu"}),
+        "localize": (
+            opfuzz.localize,
+            {
+                "model": model,
+                "inputs": (X,),
+                "observed": {"core": 1.0},
+                "b": "torch:cpu",
+                "specs": BUNDLED_OPS["linear"].path,
+            },
+        ),
         "ulp": (opfuzz.ulp, {"exact": X.astype(np.float64), "fmt": opfuzz.FORMATS["float32"]}),
     }
 

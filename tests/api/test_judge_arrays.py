@@ -153,9 +153,10 @@ MISTAKES = {
         *("one_hot", np.array([1]), np.array([[0, 1]]), {"classes": 10**400}),
     ),
     "opfuzz.judge: 'eps' is None; give what is like 1e-05": ("layer_norm", NORM, X, {"eps": None}),
-    "opfuzz.judge: 'eps' is -9, with which 4 of 4 exact results are not a number; give a number from 0, such as 1e-05": (
-        *("layer_norm", NORM, X, {"eps": -9}),
-    ),
+    (
+        "opfuzz.judge: 'eps' is -9, with which 4 of 4 exact results are not a number; "
+        "give a number from 0, such as 1e-05"
+    ): ("layer_norm", NORM, X, {"eps": -9}),
 }
 
 

@@ -63,6 +63,10 @@ def test_mistakes_about_models(pair):
         opfuzz.localize(a, INPUTS, INPUTS[0], b="torch:cpu")
     with pytest.raises(OpfuzzError, match="did you mean 'corr'"):
         opfuzz.localize(a, INPUTS, {"core": 0.9}, b="torch:cpu")
+    with pytest.raises(OpfuzzError, match=r"^--observed: 'corr' is '1\.5', which it cannot be$"):
+        opfuzz.localize(a, INPUTS, {"corr": np.float64(1.5)}, b="torch:cpu")
+    with pytest.raises(OpfuzzError, match=r"^--observed: 'max' is 'of type int', which it cannot be$"):
+        opfuzz.localize(a, INPUTS, {"max": 10**5000}, b="torch:cpu")
     for frames in ((5, 2), (0,), "ab", (-1, 3)):
         with pytest.raises(OpfuzzError, match=r"^frames is .*; give two whole numbers"):
             opfuzz.localize(a, INPUTS, INPUTS[0], b="torch:cpu", frames=frames)
