@@ -12,7 +12,7 @@ from opfuzz.core.errors import OpfuzzError
 AnyPath = str | os.PathLike[str]
 Names = str | Iterable[str]
 SHOWN = 60  # characters of what was given
-LONGEST = 4096  # bytes of a path, beyond which no system has one
+LONGEST, LONGEST_NAME = 4096, 255  # bytes of a path and of a name in it, beyond which no system has one
 
 
 def shown(given: object) -> str:
@@ -32,9 +32,14 @@ def read_path(given: object, what: str) -> Path:
     """A path. Raises OpfuzzError for what is none."""
     text = os.fspath(given) if isinstance(given, str | os.PathLike) else None
     # A NUL and what is too long raise at the first look at the disk, and an empty one would be this folder.
-    if not isinstance(text, str) or not text or "\0" in text or len(text) > LONGEST:
+    if not isinstance(text, str) or not text or "\0" in text or not _is_short(text):
         raise wrong(given, what, "a path, as text or as a Path")
     return Path(text)
+
+
+def _is_short(text: str) -> bool:
+    names = (os.fsencode(name) for name in Path(text).parts)
+    return len(os.fsencode(text)) <= LONGEST and all(len(name) <= LONGEST_NAME for name in names)
 
 
 def read_paths(given: object, what: str) -> tuple[Path, ...]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.api.arguments import check_named, wrong
+from opfuzz.api.arguments import check_named, read_path, wrong
 from opfuzz.api.notebook import preformatted
 from opfuzz.backends import discover
 from opfuzz.core.case import Value
@@ -152,7 +151,7 @@ def read_spec(op: str | os.PathLike[str] | OpSpec) -> OpSpec:
     if not isinstance(text, str):
         raise wrong(op, "the op", "the name of a spec, the path of one, or an OpSpec")
     if text.endswith((".yaml", ".yml")) or os.sep in text:
-        (spec, *others) = load_all([Path(text)], words)
+        (spec, *others) = load_all([read_path(text, "the op")], words)
         if others:
             raise OpfuzzError(f"{text}: {1 + len(others)} specs; name the file of one")
         return spec

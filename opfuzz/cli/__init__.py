@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
 import click
 
 from opfuzz.cli.commands import cli
-from opfuzz.cli.group import INTERNAL, USAGE, ending
+from opfuzz.cli.group import INTERNAL, SHOWN, USAGE, ending
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.engine.executors.signals import heeding_sigterm
 from opfuzz.report.text import plain
@@ -44,7 +45,13 @@ def _run() -> int | None:
     except BrokenPipeError:  # the reader of a pipe has gone; nothing more can be said to it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
-    except Exception:
+    except Exception as error:
+        # At whatever look at the disk comes first: a name has 255 bytes at most, and nobody asks before.
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            name = str(error.filename)
+            words = f"'{name[:SHOWN]}...' has {len(name)} letters, too many for a file; write a shorter path"
+            click.echo(plain(words), err=True)
+            return USAGE
         import traceback
 
         traceback.print_exc()

@@ -16,6 +16,7 @@ from opfuzz.backends import Backend, resolve
 from opfuzz.cli.group import (
     FINDINGS,
     Paths,
+    Whole,
     bundled_specs,
     ending,
     plugin_option,
@@ -76,7 +77,7 @@ def cases_group() -> None:
 @click.option(
     "--cases",
     "each",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     default=CASES,
     help=f"Cases for each op and format; default {CASES}.",
 )
@@ -132,7 +133,7 @@ def export_command(
     required=True,
     help="Such as torch:mps,mlx:gpu.",
 )
-@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: the number of cores.")
+@click.option("--jobs", type=Whole(min=1), help="Worker processes; default: the number of cores.")
 @plugin_option
 def run_command(
     folder: Path,
@@ -177,7 +178,7 @@ def run_command(
     metavar="LIST",
     help="Only these, by subject or folder in DIR/outputs.",
 )
-@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: the number of cores.")
+@click.option("--jobs", type=Whole(min=1), help="Worker processes; default: the number of cores.")
 @click.option("--sort", type=click.Choice(SORT_KEYS[:3]), default="ulp", help="Order inside a severity.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 @click.option(

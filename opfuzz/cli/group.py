@@ -31,6 +31,21 @@ T = TypeVar("T")
 
 EXECUTORS = ("pool", "dask")
 FILE = click.Path(path_type=Path)
+SHOWN = 20  # digits of a number in a message
+COUNTED = 2**63  # which no count reaches, and what machines count with ends
+
+
+class Whole(click.IntRange):
+    """A whole number in a range, which is one that a machine counts to."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See click.ParamType."""
+        number = super().convert(value, param, ctx)
+        if number >= COUNTED:
+            self.fail(f"{str(value)[:SHOWN]}... has {len(str(value))} digits; write a number below 2^63", param, ctx)
+        return number
+
+
 CHOICES: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
     click.option(
         "--executor", "engine", type=click.Choice(EXECUTORS), default="pool", help="Processes here, or a Dask cluster."

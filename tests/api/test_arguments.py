@@ -26,7 +26,7 @@ class Unspeakable:
 
 
 NOTHING_TAKES = (None, 3, -1, 2.5, 10**400, 10**5000, b"x", {1: 2}, object(), Unspeakable(), [None], [3])
-ALSO = (True, {"a": 1}, np.array([1, 2]), "a\0b", "x" * (LONGEST + 1), "nosuch", "", ())
+ALSO = (True, {"a": 1}, np.array([1, 2]), "a\0b", "x" * (LONGEST + 1), "x" * 300, "x" * 300 + ".yaml", "nosuch", "", ())
 WRONG = (*NOTHING_TAKES, *ALSO)
 
 

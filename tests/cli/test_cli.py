@@ -203,6 +203,21 @@ def call(words, cwd: Path, capsys, monkeypatch) -> tuple[int, str, str]:
     return done.value.code, captured.out, captured.err
 
 
+@pytest.mark.parametrize(
+    "words", [("run", "x" * 300), ("report", "x" * 300), ("repro", "x" * 5000), ("run", "--plugin", "x" * 300)]
+)
+def test_a_name_that_no_file_can_have_is_one_line_and_2(words, tmp_path, capsys, monkeypatch):
+    told = f"'{'x' * 20}...' has {len(words[-1])} letters, too many for a file; write a shorter path\n"
+    assert call(words, tmp_path, capsys, monkeypatch) == (2, "", told)
+
+
+@pytest.mark.parametrize(("command", "option"), [("run", "--cases"), ("run", "--jobs"), ("history", "--limit")])
+def test_a_number_that_nothing_counts_to_is_one_line_and_2(command, option, tmp_path, capsys, monkeypatch):
+    status, out, told = call((command, option, "1" + "0" * 400), tmp_path, capsys, monkeypatch)
+    assert (status, out, told.count("\n")) == (2, "", 1)
+    assert f"'{option}': 10000000000000000000... has 401 digits; write a number below 2^63" in told
+
+
 def test_what_is_wrong_in_specs_is_a_line_a_problem(tmp_path, capsys, monkeypatch):
     (tmp_path / "bad.yaml").write_text((SPECS / "square.yaml").read_text().replace("[n]", "[m]"))
     status, out, err = call(["check", "bad.yaml"], tmp_path, capsys, monkeypatch)
