@@ -11,7 +11,7 @@ import click
 from tabulate import tabulate
 
 from opfuzz.backends import Backend
-from opfuzz.cli.group import Paths, Whole, bundled_specs, ending, plugin_option, words
+from opfuzz.cli.group import CountRange, Paths, bundled_specs, ending, plugin_option, words
 from opfuzz.cli.settings.command import SettledCommand
 from opfuzz.cli.sweep import carry_out, finished, say
 from opfuzz.core.errors import OpfuzzError
@@ -50,7 +50,7 @@ SAMPLE = 2**19  # of float32: a second an op, where all inputs take minutes
     metavar="FILE",
     help="File to write, by its ending .md, .csv, .json or .html; may be given again.",
 )
-@click.option("--jobs", type=Whole(min=1), help="Worker processes; default: the number of cores.")
+@click.option("--jobs", type=CountRange(min=1), help="Worker processes; default: the number of cores.")
 @click.option("--again", is_flag=True, help="Forget what an earlier sweep has found.")
 @click.option("--json", "wants_json", is_flag=True, help="Print one JSON object on standard output.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("reports/sweeps"), help="Folder for progress.")

@@ -15,8 +15,8 @@ import click
 from opfuzz.backends import Backend, resolve
 from opfuzz.cli.group import (
     FINDINGS,
+    CountRange,
     Paths,
-    Whole,
     bundled_specs,
     ending,
     plugin_option,
@@ -77,7 +77,7 @@ def cases_group() -> None:
 @click.option(
     "--cases",
     "each",
-    type=Whole(min=1),
+    type=CountRange(min=1),
     default=CASES,
     help=f"Cases for each op and format; default {CASES}.",
 )
@@ -133,7 +133,7 @@ def export_command(
     required=True,
     help="Such as torch:mps,mlx:gpu.",
 )
-@click.option("--jobs", type=Whole(min=1), help="Worker processes; default: the number of cores.")
+@click.option("--jobs", type=CountRange(min=1), help="Worker processes; default: the number of cores.")
 @plugin_option
 def run_command(
     folder: Path,
@@ -178,7 +178,7 @@ def run_command(
     metavar="LIST",
     help="Only these, by subject or folder in DIR/outputs.",
 )
-@click.option("--jobs", type=Whole(min=1), help="Worker processes; default: the number of cores.")
+@click.option("--jobs", type=CountRange(min=1), help="Worker processes; default: the number of cores.")
 @click.option("--sort", type=click.Choice(SORT_KEYS[:3]), default="ulp", help="Order inside a severity.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 @click.option(

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from opfuzz.backends import Backend
-from opfuzz.cli.group import FINDINGS, Paths, Whole, bundled_specs, ending, plugin_option, seed_of, width, words
+from opfuzz.cli.group import FINDINGS, CountRange, Paths, bundled_specs, ending, plugin_option, seed_of, width, words
 from opfuzz.cli.settings.command import SettledCommand
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.files.strict_json import strict
@@ -38,7 +38,7 @@ EVALUATIONS = 1_000_000
 @click.option("--format", "formats", type=words(*FORMATS), metavar="LIST", help="Default: float32.")
 @click.option(
     "--evaluations",
-    type=Whole(min=1),
+    type=CountRange(min=1),
     default=EVALUATIONS,
     help=f"Elements of outputs to judge, for each op, subject and format; default {EVALUATIONS}.",
 )
@@ -48,7 +48,7 @@ EVALUATIONS = 1_000_000
     help="What to raise. Default: ulp for elementwise ops of one input, excess for all others.",
 )
 @click.option("--gradients", "has_gradients", is_flag=True, help="Climb the gradients of the ops instead.")
-@click.option("--jobs", type=Whole(min=1), help="Worker processes; default: the number of cores.")
+@click.option("--jobs", type=CountRange(min=1), help="Worker processes; default: the number of cores.")
 @click.option("--seed", type=seed_of, metavar="SEED", default="0", help="A whole number, or nightly. Default 0.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 @plugin_option

@@ -13,7 +13,7 @@ import click
 from tabulate import tabulate
 
 from opfuzz.backends import Backend, discover
-from opfuzz.cli.group import FINDINGS, Paths, Whole, bundled_specs, ending, plugin_option
+from opfuzz.cli.group import FINDINGS, CountRange, Paths, bundled_specs, ending, plugin_option
 from opfuzz.cli.settings.command import SettledCommand
 from opfuzz.engine.doctor import ABSENT, BROKEN, OK, Fact, examine, standings, works
 from opfuzz.engine.machines import here
@@ -55,7 +55,7 @@ def backends_command(plugins: Paths, backends: Mapping[str, Backend]) -> int:
     metavar="[SUBJECT]",
     help="Find out in a minute what a device cannot do; without a name, each of torch, MLX and plugins.",
 )
-@click.option("--jobs", type=Whole(min=1), help="Processes of a probe; default: the number of cores.")
+@click.option("--jobs", type=CountRange(min=1), help="Processes of a probe; default: the number of cores.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 def doctor_command(specs: Paths, plugins: Paths, out: Path, probed: str | None, jobs: int | None, as_json: bool) -> int:
     """Look at this machine: packages, backends and devices, each tried in a process of its own, tools, disk, SPECS.

@@ -35,7 +35,7 @@ SHOWN = 20  # digits of a number in a message
 COUNTED = 2**63  # which no count reaches, and what machines count with ends
 
 
-class Whole(click.IntRange):
+class CountRange(click.IntRange):
     """A whole number in a range, which is one that a machine counts to."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:

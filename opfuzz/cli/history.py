@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from opfuzz.cli.group import USAGE, Whole, words
+from opfuzz.cli.group import USAGE, CountRange, words
 from opfuzz.cli.settings.command import SettledCommand
 from opfuzz.core.errors import OpfuzzError, did_you_mean
 from opfuzz.core.files.whole_file import write_text
@@ -25,7 +25,7 @@ REBUILD = "rebuild"
 @click.argument("op", required=False)
 @click.option("--subject", "subjects", type=words(), metavar="LIST", help="Only these subjects.")
 @click.option("--format", "formats", type=words(*FORMATS), metavar="LIST", help="Only these formats.")
-@click.option("--limit", type=Whole(min=1), default=20, help="How many runs to go back; default 20.")
+@click.option("--limit", type=CountRange(min=1), default=20, help="How many runs to go back; default 20.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page that stands alone.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 @click.option("--reports", type=click.Path(path_type=Path), default=Path("reports"), help="Folder of runs.")

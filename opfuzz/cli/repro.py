@@ -12,7 +12,7 @@ import click
 
 from opfuzz.backends import Backend, Subject
 from opfuzz.cli.bundle_folder import REPORTS, RUN, bundle_folder
-from opfuzz.cli.group import FINDINGS, USAGE, Paths, Whole, plugin_option
+from opfuzz.cli.group import FINDINGS, USAGE, CountRange, Paths, plugin_option
 from opfuzz.cli.settings.command import SettledCommand
 from opfuzz.core.cause import Cause
 from opfuzz.core.errors import OpfuzzError
@@ -34,7 +34,7 @@ ELEMENT = ("output", "computed", "exact", "ends", "ulp")
 @click.command("repro", cls=SettledCommand)
 @click.argument("finding", metavar="DIR|FINDING")
 @click.option("--subject", metavar="SUBJECT", help="Another one than the bundle's, such as mlx:cpu.")
-@click.option("--jobs", type=Whole(min=1), help="Worker processes; default: the number of cores.")
+@click.option("--jobs", type=CountRange(min=1), help="Worker processes; default: the number of cores.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 @RUN
 @REPORTS

@@ -16,9 +16,9 @@ from opfuzz.backends import Backend
 from opfuzz.cli.group import (
     FINDINGS,
     WHEREABOUTS,
+    CountRange,
     Paths,
     Whereabouts,
-    Whole,
     bundled_specs,
     duration,
     duration_or_none,
@@ -76,9 +76,9 @@ BESIDE_RESUME = WHEREABOUTS | {"resume", "jobs", "rows", "as_json", "out", "sett
 )
 @click.option("--gradients", "has_gradients", is_flag=True, help="Try the gradients of the ops as well.")
 @click.option("--only-gradients", "only_gradients", is_flag=True, help="Try the gradients alone.")
-@click.option("--cases", type=Whole(min=1), help="Cases for each op, subject and format.")
+@click.option("--cases", type=CountRange(min=1), help="Cases for each op, subject and format.")
 @click.option("--time", "seconds", type=duration, metavar="TIME", help="How long to try cases; default 60s.")
-@click.option("--jobs", type=Whole(min=1), help="Worker processes; default: the number of cores.")
+@click.option("--jobs", type=CountRange(min=1), help="Worker processes; default: the number of cores.")
 @click.option("--seed", type=seed_of, metavar="SEED", default="0", help="A whole number, or nightly. Default 0.")
 @click.option(
     "--profile", "profiled", type=profile_path, metavar="FILE", help="Draw cases around a pipeline's operating points."
@@ -105,7 +105,7 @@ BESIDE_RESUME = WHEREABOUTS | {"resume", "jobs", "rows", "as_json", "out", "sett
 @click.option("--case-memory", type=size, metavar="SIZE", default="4G", help="That a process may take; default 4G.")
 @click.option(
     "--patience",
-    type=Whole(min=0),
+    type=CountRange(min=0),
     default=2,
     metavar="N",
     help="Cases that hang or take all memory after which a subject is spared an op and format; default 2. 0: never.",

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from opfuzz.backends import discover, resolve
-from opfuzz.cli.group import FINDINGS, Whole, bundled_specs, seed_of
+from opfuzz.cli.group import FINDINGS, CountRange, bundled_specs, seed_of
 from opfuzz.engine.plan import Plan, load_specs
 from opfuzz.engine.selftest.mutant import bundled
 from opfuzz.engine.selftest.planting import gradients_planted
@@ -34,11 +34,11 @@ DEFAULT_CASES = 2000
 )
 @click.option(
     "--cases",
-    type=Whole(min=1),
+    type=CountRange(min=1),
     default=DEFAULT_CASES,
     help=f"Cases until a mutant is given up; default {DEFAULT_CASES}.",
 )
-@click.option("--jobs", type=Whole(min=1), help="Worker processes; default: the number of cores.")
+@click.option("--jobs", type=CountRange(min=1), help="Worker processes; default: the number of cores.")
 @click.option("--seed", type=seed_of, metavar="SEED", default="0", help="A whole number, or nightly. Default 0.")
 @click.option(
     "--out",

@@ -11,7 +11,7 @@ import click
 
 from opfuzz.backends import Backend, Subject
 from opfuzz.cli.bundle_folder import REPORTS, RUN, bundle_folder
-from opfuzz.cli.group import Paths, Whole, plugin_option
+from opfuzz.cli.group import CountRange, Paths, plugin_option
 from opfuzz.cli.settings.command import SettledCommand
 from opfuzz.core.call import Recipe
 from opfuzz.engine.calls import Asked
@@ -32,7 +32,7 @@ SECONDS = 600.0  # for smaller calls, and again for the condition
 
 @click.command("shrink", cls=SettledCommand)
 @click.argument("finding", metavar="DIR|FINDING")
-@click.option("--attempts", type=Whole(min=1), default=ATTEMPTS, help=f"Calls to try at most; default {ATTEMPTS}.")
+@click.option("--attempts", type=CountRange(min=1), default=ATTEMPTS, help=f"Calls to try at most; default {ATTEMPTS}.")
 @RUN
 @REPORTS
 @plugin_option

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from opfuzz.backends import Backend
-from opfuzz.cli.group import Paths, Whole, bundled_specs, ending, plugin_option, width, words
+from opfuzz.cli.group import CountRange, Paths, bundled_specs, ending, plugin_option, width, words
 from opfuzz.cli.settings.command import SettledCommand
 from opfuzz.core.errors import OpfuzzError, did_you_mean
 from opfuzz.core.files.strict_json import strict
@@ -55,13 +55,13 @@ def bits_range(text: str) -> tuple[int, int]:
 @click.option("--range", "bits", type=bits_range, metavar="0xLO:0xHI", help="Only these bit patterns, 0xHI excluded.")
 @click.option(
     "--sample",
-    type=Whole(min=1),
+    type=CountRange(min=1),
     metavar="COUNT",
     help="Of more inputs than COUNT, so many spread evenly, and those around hard places and the worst.",
 )
 @click.option("--gradients", "has_gradients", is_flag=True, help="Measure the gradients, for cotangents of ones.")
 @click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="Default: the spec's first value.")
-@click.option("--jobs", type=Whole(min=1), help="Worker processes; default: the number of cores.")
+@click.option("--jobs", type=CountRange(min=1), help="Worker processes; default: the number of cores.")
 @click.option("--again", is_flag=True, help="Forget what an earlier sweep has found.")
 @click.option("--json", "wants_json", is_flag=True, help="Print one JSON object for each sweep, a line each.")
 @click.option(

@@ -372,6 +372,7 @@ def test_the_schema_refuses_wrong_keys_and_types(path: Path) -> None:
 
 def test_the_schema_names_every_key() -> None:
     schema = json_schema()
+    assert (schema["title"], schema["description"].startswith("One op of opfuzz: ")) == ("opfuzz spec", True)
     assert schema["required"] == ["op", "summary", "formats", "calls", "reference"]
     assert schema["oneOf"] == [{"required": ["output"]}, {"required": ["outputs"]}]
     assert set(schema["properties"]) == set(SpecKeys.model_fields)

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from opfuzz.backends import Backend, resolve
-from opfuzz.cli.group import Paths, Whole, bundled_specs, ending, plugin_option, seed_of
+from opfuzz.cli.group import CountRange, Paths, bundled_specs, ending, plugin_option, seed_of
 from opfuzz.cli.settings.command import SettledCommand
 from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.files.whole_file import write_text
@@ -58,7 +58,7 @@ def model_options(function: click.decorators.FC) -> click.decorators.FC:
 @click.option("--frames", type=frames_of, metavar="A:B", help="Places of the output's last axis that count.")
 @click.option("--pairs", is_flag=True, help="Also plant two variants at once, the most promising pairs first.")
 @click.option("--all", "all_", is_flag=True, help="Try every reading, where one explains what was observed, too.")
-@click.option("--jobs", type=Whole(min=1), help="Processes; default: the number of cores.")
+@click.option("--jobs", type=CountRange(min=1), help="Processes; default: the number of cores.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("reports"), help="Folder for reports.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 @model_options
