@@ -85,6 +85,13 @@ def test_a_tail_that_is_cut_off_is_not_flushed(known, op, slope):
     assert subnormal.verdict == ("exact" if op == "sigmoid" else "normwise")
 
 
+@pytest.mark.parametrize(("x", "verdict"), [(-87.3, "normwise"), (-87.0, "normwise"), (-86.0, "wrong"), (-80.0, "wrong")])
+def test_the_power_of_two_inside_exp_may_be_subnormal_where_its_result_is_not(known, x, verdict):
+    """2^(k - 1) * 2 p, with p from 0.7 to 1.4, as OpenVINO has it: from 125.5 ln 2 = 86.99 on the first factor is 0."""
+    made = np.float32([[0.0, 0.5]])
+    assert judged(known["sigmoid"], {"x": np.float32([[x, 0.0]])}, made, batch=1, n=2).verdict == verdict
+
+
 def test_a_number_that_is_only_compared_with_makes_nothing_subnormal(known):
     """hypot compares with the largest number of float64."""
     x, y = np.array([[3.0, 300.0]]), np.array([[4.0, 1.0]])

@@ -103,6 +103,18 @@ def test_sizes_that_are_right_again_at_a_multiple_are_no_bound(format):
     assert bounds == (("n", "is no multiple of", 32),)
 
 
+def test_sizes_that_are_right_at_powers_of_two_alone_are_no_multiples():
+    """As a fast Fourier transform by powers of two, which sums up term by term where a size is none."""
+
+    def by_two(x, layouts):
+        n = x.shape[-1]
+        return x.sum(-1) / n * (1 if n & (n - 1) == 0 or n < 9 else 1.001)
+
+    said = diagnosis("mean", by_two, {"x": np.linspace(0.5, 2, 100)[None]}, batch=1, n=100)
+    (bounds,) = [cause.figures["conditions"] for cause in said.causes if (cause.kind, cause.name) == SIZE]
+    assert bounds == (("n", "is no power of", 2),)
+
+
 def test_an_inverted_mask_of_two_keys_is_no_reversed_input():
     def inverted(q, k, v, mask, layouts):
         scores = np.where(mask, -np.inf, q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1]))

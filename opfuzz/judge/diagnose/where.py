@@ -92,17 +92,22 @@ def sizes(evidence: Evidence) -> Cause | None:
         # A cut through random values may be right by chance; sizes at which code changes its path are round.
         is_boundary = is_boundary and _is_round(high) and _rights_what_stays(evidence, dim.name, high - 1)
         is_boundary = is_boundary and _is_right_below(evidence, dim.name, high)
-        if is_boundary and (how := _bound(evidence, dim.name, high - 1)) is not None:
-            found.append((dim.name, how, high if how == ">=" else high - 1))
+        if is_boundary and (bound := _bound(evidence, dim.name, high - 1)) is not None:
+            found.append((dim.name, *bound))
     return Cause("depends-on", "size", figures={"conditions": tuple(found)}) if found else None
 
 
-def _bound(evidence: Evidence, dim: str, step: int) -> str | None:
-    """How sizes beyond `step` are wrong: all, or those that are no multiple; None where it is neither."""
+def _bound(evidence: Evidence, dim: str, step: int) -> tuple[str, int] | None:
+    """How sizes beyond `step` are wrong: all, those that are no multiple of it, or no power of two; None: otherwise."""
     twice, *beside = _fail_at(evidence, dim, (2 * step, step + 1, 2 * step - 1, 2 * step + 1)) or [True]
     if twice or True not in beside:
-        return ">="  # nothing speaks against it
-    return "is no multiple of" if True in beside[1:] else None
+        return ">=", step + 1  # nothing speaks against it
+    thrice, fourfold = _fail_at(evidence, dim, (3 * step, 4 * step)) or [False, False]
+    if True not in beside[1:] or fourfold:
+        return None
+    if not thrice:
+        return "is no multiple of", step
+    return ("is no power of", 2) if step & (step - 1) == 0 else None
 
 
 def _fail_at(evidence: Evidence, dim: str, sizes: Sequence[int]) -> list[bool]:
