@@ -22,7 +22,14 @@ SPECS = Path(__file__).parents[2] / "specs"
 @pytest.fixture(scope="module")
 def known():
     named = (
-        *("elementary/rsqrt", "activation/sigmoid", "activation/silu", "activation/swiglu", "reduce/sum"),
+        *(
+            "elementary/rsqrt",
+            "activation/sigmoid",
+            "activation/silu",
+            "activation/swiglu",
+            "reduce/sum",
+            "reduce/cumsum",
+        ),
         "elementary/expm1",
         *("norm/layer_norm", "norm/group_norm", "attention/attention_mask", "elementary/hypot"),
     )
@@ -85,11 +92,40 @@ def test_a_tail_that_is_cut_off_is_not_flushed(known, op, slope):
     assert subnormal.verdict == ("exact" if op == "sigmoid" else "normwise")
 
 
-@pytest.mark.parametrize(("x", "verdict"), [(-87.3, "normwise"), (-87.0, "normwise"), (-86.0, "wrong"), (-80.0, "wrong")])
+@pytest.mark.parametrize(
+    ("x", "verdict"), [(-87.3, "normwise"), (-87.0, "normwise"), (-86.0, "wrong"), (-80.0, "wrong")]
+)
 def test_the_power_of_two_inside_exp_may_be_subnormal_where_its_result_is_not(known, x, verdict):
-    """2^(k - 1) * 2 p, with p from 0.7 to 1.4, as OpenVINO has it: from 125.5 ln 2 = 86.99 on the first factor is 0."""
+    """2^(k - 1) * 2 p with p from 0.7 to 1.4, as OpenVINO has it: from 125.5 ln 2 = 86.99 on 2^(k - 1) is 0."""
     made = np.float32([[0.0, 0.5]])
     assert judged(known["sigmoid"], {"x": np.float32([[x, 0.0]])}, made, batch=1, n=2).verdict == verdict
+
+
+def added_up(x, blocks):
+    """Running sums in float32, in so many blocks that are joined at the end; subnormal numbers are taken for zero."""
+
+    def flushed(numbers):
+        return np.where(np.abs(numbers) < np.finfo(np.float32).tiny, np.float32(0), numbers)
+
+    made, carried = [], np.zeros(x.shape[:-1], np.float32)
+    for block in np.split(flushed(x), blocks, -1):
+        running = np.zeros_like(carried)
+        for term in np.moveaxis(block, -1, 0):
+            running = flushed(running + term)
+            made.append(flushed(carried + running))
+        carried = made[-1]
+    return np.stack(made, -1)
+
+
+@pytest.mark.parametrize("blocks", [1, 4])
+def test_running_sums_may_be_subnormal_on_the_way_in_any_order(known, blocks):
+    x = (np.random.default_rng(3).standard_normal((64, 32)) * 1.5e-38).astype(np.float32)
+    found = added_up(x, blocks)
+    assert judged(known["cumsum"], {"x": x}, found, batch=64, n=32).verdict == "normwise"
+    assert judged(known["sum"], {"x": x}, found[:, -1], batch=64, n=32).verdict in ("normwise", "stable")
+    x *= np.float32(2.0**30)  # no partial sum of these is subnormal
+    off = added_up(x, blocks) * np.float32(1.001)
+    assert judged(known["cumsum"], {"x": x}, off, batch=64, n=32).verdict == "wrong"
 
 
 def test_a_number_that_is_only_compared_with_makes_nothing_subnormal(known):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 
 import numpy as np
+from numpy.typing import NDArray
 
 from opfuzz.core.floats import FloatArray
 from opfuzz.core.metrics.ulp import flat
@@ -49,6 +50,11 @@ def _once(inside: FloatArray, mid: FloatArray, model: Arithmetic) -> FloatArray:
     return inside if model.sums is None else inside + model.roundoff * np.abs(mid)
 
 
+def _reaches_subnormals(x: FloatArray, model: Arithmetic) -> NDArray[np.bool_]:
+    """Terms with digits below the smallest normal number: without one no partial sum, in any order, is subnormal."""
+    return np.asarray((x != 0) & (np.abs(x) * model.roundoff < model.flush))
+
+
 def sum_of(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
     x = _last(args[0], node.detail)
     count = x.shape[-1]
@@ -64,6 +70,9 @@ def sum_of(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, No
             if magnitude is None:
                 magnitude = _bound(x).reshape(node.shape)
             rounding = _once(growth * model.in_sums * magnitude, mid, model)
+            if model.flush:  # each partial sum may be taken for zero
+                is_small = _reaches_subnormals(x, model).any(-1).reshape(node.shape)
+                rounding = rounding + (count - 1) * model.flush * is_small
         if radii[0] is None:
             return rounding
         r = _last(np.asarray(full(radii[0], args[0])), node.detail)
@@ -83,6 +92,9 @@ def cumsum(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, No
         rounding: Radius = None
         if model.roundoff:
             rounding = _once(growth * model.in_sums * np.cumsum(np.abs(args[0]), axis), mid, model)
+            if model.flush:
+                is_small = np.logical_or.accumulate(_reaches_subnormals(args[0], model), axis)
+                rounding = rounding + places * model.flush * is_small
         if radii[0] is None:
             return rounding
         r = np.broadcast_to(radii[0], mid.shape)
