@@ -232,3 +232,18 @@ def test_a_primitive_adds_up_nothing_at_all():
     node = graph.Node("sum", (graph.leaf(np.zeros((0, 3))),), (1, 3), (0,))
     _, arrays = primitive.arrange(node, [np.zeros((0, 3))])
     assert arrays["x"].shape == (3, 0)
+
+
+def inexact(a, b, seed=7):
+    """A product of which each term is off by up to 2^-11, as of factors with so many bits, which it has not."""
+    terms = a.astype(np.float64)[..., :, :, None] * b.astype(np.float64)[..., None, :, :]
+    return (terms * (1 + np.random.default_rng(seed).uniform(-1, 1, terms.shape) * 2.0**-11)).sum(-2).astype(a.dtype)
+
+
+@pytest.mark.parametrize("is_poor", [True, False])
+def test_factors_are_rounded_only_where_the_product_alone_is_wrong_too(is_poor):
+    replaced = {"linear": lambda x, weight, bias: inexact(x, np.swapaxes(weight, 0, 1)) + bias}
+    if is_poor:
+        replaced["np.matmul"] = partial(inexact, seed=8)
+    said = found("linear", replaced, batch=2, length=5, d_in=9, d_out=7)
+    assert said[0].name == "factors of 11 bits" if is_poor else said[0].kind == "unexplained", said

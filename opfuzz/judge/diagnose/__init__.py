@@ -259,8 +259,8 @@ def _restate(evidence: Evidence, at_values: Cause | None, elements: Cause | None
         return [Cause("rounds-argument", figures={"roundings": largest}), at_values]
     is_part = elements is not None and not elements.figures.keys() <= {"wrong", "elements"}
     # No precision stops at an index; a stage that looked for what the judge saw first did not find it; and on the long
-    # way back of a gradient the coarsest one covers nearly anything.
-    is_covered = told.kind == "behaves-like" and evidence.spec.gradient is not None
+    # way back of a gradient the coarsest one covers nearly anything. Nor does one round factors whose product is right.
+    is_covered = told.kind == "behaves-like" and (evidence.spec.gradient is not None or _has_right_product(evidence))
     if (
         is_part
         or is_covered
@@ -273,6 +273,12 @@ def _restate(evidence: Evidence, at_values: Cause | None, elements: Cause | None
             return [_unexplained(evidence), at_values]
         return [found, Cause("unconfirmed"), at_values]
     return [told if _told_again(evidence, told) else _unexplained(evidence), at_values]
+
+
+def _has_right_product(evidence: Evidence) -> bool:
+    """Whether rounded factors are what the judge saw, and the subject rounds none where it is asked for the product."""
+    coarse = [model.name for model in evidence.reference.lower_precisions() if model.factors]
+    return _told(evidence).name in coarse and inherited.is_right_alone(evidence, "dot")
 
 
 def _comes_of_argument(evidence: Evidence) -> bool:

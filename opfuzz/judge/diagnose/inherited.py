@@ -101,6 +101,18 @@ def inherits(evidence: Evidence) -> Cause | None:
     return None
 
 
+def is_right_alone(evidence: Evidence, operation: str) -> bool:
+    """Whether the subject's own values of an operation are right on all that the formula gives it, as far as known."""
+    found = [
+        Asker(primitive, fmt, evidence.ask).values(forms_of(evidence.reference)[number])
+        for primitive in evidence.primitives
+        if primitive.operation == operation
+        for number, fmt in tries(evidence.reference, primitive)
+    ]
+    answers = [is_at_fault for _, is_at_fault in filter(None, found)]
+    return bool(answers) and not any(answers)
+
+
 def tries(reference: Reference, primitive: Primitive) -> Iterator[tuple[int, str]]:
     """Numbers of the forms that hold an operation, and the formats in which it may be computed."""
     formats = dict.fromkeys((reference.fmt.name, wide_format(reference.fmt).name))
