@@ -112,8 +112,8 @@ def _call(spec: OpSpec, inputs: Mapping[str, Array], params: Mapping[str, Value]
             words = f"{value!r:.60}" if type(value) is not int or value < 0 else f"of {value.bit_length()} bits"
             raise OpfuzzError(f"{place}: '{name}' is {words}; it is a size: give a whole number from 0")
         own[name] = value
-    dims = sizes_of(spec, arrays, own, place)
     shapes = {name: array.shape for name, array in arrays.items()}
+    dims = sizes_of(spec, shapes, own, place)
     if not spec.allows(dims, values) or spec.shapes(dims, values) != shapes:
         raise OpfuzzError(f"{place}: {misfit(spec, arrays, dims, values)}")
     return Call(fmt, dims, values, arrays, {})

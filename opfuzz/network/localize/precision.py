@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from opfuzz.core.floats import FORMATS, round_to
+from opfuzz.core.floats import FORMATS
 from opfuzz.core.rounding import round_to_bits
 from opfuzz.network.pipeline.dispatch import Array, OpCall
 from opfuzz.network.pipeline.planting import EVERYWHERE, Setup, Tensors, Variant
@@ -44,7 +44,13 @@ def variants(weights: Tensors) -> list[Variant]:
 
 
 def _rounded(name: str) -> Rounding:
-    return lambda array: round_to(array.astype(np.float64), FORMATS[name]).astype(array.dtype)
+    kind = FORMATS[name].dtype
+
+    def rounded(array: Array) -> Array:
+        with np.errstate(over="ignore"):
+            return array.astype(kind).astype(array.dtype)
+
+    return rounded
 
 
 def _factors(bits: int) -> Callable[[Setup], Setup]:

@@ -115,11 +115,9 @@ def bind(
 
     `place` is where, in words of an error. Raises OpfuzzError for what does not fit the spec.
     """
-    sizes = {dim.name for dim in spec.dims}
-    names = {item.name for item in spec.inputs} | sizes | {param.name for param in spec.params}
-    for name in given:
-        if name not in names:
-            raise OpfuzzError(f"{place}: it has no input, dim or param '{name}'{did_you_mean(name, names)}")
+    if not given.keys() <= (names := _names_of(spec)):
+        name = next(name for name in given if name not in names)
+        raise OpfuzzError(f"{place}: it has no input, dim or param '{name}'{did_you_mean(name, names)}")
     arrays: dict[str, Array] = {}
     lead: tuple[int, ...] | None = None
     for item in spec.inputs:
@@ -132,12 +130,19 @@ def bind(
         if own is not None and own != lead:
             raise OpfuzzError(f"{place}: its inputs have batches {list(lead or ())} and {list(own)}")
     params = {param.name: _plain(given.get(param.name, param.default)) for param in spec.params}
-    dims = sizes_of(spec, arrays, {d.name: _plain(given[d.name]) for d in spec.dims if d.name in given}, place)
-    shapes = {name: array.shape for name, array in arrays.items()}
-    shape = _output_shape(spec, tuple(dims.items()), tuple(params.items()), tuple(shapes.items()))
-    if shape is None:
+    said = {d.name: _plain(given[d.name]) for d in spec.dims if d.name in given}
+    shapes = tuple([(name, array.shape) for name, array in arrays.items()])
+    sizes = _sizes(spec, shapes, tuple(said.items()), tuple(params.items()))
+    if sizes is None:
+        dims = sizes_of(spec, dict(shapes), said, place)
         raise OpfuzzError(f"{place}: {misfit(spec, arrays, dims, params)}")
-    return OpCall(number, spec, role, at, dims, params, arrays, shape), lead
+    return OpCall(number, spec, role, at, sizes.dims, params, arrays, sizes.output), lead
+
+
+@lru_cache(maxsize=1024)
+def _names_of(spec: OpSpec) -> frozenset[str]:
+    """What a call may be given by name."""
+    return frozenset({i.name for i in spec.inputs} | {d.name for d in spec.dims} | {p.name for p in spec.params})
 
 
 def misfit(spec: OpSpec, arrays: Mapping[str, Array], dims: Mapping[str, int], params: Mapping[str, Value]) -> str:
@@ -147,14 +152,16 @@ def misfit(spec: OpSpec, arrays: Mapping[str, Array], dims: Mapping[str, int], p
     return f"inputs {found} do not fit the spec {spec.path} with {numbers}"
 
 
-def sizes_of(spec: OpSpec, arrays: Mapping[str, Array], given: Mapping[str, int], place: str) -> dict[str, int]:
-    """Every dim of a call: those that are given, and those that an axis of an input is.
+def sizes_of(
+    spec: OpSpec, shapes: Mapping[str, tuple[int, ...]], given: Mapping[str, int], place: str
+) -> dict[str, int]:
+    """Every dim of a call: those that are given, and those that an axis of an input of these shapes is.
 
     Raises OpfuzzError, with the place in words, where inputs contradict each other, or nothing tells a size.
     """
     sizes, dims = {dim.name for dim in spec.dims}, dict(given)
     for item in spec.inputs:
-        for axis, size in zip(item.shape, arrays[item.name].shape, strict=True):
+        for axis, size in zip(item.shape, shapes[item.name], strict=True):
             if axis.text in sizes and dims.setdefault(axis.text, size) != size:
                 raise OpfuzzError(f"{place}: {axis.text} is {dims[axis.text]}, but {size} in '{item.name}'")
     for dim in spec.dims:
@@ -163,17 +170,29 @@ def sizes_of(spec: OpSpec, arrays: Mapping[str, Array], given: Mapping[str, int]
     return dims
 
 
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """Every dim of a call, and the shape of its output."""
+
+    dims: Mapping[str, int]
+    output: tuple[int, ...]
+
+
 @lru_cache(maxsize=4096)  # a network makes the same few calls thousands of times
-def _output_shape(
+def _sizes(
     spec: OpSpec,
-    dims: tuple[tuple[str, int], ...],
-    params: tuple[tuple[str, Value], ...],
     shapes: tuple[tuple[str, tuple[int, ...]], ...],
-) -> tuple[int, ...] | None:
-    """Shape of the output; None if the inputs do not fit the spec."""
-    if not spec.allows(dict(dims), dict(params)) or spec.shapes(dict(dims), dict(params)) != dict(shapes):
+    said: tuple[tuple[str, int], ...],
+    params: tuple[tuple[str, Value], ...],
+) -> _Sizes | None:
+    """The sizes that inputs of these shapes have; None if they do not fit the spec."""
+    try:
+        dims = sizes_of(spec, dict(shapes), dict(said), "")
+    except OpfuzzError:
         return None
-    return spec.output_shapes(dict(dims), dict(params))[""]
+    if not spec.allows(dims, dict(params)) or spec.shapes(dims, dict(params)) != dict(shapes):
+        return None
+    return _Sizes(dims, spec.output_shapes(dims, dict(params))[""])
 
 
 def folded(spec: OpSpec, item: Input, array: Array, place: str) -> tuple[Array, tuple[int, ...] | None]:
