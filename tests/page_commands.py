@@ -35,13 +35,15 @@ ELSEWHERE = {
 }
 SMALL = {  # options that stand in place of those of a command, and how many words follow each
     "run": ["--cases", "1", "--shrink", "0", "--jobs", "1"],
-    "climb": ["--evaluations", "512"],
+    "climb": ["--evaluations", "512", "--jobs", "1"],  # as everywhere: a pool of its own would load the frameworks anew
+    "localize": ["--jobs", "1"],
+    "sweep": ["--jobs", "1"],
     "shrink": ["--attempts", "20"],
     "cases export": ["--cases", "1"],
     "accept": ["--run", EXAMPLE_RUN],
     "show": ["--run", EXAMPLE_RUN],
     "open": ["--print"],
-    "accuracy": ["--format", "float16"],
+    "accuracy": ["--format", "float16", "--jobs", "1"],
 }
 OTHERS = {"output_of_the_port": "port", "layer_norm": "relu"}  # words that stand for something which the folder has
 DROPPED = ("--cases", "--time", "--evaluations", "--attempts", "--sample", "--shrink", "--jobs")

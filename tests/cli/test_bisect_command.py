@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from bundles import opfuzz
 from little_environments import finding, uv
+from own_cache import own_cache
 from runs_of_rows import fault, run_of
 
 from opfuzz.report.causes import describe
@@ -22,7 +23,7 @@ ALL = "1.0,1.1,1.2,1.3,1.4"
 def bisect(tmp_path, capsys, monkeypatch):
     """A call of the command on a finding that versions of demo from 1.3 on show; all of them are to be had but 1.1."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", own_cache(tmp_path / "cache"))
     uv(tmp_path / "bin", demo=("1.0", "1.2", "1.3", "1.4"), other=("1.0",))
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     finding(tmp_path / "f")

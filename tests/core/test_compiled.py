@@ -15,8 +15,8 @@ from opfuzz.core.metrics import kernels
 
 PROGRAM = """
 import numba
-from opfuzz.core.metrics import kernels
-stats = kernels.measure.stats
+from opfuzz.core import kernels
+stats = kernels.are_equal.stats
 print(len(stats.cache_misses), len(stats.cache_hits), numba.config.CACHE_DIR)
 """
 

@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 from click.testing import CliRunner
+from own_cache import own_cache
 from small_campaigns import SPECS, plugin
 
 from opfuzz.backends import discover, survey
@@ -167,7 +168,7 @@ def test_threads_are_told_where_a_framework_has_them():
 
 
 def test_a_probe_is_printed_kept_and_used_by_a_run(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", own_cache(tmp_path / "cache"))
     monkeypatch.setattr(session, "SIZES", (2**10,))
     monkeypatch.setattr("opfuzz.cli.doctor.probe", partial(session.probe, seconds=900.0))  # on a busy machine as well
     (tmp_path / "broken.py").write_text(BROKEN_BACKENDS.replace('Dying("dying"), Missing("missing"), Odd("odd")', ""))

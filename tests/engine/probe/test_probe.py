@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from own_cache import own_cache
 from small_campaigns import SPECS
 
 from opfuzz.backends import discover
@@ -115,7 +116,7 @@ BACKENDS += [derive("numpy", f.__name__, {"np.square": f}) for f in (refusing, m
 def cached(tmp_path_factory):
     """A cache of its own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", own_cache(tmp_path_factory.mktemp("cache")))
         yield
 
 
