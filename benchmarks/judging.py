@@ -15,7 +15,7 @@ from opfuzz.core.call import Call
 from opfuzz.engine.evaluate import Bench
 from opfuzz.engine.plan import Plan
 from opfuzz.generate import draw, inputs
-from opfuzz.judge.score import score
+from opfuzz.judge.score import score_each
 from opfuzz.oracle.reference import references_of
 
 SIZES = (10**3, 10**5, 10**7)
@@ -82,8 +82,7 @@ def measure(plan: Plan, op: str, size: int) -> Judging:
             calls.append(taken)
             started = time.perf_counter()
             (reference,) = references_of(spec, Call.of(case, arrays))
-            for output in outputs:
-                score(output, reference)
+            score_each(outputs, reference, [True] * len(outputs))
             judging.append(time.perf_counter() - started)
-    elements = max([reference.truth.hi.size, *(array.size for array in arrays.values())])
+    elements = max([reference.root.size, *(array.size for array in arrays.values())])
     return Judging(op, elements, 1e3 * median(calls[1:]), 1e3 * median(judging[1:]))

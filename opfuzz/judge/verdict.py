@@ -29,11 +29,9 @@ def decide_verdict(measured: Measured, reference: Reference) -> Verdict:
     """The first of the table that holds. `reference` is asked for more only where something must explain the errors."""
     mistakes = measured.class_mistakes
     if mistakes is None:
-        worst = measured.largest_ulp
-        if worst <= 1.0:
-            return Verdict("exact" if worst <= 0.5 else "faithful", NOTHING, measured.first(0))
-        if measured.largest_excess <= EXCESS_LIMIT:
-            return _by_conditioning(measured)
+        if measured.largest_ulp <= 1.0 or measured.largest_excess <= EXCESS_LIMIT:
+            word, cause, unit = word_within(measured.largest_ulp, measured.largest_conditioned)
+            return Verdict(word, cause, measured.first(unit))
         return Verdict(*explain(measured, reference, measured.wide_excess, np.zeros(measured.output.shape, np.bool_)))
     excused = reference.overflows & ~_stays_finite(measured, reference)
     if (mistakes & ~excused).any():
@@ -84,7 +82,12 @@ def right_at(measured: Measured, reference: Reference, place: Index) -> tuple[fl
     return (ends[0] if isnan(computed) else min(max(computed, ends[0]), ends[1])), ends
 
 
-def _by_conditioning(measured: Measured) -> Verdict:
-    if measured.largest_conditioned <= CONDITIONED_LIMIT:
-        return Verdict("stable", NOTHING, measured.first(1))
-    return Verdict("normwise", Cause("cancels"), measured.first(2))
+def word_within(ulp: float, conditioned: float) -> tuple[str, Cause, int]:
+    """The verdict of what is within the limit, by its largest errors; and in which unit, see `Measured.first`, one
+    decided.
+    """
+    if ulp <= 1.0:
+        return "exact" if ulp <= 0.5 else "faithful", NOTHING, 0
+    if conditioned <= CONDITIONED_LIMIT:
+        return "stable", NOTHING, 1
+    return "normwise", Cause("cancels"), 2

@@ -46,6 +46,17 @@ def remembered(key: Hashable, rebuild: Callable[[FloatArray], Node], sign: float
     return _KNOWN[key, sign]
 
 
+def put_in(
+    key: Hashable, rebuild: Callable[[FloatArray], Node], x: FloatArray, hi: FloatArray, radius: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Values and radii of a function with its limits, where there are any, at the infinities of its argument."""
+    for sign in (1.0, -1.0) if np.isinf(x).any() else ():
+        at = x == sign * np.inf
+        if at.any() and not np.isnan(found := remembered(key, rebuild, sign)):
+            hi, radius = np.where(at, found, hi), np.where(at, 0.0, radius)
+    return hi, radius
+
+
 def limit(rebuild: Callable[[FloatArray], Node], sign: float) -> float:
     """The limit of an elementwise function where its argument grows with this sign; NaN where there is none.
 

@@ -44,23 +44,34 @@ class Reference:
     def __init__(self, meaning: Meaning, place: int) -> None:
         spec, call, fmt = meaning.spec, meaning.call, FORMATS[meaning.call.format]
         self.spec, self.fmt, self.dims, self.params, self.arrays = spec, fmt, call.dims, call.params, call.arrays
-        self.place, self.output, self.tensors = place, spec.outputs[place].name, meaning.tensors
-        self.root, self.natural = meaning.roots[place], meaning.naturals[place]
+        self.place, self.output, self.meaning = place, spec.outputs[place].name, meaning
+        self.root, self.natural, self.tensors = meaning.roots[place], meaning.naturals[place], meaning.tensors
         self.usual = (self.natural, *(others[place] for others in [meaning.others] if others))
         self.is_unary = len(spec.inputs) == 1 and graph.is_unary(self.root, set(ELEMENTARY))
-        is_usual = self.natural is self.root
-        asked = [models.TRUTH, models.conditioning(fmt), *([usual_arithmetic(fmt)] if is_usual else [])]
-        self._together = together = meaning.together
-        self._ball = ball = together[0].ball(place, asked) if together else balls.evaluate(self.root, asked)
-        hi, radius = ball.mid, models.filled(ball.radii[0], ball.mid)
+        self._emulated: dict[tuple[int, bool], working.Emulated] = {}
+        self._halved: dict[str, FloatArray | None] = {}
+        self._sources: dict[tuple[int, ...], dict[str, NDArray[np.int64]]] = {}
+
+    @cached_property
+    def _ball(self) -> balls.Ball:
+        """The exact values, what one rounding of the inputs does, and where that is one formula `wide`."""
+        usual = [usual_arithmetic(self.fmt)] if self.natural is self.root else []
+        asked = [models.TRUTH, models.conditioning(self.fmt), *usual]
+        return (
+            self.meaning.together[0].ball(self.place, asked)
+            if self.meaning.together
+            else balls.evaluate(self.root, asked)
+        )
+
+    @cached_property
+    def truth(self) -> Truth:
+        """The exact values with float64's bounds."""
+        hi, radius = self._ball.mid, models.filled(self._ball.radii[0], self._ball.mid)
         if not (is_number := np.isfinite(hi)).all():
             hi = np.where((radius != 0) & ~is_number, np.nan, hi)
         if self.is_unary and limits.has_limits(self.root):
             hi, radius = self._with_limits(hi, radius)
-        self.truth = Truth(hi, np.broadcast_to(0.0, hi.shape), radius, fmt, self._signed_zeros(hi, radius))
-        self._emulated: dict[tuple[int, bool], working.Emulated] = {}
-        self._halved: dict[str, FloatArray | None] = {}
-        self._sources: dict[tuple[int, ...], dict[str, NDArray[np.int64]]] = {}
+        return Truth(hi, np.broadcast_to(0.0, hi.shape), radius, self.fmt, self._signed_zeros(hi, radius))
 
     @cached_property
     def _drawn(self) -> list[FloatArray]:
@@ -90,10 +101,8 @@ class Reference:
     @cached_property
     def has_sums(self) -> bool:
         """Whether the usual formula adds up more than two terms somewhere."""
-        return any(
-            node.op in ("sum", "dot", "cumsum", "softmax", "logcumsumexp", "dft")
-            for node in graph.topological(self.natural)
-        )
+        kinds = ("sum", "dot", "cumsum", "softmax", "logcumsumexp", "dft")
+        return any(node.op in kinds for node in graph.topological(self.natural))
 
     @cached_property
     def has_kinks(self) -> bool:
@@ -204,7 +213,7 @@ class Reference:
         """The radii of each usual formula, and of `more`, under each model of arithmetic."""
         if self.spec.gradient is not None and self.fmt.bits == 16:
             asked = [replace(model, saved=self.fmt.unit_roundoff) for model in asked]
-        made = [each.ball(self.place, asked) for each in self._together[1:]]
+        made = [each.ball(self.place, asked) for each in self.meaning.together[1:]]
         made = [*(made or [balls.evaluate(self.natural, asked)]), *(balls.evaluate(each, asked) for each in more)]
         return [[models.filled(radius, ball.mid) for radius in ball.radii] for ball in made]
 
@@ -403,18 +412,13 @@ class Reference:
             raise ValueError(f"variant '{name}' gives {len(roots)} results, not {len(self.spec.outputs)}")
         return roots[self.place]
 
-    def _rebuild(self, values: FloatArray) -> Node:
-        """The graph of an elementwise reference on other values."""
-        tensors = {self.spec.inputs[0].name: graph.leaf(values, "input")}
-        return graphs_of(self.spec.reference, self.dims, self.params, tensors)[self.place]
-
     def _with_limits(self, hi: FloatArray, radius: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Unary ops: the limit at the infinities, not -inf * 0; where none is seen, what IEEE arithmetic has there."""
-        x, spec = self._exactly(self.spec.inputs[0].name), self.spec
+        spec, name = self.spec, self.spec.inputs[0].name
         sizes = {name: size for name, size in self.dims.items() if name in spec.reference.names}
         key = (spec.digest, self.place, repr(sorted({**sizes, **self.params}.items())))
-        for sign in (1.0, -1.0) if np.isinf(x).any() else ():
-            at = x == sign * np.inf
-            if at.any() and not np.isnan(found := limits.remembered(key, self._rebuild, sign)):
-                hi, radius = np.where(at, found, hi), np.where(at, 0.0, radius)
-        return hi, radius
+
+        def rebuild(values: FloatArray) -> Node:
+            return graphs_of(spec.reference, self.dims, self.params, {name: graph.leaf(values, "input")})[self.place]
+
+        return limits.put_in(key, rebuild, self._exactly(name), hi, radius)

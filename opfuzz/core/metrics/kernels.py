@@ -393,15 +393,15 @@ def _gather(counts, low, high, places, numbers, start):
     return start
 
 
-_TOTALS = row(INT, REAL, INT, *3 * [REAL], *4 * [INT])
+_TOTALS = row(INT, REAL, INT, *4 * [REAL], *4 * [INT])
 
 
 @compiled(_TOTALS, *4 * [GIVEN], *2 * [MARKS], *2 * [REAL], WHOLE, *3 * [INT], *2 * [COUNTED])
 def total_up(error, hi, spacing, wide, judged, wrong, smallest, largest, first, lowest, width, last, places, numbers):
     """Add up the errors of an output, see `totals`: how many count, their sum in ulp, the first place of the largest,
-    and this one; the sums of squares of errors and of ulps in one unit, how many are judged, and for how many of these
-    the allowance is larger than the value; and how many bins, and bins and cells, are not empty, whose places and
-    counts are filled in. An empty `error` is zero throughout.
+    and this one; the sums of squares of errors and of ulps in one unit, and this, how many are judged, and for how many
+    of these the allowance is larger than the value; and how many bins, and bins and cells, are not empty, whose places
+    and counts are filled in. An empty `error` is zero throughout.
     """
     rows = 1 if hi.size < 2 * _BLOCK else 4
     bins, cells = np.zeros((rows, BINS), np.int64), np.zeros((rows, BANDS * (last + 1)), np.int64)
@@ -411,4 +411,4 @@ def total_up(error, hi, spacing, wide, judged, wrong, smallest, largest, first, 
     squares, units = _sum_squares(error, unit, judged), _sum_squares(spacing, unit, judged)
     split = _gather(bins, low, high, places, numbers, 0)
     end = _gather(cells, least, most, places, numbers, split)
-    return normal, total, place, worst, squares, units, count, blind, split, end
+    return normal, total, place, worst, squares, units, unit, count, blind, split, end
