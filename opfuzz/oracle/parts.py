@@ -43,8 +43,8 @@ class Parts:
 
 def parts_of(meaning: Meaning) -> Parts | None:
     """How a call is cut; None where it is too short for that, has several outputs, or cannot be."""
-    sizes = (array.size for array in meaning.call.arrays.values())
-    if len(meaning.roots) != 1 or meaning.together or max(meaning.roots[0].size, *sizes, 0) < 2 * blocks.BLOCK:
+    # Of few results, as of sums, judging costs next to nothing, and would cost that for each part.
+    if len(meaning.roots) != 1 or meaning.together or meaning.roots[0].size < 2 * blocks.BLOCK:
         return None
     ((root,), (natural,)) = meaning.roots, meaning.naturals
     cut = blocks_of(root)

@@ -79,8 +79,7 @@ class Reference:
 
     def _exactly(self, name: str) -> FloatArray:
         """The values of an input of floats."""
-        values: FloatArray = graph.as_node(self.tensors[name]).detail
-        return values
+        return np.asarray(graph.as_node(self.tensors[name]).detail)
 
     @cached_property
     def has_special_inputs(self) -> bool:
