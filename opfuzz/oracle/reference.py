@@ -30,6 +30,7 @@ from opfuzz.spec import OpSpec
 
 # Elements of all steps of a variant: one over heads times heads takes gigabytes where the op takes none.
 MOST_OF_A_VARIANT = 2**24
+ADDS = frozenset({"sum", "dot", "cumsum", "softmax", "logcumsumexp", "dft"})
 
 
 def references_of(spec: OpSpec, call: Call) -> tuple[Reference, ...]:
@@ -39,7 +40,7 @@ def references_of(spec: OpSpec, call: Call) -> tuple[Reference, ...]:
 
 
 class Reference:
-    """The exact result of the output at a place. Everything but the first truth is computed when asked for."""
+    """The exact result of the output at a place. Everything is computed when asked for."""
 
     def __init__(self, meaning: Meaning, place: int) -> None:
         spec, call, fmt = meaning.spec, meaning.call, FORMATS[meaning.call.format]
@@ -56,12 +57,8 @@ class Reference:
     def _ball(self) -> balls.Ball:
         """The exact values, what one rounding of the inputs does, and where that is one formula `wide`."""
         usual = [usual_arithmetic(self.fmt)] if self.natural is self.root else []
-        asked = [models.TRUTH, models.conditioning(self.fmt), *usual]
-        return (
-            self.meaning.together[0].ball(self.place, asked)
-            if self.meaning.together
-            else balls.evaluate(self.root, asked)
-        )
+        asked, together = [models.TRUTH, models.conditioning(self.fmt), *usual], self.meaning.together
+        return together[0].ball(self.place, asked) if together else balls.evaluate(self.root, asked)
 
     @cached_property
     def truth(self) -> Truth:
@@ -100,8 +97,7 @@ class Reference:
     @cached_property
     def has_sums(self) -> bool:
         """Whether the usual formula adds up more than two terms somewhere."""
-        kinds = ("sum", "dot", "cumsum", "softmax", "logcumsumexp", "dft")
-        return any(node.op in kinds for node in graph.topological(self.natural))
+        return any(node.op in ADDS for node in graph.topological(self.natural))
 
     @cached_property
     def has_kinks(self) -> bool:
