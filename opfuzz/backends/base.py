@@ -98,6 +98,7 @@ class Backend(ABC):
 
     dialects: ClassVar[tuple[str, ...]]  # the first that a spec has is read; the first of all is its own
     modules: ClassVar[tuple[str, ...]]  # what to import before workers fork
+    gradient_modules: ClassVar[tuple[str, ...]] = ()  # the same where gradients are asked for
     modes: ClassVar[tuple[str, ...]] = ("",)
     distributions: ClassVar[tuple[str, ...]] = ()  # whose versions decide what is published; (): nobody says
     requirements: ClassVar[tuple[str, ...]] = ()  # of an installer: packages for which their name is not enough

@@ -110,6 +110,8 @@ class Torch(Backend):
 
     dialects = ("torch",)
     modules: ClassVar[tuple[str, ...]] = ("torch",)
+    # With SymPy, by the first gradient of a process: 0.4 s, and a crash of another subject ends the process.
+    gradient_modules: ClassVar[tuple[str, ...]] = ("torch.fx.experimental.symbolic_shapes",)
     distributions: ClassVar[tuple[str, ...]] = ("torch",)
     modes: ClassVar[tuple[str, ...]] = ("", COMPILE)
     has_gradients = True

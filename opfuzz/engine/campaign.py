@@ -190,7 +190,8 @@ class _Work:
     def __init__(self, plan: Plan, progress: Progress, backends: Mapping[str, Backend], executor: Executor) -> None:
         self.plan, self.progress, self.backends, self.executor = plan, progress, backends, executor
         self.specs = {spec.op: spec for spec in plan.specs}
-        self.roster = Roster.of(plan.subjects, plan.plugins, backends)
+        has_gradients = any(spec.gradient is not None for spec in plan.specs)
+        self.roster = Roster.of(plan.subjects, plan.plugins, backends, has_gradients)
         # Those that are tried together: on a cluster, all that need the same of a machine, if no machine has all.
         self.crews = executor.crews({subject: self.roster.needs([subject]) for subject in plan.subjects})
         # Every search that there can be, in the order in which results are taken in.

@@ -23,11 +23,18 @@ class Roster:
     needed: Mapping[tuple[str, str], frozenset[str]]  # of a machine, by backend and device
 
     @classmethod
-    def of(cls, subjects: Iterable[str], plugins: Sequence[Path], backends: Mapping[str, Backend]) -> Roster:
-        """Subjects of the backends that there are with these plugins."""
+    def of(
+        cls,
+        subjects: Iterable[str],
+        plugins: Sequence[Path],
+        backends: Mapping[str, Backend],
+        has_gradients: bool = False,
+    ) -> Roster:
+        """Subjects of the backends that there are with these plugins, of which gradients may be asked for."""
         subjects = tuple(subjects)
         asked = [backends[Subject.parse(text).backend] for text in subjects]
-        modules = (module for backend in asked for module in backend.modules)
+        further = (backend.gradient_modules if has_gradients else () for backend in asked)
+        modules = (module for names in (*(backend.modules for backend in asked), *further) for module in names)
         environment = {name: word for backend in asked for name, word in backend.environment.items()}
         needed = {_place(text): needs_of([text], backends) for text in subjects}
         seconds = case_seconds(subjects, any(backend.compiles for backend in asked))

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from opfuzz.core.metrics.totals import ErrorTotals, joined
 from opfuzz.core.results import Index, Mark, Score
+from opfuzz.judge.cut_calls import Parts
 from opfuzz.judge.limits import EXCESS_LIMIT
 from opfuzz.judge.marks import count_flushed, mark_of, totals_of
 from opfuzz.judge.measure import Measured
 from opfuzz.judge.settle import examine
 from opfuzz.judge.verdict import word_within
-from opfuzz.oracle.parts import Parts
 from opfuzz.oracle.reference import Reference
 
 LARGEST = float(np.finfo(np.float64).max)

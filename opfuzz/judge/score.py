@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from opfuzz.core.cause import Cause
 from opfuzz.core.relation import REPEATED, Relation
 from opfuzz.core.results import Index, Mark, Score
+from opfuzz.judge.cut_calls import parts_of
 from opfuzz.judge.limits import EXCESS_LIMIT
 from opfuzz.judge.marks import count_flushed, mark_of, totals_of
 from opfuzz.judge.measure import Measured
 from opfuzz.judge.parts import LARGEST, score_in_parts
 from opfuzz.judge.settle import examine
 from opfuzz.judge.verdict import Verdict, decide_verdict
-from opfuzz.oracle.parts import parts_of
 from opfuzz.oracle.reference import Reference
 
 

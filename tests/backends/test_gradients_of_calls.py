@@ -1,5 +1,8 @@
 """Gradients that backends give: by all inputs in their order, by one alone, in any layout; or that none are."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from bundled_ops import BUNDLED_OPS
@@ -8,6 +11,7 @@ from opfuzz.backends import Subject, discover, perform
 from opfuzz.core.call import Call
 from opfuzz.core.relation import ALONE, Relation
 from opfuzz.engine.evaluate import looked_at
+from opfuzz.engine.roster import Roster
 from opfuzz.spec.gradient import asked_alone, gradient_of
 
 BACKENDS = {name: backend for name, backend in discover().items() if backend.absent() is None}
@@ -67,3 +71,18 @@ def test_what_has_no_part_has_zeros(name):
     program = next(iter(spec.calls[backend.dialect_in(spec.calls)].values()))
     (found,) = perform(backend, Subject(name, "cpu"), program, call, {"d/dx": shape}).outputs
     assert found.ravel().tolist() == [0.0, 7.0, 0.0]
+
+
+def test_what_the_first_gradient_of_a_process_would_import_is_there_before_workers_fork():
+    """Each crash of another subject starts a worker anew, which would import it again."""
+    pytest.importorskip("torch")
+    given = ["torch:cpu"], (), discover()
+    modules = Roster.of(*given, has_gradients=True).modules
+    assert set(Roster.of(*given).modules) < set(modules)
+    program = (
+        f"import importlib, sys\nfor name in {modules!r}: importlib.import_module(name)\n"
+        "import torch\nx = torch.ones(2, requires_grad=True)\nbefore = len(sys.modules)\n"
+        "torch.autograd.grad([2 * x], [x], [torch.ones(2)])\nprint(len(sys.modules) - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 10

@@ -10,9 +10,9 @@ from bundled_ops import BUNDLED_OPS
 
 from opfuzz.core.call import Call
 from opfuzz.core.results import Score
+from opfuzz.judge.cut_calls import parts_of
 from opfuzz.judge.score import score_each
 from opfuzz.oracle.arithmetic import blocks
-from opfuzz.oracle.parts import parts_of
 from opfuzz.oracle.reference import Reference, references_of
 from opfuzz.spec import OpSpec
 

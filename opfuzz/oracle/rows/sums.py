@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import prod
+from math import prod, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,9 +50,17 @@ def _once(inside: FloatArray, mid: FloatArray, model: Arithmetic) -> FloatArray:
     return inside if model.sums is None else inside + model.roundoff * np.abs(mid)
 
 
-def _reaches_subnormals(x: FloatArray, model: Arithmetic) -> NDArray[np.bool_]:
-    """Terms with digits below the smallest normal number: without one no partial sum, in any order, is subnormal."""
-    return np.asarray((x != 0) & (np.abs(x) * model.roundoff < model.flush))
+# Of the smallest normal number: what a partial sum loses that is subnormal, of either sign, where few of many are.
+PARTIAL = 0.125
+
+
+def _flushed(x: FloatArray, model: Arithmetic) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """The terms that may be taken for zero, and which have digits below the smallest normal number.
+
+    Without one of these no partial sum, in any order, is subnormal.
+    """
+    size = np.abs(x)
+    return np.where(size < model.flush, x, 0.0), np.asarray((x != 0) & (size * model.roundoff < model.flush))
 
 
 def sum_of(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, None]:
@@ -70,9 +78,10 @@ def sum_of(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, No
             if magnitude is None:
                 magnitude = _bound(x).reshape(node.shape)
             rounding = _once(growth * model.in_sums * magnitude, mid, model)
-            if model.flush:  # each partial sum may be taken for zero
-                is_small = _reaches_subnormals(x, model).any(-1).reshape(node.shape)
-                rounding = rounding + (count - 1) * model.flush * is_small
+            if model.flush:
+                lost, is_small = _flushed(x, model)
+                partial = PARTIAL * sqrt(count) * model.flush * is_small.any(-1)
+                rounding = rounding + (np.abs(lost.sum(-1)) + partial).reshape(node.shape)
         if radii[0] is None:
             return rounding
         r = _last(np.asarray(full(radii[0], args[0])), node.detail)
@@ -93,8 +102,9 @@ def cumsum(node: Node, args: list[FloatArray]) -> tuple[FloatArray, RadiusOf, No
         if model.roundoff:
             rounding = _once(growth * model.in_sums * np.cumsum(np.abs(args[0]), axis), mid, model)
             if model.flush:
-                is_small = np.logical_or.accumulate(_reaches_subnormals(args[0], model), axis)
-                rounding = rounding + places * model.flush * is_small
+                lost, is_small = _flushed(args[0], model)
+                partial = PARTIAL * np.sqrt(places) * model.flush * np.logical_or.accumulate(is_small, axis)
+                rounding = rounding + np.abs(np.cumsum(lost, axis)) + partial
         if radii[0] is None:
             return rounding
         r = np.broadcast_to(radii[0], mid.shape)
