@@ -26,7 +26,10 @@ from opfuzz.spec.expression.program import Program
 RECIPE = f"""
 import types
 
+import torch._subclasses.fake_tensor
 import torch.fx.experimental._config
+import torch.fx.experimental.symbolic_shapes
+import torch.onnx
 {TORCH_RECIPE.partition("def run")[0].replace(".to(DEVICE)", "")}
 def run(call):
     # The call is exported for any sizes, where that, or what comes of it, fails, for its own; else as WAYS says: its
@@ -35,6 +38,8 @@ def run(call):
     names = [name for name in call.__code__.co_names if isinstance(world.get(name), torch.Tensor)]
     every = tuple(world[name].contiguous() for name in names)
     returned = []
+    on_values = torch.fx.experimental.symbolic_shapes.GuardOnDataDependentSymNode
+    not_exported = on_values, torch._subclasses.fake_tensor.DataDependentOutputException, torch.onnx.OnnxExporterError
 
     class Call(torch.nn.Module):
         def forward(self, *given):
@@ -44,17 +49,15 @@ def run(call):
     for way in WAYS:
         inputs = every[:1] if way == "valued" else every
         axes = tuple(dict.fromkeys(range(each.dim()), torch.export.Dim.AUTO) for each in inputs)
-        is_exported = False
         try:
             with torch.no_grad(), torch.fx.experimental._config.patch(backed_size_oblivious=way == "open"):
                 shapes = (axes,) if way == "open" and axes else None
                 program = Call() if way == "traced" else torch.export.export(Call(), inputs, dynamic_shapes=shapes)
                 made = exported(program, inputs)
-            is_exported = True
             found = compiled(made, inputs)
             return found if isinstance(returned[-1], (tuple, list)) else found[0]
-        except Exception:
-            if way == WAYS[-1] or is_exported and WAYS[WAYS.index(way) + 1] == "traced":
+        except Exception as error:
+            if way == WAYS[-1] or WAYS[WAYS.index(way) + 1] == "traced" and not isinstance(error, not_exported):
                 raise
 
 

@@ -158,6 +158,20 @@ def test_a_reproducer_traces_what_cannot_be_exported(tmp_path):
     assert "exported graph: Clip Log Sub" in done.stdout, done.stdout + done.stderr
 
 
+def test_a_reproducer_raises_what_the_exporter_did_where_it_failed_of_itself(tmp_path):
+    """Only what it has no words for is traced; a transform back of an odd length is an error of its own."""
+    spec = spec_of("signal/istft.yaml")
+    arrays = {name: np.ones((1, 10, 1), np.float32) for name in ("re", "im")}
+    sizes = {"batch": 1, "frames": 1, "n_fft": 19, "hop": 1}
+    made = call_of(spec, "float32", arrays, sizes, {"normalized": False})
+    outcome = perform(ORT, Subject("onnxruntime", "cpu", ""), spec.calls["torch"][""], made, {"": (1, 1)})
+    write_finding(
+        finding(spec, "onnxruntime:cpu", made, Mark((0, 0), 0.0, "", 1.0, 1e7, 1e-15)), spec, BACKENDS, tmp_path
+    )
+    done = subprocess.run([sys.executable, tmp_path / "repro.py"], capture_output=True, text=True, check=False)
+    assert outcome.cause.figures["words"].removeprefix("raised ") in done.stdout, done.stdout + done.stderr
+
+
 def test_the_graph_stands_in_the_words_of_a_finding():
     spec = spec_of("activation/silu.yaml")
     made = call_of(spec, "float32", {"x": np.ones((1, 1), np.float32)}, {"batch": 1, "n": 1})
