@@ -160,3 +160,18 @@ def test_squares_that_are_lost_are_no_loss_beside_one():
 
     row = {"x": [128.0, 160.0, 200.0], "y": [0.0, 1.0, 0.0], "cotangent": [0.01709, 0.01, 0.02]}
     assert ("cancels", "float16") not in told("atan2", of_atan2, place=1, **row)
+
+
+def test_a_statistic_kept_in_a_half_format_is_told_though_ordinary_values_hardly_show_it():
+    """exp(x - y) of y = 64.69, of which bfloat16 keeps 64.5; of values around 1 its rounding is one of the result."""
+    torch = pytest.importorskip("torch")
+
+    def back(x, g):
+        fmt = torch.bfloat16 if x.dtype == FORMATS["bfloat16"].dtype else torch.float32
+        dtype, x, g = x.dtype, *(torch.from_numpy(each.astype(np.float32)).to(fmt) for each in (x, g))
+        y = torch.logsumexp(x.requires_grad_(), dim=-1, keepdim=True)
+        (made,) = torch.autograd.grad([y], [x], [g.reshape(y.shape)])
+        return made.float().numpy().astype(dtype)
+
+    said = told("logsumexp", back, format="bfloat16", x=[64, 0, 0, 64], cotangent=[1])
+    assert said[0] == ("keeps-in", "bfloat16")

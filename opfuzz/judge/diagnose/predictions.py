@@ -86,7 +86,7 @@ def compare(
     telling = telling & ~(np.isfinite(values) & (allowance > np.maximum(np.abs(values), judged.spacing)))
     with np.errstate(invalid="ignore", over="ignore"):
         apart = relative_to(np.abs(values - judged.truth.hi), judged.spacing, np.maximum(allowance, wide))
-    telling = telling & ~((apart <= TELLING_EXCESS) & (allowance > wide) & (off <= EXCESS_LIMIT))
+    telling = telling & ~((apart <= BETTER) & (allowance > wide) & (off <= EXCESS_LIMIT))
     # Where it is infinite, anything would be as predicted.
     telling = telling & (np.isfinite(allowance) | _same_class(judged.computed, values))
     met = telling & (off <= EXCESS_LIMIT) & (BETTER * off <= own)
