@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 import warnings
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ class WayBack:
 def measure(plan: Plan, cases: int) -> list[WayBack]:
     """The ops of a plan that have gradients, on so many drawn cases each that the first subject answers."""
     bench = Bench(plan)
+    gc.freeze()  # as workers do: what stays is not looked through again with every case
     found = []
     for spec in plan.specs:
         if reason_against(spec) is None:
