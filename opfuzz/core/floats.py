@@ -135,7 +135,11 @@ def ulp(exact: FloatArray, fmt: Format) -> FloatArray:
     """
     if not isinstance(fmt, Format):
         raise OpfuzzError(f"fmt is of type {type(fmt).__name__}; give a Format, such as opfuzz.FORMATS['float32']")
-    if np.asarray(exact).dtype.kind not in "biuf":
+    try:
+        kind = np.asarray(exact).dtype.kind
+    except Exception:  # rows of several lengths, or an object of any library
+        kind = "O"
+    if kind not in "biuf":
         raise OpfuzzError(f"exact is of type {type(exact).__name__}; give an array of float64")
     if not np.isfinite(exact).all():
         undefined = np.count_nonzero(~np.isfinite(exact))

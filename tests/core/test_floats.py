@@ -13,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from opfuzz.core.errors import OpfuzzError
 from opfuzz.core.floats import (
     BFLOAT16,
     FLOAT16,
@@ -99,6 +100,11 @@ def test_ulp_goes_on_beyond_the_largest_and_stops_at_the_subnormals(fmt: Format)
     assert ulp(np.array(fmt.smallest_normal / 2), fmt) == fmt.smallest_subnormal
     if fmt is not FLOAT64:
         assert ulp(np.array(2.0 ** (fmt.emax + 3)), fmt) == 2.0 ** (fmt.emax + 3 - fmt.precision + 1)
+
+
+def test_ulp_of_rows_of_several_lengths_is_refused() -> None:
+    with pytest.raises(OpfuzzError, match="exact is of type list; give an array of float64"):
+        ulp([[1.0], [1.0, 2.0]], FLOAT32)  # type: ignore[arg-type]
 
 
 def test_ulp_of_what_is_not_finite_is_refused() -> None:
