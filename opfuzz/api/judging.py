@@ -151,7 +151,9 @@ def read_spec(op: str | os.PathLike[str] | OpSpec) -> OpSpec:
     if not isinstance(text, str):
         raise wrong(op, "the op", "the name of a spec, the path of one, or an OpSpec")
     if text.endswith((".yaml", ".yml")) or os.sep in text:
-        (spec, *others) = load_all([read_path(text, "the op")], words)
+        if (path := read_path(text, "the op")).is_dir():  # of which every file would be read
+            raise OpfuzzError(f"the op is the folder {text}; give the path of one spec in it")
+        (spec, *others) = load_all([path], words)
         if others:
             raise OpfuzzError(f"{text}: {1 + len(others)} specs; name the file of one")
         return spec
@@ -163,6 +165,8 @@ def read_spec(op: str | os.PathLike[str] | OpSpec) -> OpSpec:
 
 def to_numpy(value: Any, what: str) -> NDArray[Any]:
     """A NumPy array with the same bits, bfloat16 as ml_dtypes has it. Raises OpfuzzError for what is no array."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):  # what lies below its mask is nobody's claim
+        raise OpfuzzError(f"{PLACE}: {what} has elements that are masked; give an array of what counts, or value.data")
     if isinstance(value, np.ndarray | np.generic):
         return np.asarray(value)
     name = OWN_ARRAYS.get(type(value).__module__.partition(".")[0])

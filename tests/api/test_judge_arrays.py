@@ -152,6 +152,9 @@ MISTAKES = {
     "opfuzz.judge: 'classes' is of 1329 bits; it is a size: give a whole number from 0": (
         *("one_hot", np.array([1]), np.array([[0, 1]]), {"classes": 10**400}),
     ),
+    "opfuzz.judge: the output has elements that are masked; give an array of what counts, or value.data": (
+        *("exp", X, np.ma.array(X, mask=np.arange(X.size).reshape(X.shape) == 0), {}),
+    ),
     "opfuzz.judge: 'eps' is None; give what is like 1e-05": ("layer_norm", NORM, X, {"eps": None}),
     (
         "opfuzz.judge: 'eps' is -9, with which 4 of 4 exact results are not a number; "
@@ -166,3 +169,13 @@ def test_what_does_not_fit_is_told_in_one_line(message):
     with pytest.raises(OpfuzzError) as found:
         opfuzz.judge(op, inputs, output, params=params)
     assert str(found.value) == message
+
+
+def test_a_masked_array_that_masks_nothing_is_an_array():
+    assert opfuzz.judge("exp", np.ma.array(X), np.ma.array(np.exp(X))).severity == "clean"
+
+
+def test_a_folder_is_no_spec(tmp_path):
+    with pytest.raises(OpfuzzError) as found:
+        opfuzz.judge(tmp_path, X, X)
+    assert str(found.value) == f"the op is the folder {tmp_path}; give the path of one spec in it"
